@@ -1,0 +1,4 @@
+//! autobot-onnx
+pub mod error;
+pub mod learn;
+pub use error::{Error, Result};
