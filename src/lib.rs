@@ -1,4 +1,9 @@
-//! autobot-onnx
+//! autobot-onnx: structured channel pruning of ONNX convolutional networks.
+
+pub mod channels;
 pub mod error;
+pub mod ir;
 pub mod learn;
+pub mod ops;
+
 pub use error::{Error, Result};

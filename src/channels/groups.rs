@@ -1,0 +1,308 @@
+//! From labels to groups: the classes that can be deleted, gathered by the layer they belong to.
+//!
+//! A *class* is the unit of deletion and owns one gate. A *group* holds the classes that appear in the same axes of the
+//! same values: the output channels of one convolution, say, or of all convolutions that feed one trunk.
+
+use super::labels::{Labels, Reason};
+use crate::ir::*;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+pub use super::labels::Site;
+
+/// Index into [`Groups::classes`].
+pub type ClassId = usize;
+
+/// In [`Groups::label`]: a coordinate that is frozen.
+pub const NONE: u32 = u32::MAX;
+
+/// How the two operands of an Add share channels (design: two readings).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Residual {
+    /// Branch and trunk are one class: cut together or not at all.
+    Tie,
+    /// A branch's outputs may be cut alone and are scattered back to the width of the trunk.
+    #[default]
+    Expand,
+}
+
+/// A set of coordinates that live and die together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Class {
+    /// The group it belongs to.
+    pub group: usize,
+}
+
+/// Classes of one layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The node whose output channels these are.
+    pub name: String,
+    /// Its classes in the order of the channels.
+    pub classes: Vec<ClassId>,
+    /// The axes that the classes appear in.
+    pub axes: Vec<(ValueId, usize)>,
+}
+
+/// Channels of one layer that cannot be deleted, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frozen {
+    /// The node whose output channels these are.
+    pub name: String,
+    /// How many.
+    pub channels: usize,
+    /// The node that needs them (none: the network's interface).
+    pub node: Option<String>,
+    /// What it does with them.
+    pub why: String,
+}
+
+/// Result of the channel analysis.
+#[derive(Debug, Clone, Default)]
+pub struct Groups {
+    /// Classes that can be deleted.
+    pub classes: Vec<Class>,
+    /// Their groups, in graph order.
+    pub groups: Vec<Group>,
+    /// What cannot be deleted among the layers' output channels.
+    pub frozen: Vec<Frozen>,
+    /// For each value, axis and index: its class or [`NONE`].
+    pub label: Vec<Vec<Vec<u32>>>,
+    /// Input axes that contract classes: the gates stand there.
+    pub reads: Vec<Site>,
+    /// Inputs of an Add whose channels are cut alone: gates stand there too, and the rewriter scatters.
+    pub expands: Vec<Site>,
+    /// `(t, b)`: deleting class t deletes class b (trunk and expanded branch).
+    pub implied: Vec<(ClassId, ClassId)>,
+}
+
+/// Groups the channels of a graph.
+pub fn group(graph: &Graph, facts: &Facts, residual: Residual) -> Groups {
+    let cut = match residual {
+        Residual::Tie => BTreeSet::new(),
+        Residual::Expand => branches(graph, facts),
+    };
+    let mut labels = Labels::solve(graph, facts, &cut);
+    let weighed = weighed_roots(graph, facts, &mut labels);
+    let mut groups = collect(graph, facts, &mut labels, &|root| weighed.contains_key(&root));
+    groups.reads = labels.reads.clone();
+    groups.expands = cut.into_iter().filter(|s| groups.touches(graph, *s)).collect();
+    groups.implied = implications(graph, &groups);
+    groups
+}
+
+/// As [`group`], with the classes that touch no weight too and those that are a whole axis: what the operators alone allow.
+#[cfg(test)]
+pub fn every_class(graph: &Graph, facts: &Facts) -> Groups {
+    let mut labels = Labels::solve(graph, facts, &BTreeSet::new());
+    let mut groups = collect(graph, facts, &mut labels, &|_| true);
+    groups.reads = labels.reads.clone();
+    groups
+}
+
+impl Groups {
+    /// Classes along one axis of a value, by index ([`NONE`] where frozen).
+    pub fn axis(&self, value: ValueId, axis: usize) -> &[u32] {
+        self.label[value].get(axis).map_or(&[], Vec::as_slice)
+    }
+
+    /// The gate sites: reads and expanded inputs that have at least one free class.
+    pub fn sites(&self, graph: &Graph) -> Vec<Site> {
+        self.reads.iter().chain(&self.expands).copied().filter(|s| self.touches(graph, *s)).collect()
+    }
+
+    fn touches(&self, graph: &Graph, s: Site) -> bool {
+        graph.nodes[s.node].inputs[s.slot].is_some_and(|v| self.axis(v, s.axis).iter().any(|&c| c != NONE))
+    }
+
+    /// Stable text: one line per group and per frozen layer.
+    pub fn print(&self) -> String {
+        use std::fmt::Write;
+        let mut out = String::new();
+        for g in &self.groups {
+            let _ = writeln!(out, "free   {} x{}", g.name, g.classes.len());
+        }
+        for f in &self.frozen {
+            let by = f.node.as_ref().map_or("it is".to_owned(), |n| format!("'{n}'"));
+            let _ = writeln!(out, "frozen {} x{}: {by} {}", f.name, f.channels, f.why);
+        }
+        out
+    }
+}
+
+/// For each Add-like node the inputs that are worth cutting alone: produced by a layer of their own, with at least one
+/// other input left that is tied to the result.
+fn branches(graph: &Graph, facts: &Facts) -> BTreeSet<Site> {
+    let tied = Labels::solve(graph, facts, &BTreeSet::new());
+    let all: BTreeSet<Site> =
+        tied.absorbs.iter().copied().filter(|s| operand(graph, facts, *s).is_some()).collect();
+    let mut alone = Labels::solve(graph, facts, &all);
+    let weighed = weighed_roots(graph, facts, &mut alone);
+    let mut by_node: BTreeMap<(NodeId, usize), Vec<Site>> = BTreeMap::new();
+    for site in all {
+        let Some(v) = operand(graph, facts, site) else { continue };
+        let size = facts.shape(v).unwrap_or_default()[site.axis];
+        let free = (0..size).all(|i| {
+            let root = alone.find(v, site.axis, i);
+            alone.reason(root).is_none() && weighed.contains_key(&root)
+        });
+        if free {
+            by_node.entry((site.node, site.axis)).or_default().push(site);
+        }
+    }
+    let consumers = graph.consumers();
+    let mut cut = BTreeSet::new();
+    for ((node, _), mut sites) in by_node {
+        let inputs = graph.nodes[node].inputs.len();
+        // Most parameters first: in a downsampling block that is the branch, not the projection.
+        let weight = |s: &Site| {
+            let v = operand(graph, facts, *s)?;
+            let root = alone.peek(v, s.axis, 0);
+            Some((usize::from(consumers[v].len() == 1), weighed.get(&root).copied()))
+        };
+        sites.sort_by_key(|s| std::cmp::Reverse(weight(s)));
+        sites.truncate(inputs - 1);
+        cut.extend(sites);
+    }
+    cut
+}
+
+/// The value at an absorbing input, if it is computed (not a constant) and of a rank that has channels.
+fn operand(graph: &Graph, facts: &Facts, s: Site) -> Option<ValueId> {
+    let v = graph.nodes[s.node].inputs[s.slot]?;
+    let shape = facts.shape(v)?;
+    (facts.constant[v].is_none() && shape.len() >= 2 && shape[s.axis] > 1).then_some(v)
+}
+
+/// Roots that have coordinates in floating-point constants: deleting them makes a file smaller. With the number of
+/// elements those constants have.
+fn weighed_roots(graph: &Graph, facts: &Facts, labels: &mut Labels) -> HashMap<usize, usize> {
+    let mut roots = HashMap::new();
+    for v in 0..graph.values.len() {
+        let Some(t) = facts.constant[v].as_ref().filter(|t| t.dtype().is_float()) else { continue };
+        for (axis, &size) in t.shape.iter().enumerate() {
+            for i in 0..size {
+                *roots.entry(labels.find(v, axis, i)).or_default() += t.data.len();
+            }
+        }
+    }
+    roots
+}
+
+fn collect(graph: &Graph, facts: &Facts, labels: &mut Labels, wanted: &dyn Fn(usize) -> bool) -> Groups {
+    let mut groups = Groups::default();
+    // Where each root appears, in the order of values, axes and indices.
+    let mut places: BTreeMap<usize, BTreeSet<(ValueId, usize)>> = BTreeMap::new();
+    let mut sizes: HashMap<(ValueId, usize), BTreeSet<usize>> = HashMap::new();
+    for v in 0..graph.values.len() {
+        for (axis, &size) in facts.shape(v).unwrap_or_default().iter().enumerate() {
+            for i in 0..size {
+                let root = labels.find(v, axis, i);
+                if wanted(root) && labels.reason(root).is_none() {
+                    places.entry(root).or_default().insert((v, axis));
+                }
+                sizes.entry((v, axis)).or_default().insert(root);
+            }
+        }
+    }
+    // A class that is a whole axis by itself can never go: its axis would be empty.
+    places.retain(|_, at| at.iter().all(|place| sizes[place].len() > 1));
+    let mut by_axes: BTreeMap<Vec<(ValueId, usize)>, usize> = BTreeMap::new();
+    let mut class_of: HashMap<usize, u32> = HashMap::new();
+    let namer = Namer::new(graph, facts);
+    let mut order: Vec<(NodeId, usize)> =
+        places.iter().map(|(&root, at)| (namer.node(graph, at), root)).collect();
+    order.sort_unstable();
+    for (node, root) in order {
+        let axes: Vec<(ValueId, usize)> = places[&root].iter().copied().collect();
+        let g = *by_axes.entry(axes.clone()).or_insert_with(|| {
+            let name = graph
+                .nodes
+                .get(node)
+                .map_or_else(|| graph.values[axes[0].0].name.clone(), |n| n.name.clone());
+            groups.groups.push(Group { name, classes: Vec::new(), axes });
+            groups.groups.len() - 1
+        });
+        class_of.insert(root, groups.classes.len() as u32);
+        groups.groups[g].classes.push(groups.classes.len());
+        groups.classes.push(Class { group: g });
+    }
+    groups.label = (0..graph.values.len())
+        .map(|v| {
+            let shape = facts.shape(v).unwrap_or_default();
+            let one = |axis: usize, i: usize, l: &mut Labels| {
+                class_of.get(&l.find(v, axis, i)).copied().unwrap_or(NONE)
+            };
+            (0..shape.len()).map(|axis| (0..shape[axis]).map(|i| one(axis, i, labels)).collect()).collect()
+        })
+        .collect();
+    groups.frozen = frozen(graph, facts, labels, &groups);
+    groups
+}
+
+/// Finds the layer that a class belongs to: the first node with a weight whose output carries it.
+struct Namer {
+    weighted: Vec<bool>,
+}
+
+impl Namer {
+    fn new(graph: &Graph, facts: &Facts) -> Self {
+        let weighted = graph.nodes.iter().map(|node| {
+            let known = facts.operands(node).zip(facts.results(node));
+            known.is_some_and(|(x, y)| !node.op.macs(&Io { x: &x, y: &y }).is_empty())
+        });
+        Self { weighted: weighted.collect() }
+    }
+
+    fn node(&self, graph: &Graph, at: &BTreeSet<(ValueId, usize)>) -> NodeId {
+        let producers = || at.iter().filter_map(|&(v, _)| graph.producer(v));
+        let first = producers().filter(|&n| self.weighted[n]).min();
+        first.or_else(|| producers().min()).unwrap_or(usize::MAX)
+    }
+}
+
+/// Output channels of weighted layers that are not free, by layer and reason.
+fn frozen(graph: &Graph, facts: &Facts, labels: &mut Labels, groups: &Groups) -> Vec<Frozen> {
+    let mut out = Vec::new();
+    for node in &graph.nodes {
+        let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
+        let widths: BTreeSet<Axis> =
+            node.op.macs(&Io { x: &x, y: &y }).into_iter().flat_map(|p| p.widths).collect();
+        for axis in widths {
+            let Port::Out(slot) = axis.port else { continue };
+            let Some(v) = node.outputs[slot] else { continue };
+            let mut reasons: BTreeMap<(Option<NodeId>, String), usize> = BTreeMap::new();
+            for (i, &class) in groups.axis(v, axis.axis).iter().enumerate() {
+                if class != NONE {
+                    continue;
+                }
+                let root = labels.find(v, axis.axis, i);
+                let why = labels.reason(root).cloned().unwrap_or_else(|| Reason {
+                    node: None,
+                    why: "the only channel, or without weights of its own".into(),
+                });
+                *reasons.entry((why.node, why.why)).or_default() += 1;
+            }
+            for ((by, why), channels) in reasons {
+                let by = by.map(|n| graph.nodes[n].name.clone());
+                out.push(Frozen { name: node.name.clone(), channels, node: by, why });
+            }
+        }
+    }
+    out
+}
+
+fn implications(graph: &Graph, groups: &Groups) -> Vec<(ClassId, ClassId)> {
+    let mut out = BTreeSet::new();
+    for s in &groups.expands {
+        let node = &graph.nodes[s.node];
+        let (Some(branch), Some(trunk)) = (node.inputs[s.slot], node.outputs[0]) else { continue };
+        let (rank_in, rank_out) = (groups.label[branch].len(), groups.label[trunk].len());
+        let result = groups.axis(trunk, rank_out - rank_in + s.axis);
+        for (&t, &b) in result.iter().zip(groups.axis(branch, s.axis)) {
+            if t != NONE && b != NONE && t != b {
+                out.insert((t as ClassId, b as ClassId));
+            }
+        }
+    }
+    out.into_iter().collect()
+}

@@ -1,0 +1,322 @@
+//! Union-find over coordinates: every operator states its ties, what it leaves unsaid is frozen.
+//!
+//! Invariants: a class is frozen iff one of its coordinates is; the reason kept is the first one stated.
+
+use crate::ir::*;
+use std::collections::BTreeSet;
+
+/// Why a coordinate must stay: a node (or none: the network's interface) and a phrase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The node that needs it.
+    pub node: Option<NodeId>,
+    /// What the node does with it.
+    pub why: String,
+}
+
+/// An input axis of a node that contracts it or absorbs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Site {
+    /// The node.
+    pub node: NodeId,
+    /// Its input slot.
+    pub slot: usize,
+    /// The axis of that input.
+    pub axis: usize,
+}
+
+/// The union-find and what the operators said.
+#[derive(Debug)]
+pub struct Labels {
+    base: Vec<Vec<usize>>,
+    parent: Vec<u32>,
+    frozen: Vec<Option<u32>>,
+    /// All reasons, by number.
+    pub reasons: Vec<Reason>,
+    /// Where classes are contracted: gates stand here.
+    pub reads: Vec<Site>,
+    /// Where zero is neutral: a branch may be cut alone here.
+    pub absorbs: Vec<Site>,
+    products: Vec<(NodeId, (ValueId, usize), Vec<(ValueId, usize)>)>,
+}
+
+impl Labels {
+    /// Solves the ties of `graph`. Absorbing inputs in `cut` are not tied to their node's result.
+    pub fn solve(graph: &Graph, facts: &Facts, cut: &BTreeSet<Site>) -> Self {
+        let mut labels = Self::new(graph, facts);
+        for (values, why) in
+            [(&graph.inputs, "an input of the network"), (&graph.outputs, "an output of the network")]
+        {
+            values.iter().for_each(|&v| labels.freeze_value(v, None, why));
+        }
+        for (n, node) in graph.nodes.iter().enumerate() {
+            node.captured.iter().for_each(|&v| labels.freeze_value(v, Some(n), "uses it inside a subgraph"));
+            labels.node(facts, n, node, cut);
+        }
+        for (n, one, many) in std::mem::take(&mut labels.products) {
+            labels.resolve_product(facts, n, one, &many);
+        }
+        labels
+    }
+
+    fn new(graph: &Graph, facts: &Facts) -> Self {
+        let mut next = 0;
+        let base = (0..graph.values.len())
+            .map(|v| {
+                let sizes = facts.shape(v).unwrap_or_default();
+                sizes
+                    .iter()
+                    .map(|&size| {
+                        next += size;
+                        next - size
+                    })
+                    .collect()
+            })
+            .collect();
+        Self {
+            base,
+            parent: (0..next as u32).collect(),
+            frozen: vec![None; next],
+            reasons: Vec::new(),
+            reads: Vec::new(),
+            absorbs: Vec::new(),
+            products: Vec::new(),
+        }
+    }
+
+    /// The class representative of a coordinate.
+    pub fn find(&mut self, value: ValueId, axis: usize, index: usize) -> usize {
+        self.root(self.base[value][axis] + index)
+    }
+
+    /// Why a class is frozen, if it is.
+    pub fn reason(&self, root: usize) -> Option<&Reason> {
+        self.frozen[root].map(|r| &self.reasons[r as usize])
+    }
+
+    /// As [`Labels::find`], without shortening paths.
+    pub fn peek(&self, value: ValueId, axis: usize, index: usize) -> usize {
+        let mut c = self.base[value][axis] + index;
+        while self.parent[c] as usize != c {
+            c = self.parent[c] as usize;
+        }
+        c
+    }
+
+    fn root(&mut self, mut c: usize) -> usize {
+        while self.parent[c] as usize != c {
+            let up = self.parent[c] as usize;
+            self.parent[c] = self.parent[up];
+            c = up;
+        }
+        c
+    }
+
+    fn union(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        if a == b {
+            return;
+        }
+        // The smaller number wins, so that results do not depend on the order of statements.
+        let (keep, drop) = (a.min(b), a.max(b));
+        self.parent[drop] = keep as u32;
+        self.frozen[keep] = match (self.frozen[keep], self.frozen[drop]) {
+            (Some(x), Some(y)) => Some(x.min(y)),
+            (x, y) => x.or(y),
+        };
+    }
+
+    fn freeze(&mut self, coordinate: usize, reason: u32) {
+        let root = self.root(coordinate);
+        self.frozen[root].get_or_insert(reason);
+    }
+
+    fn note(&mut self, node: Option<NodeId>, why: &str) -> u32 {
+        let reason = Reason { node, why: why.to_owned() };
+        if self.reasons.last() != Some(&reason) {
+            self.reasons.push(reason);
+        }
+        self.reasons.len() as u32 - 1
+    }
+
+    fn freeze_value(&mut self, v: ValueId, node: Option<NodeId>, why: &str) {
+        let reason = self.note(node, why);
+        if let (Some(&first), Some(&last)) = (self.base[v].first(), self.base[v].last()) {
+            let end = self.base.get(v + 1..).into_iter().flatten().flatten().next().copied();
+            let end = end.unwrap_or(self.parent.len());
+            debug_assert!(first <= last && last <= end);
+            (first..end).for_each(|c| self.freeze(c, reason));
+        }
+    }
+
+    fn node(&mut self, facts: &Facts, n: NodeId, node: &Node, cut: &BTreeSet<Site>) {
+        let known = facts.operands(node).zip(facts.results(node));
+        let (Some((x, y)), None) = (known, &facts.trouble[n]) else {
+            let why = facts.trouble[n].clone().unwrap_or_else(|| "has operands of unknown shape".into());
+            let values: Vec<ValueId> = node.inputs.iter().chain(&node.outputs).flatten().copied().collect();
+            values.into_iter().for_each(|v| self.freeze_value(v, Some(n), &why));
+            return;
+        };
+        let io = Io { x: &x, y: &y };
+        let mut said = Statements::new(&io);
+        node.op.channels(&io, &mut said);
+        self.apply(facts, n, node, said, cut);
+    }
+
+    fn apply(&mut self, facts: &Facts, n: NodeId, node: &Node, said: Statements, cut: &BTreeSet<Site>) {
+        let value = |axis: Axis| match axis.port {
+            Port::In(s) => node.inputs[s],
+            Port::Out(s) => node.outputs[s],
+        };
+        let site = |axis: Axis| match axis.port {
+            Port::In(slot) => Some(Site { node: n, slot, axis: axis.axis }),
+            Port::Out(_) => None,
+        };
+        let is_cut: BTreeSet<Axis> =
+            said.absorbs.iter().copied().filter(|&a| site(a).is_some_and(|s| cut.contains(&s))).collect();
+        for &(a, i, b, j) in &said.ties {
+            if is_cut.contains(&a) || is_cut.contains(&b) {
+                continue;
+            }
+            if let (Some(v), Some(w)) = (value(a), value(b)) {
+                self.union(self.base[v][a.axis] + i, self.base[w][b.axis] + j);
+            }
+        }
+        self.reads.extend(said.reads.iter().filter_map(|&a| site(a)));
+        self.absorbs.extend(said.absorbs.iter().filter_map(|&a| site(a)));
+        for (a, why) in &said.freezes {
+            if let Some(v) = value(*a) {
+                let reason = self.note(Some(n), why);
+                let size = facts.shape(v).unwrap_or_default()[a.axis];
+                (0..size).for_each(|i| self.freeze(self.base[v][a.axis] + i, reason));
+            }
+        }
+        let default = self.note(Some(n), "needs every coordinate of this axis");
+        for (axis, spoken) in &said.spoken {
+            let Some(v) = value(*axis) else { continue };
+            for (i, _) in spoken.iter().enumerate().filter(|(_, s)| !**s) {
+                self.freeze(self.base[v][axis.axis] + i, default);
+            }
+        }
+        for (one, many) in said.products {
+            let place = |a: Axis| value(a).map(|v| (v, a.axis));
+            if let Some(one) = place(one) {
+                self.products.push((n, one, many.into_iter().filter_map(place).collect()));
+            }
+        }
+    }
+
+    /// Ties a Reshape's product axis to that one of its factors that is not frozen otherwise (the largest, then the last);
+    /// the other factors stay whole.
+    fn resolve_product(
+        &mut self,
+        facts: &Facts,
+        n: NodeId,
+        one: (ValueId, usize),
+        many: &[(ValueId, usize)],
+    ) {
+        let size = |(v, axis): (ValueId, usize)| facts.shape(v).unwrap_or_default()[axis];
+        let frozen: Vec<usize> = many
+            .iter()
+            .map(|&m| {
+                (0..size(m))
+                    .filter(|&i| {
+                        let r = self.find(m.0, m.1, i);
+                        self.frozen[r].is_some()
+                    })
+                    .count()
+            })
+            .collect();
+        let best =
+            (0..many.len()).min_by_key(|&k| (frozen[k] > 0, usize::MAX - size(many[k]), usize::MAX - k));
+        let Some(best) = best else { return };
+        let inner: usize = many[best + 1..].iter().map(|&m| size(m)).product();
+        for i in 0..size(one) {
+            let k = i / inner.max(1) % size(many[best]);
+            self.union(self.base[one.0][one.1] + i, self.base[many[best].0][many[best].1] + k);
+        }
+        let reason = self.note(Some(n), "splits or merges this axis");
+        for (_, &(v, axis)) in many.iter().enumerate().filter(|(k, _)| *k != best) {
+            (0..size((v, axis))).for_each(|i| self.freeze(self.base[v][axis] + i, reason));
+        }
+    }
+}
+
+/// What one operator said, before it is applied.
+struct Statements {
+    sizes: Vec<(Axis, usize)>,
+    spoken: Vec<(Axis, Vec<bool>)>,
+    ties: Vec<(Axis, usize, Axis, usize)>,
+    reads: Vec<Axis>,
+    absorbs: Vec<Axis>,
+    freezes: Vec<(Axis, String)>,
+    products: Vec<(Axis, Vec<Axis>)>,
+}
+
+impl Statements {
+    fn new(io: &Io) -> Self {
+        let inputs = (0..io.inputs()).flat_map(|s| {
+            let shape = io.input(s).unwrap_or_default();
+            shape.iter().enumerate().map(move |(a, &size)| (input(s, a), size))
+        });
+        let outputs =
+            io.y.iter()
+                .enumerate()
+                .flat_map(|(s, f)| f.shape.iter().enumerate().map(move |(a, &size)| (output(s, a), size)));
+        let sizes: Vec<(Axis, usize)> = inputs.chain(outputs).collect();
+        let spoken = sizes.iter().map(|&(axis, size)| (axis, vec![false; size])).collect();
+        Self {
+            sizes,
+            spoken,
+            ties: vec![],
+            reads: vec![],
+            absorbs: vec![],
+            freezes: vec![],
+            products: vec![],
+        }
+    }
+
+    fn size(&self, axis: Axis) -> usize {
+        self.sizes.iter().find(|(a, _)| *a == axis).map_or(0, |(_, s)| *s)
+    }
+
+    fn speak(&mut self, axis: Axis, index: Option<usize>) {
+        if let Some((_, spoken)) = self.spoken.iter_mut().find(|(a, _)| *a == axis) {
+            match index {
+                Some(i) => spoken[i] = true,
+                None => spoken.fill(true),
+            }
+        }
+    }
+}
+
+impl Link for Statements {
+    fn tie(&mut self, a: Axis, i: usize, b: Axis, j: usize) {
+        self.speak(a, Some(i));
+        self.speak(b, Some(j));
+        self.ties.push((a, i, b, j));
+    }
+    fn same(&mut self, a: Axis, b: Axis) {
+        let size = self.size(a);
+        assert_eq!(size, self.size(b), "axes said to be the same have different sizes");
+        (0..size).for_each(|i| self.tie(a, i, b, i));
+    }
+    fn reads(&mut self, a: Axis) {
+        self.reads.push(a);
+    }
+    fn absorbs(&mut self, a: Axis) {
+        self.absorbs.push(a);
+    }
+    fn leave(&mut self, a: Axis, i: usize) {
+        self.speak(a, Some(i));
+    }
+    fn freeze(&mut self, a: Axis, why: &str) {
+        self.speak(a, None);
+        self.freezes.push((a, why.to_owned()));
+    }
+    fn product(&mut self, one: Axis, many: &[Axis]) {
+        self.speak(one, None);
+        many.iter().for_each(|&m| self.speak(m, None));
+        self.products.push((one, many.to_vec()));
+    }
+}

@@ -1,0 +1,12 @@
+//! Which channels belong together: union-find over coordinates (value, axis, index).
+//!
+//! Takes: a graph and its facts. Gives: [`Groups`]: the classes that can be deleted, where their gates stand, and for
+//! everything frozen the reason. Never: guesses; a coordinate that no operator speaks for is frozen.
+
+mod groups;
+mod labels;
+
+pub use groups::{Class, ClassId, Frozen, Group, Groups, NONE, Residual, Site, group};
+
+#[cfg(test)]
+pub use groups::every_class;

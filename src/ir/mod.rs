@@ -1,0 +1,21 @@
+//! The intermediate representation: graph, constants, attributes, and the questions every operator answers.
+//!
+//! Invariants: a [`Graph`] is acyclic, sorted and never changed in place. Analysis results ([`Facts`]) stand
+//! beside it, by value number. Never: knows protobuf or any operator by name, except that `Shape` and `Size` need
+//! no data.
+
+mod attributes;
+mod graph;
+mod infer;
+mod op;
+mod print;
+mod tensor;
+
+pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsupported};
+pub use graph::{Graph, Node, NodeId, Origin, Value, ValueId};
+pub use infer::{Facts, infer};
+pub use op::{
+    Axis, Diff, Fact, Io, Keep, Link, Op, Operand, Operands, Port, Product, Resized, input, need, output,
+};
+pub use print::print;
+pub use tensor::{Array, DType, Data, Real, Shape, Tensor, slice_of, volume};

@@ -1,0 +1,193 @@
+//! What an operator must answer. One file in `ops/` implements this for one operator (or one family).
+//!
+//! Takes: operand facts and values. Gives: shapes, values, gradients, channel relations, costs, resized forms.
+//! Never: has default bodies. An operator cannot forget a question.
+
+use super::attributes::{Attributes, Refusal};
+use super::tensor::{Array, DType, Real, Shape, Tensor};
+use std::fmt::Debug;
+
+/// Type and shape of a value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// Element type.
+    pub dtype: DType,
+    /// Axis sizes.
+    pub shape: Shape,
+}
+
+impl Fact {
+    /// A fact from its parts.
+    pub fn new(dtype: DType, shape: impl Into<Shape>) -> Self {
+        Self { dtype, shape: shape.into() }
+    }
+}
+
+/// One input of a node: its fact, and its value where that is a constant.
+#[derive(Debug, Clone, Copy)]
+pub struct Operand<'a> {
+    /// Type and shape.
+    pub fact: &'a Fact,
+    /// The value, where it does not depend on the network's inputs.
+    pub value: Option<&'a Tensor>,
+}
+
+/// A node's inputs by slot; `None` where an optional input is absent.
+pub type Operands<'a> = [Option<Operand<'a>>];
+
+/// A node's operands and results.
+#[derive(Debug, Clone, Copy)]
+pub struct Io<'a> {
+    /// Inputs by slot.
+    pub x: &'a Operands<'a>,
+    /// Results by slot.
+    pub y: &'a [Fact],
+}
+
+impl<'a> Io<'a> {
+    /// Shape of input `slot`; `None` where it is absent.
+    pub fn input(&self, slot: usize) -> Option<&'a [usize]> {
+        self.x.get(slot).copied().flatten().map(|o| o.fact.shape.as_slice())
+    }
+
+    /// Shape of output `slot`.
+    pub fn output(&self, slot: usize) -> &'a [usize] {
+        &self.y[slot].shape
+    }
+
+    /// Constant value of input `slot`; `None` where it is absent or computed from the network's inputs.
+    pub fn value(&self, slot: usize) -> Option<&'a Tensor> {
+        self.x.get(slot).copied().flatten().and_then(|o| o.value)
+    }
+
+    /// Number of input slots.
+    pub fn inputs(&self) -> usize {
+        self.x.len()
+    }
+}
+
+/// Shape of required input `slot`, or the refusal that it is missing.
+pub fn need<'a>(x: &Operands<'a>, slot: usize) -> Result<&'a Fact, Refusal> {
+    match x.get(slot).copied().flatten() {
+        Some(o) => Ok(o.fact),
+        None => Err(Refusal::Invalid(format!("input {slot} is missing"))),
+    }
+}
+
+/// A slot of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Port {
+    /// Input by slot.
+    In(usize),
+    /// Output by slot.
+    Out(usize),
+}
+
+/// One axis of one operand or result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Axis {
+    /// Which operand or result.
+    pub port: Port,
+    /// Which of its axes.
+    pub axis: usize,
+}
+
+/// Axis `axis` of input `slot`.
+pub fn input(slot: usize, axis: usize) -> Axis {
+    Axis { port: Port::In(slot), axis }
+}
+
+/// Axis `axis` of output `slot`.
+pub fn output(slot: usize, axis: usize) -> Axis {
+    Axis { port: Port::Out(slot), axis }
+}
+
+/// Where an operator states how coordinates of its operands and results belong together.
+/// A coordinate it says nothing about is frozen: silence is safe.
+pub trait Link {
+    /// Coordinate `i` of `a` and coordinate `j` of `b` live and die together.
+    fn tie(&mut self, a: Axis, i: usize, b: Axis, j: usize);
+
+    /// The axes have equal sizes and correspond index by index.
+    fn same(&mut self, a: Axis, b: Axis);
+
+    /// The operator contracts (sums) over this input axis: a coordinate that is zero here may be deleted here.
+    /// The gate of the coordinate stands here.
+    fn reads(&mut self, a: Axis);
+
+    /// Zero is neutral for this input: its coordinates may be cut alone if what is left is scattered
+    /// back to full width before the operator. Said in addition to `same`.
+    fn absorbs(&mut self, a: Axis);
+
+    /// Coordinate `i` of `a` may be deleted without any consequence in this node.
+    fn leave(&mut self, a: Axis, i: usize);
+
+    /// The axis must stay whole, and why (a phrase that follows the node's name: "normalises over this axis").
+    fn freeze(&mut self, a: Axis, why: &str);
+
+    /// `one` is the row-major product of the axes `many` (a Reshape's split or merge). Coordinates of `one`
+    /// are tied to those of one of `many`: the solver takes the one that is not frozen otherwise.
+    fn product(&mut self, one: Axis, many: &[Axis]);
+}
+
+/// `coefficient · Π width(axis)`: one term of a node's multiply-accumulates. With soft widths (Σλ) it is the
+/// soft cost, with hard widths the exact count.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Product {
+    /// Multiply-accumulates per unit of the widths' product.
+    pub coefficient: f64,
+    /// Axes whose widths may shrink.
+    pub widths: Vec<Axis>,
+}
+
+/// Which coordinates of a node's axes stay.
+pub trait Keep {
+    /// Kept coordinates of an axis, ascending; `None` where the axis stays whole.
+    fn kept(&self, axis: Axis) -> Option<&[usize]>;
+}
+
+/// A node after coordinates were deleted from its operands and results.
+#[derive(Debug, Default)]
+pub struct Resized {
+    /// The operator with restated attributes; `None` where none changed.
+    pub op: Option<Box<dyn Op>>,
+    /// Constant inputs that restate a width or an index, by slot, with their new values. (Weights are not
+    /// listed: their coordinates are tied, and the rewriter slices them.)
+    pub inputs: Vec<(usize, Tensor)>,
+}
+
+/// Values and gradients of an operator, for one type of real number.
+pub trait Diff<T: Real> {
+    /// Computes the results. `y[k].shape` is as [`Op::infer`] says; the data are to be overwritten.
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]);
+
+    /// Adds the gradients: `dx[i] += Σ_k dy[k]·∂y[k]/∂x[i]`, for those inputs where `dx[i]` is asked for.
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        y: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    );
+}
+
+/// An ONNX operator with its attributes.
+pub trait Op: Debug + Send + Sync + Diff<f32> + Diff<f64> {
+    /// The attributes, as the table reads them. Law 1: reading what this writes gives the same operator.
+    fn attributes(&self) -> Attributes;
+
+    /// Types and shapes of the results.
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal>;
+
+    /// True where [`Diff::backward`] gives the gradient; false for integer results, index operators and the like.
+    fn differentiable(&self) -> bool;
+
+    /// States which coordinates belong together. What is unsaid is frozen.
+    fn channels(&self, io: &Io, link: &mut dyn Link);
+
+    /// Multiply-accumulates, as a sum of products of widths.
+    fn macs(&self, io: &Io) -> Vec<Product>;
+
+    /// The node after deletion: restated attributes and constant inputs. `io` is the node before.
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal>;
+}

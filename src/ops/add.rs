@@ -1,0 +1,62 @@
+//! Add: y = a + b with broadcasting. <https://onnx.ai/onnx/operators/onnx__Add.html>
+//!
+//! Zero is neutral, so an operand's channels may be cut alone and scattered back (`link.absorbs`).
+
+use super::broadcast::{channels, infer, map2, reduce_into};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Add;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Add))
+}
+
+impl Op for Add {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        infer(x)
+    }
+    fn differentiable(&self) -> bool {
+        true
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        channels(io, link, true);
+    }
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<T: Real> Diff<T> for Add {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let (Some(a), Some(b)) = (x[0], x[1]) else { return };
+        map2(a, b, &mut y[0], |a, b| a + b);
+    }
+    fn backward(
+        &self,
+        _: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        for dx in dx.iter_mut().flatten() {
+            reduce_into(dx, &dy[0].shape, |i| dy[0].data[i]);
+        }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data, weight};
+    vec![
+        Case::new("Add").inputs([data(&[2, 3, 4]), data(&[2, 3, 4])]).free(9),
+        Case::new("Add").named("bias").inputs([data(&[2, 3, 4]), weight(&[3, 1])]).free(9),
+        Case::new("Add").named("scalar").inputs([data(&[2, 3]), weight(&[])]).free(5),
+    ]
+}

@@ -1,0 +1,125 @@
+//! Constant: a value stored in the node. <https://onnx.ai/onnx/operators/onnx__Constant.html>
+//!
+//! Its coordinates are free: whoever uses it decides, and the stored tensor is sliced.
+
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Constant {
+    form: Form,
+}
+
+/// The attribute that holds the value.
+#[derive(Debug, Clone)]
+enum Form {
+    Value(Tensor),
+    Float(f32),
+    Floats(Vec<f32>),
+    Int(i64),
+    Ints(Vec<i64>),
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    let form = if let Some(t) = r.tensor("value")? {
+        Form::Value(t)
+    } else if let Some(v) = r.float("value_float")? {
+        Form::Float(v)
+    } else if let Some(v) = r.floats("value_floats")? {
+        Form::Floats(v)
+    } else if let Some(v) = r.int("value_int")? {
+        Form::Int(v)
+    } else if let Some(v) = r.ints("value_ints")? {
+        Form::Ints(v)
+    } else {
+        return unsupported("a constant that is neither a tensor nor numbers");
+    };
+    Ok(Box::new(Constant { form }))
+}
+
+impl Constant {
+    fn tensor(&self) -> Tensor {
+        match &self.form {
+            Form::Value(t) => t.clone(),
+            Form::Float(v) => Tensor { shape: vec![], data: Data::F32(vec![*v]) },
+            Form::Floats(v) => Tensor { shape: vec![v.len()], data: Data::F32(v.clone()) },
+            Form::Int(v) => Tensor { shape: vec![], data: Data::I64(vec![*v]) },
+            Form::Ints(v) => Tensor::ints(v),
+        }
+    }
+}
+
+impl Op for Constant {
+    fn attributes(&self) -> Attributes {
+        let w = Writer::default();
+        match self.form.clone() {
+            Form::Value(t) => w.put("value", t),
+            Form::Float(v) => w.put("value_float", v),
+            Form::Floats(v) => w.put("value_floats", v),
+            Form::Int(v) => w.put("value_int", v),
+            Form::Ints(v) => w.put("value_ints", v),
+        }
+        .done()
+    }
+
+    fn infer(&self, _: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let t = self.tensor();
+        Ok(vec![Fact::new(t.dtype(), t.shape)])
+    }
+
+    fn differentiable(&self) -> bool {
+        false
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        for (axis, &size) in io.output(0).iter().enumerate() {
+            (0..size).for_each(|i| link.leave(output(0, axis), i));
+        }
+    }
+
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        let mut t = self.tensor();
+        let mut changed = false;
+        for axis in 0..io.output(0).len() {
+            if let Some(kept) = keep.kept(output(0, axis)) {
+                t = t.slice(axis, kept);
+                changed = true;
+            }
+        }
+        if !changed {
+            return Ok(Resized::default());
+        }
+        let form = match (&self.form, &t.data) {
+            (Form::Floats(_), Data::F32(v)) => Form::Floats(v.clone()),
+            (Form::Ints(_), Data::I64(v)) => Form::Ints(v.clone()),
+            _ => Form::Value(t),
+        };
+        Ok(Resized { op: Some(Box::new(Constant { form })), inputs: Vec::new() })
+    }
+}
+
+impl<T: Real> Diff<T> for Constant {
+    fn forward(&self, _: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        y[0].data = self.tensor().data.to_real();
+    }
+    fn backward(
+        &self,
+        _: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        _: &[Array<T>],
+        _: &mut [Option<&mut Array<T>>],
+    ) {
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::Case;
+    vec![
+        Case::new("Constant").attr("value", Tensor::floats(&[2, 3], vec![1., 2., 3., 4., 5., 6.])).free(5),
+        Case::new("Constant").named("ints").attr("value_ints", vec![4i64, 5]).free(2),
+    ]
+}

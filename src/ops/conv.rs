@@ -1,0 +1,183 @@
+//! Conv: y[o] = b[o] + Σ_c w[o, c] ⋆ x[c]. <https://onnx.ai/onnx/operators/onnx__Conv.html>
+//!
+//! One to three spatial axes, any group. A depthwise convolution (one input channel per group) reads nothing: its
+//! channels pass through. In any other grouped convolution slot j of every group is one class.
+
+use super::kernels::conv::{self, Geometry};
+use super::spatial::{Window, three};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Conv {
+    group: i64,
+    window: Window,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    let group = r.int_or("group", 1)?;
+    if group < 1 {
+        return invalid(format!("group is {group}"));
+    }
+    Ok(Box::new(Conv { group, window: Window::read(r)? }))
+}
+
+impl Conv {
+    fn geometry(&self, x: &[usize], w: &[usize]) -> Result<Geometry, Refusal> {
+        if x.len() < 3 || x.len() > 5 {
+            return unsupported(format!("a convolution over an input of rank {}", x.len()));
+        }
+        let group = self.group as usize;
+        if w.len() != x.len() || w[1] * group != x[1] || !w[0].is_multiple_of(group) {
+            return invalid(format!("weight {w:?} does not fit input {x:?} with {group} groups"));
+        }
+        if self.window.kernel()?.is_some_and(|k| k != w[2..]) {
+            return invalid(format!("kernel_shape {:?} contradicts weight {w:?}", self.window.kernel_shape));
+        }
+        let r = self.window.resolve(&x[2..], &w[2..], false)?;
+        Ok(Geometry {
+            batch: x[0],
+            cin: x[1],
+            cout: w[0],
+            group,
+            input: three(&x[2..], 1),
+            output: three(&r.output, 1),
+            kernel: three(&r.kernel, 1),
+            stride: three(&r.stride, 1),
+            dilation: three(&r.dilation, 1),
+            pad: three(&r.begin, 0),
+        })
+    }
+}
+
+impl Op for Conv {
+    fn attributes(&self) -> Attributes {
+        self.window.write(Writer::default().maybe("group", (self.group != 1).then_some(self.group))).done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let (x0, w) = (need(x, 0)?, need(x, 1)?);
+        let g = self.geometry(&x0.shape, &w.shape)?;
+        if let Some(Some(b)) = x.get(2)
+            && b.fact.shape != [g.cout]
+        {
+            return invalid(format!("bias {:?} for {} output channels", b.fact.shape, g.cout));
+        }
+        let mut shape = vec![g.batch, g.cout];
+        shape.extend(&g.output[3 - (x0.shape.len() - 2)..]);
+        Ok(vec![Fact::new(x0.dtype, shape)])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let (Some(x), Some(w)) = (io.input(0), io.input(1)) else { return };
+        let group = self.group as usize;
+        let (cin, cout) = (x[1] / group, w[0] / group);
+        link.same(input(0, 0), output(0, 0));
+        link.same(input(1, 0), output(0, 1));
+        if io.input(2).is_some() {
+            link.same(input(2, 0), output(0, 1));
+        }
+        if cin == 1 && group > 1 {
+            link.leave(input(1, 1), 0);
+            for o in 0..w[0] {
+                link.tie(input(0, 1), o / cout, output(0, 1), o);
+            }
+            return;
+        }
+        link.reads(input(0, 1));
+        for c in 0..x[1] {
+            link.tie(input(0, 1), c, input(1, 1), c % cin);
+        }
+        if group > 1 {
+            for o in 0..w[0] {
+                link.tie(output(0, 1), o % cout, output(0, 1), o);
+            }
+        }
+    }
+
+    fn macs(&self, io: &Io) -> Vec<Product> {
+        let (Some(w), y) = (io.input(1), io.output(0)) else { return Vec::new() };
+        let plane = (y[0] * volume(&y[2..]) * volume(&w[2..])) as f64;
+        let mut widths = vec![output(0, 1)];
+        if w[1] > 1 || self.group == 1 {
+            widths.push(input(1, 1));
+        }
+        vec![Product { coefficient: plane, widths }]
+    }
+
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        let depthwise = self.group > 1 && io.input(1).is_some_and(|w| w[1] == 1);
+        let Some(kept) = keep.kept(input(0, 1)).filter(|_| depthwise) else { return Ok(Resized::default()) };
+        let op = Conv { group: kept.len() as i64, window: self.window.clone() };
+        Ok(Resized { op: Some(Box::new(op)), inputs: Vec::new() })
+    }
+}
+
+impl<T: Real> Diff<T> for Conv {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let (Some(a), Some(w)) = (x[0], x[1]) else { return };
+        let Ok(g) = self.geometry(&a.shape, &w.shape) else { return };
+        let bias = x.get(2).copied().flatten().map(|b| b.data.as_slice());
+        conv::forward(&g, &a.data, &w.data, bias, &mut y[0].data);
+    }
+
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let (Some(a), Some(w)) = (x[0], x[1]) else { return };
+        let Ok(g) = self.geometry(&a.shape, &w.shape) else { return };
+        let dy = &dy[0].data;
+        if let Some(dx) = &mut dx[0] {
+            conv::backward_input(&g, dy, &w.data, &mut dx.data);
+        }
+        if let Some(dw) = &mut dx[1] {
+            conv::backward_weights(&g, &a.data, dy, &mut dw.data);
+        }
+        if let Some(Some(db)) = dx.get_mut(2) {
+            conv::backward_bias(g.cout, g.pixels_out(), dy, &mut db.data);
+        }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data, weight};
+    let case = |name| Case::new("Conv").named(name);
+    vec![
+        case("3x3")
+            .ints("pads", &[1, 1, 1, 1])
+            .inputs([data(&[2, 3, 5, 4]), weight(&[4, 3, 3, 3]), weight(&[4])])
+            .free(9),
+        case("1x1").inputs([data(&[1, 3, 2, 2]), weight(&[2, 3, 1, 1])]).free(5),
+        case("strided, asymmetric")
+            .ints("strides", &[2, 1])
+            .ints("pads", &[0, 1, 2, 0])
+            .ints("dilations", &[1, 2])
+            .inputs([data(&[1, 2, 6, 5]), weight(&[2, 2, 3, 2])])
+            .free(4),
+        case("depthwise")
+            .int("group", 3)
+            .inputs([data(&[1, 3, 4, 4]), weight(&[3, 1, 3, 3]), weight(&[3])])
+            .free(3),
+        case("depthwise, multiplier 2")
+            .int("group", 2)
+            .inputs([data(&[1, 2, 3, 3]), weight(&[4, 1, 2, 2])])
+            .free(2),
+        case("grouped")
+            .int("group", 2)
+            .inputs([data(&[1, 6, 3, 3]), weight(&[4, 3, 2, 2]), weight(&[4])])
+            .free(5),
+        case("1d, same")
+            .string("auto_pad", "SAME_UPPER")
+            .inputs([data(&[1, 2, 5]), weight(&[3, 2, 2])])
+            .free(5),
+        case("3d").inputs([data(&[1, 2, 3, 3, 2]), weight(&[2, 2, 2, 2, 2])]).free(4),
+    ]
+}

@@ -1,0 +1,4 @@
+//! Number crunching without ONNX names: convolution and matrix products on slices.
+
+pub mod conv;
+pub mod matmul;

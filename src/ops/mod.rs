@@ -1,0 +1,76 @@
+//! The operators: one file each (families share a helper), and the table that names them.
+//!
+//! Takes: attributes. Gives: `Box<dyn Op>`. Never: looks at the graph around a node.
+
+use crate::ir::{Attributes, Op, Reader, Refusal};
+
+pub mod kernels;
+mod opaque;
+
+// Helpers that families of operators share.
+mod broadcast;
+mod pointwise;
+mod spatial;
+
+#[cfg(test)]
+mod laws;
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Operator {
+    /// ONNX operator type.
+    pub name: &'static str,
+    /// Builds the operator from its attributes.
+    pub read: fn(&Reader) -> Result<Box<dyn Op>, Refusal>,
+    /// Cases on which the laws are tested.
+    #[cfg(test)]
+    pub cases: fn() -> Vec<laws::Case>,
+}
+
+macro_rules! operators {
+    ($($name:ident $file:ident,)*) => {
+        $(mod $file;)*
+
+        /// All operators we know, by name.
+        pub const OPERATORS: &[Operator] = &[$(Operator {
+            name: stringify!($name),
+            read: $file::read,
+            #[cfg(test)]
+            cases: $file::cases,
+        },)*];
+    };
+}
+
+// A new operator is one file and one word here, in alphabetical order.
+operators! {
+    Add add,
+    Constant constant,
+    Conv conv,
+    Relu relu,
+    Reshape reshape,
+    Sigmoid sigmoid,
+}
+
+/// Builds the operator `op_type` of the standard domain. An operator or a form we do not know becomes one that says
+/// nothing, so that everything it touches is frozen and carried as it is; a contradiction is an error.
+pub fn read(
+    op_type: &str,
+    domain: &str,
+    opset: i64,
+    attributes: &Attributes,
+    inputs: usize,
+    outputs: usize,
+) -> Result<Box<dyn Op>, Refusal> {
+    let opaque = |why: String| -> Box<dyn Op> { Box::new(opaque::Opaque::new(why)) };
+    let known = OPERATORS.iter().find(|o| o.name == op_type);
+    let Some(operator) = known.filter(|_| matches!(domain, "" | "ai.onnx")) else {
+        let of = if domain.is_empty() { String::new() } else { format!(" of domain '{domain}'") };
+        return Ok(opaque(format!("operator {op_type}{of} is not supported")));
+    };
+    let reader = Reader::new(attributes, opset, inputs, outputs);
+    match (operator.read)(&reader).and_then(|op| reader.finish().map(|()| op)) {
+        Ok(op) => Ok(op),
+        Err(Refusal::Unsupported(why)) => Ok(opaque(why)),
+        Err(invalid) => Err(invalid),
+    }
+}

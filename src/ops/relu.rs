@@ -1,0 +1,29 @@
+//! Relu: y = max(x, 0). <https://onnx.ai/onnx/operators/onnx__Relu.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Relu;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Relu)))
+}
+
+impl Pointwise for Relu {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        x.max(T::zero())
+    }
+    fn df<T: Real>(&self, x: T, _: T) -> T {
+        if x > T::zero() { T::one() } else { T::zero() }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Relu").inputs([data(&[2, 3, 4])]).free(9)]
+}

@@ -1,0 +1,29 @@
+//! Sigmoid: y = 1 / (1 + e⁻ˣ). <https://onnx.ai/onnx/operators/onnx__Sigmoid.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Sigmoid;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Sigmoid)))
+}
+
+impl Pointwise for Sigmoid {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        T::one() / (T::one() + (-x).exp())
+    }
+    fn df<T: Real>(&self, _: T, y: T) -> T {
+        y * (T::one() - y)
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Sigmoid").inputs([data(&[2, 3, 4])]).free(9)]
+}
