@@ -90,11 +90,19 @@ pub fn group(graph: &Graph, facts: &Facts, residual: Residual) -> Groups {
     groups
 }
 
-/// As [`group`], with the classes that touch no weight too and those that are a whole axis: what the operators alone allow.
+/// As [`group`], with the classes that touch no weight too: what the operators alone allow. (Integer constants restate
+/// sizes and indices; they are no classes of their own.)
 #[cfg(test)]
 pub fn every_class(graph: &Graph, facts: &Facts) -> Groups {
     let mut labels = Labels::solve(graph, facts, &BTreeSet::new());
-    let mut groups = collect(graph, facts, &mut labels, &|_| true);
+    let mut real = std::collections::HashSet::new();
+    for v in 0..graph.values.len() {
+        let integer = facts.constant[v].as_ref().is_some_and(|t| !t.dtype().is_float());
+        for (axis, &size) in facts.shape(v).unwrap_or_default().iter().enumerate().filter(|_| !integer) {
+            real.extend((0..size).map(|i| labels.find(v, axis, i)));
+        }
+    }
+    let mut groups = collect(graph, facts, &mut labels, &|root| real.contains(&root));
     groups.reads = labels.reads.clone();
     groups
 }

@@ -120,6 +120,6 @@ pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::Case;
     vec![
         Case::new("Constant").attr("value", Tensor::floats(&[2, 3], vec![1., 2., 3., 4., 5., 6.])).free(5),
-        Case::new("Constant").named("ints").attr("value_ints", vec![4i64, 5]).free(2),
+        Case::new("Constant").named("floats").attr("value_floats", vec![4f32, 5.]).free(2),
     ]
 }
