@@ -1,7 +1,9 @@
 //! autobot-onnx: structured channel pruning of ONNX convolutional networks.
 
 pub mod channels;
+pub mod cost;
 pub mod error;
+pub mod grad;
 pub mod ir;
 pub mod learn;
 pub mod ops;

@@ -1,0 +1,109 @@
+//! What a network costs: multiply-accumulates as a function of the widths.
+//!
+//! Takes: graph, facts, groups. Gives: [`Cost`], which turns gate values (soft) or kept flags (hard) into MACs and their
+//! gradient. One formula for both: a sum of products of widths. Never: measures time.
+
+use crate::channels::{Groups, NONE};
+use crate::ir::*;
+
+/// A width: what is fixed of it, and the classes it counts, with how often each appears.
+#[derive(Debug, Clone, PartialEq)]
+struct Width {
+    fixed: f64,
+    classes: Vec<(usize, f64)>,
+}
+
+impl Width {
+    fn of(&self, lambda: &[f64]) -> f64 {
+        self.fixed + self.classes.iter().map(|&(c, times)| times * lambda[c]).sum::<f64>()
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Term {
+    node: NodeId,
+    coefficient: f64,
+    widths: Vec<Width>,
+}
+
+/// Multiply-accumulates of a network by the widths of its classes (Conv, ConvTranspose, Gemm, MatMul; biases and
+/// normalisations are not counted).
+#[derive(Debug, Clone, Default)]
+pub struct Cost {
+    terms: Vec<Term>,
+    nodes: usize,
+}
+
+impl Cost {
+    /// Collects the terms of all nodes.
+    pub fn new(graph: &Graph, facts: &Facts, groups: &Groups) -> Self {
+        let mut terms = Vec::new();
+        for (n, node) in graph.nodes.iter().enumerate() {
+            let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
+            if facts.trouble[n].is_some()
+                || node.outputs.iter().flatten().all(|&v| facts.constant[v].is_some())
+            {
+                continue;
+            }
+            for product in node.op.macs(&Io { x: &x, y: &y }) {
+                let widths = product.widths.iter().map(|&axis| width(node, axis, facts, groups)).collect();
+                terms.push(Term { node: n, coefficient: product.coefficient, widths });
+            }
+        }
+        Self { terms, nodes: graph.nodes.len() }
+    }
+
+    /// MACs at widths Σλ (λ per class; 1 is whole, 0 is gone).
+    pub fn soft(&self, lambda: &[f64]) -> f64 {
+        self.terms
+            .iter()
+            .map(|t| t.widths.iter().map(|w| w.of(lambda)).product::<f64>() * t.coefficient)
+            .sum()
+    }
+
+    /// MACs with some classes deleted.
+    pub fn hard(&self, kept: &[bool]) -> u64 {
+        self.per_node(kept).iter().sum()
+    }
+
+    /// MACs of each node with some classes deleted.
+    pub fn per_node(&self, kept: &[bool]) -> Vec<u64> {
+        let lambda: Vec<f64> = kept.iter().map(|&k| f64::from(u8::from(k))).collect();
+        let mut macs = vec![0.0; self.nodes];
+        for t in &self.terms {
+            macs[t.node] += t.widths.iter().map(|w| w.of(&lambda)).product::<f64>() * t.coefficient;
+        }
+        macs.into_iter().map(|m| m.round() as u64).collect()
+    }
+
+    /// Adds `scale · ∂soft/∂λ` to `gradient`.
+    pub fn gradient(&self, lambda: &[f64], scale: f64, gradient: &mut [f64]) {
+        for t in &self.terms {
+            let sizes: Vec<f64> = t.widths.iter().map(|w| w.of(lambda)).collect();
+            for (k, w) in t.widths.iter().enumerate() {
+                let others: f64 = sizes.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, s)| s).product();
+                for &(class, times) in &w.classes {
+                    gradient[class] += scale * t.coefficient * others * times;
+                }
+            }
+        }
+    }
+}
+
+fn width(node: &Node, axis: Axis, facts: &Facts, groups: &Groups) -> Width {
+    let value = match axis.port {
+        Port::In(s) => node.inputs[s],
+        Port::Out(s) => node.outputs[s],
+    };
+    let Some(v) = value else { return Width { fixed: 1.0, classes: Vec::new() } };
+    let labels = groups.axis(v, axis.axis);
+    if labels.is_empty() {
+        let size = facts.shape(v).and_then(|s| s.get(axis.axis)).copied().unwrap_or(1);
+        return Width { fixed: size as f64, classes: Vec::new() };
+    }
+    let mut sorted: Vec<u32> = labels.iter().copied().filter(|&c| c != NONE).collect();
+    let fixed = (labels.len() - sorted.len()) as f64;
+    sorted.sort_unstable();
+    let classes = sorted.chunk_by(|a, b| a == b).map(|run| (run[0] as usize, run.len() as f64)).collect();
+    Width { fixed, classes }
+}

@@ -1,0 +1,64 @@
+//! Threads, each with a workspace of its own, that take chunks of work in turn.
+//!
+//! Results come back by chunk number, so what is made of them does not depend on who computed what.
+
+use super::{Program, Workspace};
+use crate::error::{Error, Result};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A fixed set of threads.
+#[derive(Debug)]
+pub struct Pool {
+    threads: rayon::ThreadPool,
+}
+
+impl Pool {
+    /// `threads` threads; 0 takes one per core.
+    pub fn new(threads: usize) -> Result<Self> {
+        let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let threads = built.map_err(|e| {
+            Error::argument("--threads", format!("cannot start {threads} threads: {e}"), "ask for fewer")
+        })?;
+        Ok(Self { threads })
+    }
+
+    /// Number of threads.
+    pub fn len(&self) -> usize {
+        self.threads.current_num_threads()
+    }
+
+    /// Never.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// One workspace per thread for `program`.
+    pub fn workspaces(&self, program: &Program) -> Vec<Mutex<Workspace>> {
+        (0..self.len()).map(|_| Mutex::new(Workspace::new(program))).collect()
+    }
+
+    /// Runs `work(workspace, chunk)` for every chunk; the results in the order of the chunks.
+    pub fn run<R: Send>(
+        &self,
+        workspaces: &[Mutex<Workspace>],
+        chunks: usize,
+        work: impl Fn(&mut Workspace, usize) -> R + Sync,
+    ) -> Vec<R> {
+        let next = AtomicUsize::new(0);
+        let done = self.threads.broadcast(|context| {
+            let mut mine = Vec::new();
+            let mut workspace = workspaces[context.index()].lock().unwrap_or_else(|e| e.into_inner());
+            loop {
+                let chunk = next.fetch_add(1, Ordering::Relaxed);
+                if chunk >= chunks {
+                    return mine;
+                }
+                mine.push((chunk, work(&mut workspace, chunk)));
+            }
+        });
+        let mut all: Vec<(usize, R)> = done.into_iter().flatten().collect();
+        all.sort_by_key(|(chunk, _)| *chunk);
+        all.into_iter().map(|(_, r)| r).collect()
+    }
+}

@@ -1,0 +1,331 @@
+//! Compiles a graph into the steps of the forward pass.
+//!
+//! Constants are evaluated, dead nodes dropped, BatchNormalization folded into the convolution before it, and gates put
+//! between a value and the nodes that read it.
+
+use super::fold::fold_batch_norm;
+use crate::error::{Error, Result};
+use crate::ir::*;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// In [`GateSpec::index`]: a coordinate without a gate (λ = 1).
+pub const UNGATED: u32 = u32::MAX;
+
+/// A gate: multiplies `value` by λ[index[c]] along `axis`, for some of its consumers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateSpec {
+    /// The gated value.
+    pub value: ValueId,
+    /// The axis whose coordinates are gated.
+    pub axis: usize,
+    /// For each coordinate, which λ.
+    pub index: Vec<u32>,
+    /// Who sees the gated value: (node, input slot). Others see it whole.
+    pub readers: Vec<(NodeId, usize)>,
+}
+
+/// A term added to the result of `node` along `axis`: Σ_c (1 − λ_c)·matrix[o][c] (compensation for what a gate closes).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShiftSpec {
+    /// The node whose result is shifted.
+    pub node: NodeId,
+    /// The axis of its result that `o` runs over.
+    pub axis: usize,
+    /// For each c, which λ.
+    pub index: Vec<u32>,
+    /// Row-major [o, c].
+    pub matrix: Vec<f32>,
+}
+
+/// Where a step's operand comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A constant of the program.
+    Constant(usize),
+    /// A slot of the workspace.
+    Slot(usize),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// An operator of the graph.
+    Op(Arc<dyn Op>),
+    /// A gate: y = x ⊙ λ.
+    Gate { axis: usize, index: Vec<u32> },
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Shift {
+    pub axis: usize,
+    pub index: Vec<u32>,
+    pub matrix: Vec<f32>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub kind: Kind,
+    /// ONNX operator type, empty for a gate.
+    pub op_type: String,
+    pub inputs: Vec<Option<Source>>,
+    pub outputs: Vec<usize>,
+    pub shift: Option<Shift>,
+    /// True if a gate lies before it: then gradients are wanted for its inputs that depend on one.
+    pub gated: bool,
+}
+
+/// The steps of a network at one batch size.
+#[derive(Debug)]
+pub struct Program {
+    pub(super) steps: Vec<Step>,
+    pub(super) constants: Vec<Array<f32>>,
+    pub(super) shapes: Vec<Shape>,
+    /// Slots that depend on a gate.
+    pub(super) gated: Vec<bool>,
+    pub(super) inputs: Vec<usize>,
+    pub(super) targets: Vec<usize>,
+    /// For watched values: their slot.
+    pub(super) slots: HashMap<ValueId, usize>,
+    /// The values in `targets`.
+    pub target_values: Vec<ValueId>,
+    /// Images that go through at a time.
+    pub batch: usize,
+}
+
+/// Values at which a loss can stand: the network's outputs where they can be computed and differentiated, else the last
+/// floating-point values before what cannot.
+pub fn targets(graph: &Graph, facts: &Facts) -> Vec<ValueId> {
+    let runs = runnable(graph, facts);
+    let mut found = BTreeSet::new();
+    for &v in &graph.outputs {
+        if runs.values[v] && facts.constant[v].is_none() {
+            found.insert(v);
+        }
+    }
+    for (n, node) in graph.nodes.iter().enumerate() {
+        if !runs.nodes[n] {
+            let inputs = node.inputs.iter().flatten().chain(&node.captured);
+            found.extend(
+                inputs.filter(|&&v| {
+                    runs.values[v] && facts.constant[v].is_none() && graph.producer(v).is_some()
+                }),
+            );
+        }
+    }
+    found.into_iter().collect()
+}
+
+struct Runnable {
+    nodes: Vec<bool>,
+    values: Vec<bool>,
+}
+
+/// What can be computed and differentiated from the network's inputs.
+fn runnable(graph: &Graph, facts: &Facts) -> Runnable {
+    let is_float = |v: ValueId| facts.fact[v].as_ref().is_some_and(|f| f.dtype.is_float());
+    let mut values: Vec<bool> = facts.constant.iter().map(Option::is_some).collect();
+    graph.inputs.iter().for_each(|&v| values[v] = is_float(v));
+    let nodes = graph.nodes.iter().enumerate().map(|(n, node)| {
+        let ok = facts.trouble[n].is_none()
+            && node.captured.is_empty()
+            && node.inputs.iter().flatten().all(|&v| values[v])
+            && node.outputs.iter().flatten().all(|&v| is_float(v) || facts.constant[v].is_some())
+            && (node.op.differentiable()
+                || node.outputs.iter().flatten().all(|&v| facts.constant[v].is_some()));
+        node.outputs.iter().flatten().for_each(|&v| values[v] |= ok);
+        ok
+    });
+    let nodes = nodes.collect();
+    Runnable { nodes, values }
+}
+
+struct Compiler<'a> {
+    facts: &'a Facts,
+    program: Program,
+    constant_of: HashMap<ValueId, usize>,
+    slot_of: HashMap<ValueId, usize>,
+    gated_slot: HashMap<(NodeId, usize), usize>,
+}
+
+impl Program {
+    /// Compiles the part of `graph` that `targets` need. `facts` carry the batch size.
+    /// Errors when a target cannot be computed from the network's inputs, naming what stands in the way.
+    pub fn compile(
+        graph: &Graph,
+        facts: &Facts,
+        gates: &[GateSpec],
+        shifts: &[ShiftSpec],
+        targets: &[ValueId],
+    ) -> Result<Self> {
+        let wanted = needed(graph, facts, targets)?;
+        let batch = graph.inputs.first().and_then(|&v| facts.shape(v)?.first().copied()).unwrap_or(1);
+        let program = Program {
+            steps: vec![],
+            constants: vec![],
+            shapes: vec![],
+            gated: vec![],
+            inputs: vec![],
+            targets: vec![],
+            slots: HashMap::new(),
+            target_values: targets.to_vec(),
+            batch,
+        };
+        let mut c = Compiler {
+            facts,
+            program,
+            constant_of: HashMap::new(),
+            slot_of: HashMap::new(),
+            gated_slot: HashMap::new(),
+        };
+        for &v in &graph.inputs {
+            let slot = c.slot(v, false);
+            c.program.inputs.push(slot);
+            c.place_gates(gates, v);
+        }
+        for (n, node) in graph.nodes.iter().enumerate().filter(|(n, _)| wanted.contains(n)) {
+            c.node(n, node, shifts);
+            node.outputs.iter().flatten().for_each(|&v| c.place_gates(gates, v));
+        }
+        for v in targets {
+            let Some(&slot) = c.slot_of.get(v) else {
+                return Err(Error::graph(
+                    format!("the output '{}' does not depend on the network's inputs", graph.values[*v].name),
+                    "nothing is to be gained by pruning it",
+                ));
+            };
+            c.program.targets.push(slot);
+        }
+        c.program.slots = c.slot_of;
+        let mut program = c.program;
+        fold_batch_norm(&mut program);
+        Ok(program)
+    }
+
+    /// Shape of target `k`, batch included.
+    pub fn target_shape(&self, k: usize) -> &[usize] {
+        &self.shapes[self.targets[k]]
+    }
+
+    /// Elements per image of network input `k`.
+    pub fn input_len(&self, k: usize) -> usize {
+        volume(&self.shapes[self.inputs[k]]) / self.batch.max(1)
+    }
+
+    /// Bytes a workspace holds.
+    pub fn workspace_bytes(&self) -> usize {
+        self.shapes.iter().map(|s| 4 * volume(s)).sum::<usize>() * 2
+    }
+}
+
+impl Compiler<'_> {
+    fn slot(&mut self, v: ValueId, gated: bool) -> usize {
+        let shape = self.facts.shape(v).unwrap_or_default().to_vec();
+        let slot = self.new_slot(shape, gated);
+        self.slot_of.insert(v, slot);
+        slot
+    }
+
+    fn new_slot(&mut self, shape: Shape, gated: bool) -> usize {
+        self.program.shapes.push(shape);
+        self.program.gated.push(gated);
+        self.program.shapes.len() - 1
+    }
+
+    fn constant(&mut self, v: ValueId) -> Option<usize> {
+        let t = self.facts.constant[v].as_ref()?;
+        Some(*self.constant_of.entry(v).or_insert_with(|| {
+            self.program.constants.push(t.to_array());
+            self.program.constants.len() - 1
+        }))
+    }
+
+    fn node(&mut self, n: NodeId, node: &Node, shifts: &[ShiftSpec]) {
+        let inputs: Vec<Option<Source>> = (0..node.inputs.len())
+            .map(|slot| {
+                let v = node.inputs[slot]?;
+                match self.gated_slot.get(&(n, slot)).or_else(|| self.slot_of.get(&v)) {
+                    Some(&s) => Some(Source::Slot(s)),
+                    None => self.constant(v).map(Source::Constant),
+                }
+            })
+            .collect();
+        let shift = shifts.iter().find(|s| s.node == n);
+        let gated = shift.is_some()
+            || inputs.iter().flatten().any(|s| matches!(s, Source::Slot(s) if self.program.gated[*s]));
+        let shapes: Vec<Shape> =
+            self.facts.results(node).unwrap_or_default().into_iter().map(|f| f.shape).collect();
+        let outputs = node
+            .outputs
+            .iter()
+            .zip(shapes)
+            .map(|(v, shape)| match v {
+                Some(v) => self.slot(*v, gated),
+                None => self.new_slot(shape, false),
+            })
+            .collect();
+        let shift = shift.map(|s| Shift { axis: s.axis, index: s.index.clone(), matrix: s.matrix.clone() });
+        self.program.steps.push(Step {
+            kind: Kind::Op(node.op.clone()),
+            op_type: node.op_type.clone(),
+            inputs,
+            outputs,
+            shift,
+            gated,
+        });
+    }
+
+    fn place_gates(&mut self, gates: &[GateSpec], v: ValueId) {
+        for gate in gates.iter().filter(|g| g.value == v) {
+            // Several gates on one reader (along different axes) stand one behind the other.
+            let mut behind: HashMap<usize, usize> = HashMap::new();
+            for reader in &gate.readers {
+                let Some(&source) = self.gated_slot.get(reader).or_else(|| self.slot_of.get(&v)) else {
+                    continue;
+                };
+                let slot = match behind.get(&source) {
+                    Some(&slot) => slot,
+                    None => {
+                        let slot = self.new_slot(self.program.shapes[source].clone(), true);
+                        self.program.steps.push(Step {
+                            kind: Kind::Gate { axis: gate.axis, index: gate.index.clone() },
+                            op_type: String::new(),
+                            inputs: vec![Some(Source::Slot(source))],
+                            outputs: vec![slot],
+                            shift: None,
+                            gated: true,
+                        });
+                        behind.insert(source, slot);
+                        slot
+                    }
+                };
+                self.gated_slot.insert(*reader, slot);
+            }
+        }
+    }
+}
+
+/// The nodes that the targets need.
+fn needed(graph: &Graph, facts: &Facts, targets: &[ValueId]) -> Result<BTreeSet<NodeId>> {
+    let mut wanted = BTreeSet::new();
+    let mut trouble = BTreeSet::new();
+    let mut open: Vec<ValueId> = targets.to_vec();
+    while let Some(v) = open.pop() {
+        let Some(n) = graph.producer(v).filter(|_| facts.constant[v].is_none()) else { continue };
+        if !wanted.insert(n) {
+            continue;
+        }
+        let node = &graph.nodes[n];
+        if facts.results(node).is_none() || facts.operands(node).is_none() || facts.trouble[n].is_some() {
+            let why = facts.trouble[n].as_deref().unwrap_or("operands of unknown shape");
+            trouble.insert(format!("'{}' ({}): {why}", node.name, node.op_type));
+        }
+        open.extend(node.inputs.iter().flatten());
+    }
+    if trouble.is_empty() {
+        return Ok(wanted);
+    }
+    Err(Error::Unsupported {
+        nodes: trouble.into_iter().collect(),
+        hint: "cut the model before these nodes, or prune without gates: --criterion l1".into(),
+    })
+}

@@ -1,0 +1,263 @@
+//! Runs a program forward and backward in one thread's workspace.
+
+use super::program::{Kind, Program, Shift, Source, Step, UNGATED};
+use crate::ir::*;
+
+/// Buffers for one thread: every value and its gradient.
+#[derive(Debug)]
+pub struct Workspace {
+    y: Vec<Array<f32>>,
+    dy: Vec<Array<f32>>,
+}
+
+impl Workspace {
+    /// Buffers for `program`.
+    pub fn new(program: &Program) -> Self {
+        let empty = |n: usize| (0..n).map(|_| Array::default()).collect();
+        Self { y: empty(program.shapes.len()), dy: empty(program.shapes.len()) }
+    }
+
+    /// The buffer of network input `k`, to be filled: [batch, …].
+    pub fn input(&mut self, program: &Program, k: usize) -> &mut [f32] {
+        let slot = program.inputs[k];
+        fit(&mut self.y[slot], &program.shapes[slot]);
+        &mut self.y[slot].data
+    }
+
+    /// The value of target `k` after [`Workspace::forward`].
+    pub fn target(&self, program: &Program, k: usize) -> &Array<f32> {
+        &self.y[program.targets[k]]
+    }
+
+    /// A value after [`Workspace::forward`], if the program computes it.
+    pub fn value(&self, program: &Program, v: ValueId) -> Option<&Array<f32>> {
+        program.slots.get(&v).map(|&s| &self.y[s])
+    }
+
+    /// Computes all values. λ per gate index; `None` opens all gates (the unpruned network).
+    pub fn forward(&mut self, program: &Program, lambda: Option<&[f32]>) {
+        for step in &program.steps {
+            let mut out: Vec<Array<f32>> = step
+                .outputs
+                .iter()
+                .map(|&o| {
+                    let mut a = std::mem::take(&mut self.y[o]);
+                    fit(&mut a, &program.shapes[o]);
+                    a
+                })
+                .collect();
+            match &step.kind {
+                Kind::Op(op) => {
+                    let x = operands(step, program, &self.y);
+                    op.forward(&x, &mut out);
+                }
+                Kind::Gate { axis, index } => {
+                    if let Some(Source::Slot(s)) = step.inputs[0] {
+                        gate(&self.y[s], *axis, index, lambda, &mut out[0]);
+                    }
+                }
+            }
+            if let (Some(shift), Some(lambda)) = (&step.shift, lambda) {
+                add_shift(shift, lambda, &mut out[0]);
+            }
+            for (&o, a) in step.outputs.iter().zip(out) {
+                self.y[o] = a;
+            }
+        }
+    }
+
+    /// The gradient buffer of target `k`, zeroed: set it before [`Workspace::backward`].
+    pub fn target_gradient(&mut self, program: &Program, k: usize) -> &mut [f32] {
+        let slot = program.targets[k];
+        self.dy[slot].data.clear();
+        fit(&mut self.dy[slot], &program.shapes[slot]);
+        &mut self.dy[slot].data
+    }
+
+    /// Adds dL/dλ to `gradient`, per gate index. The gradients at the targets must have been set; buffers of other
+    /// values are cleared here.
+    pub fn backward(&mut self, program: &Program, lambda: &[f32], gradient: &mut [f32]) {
+        for step in &program.steps {
+            for &o in step.outputs.iter().filter(|o| program.gated[**o] && !program.targets.contains(o)) {
+                fit(&mut self.dy[o], &program.shapes[o]);
+                self.dy[o].data.fill(0.0);
+            }
+        }
+        for step in program.steps.iter().rev().filter(|s| s.gated) {
+            self.step_backward(program, step, lambda, gradient);
+        }
+    }
+
+    fn step_backward(&mut self, program: &Program, step: &Step, lambda: &[f32], gradient: &mut [f32]) {
+        let dy: Vec<Array<f32>> = step.outputs.iter().map(|&o| std::mem::take(&mut self.dy[o])).collect();
+        if let Some(shift) = &step.shift {
+            shift_backward(shift, &dy[0], gradient);
+        }
+        match &step.kind {
+            Kind::Gate { axis, index } => {
+                if let Some(Source::Slot(s)) = step.inputs[0] {
+                    let dx = program.gated[s].then(|| std::mem::take(&mut self.dy[s]));
+                    let dx = gate_backward(&self.y[s], *axis, index, lambda, &dy[0], dx, gradient);
+                    if let Some(dx) = dx {
+                        self.dy[s] = dx;
+                    }
+                }
+            }
+            Kind::Op(op) => {
+                // An operand used twice by one step gets its gradient through its first slot's buffer in turn.
+                let mut taken: Vec<(usize, Array<f32>)> = Vec::new();
+                let mut double = Vec::new();
+                for (k, source) in step.inputs.iter().enumerate() {
+                    if let Some(Source::Slot(s)) = source
+                        && program.gated[*s]
+                    {
+                        if taken.iter().any(|(at, _)| step.inputs[*at] == *source) {
+                            double.push(k);
+                        } else {
+                            taken.push((k, std::mem::take(&mut self.dy[*s])));
+                        }
+                    }
+                }
+                let y: Vec<Array<f32>> =
+                    step.outputs.iter().map(|&o| std::mem::take(&mut self.y[o])).collect();
+                let x = operands(step, program, &self.y);
+                let mut extra: Vec<Array<f32>> = double
+                    .iter()
+                    .map(|&k| x[k].map_or_else(Array::default, |x| Array::zeros(&x.shape)))
+                    .collect();
+                {
+                    let mut slots: Vec<Option<&mut Array<f32>>> = step.inputs.iter().map(|_| None).collect();
+                    for (k, a) in &mut taken {
+                        slots[*k] = Some(a);
+                    }
+                    for (k, a) in double.iter().zip(&mut extra) {
+                        slots[*k] = Some(a);
+                    }
+                    op.backward(&x, &y, &dy, &mut slots);
+                }
+                for (k, a) in double.iter().zip(&extra) {
+                    if let Some((_, first)) =
+                        taken.iter_mut().find(|(at, _)| step.inputs[*at] == step.inputs[*k])
+                    {
+                        first.data.iter_mut().zip(&a.data).for_each(|(d, a)| *d += a);
+                    }
+                }
+                for (k, a) in taken {
+                    if let Some(Source::Slot(s)) = step.inputs[k] {
+                        self.dy[s] = a;
+                    }
+                }
+                for (&o, a) in step.outputs.iter().zip(y) {
+                    self.y[o] = a;
+                }
+            }
+        }
+        for (&o, a) in step.outputs.iter().zip(dy) {
+            self.dy[o] = a;
+        }
+    }
+}
+
+fn operands<'a>(step: &Step, program: &'a Program, y: &'a [Array<f32>]) -> Vec<Option<&'a Array<f32>>> {
+    step.inputs
+        .iter()
+        .map(|source| match source {
+            None => None,
+            Some(Source::Constant(c)) => Some(&program.constants[*c]),
+            Some(Source::Slot(s)) => Some(&y[*s]),
+        })
+        .collect()
+}
+
+fn fit(a: &mut Array<f32>, shape: &[usize]) {
+    if a.shape != shape || a.data.len() != volume(shape) {
+        a.shape = shape.to_vec();
+        a.data.resize(volume(shape), 0.0);
+    }
+}
+
+/// λ of a coordinate.
+fn lambda_at(lambda: &[f32], index: u32) -> f32 {
+    if index == UNGATED { 1.0 } else { lambda[index as usize] }
+}
+
+/// Calls `f(coordinate, range)` for each run of elements that share a coordinate of `axis`.
+fn rows(shape: &[usize], axis: usize, mut f: impl FnMut(usize, std::ops::Range<usize>)) {
+    let inner = volume(&shape[axis + 1..]);
+    for o in 0..volume(&shape[..axis]) {
+        for c in 0..shape[axis] {
+            let start = (o * shape[axis] + c) * inner;
+            f(c, start..start + inner);
+        }
+    }
+}
+
+/// y = x ⊙ λ
+fn gate(x: &Array<f32>, axis: usize, index: &[u32], lambda: Option<&[f32]>, y: &mut Array<f32>) {
+    let Some(lambda) = lambda else {
+        y.data.copy_from_slice(&x.data);
+        return;
+    };
+    rows(&x.shape, axis, |c, r| {
+        let l = lambda_at(lambda, index[c]);
+        y.data[r.clone()].iter_mut().zip(&x.data[r]).for_each(|(y, x)| *y = l * x);
+    });
+}
+
+/// dx += λ ⊙ dy, dλ_c += Σ x·dy
+fn gate_backward(
+    x: &Array<f32>,
+    axis: usize,
+    index: &[u32],
+    lambda: &[f32],
+    dy: &Array<f32>,
+    mut dx: Option<Array<f32>>,
+    gradient: &mut [f32],
+) -> Option<Array<f32>> {
+    rows(&x.shape, axis, |c, r| {
+        let dy = &dy.data[r.clone()];
+        if index[c] != UNGATED {
+            gradient[index[c] as usize] += dot(&x.data[r.clone()], dy);
+        }
+        if let Some(dx) = &mut dx {
+            let l = lambda_at(lambda, index[c]);
+            dx.data[r].iter_mut().zip(dy).for_each(|(dx, dy)| *dx += l * dy);
+        }
+    });
+    dx
+}
+
+/// y_o += Σ_c (1 − λ_c)·m[o, c]
+fn add_shift(shift: &Shift, lambda: &[f32], y: &mut Array<f32>) {
+    let closed: Vec<f32> = shift.index.iter().map(|&i| 1.0 - lambda_at(lambda, i)).collect();
+    let by: Vec<f32> = shift.matrix.chunks(closed.len().max(1)).map(|row| dot(row, &closed)).collect();
+    let shape = y.shape.clone();
+    rows(&shape, shift.axis, |o, r| y.data[r].iter_mut().for_each(|y| *y += by[o]));
+}
+
+/// dλ_c −= Σ_o m[o, c]·Σ dy_o
+fn shift_backward(shift: &Shift, dy: &Array<f32>, gradient: &mut [f32]) {
+    let columns = shift.index.len().max(1);
+    let mut sums = vec![0.0f32; shift.matrix.len() / columns];
+    rows(&dy.shape, shift.axis, |o, r| sums[o] += dy.data[r].iter().sum::<f32>());
+    for (row, g) in shift.matrix.chunks(columns).zip(&sums) {
+        for (&i, m) in shift.index.iter().zip(row) {
+            if i != UNGATED {
+                gradient[i as usize] -= m * g;
+            }
+        }
+    }
+}
+
+/// Σ a·b in sixteen interleaved partial sums: the order is fixed and the compiler can vectorise it.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 16];
+    let (a_chunks, b_chunks) = (a.chunks_exact(16), b.chunks_exact(16));
+    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for k in 0..16 {
+            sums[k] += a[k] * b[k];
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
