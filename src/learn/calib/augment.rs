@@ -1,0 +1,109 @@
+//! Random crops and mirrors.
+//!
+//! *Takes*: an [`Augment`], a seed, a sample number. *Gives*: where each output pixel comes from. *Never*: draws anything
+//! that depends on more than those three.
+
+use super::Augment;
+use super::draw::Draw;
+use super::route::Size;
+
+/// A displacement of the image, then a mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shift {
+    /// Output row y shows row y + down - pad.
+    down: usize,
+    right: usize,
+    pad: usize,
+    flip: bool,
+}
+
+impl Shift {
+    pub const NONE: Self = Self { down: 0, right: 0, pad: 0, flip: false };
+
+    /// The shift that belongs to (`seed`, `index`).
+    pub fn draw(augment: &Augment, seed: u64, index: usize, size: Size) -> Self {
+        let mut draw = Draw::new(seed, index as u64);
+        let pad = augment.crop.min(size.height.max(size.width));
+        let (down, right) = (draw.below(2 * pad + 1), draw.below(2 * pad + 1));
+        Self { down, right, pad, flip: augment.flip && draw.below(2) == 1 }
+    }
+
+    /// The stored row that output row `y` shows, `None` in the padding.
+    pub fn row(self, y: usize, height: usize) -> Option<usize> {
+        (y + self.down).checked_sub(self.pad).filter(|&y| y < height)
+    }
+
+    /// The stored column that output column `x` shows, `None` in the padding.
+    pub fn column(self, x: usize, width: usize) -> Option<usize> {
+        let x = if self.flip { width - 1 - x } else { x };
+        (x + self.right).checked_sub(self.pad).filter(|&x| x < width)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::super::{Calibration, Preprocess};
+    use super::*;
+
+    /// One grey 3x3 image with pixels 1..=9, padded with raw 0 which the normalisation turns into -10.
+    fn numbered(copies: usize) -> Calibration {
+        let dir = tempfile::tempdir().unwrap();
+        let data = save_npy(
+            dir.path(),
+            "x.npy",
+            "|u1",
+            &[copies, 3, 3, 1],
+            &[1, 2, 3, 4, 5, 6, 7, 8, 9].repeat(copies),
+        );
+        let pre = Preprocess { scale: Some(1.0), mean: vec![10.0], ..Default::default() };
+        load(&data, None, &[1, 1, 3, 3], &pre).unwrap()
+    }
+
+    /// The image moved and mirrored by brute force.
+    fn moved(dy: i32, dx: i32, flip: bool) -> Vec<f32> {
+        let at = |y: i32, x: i32| if (0..3).contains(&y) && (0..3).contains(&x) { y * 3 + x + 1 } else { 0 };
+        let x_of = |x: i32| if flip { 2 - x } else { x };
+        (0..9).map(|i| (at(i / 3 + dy, x_of(i % 3) + dx) - 10) as f32).collect()
+    }
+
+    #[test]
+    fn every_crop_and_mirror_occurs_and_nothing_else() {
+        let (calib, augment) = (numbered(1), Augment { crop: 1, flip: true });
+        let mut seen = std::collections::BTreeSet::new();
+        let shifts: Vec<_> = (0..18).map(|i| moved(i / 2 % 3 - 1, i / 6 - 1, i % 2 == 1)).collect();
+        for seed in 0..400 {
+            let mut out = [0.0; 9];
+            calib.write(0, 0, Some((&augment, seed)), &mut out);
+            let which = shifts.iter().position(|s| s[..] == out[..]);
+            seen.insert(which.unwrap_or_else(|| panic!("{out:?} is no shift of the image")));
+        }
+        assert_eq!(seen.len(), 18);
+    }
+
+    #[test]
+    fn a_draw_belongs_to_seed_and_index() {
+        let (calib, augment) = (numbered(40), Augment { crop: 2, flip: true });
+        let all = |seed| -> Vec<Vec<f32>> {
+            let one = |i| {
+                let mut out = vec![0.0; 9];
+                calib.write(0, i, Some((&augment, seed)), &mut out);
+                out
+            };
+            (0..40).map(one).collect()
+        };
+        assert_eq!(all(3), all(3));
+        assert_ne!(all(3), all(4));
+        let distinct: std::collections::BTreeSet<_> = all(3).iter().map(|v| format!("{v:?}")).collect();
+        assert!(distinct.len() > 15, "{}", distinct.len());
+    }
+
+    #[test]
+    fn off_means_untouched_and_huge_padding_does_not_overflow() {
+        let calib = numbered(1);
+        let mut out = [0.0; 9];
+        calib.write(0, 0, Some((&Augment::default(), 7)), &mut out);
+        assert_eq!(out[..], moved(0, 0, false));
+        calib.write(0, 0, Some((&Augment { crop: usize::MAX, flip: false }, 7)), &mut out);
+    }
+}

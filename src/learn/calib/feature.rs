@@ -1,0 +1,140 @@
+//! The samples of one input.
+//!
+//! *Takes*: stored values and how they become the network's. *Gives*: one normalised sample at a time. *Never*: keeps a
+//! normalised copy.
+
+use half::f16;
+
+use super::augment::Shift;
+use super::draw::Draw;
+use super::route::{Order, Route, Target};
+use super::synthetic;
+use super::{Augment, Preprocess};
+
+/// Values as compact as they came.
+pub(super) enum Store {
+    U8(Vec<u8>),
+    F16(Vec<f16>),
+    F32(Vec<f32>),
+    /// Nothing is stored: sample i is made from (this salt, i).
+    Synthetic(u64),
+}
+
+impl Store {
+    /// What a stored value is multiplied by unless the user says otherwise.
+    pub fn default_scale(&self) -> f32 {
+        if matches!(self, Self::U8(_)) { 1.0 / 255.0 } else { 1.0 }
+    }
+}
+
+/// `(value * scale - mean[c]) / std[c]`
+#[derive(Debug)]
+pub(super) struct Norm {
+    pub scale: f32,
+    pub mean: Vec<f32>,
+    pub std: Vec<f32>,
+}
+
+impl Norm {
+    /// The identity, for inputs that mean, std and scale do not speak of.
+    pub fn plain(scale: f32) -> Self {
+        Self { scale, mean: vec![0.0], std: vec![1.0] }
+    }
+
+    pub fn new(pre: &Preprocess, scale: f32, channels: usize) -> Self {
+        let each = |values: &[f32], none: f32| match values {
+            [] => vec![none; channels],
+            [one] => vec![*one; channels],
+            all => all.to_vec(),
+        };
+        Self { scale, mean: each(&pre.mean, 0.0), std: each(&pre.std, 1.0) }
+    }
+
+    pub fn apply(&self, channel: usize, value: f32) -> f32 {
+        (value * self.scale - self.mean[channel]) / self.std[channel]
+    }
+}
+
+/// The samples of one input.
+pub(super) struct Feature {
+    pub store: Store,
+    /// Elements of one sample.
+    pub len: usize,
+    /// `None` for inputs that are no images: copied in order.
+    pub route: Option<Route>,
+    pub norm: Norm,
+    /// For uint8: `table[c][value]` is the normalised value.
+    table: Vec<[f32; 256]>,
+}
+
+impl Feature {
+    pub fn new(store: Store, len: usize, route: Option<Route>, norm: Norm) -> Self {
+        let table = match store {
+            Store::U8(_) => {
+                let row = |c| std::array::from_fn(|v| norm.apply(c, v as f32));
+                (0..norm.mean.len()).map(row).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self { store, len, route, norm, table }
+    }
+
+    pub fn synthetic(target: &Target, salt: u64) -> Self {
+        let route =
+            target.image.map(|i| Route { size: i.size, from: Order::Planar, to: i.order, swap: false });
+        Self::new(Store::Synthetic(salt), target.len(), route, Norm::plain(1.0))
+    }
+
+    pub fn write(&self, index: usize, augment: Option<(&Augment, u64)>, out: &mut [f32]) {
+        assert_eq!(out.len(), self.len, "elements of one sample");
+        let shift = match (augment, self.route) {
+            (Some((augment, seed)), Some(route)) => Shift::draw(augment, seed, index, route.size),
+            _ => Shift::NONE,
+        };
+        let at = index * self.len..(index + 1) * self.len;
+        match &self.store {
+            Store::U8(all) => self.copy(&all[at], 0, shift, |c, v| self.table[c][usize::from(v)], out),
+            Store::F16(all) => {
+                self.copy(&all[at], f16::ZERO, shift, |c, v| self.norm.apply(c, v.to_f32()), out);
+            }
+            Store::F32(all) => self.copy(&all[at], 0.0, shift, |c, v| self.norm.apply(c, v), out),
+            Store::Synthetic(salt) => {
+                let draw = Draw::new(*salt, index as u64);
+                let made = match self.route {
+                    Some(route) => synthetic::image(route.size, draw),
+                    None => synthetic::noise(self.len, draw),
+                };
+                self.copy(&made, 0.0, shift, |_, v| v, out);
+            }
+        }
+    }
+
+    fn copy<T: Copy>(
+        &self,
+        src: &[T],
+        zero: T,
+        shift: Shift,
+        value: impl Fn(usize, T) -> f32,
+        out: &mut [f32],
+    ) {
+        match &self.route {
+            Some(route) => route.copy(src, zero, shift, value, out),
+            None => out.iter_mut().zip(src).for_each(|(o, &v)| *o = value(0, v)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_the_formula() {
+        let pre = Preprocess { mean: vec![0.25, 0.5], std: vec![0.5, 0.25], ..Default::default() };
+        let feature = Feature::new(Store::U8(vec![]), 2, None, Norm::new(&pre, 1.0 / 255.0, 2));
+        assert_eq!(feature.table[0][255], 1.5);
+        assert_eq!(feature.table[1][255], 2.0);
+        assert_eq!(feature.table[0][0], -0.5);
+        assert_eq!(feature.table[1][0], -2.0);
+    }
+}

@@ -1,0 +1,165 @@
+//! Calibration data in archives of NumPy arrays.
+//!
+//! *Takes*: an `.npz`. *Gives*: a [`Source`] with one array per input, found by the input's name, and labels where there
+//! are some. *Never*: pairs arrays with inputs by their order, or believes the sizes an archive states.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use npyz::npz::NpzArchive;
+use npyz::zip::read::ZipFile;
+
+use super::array::{read, rows};
+use super::npy::Npy;
+use super::route::Target;
+use super::{Picker, Preprocess, Source, labels};
+use crate::{Error, Result};
+
+/// Names under which an archive may hold labels.
+const LABELS: [&str; 3] = ["labels", "label", "y"];
+const SAVE_AGAIN: &str = "save it again with numpy.savez";
+/// Deflate packs at most this many bytes into one.
+const DEFLATE: u64 = 1032;
+
+pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Picker) -> Result<Source> {
+    let length = std::fs::metadata(path).map_err(|e| Error::io(path, e, SAVE_AGAIN))?.len();
+    let mut archive = NpzArchive::open(path).map_err(|e| Error::io(path, e, SAVE_AGAIN))?;
+    let names: BTreeSet<String> = archive.array_names().map(str::to_owned).collect();
+    let is_input = |name: &str| targets.iter().any(|t| t.name == name);
+    let label_name = LABELS.into_iter().find(|l| names.contains(*l) && !is_input(l));
+    let data: Vec<&String> = names.iter().filter(|n| Some(n.as_str()) != label_name).collect();
+
+    let (mut features, mut notes) = (vec![], vec![]);
+    let mut first: Option<(usize, Vec<usize>)> = None;
+    for target in targets {
+        let name = match &data[..] {
+            [only] if targets.len() == 1 => only.as_str(),
+            _ if names.contains(&target.name) => target.name.as_str(),
+            _ => {
+                let held: Vec<_> = names.iter().map(String::as_str).collect();
+                let reason = format!("has no array '{}'; it holds: {}", target.name, held.join(", "));
+                return Err(Error::file(path, reason, "name each array as the network's input"));
+            }
+        };
+        let array = open(&mut archive, path, length, name)?;
+        let (total, picks) = rows(&array, picker)?;
+        if let Some((n, _)) = first.as_ref().filter(|(n, _)| *n != total) {
+            let reason = format!("holds {total} samples, the arrays before it hold {n}");
+            return Err(array.fail(reason, "give every input the same number of samples"));
+        }
+        features.push(read(
+            array,
+            target,
+            pre,
+            Preprocess::applies(target, targets.len()),
+            &picks,
+            &mut notes,
+        )?);
+        first = Some((total, picks));
+    }
+    let (total, picks) = first.unwrap_or_default();
+    let labels = match label_name {
+        Some(name) => Some(labels::from_npy(open(&mut archive, path, length, name)?, total)?),
+        None => None,
+    };
+    Ok(Source { features, picks, total, names: None, labels, classes: None, notes })
+}
+
+/// The array `name` of an archive whose file has `length` bytes.
+fn open<'a>(
+    archive: &'a mut NpzArchive<BufReader<File>>,
+    path: &Path,
+    length: u64,
+    name: &str,
+) -> Result<Npy<ZipFile<'a>>> {
+    let what = format!("array '{name}'");
+    let bad = |e| Error::file(path, format!("{what} cannot be read: {e}"), SAVE_AGAIN);
+    let entry = archive.zip_archive().by_name(&format!("{name}.npy")).map_err(bad)?;
+    let most = entry.compressed_size().min(length).saturating_mul(DEFLATE);
+    let held = entry.size().min(most);
+    Npy::new(path, what, entry, held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{le, load, npy, npy_with, sample, save_npy, save_npz, says};
+    use super::super::{Calibration, InputSpec};
+    use super::{Path, Preprocess, Result};
+
+    fn raw() -> Preprocess {
+        Preprocess { scale: Some(1.0), ..Default::default() }
+    }
+
+    fn two_inputs() -> Vec<InputSpec> {
+        let named = |name: &str, shape: &[usize]| InputSpec { name: name.into(), shape: shape.into() };
+        vec![named("image", &[1, 1, 1, 2]), named("hint", &[1, 2])]
+    }
+
+    fn load_two(path: &Path) -> Result<Calibration> {
+        let pre = Preprocess { mean: vec![1.0], ..raw() };
+        Calibration::load(path, None, &two_inputs(), &pre, None, 0)
+    }
+
+    #[test]
+    fn an_archive_feeds_inputs_by_name_and_the_mean_is_for_images() {
+        let dir = tempfile::tempdir().unwrap();
+        let arrays = [
+            ("hint", npy("<f4", &[2, 2], &le(&[5., 6., 7., 8.]))),
+            ("image", npy("|u1", &[2, 1, 2, 1], &[1, 2, 3, 4])),
+            ("labels", npy("<i8", &[2], &[4i64, 9].map(i64::to_le_bytes).concat())),
+        ];
+        let calib = load_two(&save_npz(dir.path(), &arrays)).unwrap();
+        let (mut image, mut hint) = ([0.0; 2], [0.0; 2]);
+        calib.write(0, 1, None, &mut image);
+        calib.write(1, 1, None, &mut hint);
+        assert_eq!((image, hint), ([2.0, 3.0], [7.0, 8.0]));
+        assert_eq!(calib.labels(), Some(&[4, 9][..]));
+    }
+
+    #[test]
+    fn a_missing_array_lists_what_there_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let array = || npy("|u1", &[1, 1, 2, 1], &[0; 2]);
+        let path = save_npz(dir.path(), &[("image", array()), ("other", array())]);
+        says(&load_two(&path).unwrap_err(), &["no array 'hint'", "image, other"]);
+        let both = save_npz(dir.path(), &[("image", array()), ("hint", npy("<f4", &[2, 2], &[0; 16]))]);
+        says(&load_two(&both).unwrap_err(), &["array 'hint'", "2 samples", "1"]);
+        let npy_file = save_npy(dir.path(), "x.npy", "|u1", &[1, 1, 2, 1], &[0; 2]);
+        says(&load_two(&npy_file).unwrap_err(), &["2 inputs: image, hint", ".npz"]);
+    }
+
+    #[test]
+    fn a_single_input_takes_the_only_array_or_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let array = |v| npy("|u1", &[1, 1, 1, 1], &[v]);
+        let get =
+            |arrays: &[(&str, Vec<u8>)]| load(&save_npz(dir.path(), arrays), None, &[1, 1, 1, 1], &raw());
+        assert_eq!(sample(&get(&[("arr_0", array(3))]).unwrap(), 0, 1), [3.0]);
+        let labelled = get(&[("arr_0", array(3)), ("y", npy("|u1", &[1], &[6]))]).unwrap();
+        assert_eq!((sample(&labelled, 0, 1), labelled.labels()), (vec![3.0], Some(&[6][..])));
+        assert_eq!(sample(&get(&[("a", array(3)), ("x", array(4))]).unwrap(), 0, 1), [4.0]);
+        says(&get(&[("a", array(3)), ("b", array(4))]).unwrap_err(), &["no array 'x'", "a, b"]);
+        says(&get(&[]).unwrap_err(), &["no array 'x'"]);
+    }
+
+    #[test]
+    fn damaged_archives_are_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        let noise: Vec<u8> = (0..4000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let path = save_npz(dir.path(), &[("x", npy("|u1", &[1000, 2, 2, 1], &noise))]);
+        let whole = std::fs::read(&path).unwrap();
+        for n in (0..whole.len()).step_by(97) {
+            std::fs::write(&path, &whole[..n]).unwrap();
+            says(&load(&path, None, &[1, 1, 2, 2], &raw()).unwrap_err(), &["data.npz"]);
+        }
+        let mut flipped = whole;
+        flipped[600] ^= 0xff;
+        std::fs::write(&path, flipped).unwrap();
+        says(&load(&path, None, &[1, 1, 2, 2], &raw()).unwrap_err(), &["data.npz"]);
+        let lie = npy_with("'<f4'", "False", "(1000000, 1000000)", &[0; 64]);
+        let path = save_npz(dir.path(), &[("x", lie)]);
+        says(&load(&path, None, &[1, 1000000], &raw()).unwrap_err(), &["array 'x'", "truncated"]);
+    }
+}

@@ -1,0 +1,264 @@
+//! What the user says about the data.
+//!
+//! *Takes*: the words of the command line. *Gives*: [`Layout`], [`Resize`], [`Preprocess`], [`Augment`], checked against
+//! the network's inputs before any file is opened. *Never*: touches data.
+
+use std::str::FromStr;
+
+use super::route::Target;
+use crate::{Error, Result};
+
+/// The order of the axes of the network's own rank-4 inputs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// NHWC if the last axis has 1, 3 or 4 elements while axis 1 has not; else NCHW.
+    #[default]
+    Auto,
+    /// `[n, channels, height, width]`, as PyTorch exports.
+    Nchw,
+    /// `[n, height, width, channels]`, as TensorFlow exports.
+    Nhwc,
+}
+
+impl Layout {
+    /// True if a rank-4 input of this `shape` is NHWC.
+    pub(super) fn is_nhwc(self, shape: &[usize]) -> bool {
+        let few = |axis: usize| matches!(shape.get(axis), Some(1 | 3 | 4));
+        match self {
+            Self::Auto => few(3) && !few(1),
+            Self::Nchw => false,
+            Self::Nhwc => true,
+        }
+    }
+}
+
+impl FromStr for Layout {
+    type Err = Error;
+
+    /// `auto`, `nchw` or `nhwc`, in any case.
+    fn from_str(s: &str) -> Result<Self> {
+        match s.to_ascii_lowercase().as_str() {
+            "auto" => Ok(Self::Auto),
+            "nchw" => Ok(Self::Nchw),
+            "nhwc" => Ok(Self::Nhwc),
+            _ => Err(Error::argument("--layout", format!("'{s}' is no layout"), "give auto, nchw or nhwc")),
+        }
+    }
+}
+
+/// How images are brought to size (bilinear, with the filter widened when shrinking, as Pillow does).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resize {
+    /// The shorter side becomes this many pixels, the other follows; what is over is cut off around the centre.
+    Shorter(usize),
+    /// Exactly (height, width) pixels, whatever that does to the proportions.
+    Exact(usize, usize),
+}
+
+impl FromStr for Resize {
+    type Err = Error;
+
+    /// `256` (shorter side) or `224x320` (height x width).
+    fn from_str(s: &str) -> Result<Self> {
+        match parse_sides(s, "--resize")? {
+            (side, None) => Ok(Self::Shorter(side)),
+            (height, Some(width)) => Ok(Self::Exact(height, width)),
+        }
+    }
+}
+
+/// Reads a `--crop`: `224` (a square) or `224x320` as (height, width) in pixels, each 1 to 16384.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_size(s: &str) -> Result<(usize, usize)> {
+    let (height, width) = parse_sides(s, "--crop")?;
+    Ok((height, width.unwrap_or(height)))
+}
+
+fn parse_sides(s: &str, argument: &str) -> Result<(usize, Option<usize>)> {
+    let side = |t: &str| t.trim().parse().ok().filter(|n| (1..=16_384).contains(n));
+    let sides = match s.split_once(['x', 'X', '×']) {
+        Some((height, width)) => side(height).zip(side(width)).map(|(h, w)| (h, Some(w))),
+        None => side(s).map(|n| (n, None)),
+    };
+    sides.ok_or_else(|| {
+        Error::argument(
+            argument,
+            format!("'{s}' is no size"),
+            "give pixels: 224, or height x width as 224x320",
+        )
+    })
+}
+
+/// From stored values to what the network was trained on: `(value * scale - mean[c]) / std[c]`.
+///
+/// `mean`, `std`, `scale` and `bgr` speak of the rank-4 inputs, and of a network's only input whatever its rank.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Preprocess {
+    /// Subtracted after scaling: none = 0, one value = every channel, else one per channel in the network's order.
+    pub mean: Vec<f32>,
+    /// Divided by: none = 1, one value = every channel, else one per channel in the network's order.
+    pub std: Vec<f32>,
+    /// Multiplies stored values. Default: 1/255 for uint8 data and image files, 1 for float arrays.
+    pub scale: Option<f32>,
+    /// The axes of the network's rank-4 inputs.
+    pub layout: Layout,
+    /// Resize images and uint8 arrays before cropping.
+    pub resize: Option<Resize>,
+    /// Cut (height, width) pixels out of the centre; must be the network's own size.
+    pub crop: Option<(usize, usize)>,
+    /// The network takes blue first: channels 0 and 2 of the data are swapped. `mean` and `std` are in the order *after*
+    /// the swap, that is the network's.
+    pub bgr: bool,
+}
+
+impl Preprocess {
+    /// True if mean, std, scale and bgr apply to `target`.
+    pub(super) fn applies(target: &Target, targets: usize) -> bool {
+        target.image.is_some() || targets == 1
+    }
+
+    /// What is wrong whatever the data are.
+    pub(super) fn check(&self, targets: &[Target]) -> Result<()> {
+        let bad = |argument, reason: String, hint: &str| Err(Error::argument(argument, reason, hint));
+        if let Some(s) = self.scale.filter(|s| !s.is_finite() || *s == 0.0) {
+            return bad(
+                "--scale",
+                format!("{s} makes nonsense of every value"),
+                "the default is 1/255 for images",
+            );
+        }
+        if let Some(s) = self.std.iter().find(|s| !s.is_finite() || **s <= 0.0) {
+            return bad("--std", format!("{s} cannot be divided by"), "give positive numbers");
+        }
+        if let Some(m) = self.mean.iter().find(|m| !m.is_finite()) {
+            return bad("--mean", format!("{m} is no number"), "give finite numbers");
+        }
+        for target in targets.iter().filter(|t| Self::applies(t, targets.len())) {
+            let channels = target.image.map_or(1, |i| i.size.channels);
+            for (argument, values) in [("--mean", &self.mean), ("--std", &self.std)] {
+                if !matches!(values.len(), 0 | 1) && values.len() != channels {
+                    let reason = format!(
+                        "{} values, but {} has {channels} channel(s)",
+                        values.len(),
+                        target.describe()
+                    );
+                    return bad(
+                        argument,
+                        reason,
+                        "give one value, or one per channel; --layout if axes are misread",
+                    );
+                }
+            }
+            if self.bgr && !matches!(channels, 3 | 4) {
+                let reason = format!("there is no red and blue to swap in {}", target.describe());
+                return bad("--bgr", reason, "leave it out");
+            }
+            if let (Some(crop), Some(image)) = (self.crop, target.image)
+                && crop != image.size.sides()
+            {
+                let reason = format!("{}x{} is not the size of {}", crop.0, crop.1, target.describe());
+                return bad("--crop", reason, &format!("the network takes {}", image.size));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Random changes to training images: the classic CIFAR pair.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Augment {
+    /// Pad with this many pixels of value 0 (before normalisation) on every side, then cut the original size out at a
+    /// random place; 0 = off.
+    pub crop: usize,
+    /// Mirror left and right with probability ½.
+    pub flip: bool,
+}
+
+impl FromStr for Augment {
+    type Err = Error;
+
+    /// Words joined by commas: `cropN`, `flip`; or `none`. For example `crop4,flip`.
+    fn from_str(s: &str) -> Result<Self> {
+        let mut augment = Self::default();
+        for word in s.split(',').map(|w| w.trim().to_ascii_lowercase()) {
+            match word.strip_prefix("crop").map(str::parse::<u16>) {
+                Some(Ok(pad)) => augment.crop = pad.into(),
+                None if word == "flip" => augment.flip = true,
+                None if word == "none" && s.trim().len() == 4 => {}
+                _ => {
+                    let reason = format!("'{word}' is no augmentation");
+                    return Err(Error::argument("--augment", reason, "for example crop4,flip, or none"));
+                }
+            }
+        }
+        Ok(augment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    fn check(pre: Preprocess, shape: &[usize]) -> Result<()> {
+        let targets = spec(shape).iter().map(|s| Target::new(s, pre.layout)).collect::<Result<Vec<_>>>()?;
+        pre.check(&targets)
+    }
+
+    #[test]
+    fn words_are_read() {
+        assert_eq!("NHWC".parse::<Layout>().unwrap(), Layout::Nhwc);
+        assert_eq!("256".parse::<Resize>().unwrap(), Resize::Shorter(256));
+        assert_eq!("224x320".parse::<Resize>().unwrap(), Resize::Exact(224, 320));
+        assert_eq!(parse_size("224").unwrap(), (224, 224));
+        assert_eq!(parse_size("224x320").unwrap(), (224, 320));
+        assert_eq!("crop4,flip".parse::<Augment>().unwrap(), Augment { crop: 4, flip: true });
+        assert_eq!("flip".parse::<Augment>().unwrap(), Augment { crop: 0, flip: true });
+        assert_eq!("none".parse::<Augment>().unwrap(), Augment::default());
+    }
+
+    #[test]
+    fn nonsense_is_refused_and_quoted() {
+        says(&"hwc".parse::<Layout>().unwrap_err(), &["--layout", "'hwc'", "nchw"]);
+        for word in ["", "0", "-1", "x224", "224x", "axb", "99999999999"] {
+            says(&word.parse::<Resize>().unwrap_err(), &["--resize", word]);
+            says(&parse_size(word).unwrap_err(), &["--crop", word]);
+        }
+        for word in ["", "crop", "crop-4", "crop4;flip", "none,flip", "rotate"] {
+            says(&word.parse::<Augment>().unwrap_err(), &["--augment"]);
+        }
+    }
+
+    #[test]
+    fn auto_layout_needs_a_telling_last_axis() {
+        assert!(Layout::Auto.is_nhwc(&[1, 32, 32, 3]));
+        assert!(!Layout::Auto.is_nhwc(&[1, 3, 32, 32]));
+        assert!(!Layout::Auto.is_nhwc(&[1, 3, 32, 3]));
+        assert!(!Layout::Auto.is_nhwc(&[1, 64, 8, 8]));
+        assert!(Layout::Nhwc.is_nhwc(&[1, 64, 8, 8]));
+    }
+
+    #[test]
+    fn mean_and_std_need_one_value_or_one_per_channel() {
+        let mean = |n: usize| Preprocess { mean: vec![0.5; n], ..Default::default() };
+        (0..4).filter(|&n| n != 2).for_each(|n| check(mean(n), &[1, 3, 8, 8]).unwrap());
+        says(&check(mean(2), &[1, 3, 8, 8]).unwrap_err(), &["--mean", "2 values", "3 channel"]);
+        let std = Preprocess { std: vec![1.0; 3], ..Default::default() };
+        says(&check(std, &[1, 10]).unwrap_err(), &["--std", "3 values", "1 channel"]);
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_refused() {
+        let image = &[1, 3, 8, 8];
+        let bad = |pre, words: &[&str]| says(&check(pre, image).unwrap_err(), words);
+        bad(Preprocess { std: vec![0.0], ..Default::default() }, &["--std", "0"]);
+        bad(Preprocess { mean: vec![f32::NAN], ..Default::default() }, &["--mean"]);
+        bad(Preprocess { scale: Some(0.0), ..Default::default() }, &["--scale"]);
+        bad(Preprocess { crop: Some((4, 4)), ..Default::default() }, &["--crop", "4x4", "8x8"]);
+        let bgr = Preprocess { bgr: true, ..Default::default() };
+        check(bgr.clone(), image).unwrap();
+        says(&check(bgr, &[1, 1, 8, 8]).unwrap_err(), &["--bgr"]);
+    }
+}

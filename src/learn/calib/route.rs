@@ -1,0 +1,196 @@
+//! From a stored image to the network's input: axes, channel swap, crop, mirror.
+//!
+//! *Takes*: one stored sample. *Gives*: the same pixels in the network's layout. *Never*: knows what a pixel means.
+
+use std::fmt;
+
+use super::augment::Shift;
+use super::{InputSpec, Layout};
+use crate::{Error, Result};
+
+/// An image's size. Displays as `height x width`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Size {
+    pub fn sides(self) -> (usize, usize) {
+        (self.height, self.width)
+    }
+
+    pub fn len(self) -> usize {
+        self.channels * self.height * self.width
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}x{}", self.height, self.width)
+    }
+}
+
+/// The order of an image's axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// channels, height, width
+    Planar,
+    /// height, width, channels
+    Packed,
+}
+
+impl Order {
+    /// The size of an image whose three axes are `axes`.
+    pub fn size(self, axes: [usize; 3]) -> Size {
+        let [a, b, c] = axes;
+        match self {
+            Self::Planar => Size { channels: a, height: b, width: c },
+            Self::Packed => Size { channels: c, height: a, width: b },
+        }
+    }
+
+    /// The step from one channel, row and column to the next.
+    fn strides(self, size: Size) -> [usize; 3] {
+        match self {
+            Self::Planar => [size.height * size.width, size.width, 1],
+            Self::Packed => [1, size.width * size.channels, size.channels],
+        }
+    }
+}
+
+/// An image as the network takes it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Image {
+    pub size: Size,
+    pub order: Order,
+}
+
+/// One input of the network, read as an image where it is one (rank 4).
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub image: Option<Image>,
+}
+
+impl Target {
+    pub fn new(input: &InputSpec, layout: Layout) -> Result<Self> {
+        let product = input.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        if input.shape.is_empty() || matches!(product, None | Some(0)) {
+            let reason = format!("input '{}' has the shape {:?}", input.name, input.shape);
+            return Err(Error::graph(reason, "export the network with a batch axis and fixed sizes"));
+        }
+        Ok(Self::lenient(input, layout))
+    }
+
+    /// Without the check that there is anything to fill.
+    pub fn lenient(input: &InputSpec, layout: Layout) -> Self {
+        let image = match input.shape[..] {
+            [_, a, b, c] => {
+                let order = if layout.is_nhwc(&input.shape) { Order::Packed } else { Order::Planar };
+                Some(Image { size: order.size([a, b, c]), order })
+            }
+            _ => None,
+        };
+        Self { name: input.name.clone(), shape: input.shape.clone(), image }
+    }
+
+    /// The shape of one sample.
+    pub fn sample(&self) -> &[usize] {
+        self.shape.get(1..).unwrap_or_default()
+    }
+
+    /// The number of elements of one sample.
+    pub fn len(&self) -> usize {
+        self.sample().iter().product()
+    }
+
+    /// For messages: `input 'x' [n, 3, 32, 32]`.
+    pub fn describe(&self) -> String {
+        let axes: String = self.sample().iter().map(|d| format!(", {d}")).collect();
+        format!("input '{}' [n{axes}]", self.name)
+    }
+}
+
+/// How stored images of one source become the network's images.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Route {
+    pub size: Size,
+    pub from: Order,
+    pub to: Order,
+    /// Channels 0 and 2 change places.
+    pub swap: bool,
+}
+
+impl Route {
+    /// Writes `src`, moved by `shift`, to `out`: `out[c, y, x] = value(c, src[c', y', x'])`, `zero` outside the image.
+    /// Both slices have `size.len()` elements; `c` counts the network's channels.
+    pub fn copy<T: Copy>(
+        &self,
+        src: &[T],
+        zero: T,
+        shift: Shift,
+        value: impl Fn(usize, T) -> f32,
+        out: &mut [f32],
+    ) {
+        let (size, [sc, sy, sx], [tc, ty, tx]) =
+            (self.size, self.from.strides(self.size), self.to.strides(self.size));
+        for c in 0..size.channels {
+            let plane = sc * if self.swap && c < 3 { 2 - c } else { c };
+            for y in 0..size.height {
+                let row = shift.row(y, size.height).map(|y| plane + y * sy);
+                for x in 0..size.width {
+                    let raw = match (row, shift.column(x, size.width)) {
+                        (Some(row), Some(x)) => src[row + x * sx],
+                        _ => zero,
+                    };
+                    out[c * tc + y * ty + x * tx] = value(c, raw);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: Size = Size { channels: 3, height: 1, width: 2 };
+
+    fn copied(from: Order, to: Order, swap: bool) -> Vec<f32> {
+        let mut out = vec![f32::NAN; 6];
+        let route = Route { size: SIZE, from, to, swap };
+        route.copy(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 0.0, Shift::NONE, |_, v| v, &mut out);
+        out
+    }
+
+    #[test]
+    fn axes_are_permuted_and_red_and_blue_swapped() {
+        use Order::*;
+        assert_eq!(copied(Planar, Planar, false), [1., 2., 3., 4., 5., 6.]);
+        assert_eq!(copied(Packed, Packed, false), [1., 2., 3., 4., 5., 6.]);
+        assert_eq!(copied(Packed, Planar, false), [1., 4., 2., 5., 3., 6.]);
+        assert_eq!(copied(Planar, Packed, false), [1., 3., 5., 2., 4., 6.]);
+        assert_eq!(copied(Packed, Planar, true), [3., 6., 2., 5., 1., 4.]);
+    }
+
+    #[test]
+    fn a_fourth_channel_stays_in_place_when_swapping() {
+        let size = Size { channels: 4, height: 1, width: 1 };
+        let route = Route { size, from: Order::Packed, to: Order::Packed, swap: true };
+        let mut out = [0.0; 4];
+        route.copy(&[1u8, 2, 3, 4], 0, Shift::NONE, |c, v| f32::from(v) + 10.0 * c as f32, &mut out);
+        assert_eq!(out, [3., 12., 21., 34.]);
+    }
+
+    #[test]
+    fn an_input_without_a_size_is_refused() {
+        for shape in [vec![], vec![1, 0, 4, 4], vec![1, usize::MAX, 2]] {
+            let input = InputSpec { name: "pixels".into(), shape };
+            let e = Target::new(&input, Layout::Auto).unwrap_err();
+            assert!(e.to_string().contains("'pixels'"));
+        }
+    }
+}
