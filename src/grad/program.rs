@@ -180,11 +180,11 @@ impl Program {
         for &v in &graph.inputs {
             let slot = c.slot(v, false);
             c.program.inputs.push(slot);
-            c.place_gates(gates, v);
+            c.place_gates(gates, v, &wanted);
         }
         for (n, node) in graph.nodes.iter().enumerate().filter(|(n, _)| wanted.contains(n)) {
             c.node(n, node, shifts);
-            node.outputs.iter().flatten().for_each(|&v| c.place_gates(gates, v));
+            node.outputs.iter().flatten().for_each(|&v| c.place_gates(gates, v, &wanted));
         }
         for v in targets {
             let Some(&slot) = c.slot_of.get(v) else {
@@ -204,6 +204,20 @@ impl Program {
     /// Shape of target `k`, batch included.
     pub fn target_shape(&self, k: usize) -> &[usize] {
         &self.shapes[self.targets[k]]
+    }
+
+    /// Number of network inputs.
+    pub fn inputs(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// The λ indices of every gate and shift that reaches a target.
+    pub fn gate_indices(&self) -> impl Iterator<Item = &[u32]> {
+        let gates = self.steps.iter().filter_map(|s| match &s.kind {
+            Kind::Gate { index, .. } => Some(index.as_slice()),
+            Kind::Op(_) => None,
+        });
+        gates.chain(self.steps.iter().filter_map(|s| s.shift.as_ref().map(|s| s.index.as_slice())))
     }
 
     /// Elements per image of network input `k`.
@@ -274,11 +288,11 @@ impl Compiler<'_> {
         });
     }
 
-    fn place_gates(&mut self, gates: &[GateSpec], v: ValueId) {
+    fn place_gates(&mut self, gates: &[GateSpec], v: ValueId, wanted: &BTreeSet<NodeId>) {
         for gate in gates.iter().filter(|g| g.value == v) {
             // Several gates on one reader (along different axes) stand one behind the other.
             let mut behind: HashMap<usize, usize> = HashMap::new();
-            for reader in &gate.readers {
+            for reader in gate.readers.iter().filter(|(n, _)| wanted.contains(n)) {
                 let Some(&source) = self.gated_slot.get(reader).or_else(|| self.slot_of.get(&v)) else {
                     continue;
                 };

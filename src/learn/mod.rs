@@ -1,2 +1,15 @@
 //! Learning the gates: calibration data, gates, losses, optimiser, training loop.
+//!
+//! Takes: a network, its groups and cost, calibration data. Gives: a score per class. Never: changes a weight.
+
 pub mod calib;
+pub mod gate;
+pub mod loss;
+mod optim;
+mod session;
+mod task;
+mod train;
+
+pub use session::{Agreement, Session};
+pub use task::{Task, Wish};
+pub use train::{Record, Settings, Trained, train};

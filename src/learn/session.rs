@@ -1,0 +1,192 @@
+//! A network compiled with its gates, threads to run it, and calibration images: what training and evaluation share.
+
+use super::calib::{Augment, Calibration};
+use super::{gate, task};
+use crate::channels::Groups;
+use crate::error::Result;
+use crate::grad::{Pool, Program, ShiftSpec, UNGATED, Workspace, batched};
+use crate::ir::*;
+use std::sync::Mutex;
+
+/// Everything that is needed to push images through the gated network.
+pub struct Session<'a> {
+    /// The calibration images.
+    pub data: &'a Calibration,
+    /// The gated network at the batch size of a chunk.
+    pub program: Program,
+    /// True where target 0 holds class scores.
+    pub classes: bool,
+    /// For each class: has it a gate whose effect reaches a target?
+    pub trainable: Vec<bool>,
+    pool: &'a Pool,
+    workspaces: Vec<Mutex<Workspace>>,
+}
+
+/// How well outputs agree with the unpruned network's, over some images.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
+pub struct Agreement {
+    /// Images compared.
+    pub images: usize,
+    /// Share of images with the same top class (classifiers).
+    pub same_class: Option<f64>,
+    /// Share of images with the right top class (where there are labels).
+    pub accuracy: Option<f64>,
+    /// The same for the unpruned network.
+    pub accuracy_before: Option<f64>,
+    /// Root mean square difference of the outputs, relative to their standard deviation.
+    pub relative_error: f64,
+}
+
+/// One chunk of images on its way.
+pub(super) struct Chunk<'w> {
+    pub workspace: &'w mut Workspace,
+    /// Positions in the list of images that this chunk covers.
+    pub positions: std::ops::Range<usize>,
+}
+
+impl<'a> Session<'a> {
+    /// Compiles the network with gates at all sites of `groups`.
+    pub fn new(
+        graph: &Graph,
+        facts: &Facts,
+        groups: &Groups,
+        shifts: &[ShiftSpec],
+        data: &'a Calibration,
+        pool: &'a Pool,
+    ) -> Result<Self> {
+        let (targets, classes) = task::targets(graph, facts)?;
+        let facts = batched(graph, facts, &targets)?;
+        let gates = gate::specs(graph, groups);
+        let program = Program::compile(graph, &facts, &gates, shifts, &targets)?;
+        let mut trainable = vec![false; groups.classes.len()];
+        for index in program.gate_indices() {
+            index.iter().filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = true);
+        }
+        let workspaces = pool.workspaces(&program);
+        Ok(Self { data, program, classes, trainable, pool, workspaces })
+    }
+
+    /// Number of chunks for `n` images.
+    pub fn chunks(&self, n: usize) -> usize {
+        n.div_ceil(self.program.batch)
+    }
+
+    /// Loads the images `list` chunk by chunk and calls `work` on each; results in order.
+    pub(super) fn each<R: Send>(
+        &self,
+        list: &[usize],
+        augment: Option<(&Augment, u64)>,
+        work: impl Fn(&mut Chunk) -> R + Sync,
+    ) -> Vec<R> {
+        let b = self.program.batch;
+        self.pool.run(&self.workspaces, self.chunks(list.len()), |workspace, chunk| {
+            let positions = chunk * b..((chunk + 1) * b).min(list.len());
+            for k in 0..self.program.inputs() {
+                let len = self.program.input_len(k);
+                let buffer = workspace.input(&self.program, k);
+                for (i, row) in buffer.chunks_exact_mut(len.max(1)).enumerate() {
+                    // The last chunk is filled up with its last image, whose results are not used.
+                    let at = (positions.start + i).min(positions.end - 1);
+                    self.data.write(k, list[at], augment, row);
+                }
+            }
+            work(&mut Chunk { workspace, positions })
+        })
+    }
+
+    /// Rows of the targets for image `i` of a chunk.
+    pub(super) fn rows<'w>(&self, workspace: &'w Workspace, i: usize) -> Vec<&'w [f32]> {
+        (0..self.program.target_values.len())
+            .map(|t| {
+                let y = workspace.target(&self.program, t);
+                let len = y.data.len() / self.program.batch;
+                &y.data[i * len..(i + 1) * len]
+            })
+            .collect()
+    }
+
+    /// Variance of each target of the unpruned network over some images.
+    pub fn variances(&self, list: &[usize]) -> Vec<f64> {
+        let sums = self.each(list, None, |chunk| {
+            chunk.workspace.forward(&self.program, None);
+            let mut sums = vec![[0.0f64; 3]; self.program.target_values.len()];
+            for i in 0..chunk.positions.len() {
+                for (s, row) in sums.iter_mut().zip(self.rows(chunk.workspace, i)) {
+                    s[0] += row.len() as f64;
+                    s[1] += row.iter().map(|&v| f64::from(v)).sum::<f64>();
+                    s[2] += row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
+                }
+            }
+            sums
+        });
+        let mut total = vec![[0.0f64; 3]; self.program.target_values.len()];
+        for chunk in sums {
+            for (t, s) in total.iter_mut().zip(chunk) {
+                (0..3).for_each(|k| t[k] += s[k]);
+            }
+        }
+        total.iter().map(|[n, s, q]| (q / n - (s / n) * (s / n)).max(1e-12)).collect()
+    }
+
+    /// Compares the network at gates `lambda` with the unpruned one, image by image.
+    pub fn agreement(&self, list: &[usize], lambda: &[f32]) -> Agreement {
+        let labels = self.data.labels();
+        let parts = self.each(list, None, |chunk| {
+            chunk.workspace.forward(&self.program, None);
+            let n = chunk.positions.len();
+            let whole: Vec<Vec<Vec<f32>>> = (0..n)
+                .map(|i| self.rows(chunk.workspace, i).into_iter().map(<[f32]>::to_vec).collect())
+                .collect();
+            chunk.workspace.forward(&self.program, Some(lambda));
+            let mut counts = [0usize; 3];
+            let mut sums = [0.0f64; 4];
+            for (i, whole) in whole.iter().enumerate() {
+                let rows = self.rows(chunk.workspace, i);
+                let (a, b) = (argmax(&whole[0]), argmax(rows[0]));
+                counts[0] += usize::from(a == b);
+                if let Some(labels) = labels {
+                    let label = labels[list[chunk.positions.start + i]] as usize;
+                    counts[1] += usize::from(b == label);
+                    counts[2] += usize::from(a == label);
+                }
+                for (w, r) in whole.iter().zip(rows) {
+                    for (w, r) in w.iter().zip(r) {
+                        let (w, r) = (f64::from(*w), f64::from(*r));
+                        sums[0] += 1.0;
+                        sums[1] += w;
+                        sums[2] += w * w;
+                        sums[3] += (w - r) * (w - r);
+                    }
+                }
+            }
+            (counts, sums)
+        });
+        let mut counts = [0usize; 3];
+        let mut sums = [0.0f64; 4];
+        for (c, s) in parts {
+            (0..3).for_each(|k| counts[k] += c[k]);
+            (0..4).for_each(|k| sums[k] += s[k]);
+        }
+        let share = |count: usize| count as f64 / list.len().max(1) as f64;
+        let n = sums[0].max(1.0);
+        let variance = (sums[2] / n - (sums[1] / n).powi(2)).max(1e-12);
+        let labelled = self.classes && labels.is_some();
+        Agreement {
+            images: list.len(),
+            same_class: self.classes.then(|| share(counts[0])),
+            accuracy: labelled.then(|| share(counts[1])),
+            accuracy_before: labelled.then(|| share(counts[2])),
+            relative_error: (sums[3] / n / variance).sqrt(),
+        }
+    }
+}
+
+fn argmax(row: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, v) in row.iter().enumerate() {
+        if *v > row[best] {
+            best = i;
+        }
+    }
+    best
+}
