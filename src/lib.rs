@@ -7,5 +7,9 @@ pub mod grad;
 pub mod ir;
 pub mod learn;
 pub mod ops;
+pub mod plan;
+pub mod random;
+pub mod rewrite;
+pub mod verify;
 
 pub use error::{Error, Result};

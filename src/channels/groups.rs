@@ -118,6 +118,33 @@ impl Groups {
         self.reads.iter().chain(&self.expands).copied().filter(|s| self.touches(graph, *s)).collect()
     }
 
+    /// Takes groups out of play that `keep` refuses, with the reason it gives.
+    pub fn restrict(&mut self, keep: impl Fn(&Group) -> Result<(), String>) {
+        let mut new_id = vec![NONE; self.classes.len()];
+        let (mut groups, mut classes) = (Vec::new(), Vec::new());
+        for mut g in std::mem::take(&mut self.groups) {
+            if let Err(why) = keep(&g) {
+                self.frozen.push(Frozen { name: g.name, channels: g.classes.len(), node: None, why });
+                continue;
+            }
+            for c in &mut g.classes {
+                new_id[*c] = classes.len() as u32;
+                *c = classes.len();
+                classes.push(Class { group: groups.len() });
+            }
+            groups.push(g);
+        }
+        (self.groups, self.classes) = (groups, classes);
+        for c in self.label.iter_mut().flatten().flatten().filter(|c| **c != NONE) {
+            *c = new_id[*c as usize];
+        }
+        let renamed = |&(a, b): &(ClassId, ClassId)| {
+            let (a, b) = (new_id[a], new_id[b]);
+            (a != NONE && b != NONE).then_some((a as ClassId, b as ClassId))
+        };
+        self.implied = self.implied.iter().filter_map(renamed).collect();
+    }
+
     fn touches(&self, graph: &Graph, s: Site) -> bool {
         graph.nodes[s.node].inputs[s.slot].is_some_and(|v| self.axis(v, s.axis).iter().any(|&c| c != NONE))
     }
@@ -153,7 +180,7 @@ fn branches(graph: &Graph, facts: &Facts) -> BTreeSet<Site> {
             let root = alone.find(v, site.axis, i);
             alone.reason(root).is_none() && weighed.contains_key(&root)
         });
-        if free {
+        if free && vanishes(graph, facts, v) {
             by_node.entry((site.node, site.axis)).or_default().push(site);
         }
     }
@@ -172,6 +199,37 @@ fn branches(graph: &Graph, facts: &Facts) -> BTreeSet<Site> {
         cut.extend(sites);
     }
     cut
+}
+
+/// True if a value is zero wherever the weights of its layer are zero (no f(0) ≠ 0 in between), so that the original with
+/// zeroed weights equals the network with the branch cut. Tried on numbers, node by node, back to the layer.
+fn vanishes(graph: &Graph, facts: &Facts, v: ValueId) -> bool {
+    let Some(n) = graph.producer(v) else { return false };
+    let node = &graph.nodes[n];
+    let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { return false };
+    if !node.op.macs(&Io { x: &x, y: &y }).is_empty() {
+        return true;
+    }
+    let inputs: Vec<Option<Array<f64>>> = node
+        .inputs
+        .iter()
+        .zip(&x)
+        .map(|(value, operand)| {
+            let (value, operand) = ((*value)?, (*operand)?);
+            let zero = Array::zeros(&operand.fact.shape);
+            Some(match operand.value {
+                // Per-channel constants lose the channel, scalars stay.
+                Some(t) if t.data.len() > 1 && t.dtype().is_float() => zero,
+                Some(t) => t.to_array(),
+                None if vanishes(graph, facts, value) => zero,
+                None => Array { data: vec![0.7; zero.data.len()], shape: zero.shape },
+            })
+        })
+        .collect();
+    let inputs: Vec<Option<&Array<f64>>> = inputs.iter().map(Option::as_ref).collect();
+    let mut results: Vec<Array<f64>> = y.iter().map(|f| Array::zeros(&f.shape)).collect();
+    Diff::<f64>::forward(node.op.as_ref(), &inputs, &mut results);
+    results.iter().all(|r| r.data.iter().all(|v| *v == 0.0))
 }
 
 /// The value at an absorbing input, if it is computed (not a constant) and of a rank that has channels.

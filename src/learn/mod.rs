@@ -3,6 +3,7 @@
 //! Takes: a network, its groups and cost, calibration data. Gives: a score per class. Never: changes a weight.
 
 pub mod calib;
+pub mod compensate;
 pub mod gate;
 pub mod loss;
 mod optim;

@@ -5,6 +5,7 @@ use super::optim::Adam;
 use super::{Session, Task, gate, loss};
 use crate::channels::Groups;
 use crate::cost::Cost;
+use crate::random::Draw;
 
 /// What training needs to know.
 #[derive(Debug, Clone)]
@@ -170,12 +171,12 @@ fn task_gradient(
 pub(super) struct Order {
     left: Vec<usize>,
     all: Vec<usize>,
-    state: u64,
+    draw: Draw,
 }
 
 impl Order {
     pub(super) fn new(list: &[usize], seed: u64) -> Self {
-        Self { left: Vec::new(), all: list.to_vec(), state: seed }
+        Self { left: Vec::new(), all: list.to_vec(), draw: Draw::new(seed, 0) }
     }
 
     /// The next `n` images (fewer only if there are fewer in all).
@@ -184,19 +185,9 @@ impl Order {
         if self.left.len() < n {
             self.left = self.all.clone();
             for i in (1..self.left.len()).rev() {
-                let j = (splitmix(&mut self.state) % (i as u64 + 1)) as usize;
-                self.left.swap(i, j);
+                self.left.swap(i, self.draw.below(i + 1));
             }
         }
         self.left.split_off(self.left.len() - n)
     }
-}
-
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators).
-fn splitmix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

@@ -4,8 +4,8 @@
 //! that depends on more than those three.
 
 use super::Augment;
-use super::draw::Draw;
 use super::route::Size;
+use crate::random::Draw;
 
 /// A displacement of the image, then a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,10 +6,10 @@
 use half::f16;
 
 use super::augment::Shift;
-use super::draw::Draw;
 use super::route::{Order, Route, Target};
 use super::synthetic;
 use super::{Augment, Preprocess};
+use crate::random::Draw;
 
 /// Values as compact as they came.
 pub(super) enum Store {

@@ -11,7 +11,6 @@
 
 mod array;
 mod augment;
-mod draw;
 mod feature;
 mod fit;
 mod folder;
@@ -28,10 +27,10 @@ mod testing;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use self::draw::Draw;
 use self::feature::Feature;
 pub use self::options::{Augment, Layout, Preprocess, Resize, parse_size};
 use self::route::Target;
+use crate::random::Draw;
 use crate::{Error, Result};
 
 /// One input of the network.

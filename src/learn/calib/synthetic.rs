@@ -4,8 +4,8 @@
 //! soft and sharp edges, blobs, correlated colours; over many images mean ≈ 0 and variance ≈ 1. *Never*: claims to look
 //! like the training data.
 
-use super::draw::Draw;
 use super::route::Size;
+use crate::random::Draw;
 
 /// White noise, for inputs that are no images.
 pub(super) fn noise(len: usize, mut draw: Draw) -> Vec<f32> {

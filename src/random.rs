@@ -5,7 +5,7 @@
 
 /// A short stream of random numbers that belongs to one (seed, stream) pair.
 #[derive(Debug, Clone)]
-pub(super) struct Draw(u64);
+pub struct Draw(u64);
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 

@@ -1,0 +1,26 @@
+//! What is kept: from a score per class and a budget to a plan.
+//!
+//! Takes: groups, cost, scores. Gives: a [`Plan`]. Invariants: every axis keeps at least one coordinate; a branch whose
+//! trunk channel goes, goes; MACs ≤ target. Never: runs the network.
+
+mod score;
+mod search;
+
+pub use score::{l1, random};
+pub use search::{Limits, Search};
+
+/// Which classes stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// For each class: does it stay?
+    pub kept: Vec<bool>,
+    /// MACs of the plan.
+    pub macs: u64,
+}
+
+impl Plan {
+    /// Number of deleted classes.
+    pub fn deleted(&self) -> usize {
+        self.kept.iter().filter(|k| !**k).count()
+    }
+}

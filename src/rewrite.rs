@@ -1,0 +1,358 @@
+//! Plan → graph: deletes the closed channels from everything that mentions them. The only writer.
+//!
+//! Takes: graph, facts, groups and which classes stay. Gives: a new graph, and the list of what was sliced.
+//! Ensures: the new graph's inferred shapes are the old ones less the deleted coordinates; inputs, outputs and names are
+//! untouched; expanded branches are scattered back to the width of their trunk. Never: changes a number it keeps.
+
+use crate::channels::{Groups, NONE, Site};
+use crate::error::{Error, Result};
+use crate::ir::*;
+use crate::ops;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// A stored constant that lost coordinates of an axis.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Sliced {
+    /// Name of the initializer or of the Constant node's output.
+    pub initializer: String,
+    /// The axis.
+    pub axis: usize,
+    /// The coordinates that stay, in the original numbering.
+    pub kept: Vec<usize>,
+}
+
+/// A rewritten graph.
+#[derive(Debug, Clone)]
+pub struct Rewritten {
+    /// The smaller graph. Value numbers of the original are kept; new values follow.
+    pub graph: Graph,
+    /// What was sliced, in the order of the values.
+    pub sliced: Vec<Sliced>,
+    /// Constants that restate sizes or indices: their names.
+    pub restated: Vec<String>,
+}
+
+/// Deletes the classes that `kept` marks false.
+pub fn rewrite(
+    graph: &Graph,
+    facts: &Facts,
+    groups: &Groups,
+    kept: &[bool],
+    opset: i64,
+) -> Result<Rewritten> {
+    let mut r = Rewriter {
+        old: graph,
+        facts,
+        groups,
+        cuts: cuts(groups, kept),
+        new: graph.clone(),
+        sliced: Vec::new(),
+        restated: Vec::new(),
+        before: BTreeMap::new(),
+        opset,
+    };
+    r.slice_initializers();
+    for n in 0..graph.nodes.len() {
+        r.resize(n)?;
+    }
+    for site in &groups.expands {
+        r.expand(*site)?;
+    }
+    r.insert();
+    let done = Rewritten { graph: r.new, sliced: r.sliced, restated: r.restated };
+    check(graph, facts, &cuts(groups, kept), &done.graph)?;
+    Ok(done)
+}
+
+/// The original with zeros in place of the sliced coordinates: what the small network must equal.
+pub fn masked(graph: &Graph, sliced: &[Sliced]) -> Result<Graph> {
+    let mut new = graph.clone();
+    for s in sliced {
+        let Some(v) = graph.value_named(&s.initializer) else { continue };
+        let zero = |t: &Tensor| {
+            let mut values = t.data.to_real::<f64>();
+            let inner = volume(&t.shape[s.axis + 1..]);
+            for (i, value) in values.iter_mut().enumerate() {
+                if s.kept.binary_search(&(i / inner % t.shape[s.axis])).is_err() {
+                    *value = 0.0;
+                }
+            }
+            t.with_values(&t.shape, &values)
+        };
+        set_constant(&mut new, v, zero)?;
+    }
+    Ok(new)
+}
+
+/// Replaces the tensor of an initializer or of a Constant node.
+fn set_constant(graph: &mut Graph, v: ValueId, change: impl Fn(&Tensor) -> Tensor) -> Result<()> {
+    match &graph.values[v].origin {
+        Origin::Initializer(t) => {
+            let new = Arc::new(change(t));
+            graph.values[v].origin = Origin::Initializer(new);
+        }
+        Origin::Node(n, _) => {
+            let node = &mut graph.nodes[*n];
+            let mut attributes = node.op.attributes();
+            if let Some(Attr::Tensor(t)) = attributes.get("value") {
+                let new = change(t);
+                attributes.insert("value".into(), Attr::Tensor(new));
+                node.op = Arc::from(read_op(&node.name, "Constant", 13, &attributes, 0)?);
+            }
+        }
+        Origin::Input => {}
+    }
+    Ok(())
+}
+
+fn read_op(
+    name: &str,
+    op_type: &str,
+    opset: i64,
+    attributes: &Attributes,
+    inputs: usize,
+) -> Result<Box<dyn Op>> {
+    ops::read(op_type, "", opset, attributes, inputs, 1).map_err(|e| {
+        Error::node(name, op_type, e.reason(), "this is a defect of autobot-onnx: please report it")
+    })
+}
+
+/// Kept coordinates of every axis that loses some.
+type Cuts = HashMap<(ValueId, usize), Vec<usize>>;
+
+fn cuts(groups: &Groups, kept: &[bool]) -> Cuts {
+    let mut cuts = Cuts::new();
+    for (v, axes) in groups.label.iter().enumerate() {
+        for (axis, classes) in axes.iter().enumerate() {
+            let stays = |c: u32| c == NONE || kept[c as usize];
+            if !classes.iter().all(|&c| stays(c)) {
+                cuts.insert((v, axis), (0..classes.len()).filter(|&i| stays(classes[i])).collect());
+            }
+        }
+    }
+    cuts
+}
+
+struct Rewriter<'a> {
+    old: &'a Graph,
+    facts: &'a Facts,
+    groups: &'a Groups,
+    cuts: Cuts,
+    new: Graph,
+    sliced: Vec<Sliced>,
+    restated: Vec<String>,
+    /// Nodes to be inserted before a node.
+    before: BTreeMap<NodeId, Vec<Node>>,
+    opset: i64,
+}
+
+/// What one node keeps: the cuts of its values, but an expanded operand follows the result.
+struct NodeKeep<'a> {
+    node: &'a Node,
+    cuts: &'a Cuts,
+    expands: Vec<Site>,
+}
+
+impl Keep for NodeKeep<'_> {
+    fn kept(&self, axis: Axis) -> Option<&[usize]> {
+        let value = match axis.port {
+            Port::In(s) => self.node.inputs.get(s).copied().flatten()?,
+            Port::Out(s) => self.node.outputs.get(s).copied().flatten()?,
+        };
+        if let Port::In(slot) = axis.port
+            && self.expands.iter().any(|s| s.slot == slot && s.axis == axis.axis)
+        {
+            let out = self.node.outputs[0]?;
+            return self.cuts.get(&(out, axis.axis)).map(Vec::as_slice);
+        }
+        self.cuts.get(&(value, axis.axis)).map(Vec::as_slice)
+    }
+}
+
+impl Rewriter<'_> {
+    fn slice_initializers(&mut self) {
+        for v in 0..self.old.values.len() {
+            let Some(t) = self.old.initializer(v) else { continue };
+            let mut t = t.clone();
+            for axis in 0..t.shape.len() {
+                if let Some(kept) = self.cuts.get(&(v, axis)) {
+                    t = Arc::new(t.slice(axis, kept));
+                    self.note_sliced(v, axis, &t);
+                }
+            }
+            self.new.values[v].origin = Origin::Initializer(t);
+        }
+    }
+
+    fn note_sliced(&mut self, v: ValueId, axis: usize, t: &Tensor) {
+        if t.dtype().is_float() || t.dtype().size() == 1 {
+            let initializer = self.old.values[v].name.clone();
+            self.sliced.push(Sliced { initializer, axis, kept: self.cuts[&(v, axis)].clone() });
+        }
+    }
+
+    fn resize(&mut self, n: NodeId) -> Result<()> {
+        let node = &self.old.nodes[n];
+        let touched = node.inputs.iter().chain(&node.outputs).flatten();
+        if !touched
+            .into_iter()
+            .any(|&v| (0..self.groups.label[v].len()).any(|a| self.cuts.contains_key(&(v, a))))
+        {
+            return Ok(());
+        }
+        let Some((x, y)) = self.facts.operands(node).zip(self.facts.results(node)) else { return Ok(()) };
+        let expands = self.groups.expands.iter().copied().filter(|s| s.node == n).collect();
+        let keep = NodeKeep { node, cuts: &self.cuts, expands };
+        let resized = node.op.resize(&Io { x: &x, y: &y }, &keep).map_err(|e| {
+            let hint = format!("leave it out: --exclude '^{}$'", regex::escape(&node.name));
+            Error::node(&node.name, &node.op_type, format!("cannot be made smaller: {}", e.reason()), hint)
+        })?;
+        if let Some(op) = resized.op {
+            self.new.nodes[n].op = Arc::from(op);
+            if node.op_type == "Constant"
+                && let Some(v) = node.outputs[0]
+                && let Some(t) = self.facts.constant[v].clone()
+            {
+                for axis in 0..t.shape.len() {
+                    if self.cuts.contains_key(&(v, axis)) {
+                        self.note_sliced(v, axis, &t);
+                    }
+                }
+            }
+        }
+        for (slot, tensor) in resized.inputs {
+            self.restate(n, slot, tensor)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a node another constant input: in place if nobody else uses the constant, else as a new initializer.
+    fn restate(&mut self, n: NodeId, slot: usize, tensor: Tensor) -> Result<()> {
+        let Some(v) = self.old.nodes[n].inputs[slot] else { return Ok(()) };
+        let users = self.old.nodes.iter().flat_map(|n| &n.inputs).flatten().filter(|&&u| u == v).count();
+        let stored = self.old.initializer(v).is_some()
+            || self.old.producer(v).is_some_and(|p| self.old.nodes[p].op.attributes().contains_key("value"));
+        if users == 1 && stored && !self.old.outputs.contains(&v) {
+            set_constant(&mut self.new, v, |_| tensor.clone())?;
+            self.restated.push(self.old.values[v].name.clone());
+        } else {
+            let wish = format!("{}_pruned", self.old.values[v].name);
+            let fresh = self.constant(&wish, tensor);
+            self.new.nodes[n].inputs[slot] = Some(fresh);
+            self.restated.push(self.new.values[fresh].name.clone());
+        }
+        Ok(())
+    }
+
+    fn constant(&mut self, wish: &str, tensor: Tensor) -> ValueId {
+        self.value(wish, Origin::Initializer(Arc::new(tensor)))
+    }
+
+    fn value(&mut self, wish: &str, origin: Origin) -> ValueId {
+        let name = self.new.fresh_name(wish);
+        self.new.values.push(Value { name, origin, declared: None });
+        self.new.values.len() - 1
+    }
+
+    /// Scatters what is left of an expanded branch to the channels that its Add keeps: a zero plane is appended, then every
+    /// channel of the trunk picks its branch channel or the zero.
+    fn expand(&mut self, site: Site) -> Result<()> {
+        let node = &self.old.nodes[site.node];
+        let (Some(branch), Some(result)) = (node.inputs[site.slot], node.outputs[0]) else { return Ok(()) };
+        let Some(shape) = self.facts.shape(branch) else { return Ok(()) };
+        let all: Vec<usize> = (0..shape[site.axis]).collect();
+        let left = self.cuts.get(&(branch, site.axis)).unwrap_or(&all);
+        let wanted = self.cuts.get(&(result, site.axis)).unwrap_or(&all);
+        if left == wanted {
+            return Ok(());
+        }
+        let index: Vec<i64> =
+            wanted.iter().map(|c| left.binary_search(c).unwrap_or(left.len()) as i64).collect();
+        let base = self.old.values[branch].name.clone();
+        let rank = shape.len();
+        let mut pads = vec![0i64; 2 * rank];
+        pads[rank + site.axis] = 1;
+        let padded = self.pad(site.node, branch, &base, pads)?;
+        let index = self.constant(&format!("{base}_scatter_index"), Tensor::ints(&index));
+        let axis = Writer::default().put("axis", site.axis as i64).done();
+        let scattered =
+            self.add_node(site.node, "Gather", &format!("{base}_scattered"), axis, vec![padded, index])?;
+        self.new.nodes[site.node].inputs[site.slot] = Some(scattered);
+        Ok(())
+    }
+
+    fn pad(&mut self, before: NodeId, x: ValueId, base: &str, pads: Vec<i64>) -> Result<ValueId> {
+        let wish = format!("{base}_padded");
+        if self.opset < 11 {
+            let attributes = Writer::default().put("pads", pads).done();
+            return self.add_node(before, "Pad", &wish, attributes, vec![x]);
+        }
+        let pads = self.constant(&format!("{base}_scatter_pads"), Tensor::ints(&pads));
+        self.add_node(before, "Pad", &wish, Attributes::new(), vec![x, pads])
+    }
+
+    fn add_node(
+        &mut self,
+        before: NodeId,
+        op_type: &str,
+        wish: &str,
+        attributes: Attributes,
+        inputs: Vec<ValueId>,
+    ) -> Result<ValueId> {
+        // The origin's node number is set when the nodes are inserted.
+        let out = self.value(wish, Origin::Node(usize::MAX, 0));
+        let name = self.new.values[out].name.clone();
+        let op = Arc::from(read_op(&name, op_type, self.opset, &attributes, inputs.len())?);
+        self.before.entry(before).or_default().push(Node {
+            name,
+            op_type: op_type.into(),
+            op,
+            inputs: inputs.into_iter().map(Some).collect(),
+            outputs: vec![Some(out)],
+            captured: Vec::new(),
+            source: None,
+        });
+        Ok(out)
+    }
+
+    fn insert(&mut self) {
+        let nodes = std::mem::take(&mut self.new.nodes);
+        for (n, node) in nodes.into_iter().enumerate() {
+            self.new.nodes.extend(self.before.remove(&n).unwrap_or_default());
+            self.new.nodes.push(node);
+        }
+        for (n, node) in self.new.nodes.iter().enumerate() {
+            for (slot, v) in node.outputs.iter().enumerate() {
+                if let Some(v) = v {
+                    self.new.values[*v].origin = Origin::Node(n, slot);
+                }
+            }
+        }
+    }
+}
+
+/// Every value of the new graph must have its old shape less what was cut.
+fn check(old: &Graph, facts: &Facts, cuts: &Cuts, new: &Graph) -> Result<()> {
+    new.check()?;
+    let inputs: Option<Vec<Fact>> = old.inputs.iter().map(|&v| facts.fact[v].clone()).collect();
+    let found = infer(new, inputs.as_deref())?;
+    for v in 0..old.values.len() {
+        let Some(shape) = facts.shape(v) else { continue };
+        if facts.constant[v].as_ref().is_some_and(|t| !t.dtype().is_float()) {
+            continue; // restated sizes and indices
+        }
+        let expected: Shape =
+            (0..shape.len()).map(|a| cuts.get(&(v, a)).map_or(shape[a], Vec::len)).collect();
+        if found.shape(v) != Some(&expected) {
+            let reason = format!(
+                "after the rewrite '{}' has shape {:?} where {expected:?} was planned",
+                old.values[v].name,
+                found.shape(v)
+            );
+            let hint = "nothing was written; please report this model, and try --exclude with the node that makes this value";
+            return Err(Error::Verification { reason, hint: hint.into() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Proof that small = masked: the pruned file's outputs against the original with the deleted channels at zero.
+//!
+//! Takes: both graphs and their bytes. Gives: a [`Verdict`] with measured differences, in our executor and in tract.
+//! Never: passes what it did not run.
+
+use crate::error::{Error, Result};
+use crate::grad::{GateSpec, Program, ShiftSpec, Workspace};
+use crate::ir::*;
+
+mod tract;
+
+pub use tract::run_tract;
+
+/// Largest |difference| allowed, relative to the range (max − min) of the output.
+pub const TOLERANCE: f64 = 1e-4;
+
+/// Inputs of one run: one array per network input.
+pub type Sample = Vec<Array<f32>>;
+
+/// Measured differences.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Verdict {
+    /// Inputs tried.
+    pub samples: usize,
+    /// Largest |masked − pruned| in our executor, absolute.
+    pub absolute: f64,
+    /// The same relative to the output's range.
+    pub relative: f64,
+    /// Largest |masked − pruned| in tract relative to the output's range, or why tract could not tell.
+    pub tract: Result<f64, String>,
+    /// True if every difference measured is within [`TOLERANCE`].
+    pub pass: bool,
+}
+
+/// Largest difference between two runs, per output relative to the range of the first.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Difference {
+    /// max |a − b|
+    pub absolute: f64,
+    /// max over outputs of max |a − b| / (max a − min a)
+    pub relative: f64,
+}
+
+impl Difference {
+    /// Takes one output of one sample in. Shapes that differ count as infinitely far apart.
+    pub fn add(&mut self, a: &[f32], b: &[f32]) {
+        let (low, high) =
+            a.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
+        let far = a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+        let broken = a.len() != b.len() || a.iter().zip(b).any(|(a, b)| a.is_nan() != b.is_nan());
+        let far = if broken { f64::INFINITY } else { far };
+        // A constant output has no range of its own: its magnitude stands in.
+        let range = f64::from(high - low).max(f64::from(high.abs().max(low.abs())) * 1e-3).max(1e-12);
+        self.absolute = self.absolute.max(far);
+        self.relative = self.relative.max(far / range);
+    }
+}
+
+/// The outputs of a program on one sample, by target.
+pub fn outputs(program: &Program, sample: &Sample, lambda: Option<&[f32]>) -> Vec<Vec<f32>> {
+    let mut workspace = Workspace::new(program);
+    for (k, x) in sample.iter().enumerate() {
+        workspace.input(program, k).copy_from_slice(&x.data);
+    }
+    workspace.forward(program, lambda);
+    (0..program.target_values.len()).map(|t| workspace.target(program, t).data.clone()).collect()
+}
+
+/// Compares the original with gates at `lambda` against the small graph, in our executor.
+pub fn compare(
+    big: (&Graph, &Facts),
+    gates: &[GateSpec],
+    shifts: &[ShiftSpec],
+    lambda: &[f32],
+    small: &Graph,
+    targets: &[ValueId],
+    samples: &[Sample],
+) -> Result<Difference> {
+    let masked = Program::compile(big.0, big.1, gates, shifts, targets)?;
+    let facts = facts_like(big.0, big.1, small)?;
+    let pruned = Program::compile(small, &facts, &[], &[], targets)?;
+    let mut d = Difference::default();
+    for sample in samples {
+        let a = outputs(&masked, sample, Some(lambda));
+        let b = outputs(&pruned, sample, None);
+        a.iter().zip(&b).for_each(|(a, b)| d.add(a, b));
+    }
+    Ok(d)
+}
+
+/// Facts of the small graph at the input shapes of the big one.
+pub fn facts_like(big: &Graph, facts: &Facts, small: &Graph) -> Result<Facts> {
+    let inputs: Option<Vec<Fact>> = big.inputs.iter().map(|&v| facts.fact[v].clone()).collect();
+    infer(small, inputs.as_deref())
+}
+
+/// Compares two files in tract. `Err` says why tract cannot run the big one; if it runs the big one only, that is a
+/// failure of the small one and an error.
+pub fn compare_tract(
+    big: &[u8],
+    small: &[u8],
+    inputs: &[Fact],
+    samples: &[Sample],
+) -> Result<Result<f64, String>> {
+    let whole = match run_tract(big, inputs, samples) {
+        Ok(outputs) => outputs,
+        Err(why) => return Ok(Err(why)),
+    };
+    let pruned = run_tract(small, inputs, samples).map_err(|why| Error::Verification {
+        reason: format!("tract runs the original but not the pruned network: {why}"),
+        hint: "nothing was written; please report this model, and try --residual tie".into(),
+    })?;
+    let mut d = Difference::default();
+    for (a, b) in whole.iter().zip(&pruned) {
+        a.iter().zip(b).for_each(|(a, b)| d.add(a, b));
+    }
+    Ok(Ok(d.relative))
+}
