@@ -7,6 +7,7 @@ pub mod grad;
 pub mod ir;
 pub mod learn;
 pub mod ops;
+pub mod pipeline;
 pub mod plan;
 pub mod random;
 pub mod rewrite;

@@ -65,6 +65,70 @@ pub fn rewrite(
     Ok(done)
 }
 
+/// A bias that took over the means of deleted channels.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Bias {
+    /// The node whose bias it is.
+    pub node: String,
+    /// Name of the bias's initializer in the small file.
+    pub initializer: String,
+    /// What was added to each channel of the original's bias, deleted channels included.
+    pub added: Vec<f64>,
+}
+
+/// Adds `amounts` (node of the original, amount per output channel of the original) to the biases of the rewritten graph. A
+/// node without a bias gets one.
+pub fn add_biases(
+    rewritten: &mut Rewritten,
+    old: &Graph,
+    facts: &Facts,
+    groups: &Groups,
+    kept: &[bool],
+    amounts: &[(NodeId, Vec<f64>)],
+) -> Result<Vec<Bias>> {
+    let cuts = cuts(groups, kept);
+    let mut out = Vec::new();
+    for (n, amount) in amounts.iter().filter(|(_, a)| a.iter().any(|v| *v != 0.0)) {
+        let Some(y) = old.nodes[*n].outputs[0] else { continue };
+        let all: Vec<usize> = (0..amount.len()).collect();
+        let left: Vec<f64> = cuts.get(&(y, 1)).unwrap_or(&all).iter().map(|&o| amount[o]).collect();
+        let dtype = facts.fact[y].as_ref().map_or(DType::F32, |f| f.dtype);
+        let graph = &mut rewritten.graph;
+        let Some(at) = graph.nodes.iter().position(|m| m.outputs.first() == Some(&Some(y))) else { continue };
+        let bias = graph.nodes[at].inputs.get(2).copied().flatten();
+        let before = match bias.and_then(|b| graph.initializer(b)) {
+            Some(t) => t.data.to_real::<f64>(),
+            None => vec![0.0; left.len()],
+        };
+        let sum: Vec<f64> = before.iter().zip(&left).map(|(a, b)| a + b).collect();
+        let tensor = Arc::new(Tensor { shape: vec![sum.len()], data: Data::from_real(dtype, &sum) });
+        let shared = |b: ValueId| {
+            graph.nodes.iter().flat_map(|n| &n.inputs).flatten().filter(|&&u| u == b).count() > 1
+        };
+        let place = match bias.filter(|&b| !shared(b)) {
+            Some(b) => {
+                graph.values[b].origin = Origin::Initializer(tensor);
+                b
+            }
+            None => {
+                let name = graph.fresh_name(&format!("{}_bias", old.values[y].name));
+                graph.values.push(Value { name, origin: Origin::Initializer(tensor), declared: None });
+                let fresh = graph.values.len() - 1;
+                let inputs = &mut graph.nodes[at].inputs;
+                inputs.resize(inputs.len().max(3), None);
+                inputs[2] = Some(fresh);
+                fresh
+            }
+        };
+        out.push(Bias {
+            node: old.nodes[*n].name.clone(),
+            initializer: graph.values[place].name.clone(),
+            added: amount.clone(),
+        });
+    }
+    Ok(out)
+}
+
 /// The original with zeros in place of the sliced coordinates: what the small network must equal.
 pub fn masked(graph: &Graph, sliced: &[Sliced]) -> Result<Graph> {
     let mut new = graph.clone();

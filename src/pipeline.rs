@@ -1,0 +1,360 @@
+//! The whole way from a graph to a smaller, verified one.
+//!
+//! Takes: a graph with its facts, options, calibration data. Gives: an [`Outcome`] with everything that was measured.
+//! Never: writes a file; that is for the caller, once the outcome passed.
+
+use crate::channels::{self, Group, Groups, Residual};
+use crate::cost::Cost;
+use crate::error::{Error, Result};
+use crate::grad::{GateSpec, Pool, ShiftSpec};
+use crate::ir::*;
+use crate::learn::calib::{Augment, Calibration};
+use crate::learn::{
+    Agreement, Record, Session, Settings, Task, Trained, Wish, compensate, gate, targets, train,
+};
+use crate::plan::{self, Limits, Plan, Search};
+use crate::rewrite::{self, Bias, Rewritten};
+use crate::verify::{self, Sample, Verdict};
+use regex::Regex;
+
+/// How much is to be kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Target {
+    /// Share of the network's MACs, 0 to 1.
+    Share(f64),
+    /// MACs.
+    Macs(u64),
+}
+
+/// Where scores come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Criterion {
+    /// Trained gates.
+    #[default]
+    Gates,
+    /// Group-L1 norm of the weights.
+    L1,
+    /// Chance.
+    Random,
+}
+
+/// What replaces a deleted channel's contribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compensation {
+    /// Its calibration mean, in the readers' biases.
+    Mean,
+    /// Nothing.
+    #[default]
+    None,
+}
+
+/// Everything a run can be told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What to keep.
+    pub target: Target,
+    /// Where scores come from.
+    pub criterion: Criterion,
+    /// What replaces deleted channels.
+    pub compensation: Compensation,
+    /// How residual additions are read.
+    pub residual: Residual,
+    /// Layers and tensors to leave alone.
+    pub exclude: Option<Regex>,
+    /// The only layers and tensors to prune.
+    pub only: Option<Regex>,
+    /// Lower bounds on widths.
+    pub limits: Limits,
+    /// What the outputs are judged by.
+    pub wish: Wish,
+    /// Updates.
+    pub batches: usize,
+    /// Images per update.
+    pub batch_size: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// Weight of the budget term.
+    pub beta: f64,
+    /// Weight of the hardness term.
+    pub gamma: f64,
+    /// Label smoothing.
+    pub smoothing: f64,
+    /// Share of distillation beside the labels.
+    pub distil: f64,
+    /// Augmentation of the calibration images.
+    pub augment: Option<Augment>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Threads; 0 is one per core.
+    pub threads: usize,
+}
+
+impl Options {
+    /// The defaults for a target.
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            criterion: Criterion::default(),
+            compensation: Compensation::default(),
+            residual: Residual::default(),
+            exclude: None,
+            only: None,
+            limits: Limits::default(),
+            wish: Wish::default(),
+            batches: 200,
+            batch_size: 64,
+            lr: 0.6,
+            beta: 6.0,
+            gamma: 0.4,
+            smoothing: 0.0,
+            distil: 0.0,
+            augment: None,
+            seed: 1,
+            threads: 0,
+        }
+    }
+}
+
+/// What is known about a network before anything is trained.
+#[derive(Debug)]
+pub struct Analysis {
+    /// Its channel groups.
+    pub groups: Groups,
+    /// Its cost.
+    pub cost: Cost,
+    /// MACs of the whole network.
+    pub full: u64,
+    /// The smallest reachable MACs.
+    pub smallest: u64,
+}
+
+/// Groups, cost and reach of a network under the options.
+pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analysis> {
+    let mut groups = channels::group(graph, facts, options.residual);
+    groups.restrict(|g| {
+        if options.exclude.as_ref().is_some_and(|r| mentions(graph, g, r)) {
+            return Err("excluded by --exclude".into());
+        }
+        if options.only.as_ref().is_some_and(|r| !mentions(graph, g, r)) {
+            return Err("not selected by --only".into());
+        }
+        Ok(())
+    });
+    let cost = Cost::new(graph, facts, &groups);
+    let n = groups.classes.len();
+    let full = cost.hard(&vec![true; n]);
+    let smallest = Search::new(&groups, &cost, options.limits, vec![false; n]).smallest(&vec![1.0; n]).macs;
+    Ok(Analysis { groups, cost, full, smallest })
+}
+
+fn mentions(graph: &Graph, group: &Group, pattern: &Regex) -> bool {
+    pattern.is_match(&group.name)
+        || group.axes.iter().any(|&(v, _)| {
+            let producer = graph.producer(v).map(|n| graph.nodes[n].name.as_str());
+            pattern.is_match(&graph.values[v].name) || producer.is_some_and(|n| pattern.is_match(n))
+        })
+}
+
+/// The target in MACs. Errors above the whole network or below what can be reached.
+pub fn target_macs(analysis: &Analysis, target: Target) -> Result<u64> {
+    let macs = match target {
+        Target::Share(s) => (analysis.full as f64 * s).floor() as u64,
+        Target::Macs(m) => m,
+    };
+    let refuse = |reason: String, hint: String| Err(Error::argument("--target-flops", reason, hint));
+    if macs > analysis.full {
+        let reason = format!("{macs} MACs are more than the network has ({})", analysis.full);
+        return refuse(reason, "give the MACs to keep, at most 100%".into());
+    }
+    if macs < analysis.smallest {
+        let share = 100.0 * analysis.smallest as f64 / analysis.full.max(1) as f64;
+        return refuse(
+            format!("{macs} MACs cannot be reached: at the least {} stay ({share:.2} %)", analysis.smallest),
+            format!("ask for {} or more; 'inspect' shows what holds the rest", analysis.smallest),
+        );
+    }
+    Ok(macs)
+}
+
+/// Who watches a run.
+pub trait Observer {
+    /// Called when training starts, with the number of updates.
+    fn start(&mut self, batches: usize);
+    /// Called after every update.
+    fn step(&mut self, record: &Record);
+    /// Called when training is over.
+    fn done(&mut self);
+}
+
+/// Everything a run gives.
+#[derive(Debug)]
+pub struct Outcome {
+    /// MACs asked for.
+    pub target: u64,
+    /// What is kept.
+    pub plan: Plan,
+    /// The smaller graph and what was sliced.
+    pub rewritten: Rewritten,
+    /// Biases that took over the means of deleted channels.
+    pub biases: Vec<Bias>,
+    /// Agreement with the unpruned network on held-out images (where there is data).
+    pub agreement: Option<Agreement>,
+    /// Training history (gates only).
+    pub trained: Option<Trained>,
+    /// Inputs on which the result is verified.
+    pub samples: Vec<Sample>,
+    /// Largest |masked − pruned| in our executor.
+    pub difference: verify::Difference,
+}
+
+/// Prunes. The result is verified in our executor; the caller verifies the bytes in tract with [`verdict`].
+pub fn prune(
+    graph: &Graph,
+    facts: &Facts,
+    analysis: &Analysis,
+    data: &Calibration,
+    options: &Options,
+    opset: i64,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    let target = target_macs(analysis, options.target)?;
+    let (groups, cost) = (&analysis.groups, &analysis.cost);
+    let pool = Pool::new(options.threads)?;
+    let (training, held_out) = split(data.len(), options.seed);
+    let gates = gate::specs(graph, groups);
+    let session = Session::new(graph, facts, groups, &[], data, &pool)?;
+    let shifts = match options.compensation {
+        Compensation::None => Vec::new(),
+        Compensation::Mean => {
+            let some = &training[..training.len().min(1024)];
+            compensate::shifts(graph, facts, &gates, &compensate::means(&session, &gates, some, None))
+        }
+    };
+    let session =
+        if shifts.is_empty() { session } else { Session::new(graph, facts, groups, &shifts, data, &pool)? };
+    let fixed = session.trainable.iter().map(|t| !t).collect();
+    let search = Search::new(groups, cost, options.limits, fixed);
+    let mut trained = None;
+    let score = match options.criterion {
+        Criterion::L1 => plan::l1(graph, facts, groups),
+        Criterion::Random => plan::random(groups, options.seed),
+        Criterion::Gates => {
+            search.meet(&vec![1.0; groups.classes.len()], target)?;
+            let settings = settings(options, &session, data, &training, target);
+            observer.start(settings.batches);
+            let t = train(&session, groups, cost, &training, &settings, &mut |r| observer.step(r));
+            observer.done();
+            let alpha = t.alpha.clone();
+            trained = Some(t);
+            alpha
+        }
+    };
+    let plan = search.meet(&score, target)?;
+    let lambda: Vec<f32> = plan.kept.iter().map(|&k| f32::from(u8::from(k))).collect();
+    let agreement = session.agreement(&held_out, &lambda);
+    let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
+    let biases =
+        rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &closed(&shifts, &lambda))?;
+    let samples = samples(graph, facts, data, &held_out);
+    let (targets, _) = targets(graph, facts)?;
+    let difference =
+        verify::compare((graph, facts), &gates, &shifts, &lambda, &rewritten.graph, &targets, &samples)?;
+    if difference.relative > verify::TOLERANCE {
+        return Err(Error::Verification {
+            reason: format!("max |masked − pruned| is {:.2e} of the output's range", difference.relative),
+            hint: "nothing was written; please report this model".into(),
+        });
+    }
+    Ok(Outcome { target, plan, rewritten, biases, agreement: Some(agreement), trained, samples, difference })
+}
+
+fn settings(
+    options: &Options,
+    session: &Session,
+    data: &Calibration,
+    training: &[usize],
+    target: u64,
+) -> Settings {
+    let values = || Task::Values { variance: session.variances(&training[..training.len().min(256)]) };
+    let task = match options.wish {
+        Wish::Auto if data.labels().is_some() && session.classes => {
+            Task::Labels { smoothing: options.smoothing, distil: options.distil }
+        }
+        Wish::Auto if session.classes => Task::Distil,
+        Wish::Classes => Task::Distil,
+        Wish::Auto | Wish::Values => values(),
+    };
+    Settings {
+        batches: options.batches,
+        batch_size: options.batch_size,
+        lr: options.lr,
+        beta: options.beta,
+        gamma: options.gamma,
+        target: target as f64,
+        seed: options.seed,
+        augment: options.augment,
+        task,
+    }
+}
+
+/// What the closed gates' means add to each reader's bias: Σ over deleted c of the shift's column.
+fn closed(shifts: &[ShiftSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
+    shifts
+        .iter()
+        .map(|s| {
+            let gone = |&i: &u32| i != crate::grad::UNGATED && lambda[i as usize] == 0.0;
+            let row = |row: &[f32]| {
+                row.iter().zip(&s.index).filter(|(_, i)| gone(i)).map(|(m, _)| f64::from(*m)).sum()
+            };
+            (s.node, s.matrix.chunks(s.index.len()).map(row).collect())
+        })
+        .collect()
+}
+
+/// Training and held-out images: a tenth, at most 1000, is held out; with few images all serve both ends.
+fn split(n: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let held = (n / 10).min(1000);
+    if held < 8 {
+        return ((0..n).collect(), (0..n).collect());
+    }
+    let held_out = crate::random::Draw::new(seed, 2).subset(n, held);
+    let training = (0..n).filter(|i| held_out.binary_search(i).is_err()).collect();
+    (training, held_out)
+}
+
+fn samples(graph: &Graph, facts: &Facts, data: &Calibration, list: &[usize]) -> Vec<Sample> {
+    let shape = |v: ValueId| facts.shape(v).unwrap_or_default().to_vec();
+    (0..list.len().min(4))
+        .map(|i| {
+            let one = |(k, &v): (usize, &ValueId)| {
+                let mut x = Array::zeros(&shape(v));
+                // A fixed batch larger than one is filled with consecutive images.
+                let batch = x.shape.first().copied().unwrap_or(1).max(1);
+                let len = x.data.len() / batch;
+                for (b, row) in x.data.chunks_exact_mut(len.max(1)).enumerate() {
+                    data.write(k, list[(i + b) % list.len()], None, row);
+                }
+                x
+            };
+            graph.inputs.iter().enumerate().map(one).collect()
+        })
+        .collect()
+}
+
+/// The verdict over an outcome, with the bytes of the masked original and of the small file run in tract.
+pub fn verdict(outcome: &Outcome, inputs: &[Fact], masked: &[u8], small: &[u8]) -> Result<Verdict> {
+    let tract = verify::compare_tract(masked, small, inputs, &outcome.samples)?;
+    let worst = outcome.difference.relative.max(*tract.as_ref().unwrap_or(&0.0));
+    Ok(Verdict {
+        samples: outcome.samples.len(),
+        absolute: outcome.difference.absolute,
+        relative: outcome.difference.relative,
+        tract,
+        pass: worst <= verify::TOLERANCE,
+    })
+}
+
+/// The gates' places, for callers that verify on their own.
+pub fn gates(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
+    gate::specs(graph, groups)
+}
