@@ -68,6 +68,9 @@ pub fn runs<const N: usize>(
     y: &[usize],
     mut f: impl FnMut(usize, [usize; N], usize, [usize; N]),
 ) {
+    if volume(y) == 0 {
+        return;
+    }
     let all = shapes.map(|s| strides(s, y));
     // Fold trailing axes along which every operand is either whole or broadcast into one long run.
     let mut run = 1;

@@ -8,9 +8,13 @@ pub mod kernels;
 mod opaque;
 
 // Helpers that families of operators share.
+mod binary;
 mod broadcast;
+mod indexing;
+mod movement;
 mod pointwise;
 mod spatial;
+mod variadic;
 
 #[cfg(test)]
 mod laws;
@@ -43,12 +47,61 @@ macro_rules! operators {
 
 // A new operator is one file and one word here, in alphabetical order.
 operators! {
+    Abs abs,
     Add add,
+    Cast cast,
+    Ceil ceil,
+    Celu celu,
+    Clip clip,
+    Concat concat,
     Constant constant,
     Conv conv,
+    Cos cos,
+    Div div,
+    Dropout dropout,
+    Elu elu,
+    Erf erf,
+    Exp exp,
+    Flatten flatten,
+    Floor floor,
+    Gather gather,
+    Gelu gelu,
+    HardSigmoid hard_sigmoid,
+    HardSwish hard_swish,
+    Identity identity,
+    LeakyRelu leaky_relu,
+    Log log,
+    Max max,
+    Mean mean,
+    Min min,
+    Mish mish,
+    Mul mul,
+    Neg neg,
+    PRelu prelu,
+    Pad pad,
+    Pow pow,
+    Reciprocal reciprocal,
     Relu relu,
     Reshape reshape,
+    Round round,
+    Selu selu,
+    Shape shape,
     Sigmoid sigmoid,
+    Sign sign,
+    Sin sin,
+    Slice slice,
+    Softplus softplus,
+    Softsign softsign,
+    Split split,
+    Sqrt sqrt,
+    Squeeze squeeze,
+    Sub sub,
+    Sum sum,
+    Swish swish,
+    Tanh tanh,
+    ThresholdedRelu thresholded_relu,
+    Transpose transpose,
+    Unsqueeze unsqueeze,
 }
 
 /// Builds the operator `op_type` of the standard domain. An operator or a form we do not know becomes one that says
