@@ -165,7 +165,7 @@ fn set_constant(graph: &mut Graph, v: ValueId, change: impl Fn(&Tensor) -> Tenso
                 node.op = Arc::from(read_op(&node.name, "Constant", 13, &attributes, 0)?);
             }
         }
-        Origin::Input => {}
+        Origin::Input | Origin::Carried => {}
     }
     Ok(())
 }
