@@ -10,6 +10,8 @@ mod opaque;
 // Helpers that families of operators share.
 mod broadcast;
 mod pointwise;
+mod pool;
+mod reduce;
 mod spatial;
 
 #[cfg(test)]
@@ -44,11 +46,30 @@ macro_rules! operators {
 // A new operator is one file and one word here, in alphabetical order.
 operators! {
     Add add,
+    AveragePool average_pool,
+    BatchNormalization batch_normalization,
     Constant constant,
     Conv conv,
+    Gemm gemm,
+    GlobalAveragePool global_average_pool,
+    GlobalMaxPool global_max_pool,
+    LogSoftmax log_softmax,
+    MatMul mat_mul,
+    MaxPool max_pool,
+    ReduceL1 reduce_l1,
+    ReduceL2 reduce_l2,
+    ReduceLogSum reduce_log_sum,
+    ReduceLogSumExp reduce_log_sum_exp,
+    ReduceMax reduce_max,
+    ReduceMean reduce_mean,
+    ReduceMin reduce_min,
+    ReduceProd reduce_prod,
+    ReduceSum reduce_sum,
+    ReduceSumSquare reduce_sum_square,
     Relu relu,
     Reshape reshape,
     Sigmoid sigmoid,
+    Softmax softmax,
 }
 
 /// Builds the operator `op_type` of the standard domain. An operator or a form we do not know becomes one that says
