@@ -13,6 +13,8 @@ mod broadcast;
 mod indexing;
 mod movement;
 mod pointwise;
+mod pool;
+mod reduce;
 mod spatial;
 mod variadic;
 
@@ -49,6 +51,8 @@ macro_rules! operators {
 operators! {
     Abs abs,
     Add add,
+    AveragePool average_pool,
+    BatchNormalization batch_normalization,
     Cast cast,
     Ceil ceil,
     Celu celu,
@@ -66,12 +70,18 @@ operators! {
     Floor floor,
     Gather gather,
     Gelu gelu,
+    Gemm gemm,
+    GlobalAveragePool global_average_pool,
+    GlobalMaxPool global_max_pool,
     HardSigmoid hard_sigmoid,
     HardSwish hard_swish,
     Identity identity,
     LeakyRelu leaky_relu,
     Log log,
+    LogSoftmax log_softmax,
+    MatMul mat_mul,
     Max max,
+    MaxPool max_pool,
     Mean mean,
     Min min,
     Mish mish,
@@ -81,6 +91,16 @@ operators! {
     Pad pad,
     Pow pow,
     Reciprocal reciprocal,
+    ReduceL1 reduce_l1,
+    ReduceL2 reduce_l2,
+    ReduceLogSum reduce_log_sum,
+    ReduceLogSumExp reduce_log_sum_exp,
+    ReduceMax reduce_max,
+    ReduceMean reduce_mean,
+    ReduceMin reduce_min,
+    ReduceProd reduce_prod,
+    ReduceSum reduce_sum,
+    ReduceSumSquare reduce_sum_square,
     Relu relu,
     Reshape reshape,
     Round round,
@@ -90,6 +110,7 @@ operators! {
     Sign sign,
     Sin sin,
     Slice slice,
+    Softmax softmax,
     Softplus softplus,
     Softsign softsign,
     Split split,
