@@ -6,6 +6,7 @@ pub mod error;
 pub mod grad;
 pub mod ir;
 pub mod learn;
+pub mod onnx;
 pub mod ops;
 pub mod pipeline;
 pub mod plan;

@@ -168,6 +168,9 @@ impl<'a> Reader<'a> {
 }
 
 fn wrong<T>(name: &str, expected: &str, found: &Attr) -> Result<T, Refusal> {
+    if *found == Attr::Carried {
+        return unsupported(format!("attribute '{name}' is of a kind or element type that is not supported"));
+    }
     let kind = format!("{found:?}");
     let kind = kind.split('(').next().unwrap_or_default();
     invalid(format!("attribute '{name}' should be {expected}, found {kind}"))

@@ -22,6 +22,8 @@ pub enum Origin {
     Input,
     /// Stored in the file.
     Initializer(Arc<Tensor>),
+    /// Stored in the file in a type that we do not hold (strings, complex numbers): only the file has its elements.
+    Carried,
     /// Output `1` of node `0`.
     Node(NodeId, usize),
 }

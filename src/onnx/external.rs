@@ -1,0 +1,176 @@
+//! Weights that stand in files of their own, beside the model.
+//!
+//! Takes: the entries `location`, `offset`, `length` of a tensor. Gives: its bytes; and on the way back one new data file
+//! for all of them. The checksum is of a whole file and optional, so it is neither checked nor kept.
+//! Never: follows a path out of the model's folder; reads or allocates more than the file holds; writes to a file
+//! that the model was read from.
+
+use super::fault::Fault;
+use onnx_protobuf::{StringStringEntryProto, TensorProto};
+use protobuf::EnumOrUnknown;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Component, Path, PathBuf};
+
+pub use onnx_protobuf::tensor_proto::DataLocation;
+
+/// True where the tensor's elements are in another file.
+pub fn is_external(t: &TensorProto) -> bool {
+    t.data_location == EnumOrUnknown::from(DataLocation::EXTERNAL)
+}
+
+/// Makes a tensor internal. Its bytes are the caller's affair.
+pub fn forget(t: &mut TensorProto) {
+    t.data_location = DataLocation::DEFAULT.into();
+    t.external_data.clear();
+}
+
+/// Where a tensor's bytes are.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    offset: u64,
+    length: u64,
+}
+
+/// The folder of a model, in which its data files are.
+#[derive(Debug, Clone)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder that the file `model` stands in.
+    pub fn of(model: &Path) -> Self {
+        let parent = model.parent().filter(|p| !p.as_os_str().is_empty());
+        Self(parent.unwrap_or(Path::new(".")).to_owned())
+    }
+
+    /// Checks that the bytes of an external tensor are there, without reading them.
+    pub fn check(&self, t: &TensorProto) -> Result<(), Fault> {
+        if !t.raw_data.is_empty() {
+            return Err(Fault::new("it has data both in the model and in another file"));
+        }
+        self.place(t, None).map(|_| ())
+    }
+
+    /// The data file of an external tensor.
+    pub fn file_of(&self, t: &TensorProto) -> Result<PathBuf, Fault> {
+        Ok(self.place(t, None)?.path)
+    }
+
+    /// The bytes of an external tensor; `expected` is their number by its type and shape.
+    pub fn bytes(&self, t: &TensorProto, expected: Option<u64>) -> Result<Vec<u8>, Fault> {
+        if !t.raw_data.is_empty() {
+            return Ok(t.raw_data.clone());
+        }
+        let place = self.place(t, expected)?;
+        if let Some(wanted) = expected.filter(|&n| n != place.length) {
+            let reason = format!("its shape takes {wanted} bytes, its entry 'length' says {}", place.length);
+            return Err(Fault::new(reason));
+        }
+        let too_large = |_| Fault::new(format!("{} bytes do not fit this machine's memory", place.length));
+        let mut bytes = vec![0; usize::try_from(place.length).map_err(too_large)?];
+        let fill = |bytes: &mut [u8]| -> std::io::Result<()> {
+            let mut file = File::open(&place.path)?;
+            file.seek(SeekFrom::Start(place.offset))?;
+            file.read_exact(bytes)
+        };
+        fill(&mut bytes).map_err(|e| Fault::new(format!("{}: {e}", place.path.display())))?;
+        Ok(bytes)
+    }
+
+    /// Resolves and checks the tensor's entries. Without a length, `expected` or the rest of the file is meant.
+    fn place(&self, t: &TensorProto, expected: Option<u64>) -> Result<Place, Fault> {
+        let location = entry(t, "location").unwrap_or_default();
+        let path = self.resolve(location)?;
+        let (offset, length) = (number(t, "offset")?, number(t, "length")?);
+        let hint = "copy the whole data file beside the model, or export both again";
+        let meta = path.metadata().map_err(|e| Fault::new(format!("'{location}': {e}")).hint(hint))?;
+        if !meta.is_file() {
+            return Err(Fault::new(format!("'{location}' is not a regular file")).hint(hint));
+        }
+        let offset = offset.unwrap_or(0);
+        let length = length.or(expected).unwrap_or(meta.len().saturating_sub(offset));
+        if offset.checked_add(length).is_none_or(|end| end > meta.len()) {
+            let reason = format!(
+                "{length} bytes at offset {offset} are said to be in '{location}', which has {} bytes",
+                meta.len()
+            );
+            return Err(Fault::new(reason).hint(hint));
+        }
+        Ok(Place { path, offset, length })
+    }
+
+    /// The data file called `location`, which must be inside the folder, links followed.
+    fn resolve(&self, location: &str) -> Result<PathBuf, Fault> {
+        let hint = "put the data file into the model's folder and save the model again with onnx.save, \
+                    save_as_external_data=True and a plain file name as location";
+        let outside = |why: &str| {
+            Fault::new(format!("its data are said to be in '{location}', which {why} the model's folder"))
+                .hint(hint)
+        };
+        let inside = |c: Component| matches!(c, Component::Normal(_) | Component::CurDir);
+        if location.is_empty() {
+            return Err(Fault::new("its data are in another file that is not named").hint(hint));
+        }
+        if location.contains('\0') || !Path::new(location).components().all(inside) {
+            return Err(outside("may not lead out of"));
+        }
+        let found = |p: &Path| {
+            p.canonicalize().map_err(|e| {
+                let hint = "copy the data file beside the model; both belong together";
+                Fault::new(format!("its data file '{location}' cannot be opened: {e}")).hint(hint)
+            })
+        };
+        let (folder, path) = (found(&self.0)?, found(&self.0.join(location))?);
+        if path.starts_with(&folder) { Ok(path) } else { Err(outside("is a link that leads out of")) }
+    }
+}
+
+fn entry<'a>(t: &'a TensorProto, key: &str) -> Option<&'a str> {
+    t.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str())
+}
+
+fn number(t: &TensorProto, key: &str) -> Result<Option<u64>, Fault> {
+    let parse = |text: &str| {
+        text.parse().map_err(|_| Fault::new(format!("the entry '{key}' of its data file is '{text}'")))
+    };
+    entry(t, key).map(parse).transpose()
+}
+
+/// Large tensors begin on a page, so that a runtime can map them; small ones on a cache line.
+fn alignment(length: usize) -> u64 {
+    if length >= 1 << 16 { 4096 } else { 64 }
+}
+
+/// Appends tensors to a new data file.
+pub struct Appender<'a, W> {
+    /// The file.
+    pub out: W,
+    /// Its name, as the model will state it.
+    pub name: &'a str,
+    /// Bytes written so far.
+    pub written: u64,
+}
+
+impl<W: Write> Appender<'_, W> {
+    /// Writes `bytes` and makes `t` point to them.
+    pub fn append(&mut self, t: &mut TensorProto, bytes: &[u8]) -> std::io::Result<()> {
+        let offset = self.written.next_multiple_of(alignment(bytes.len()));
+        let gap = (offset - self.written) as usize;
+        self.out.write_all(&[0u8; 4096][..gap])?;
+        self.out.write_all(bytes)?;
+        self.written = offset + bytes.len() as u64;
+        t.raw_data.clear();
+        t.external_data.retain(|e| !["location", "offset", "length", "checksum"].contains(&e.key.as_str()));
+        for (key, value) in [
+            ("location", self.name.to_owned()),
+            ("offset", offset.to_string()),
+            ("length", bytes.len().to_string()),
+        ] {
+            let entry =
+                StringStringEntryProto { key: key.into(), value, ..StringStringEntryProto::default() };
+            t.external_data.push(entry);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! ONNX files: the only module that knows protobuf.
+//!
+//! Takes: bytes, or a path. Gives: a [`Model`], whose graph the rest of the program works on; and the same file with
+//! another graph in it.
+//! Never: loses what it does not understand (fields, attributes, metadata, doc strings travel along untouched); panics on
+//! any input; leaves a half-written file; touches the file it read.
+
+mod attribute;
+mod external;
+mod fault;
+mod guard;
+mod patch;
+mod read;
+mod shapes;
+mod sniff;
+mod tensor;
+mod walk;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use shapes::InputShape;
+
+use crate::error::{Error, Result};
+use crate::ir::{Facts, Graph, infer};
+use external::Folder;
+use onnx_protobuf::{Message, ModelProto};
+use shapes::Inputs;
+use std::path::{Path, PathBuf};
+
+/// Opset versions of the standard domain that are read. Older ones give a BatchNormalization, a Reshape or a Dropout
+/// another form; newer ones than the latest known are read too, operator by operator.
+const OLDEST_OPSET: i64 = 7;
+
+/// More bytes than protobuf allows in one message.
+const LARGEST: u64 = i32::MAX as u64;
+
+/// A model: its graph, and the file around it.
+#[derive(Debug)]
+pub struct Model {
+    /// The network.
+    pub graph: Graph,
+    proto: ModelProto,
+    path: PathBuf,
+    folder: Folder,
+    opset: i64,
+    inputs: Inputs,
+}
+
+/// Reads the file `path`. `given` states sizes that the file leaves open.
+pub fn read(path: &Path, given: &[InputShape]) -> Result<Model> {
+    let hint = "give the path of an ONNX model";
+    let meta = std::fs::metadata(path).map_err(|e| Error::io(path, e, hint))?;
+    if !meta.is_file() {
+        return Err(Error::file(path, "this is not a regular file", hint));
+    }
+    if meta.len() > LARGEST {
+        let hint = "save it with its weights beside it: onnx.save(..., save_as_external_data=True)";
+        return Err(Error::file(path, "larger than 2 GiB, which protobuf does not allow", hint));
+    }
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e, hint))?;
+    parse(&bytes, path, given)
+}
+
+/// Reads a model from memory. `path` is named in messages, and its folder is where external data are looked for.
+pub fn parse(bytes: &[u8], path: &Path, given: &[InputShape]) -> Result<Model> {
+    let proto = decode(bytes, path)?;
+    let folder = Folder::of(path);
+    for t in walk::tensors(&proto).into_iter().filter(|t| external::is_external(t)) {
+        folder.check(t).map_err(|fault| fault.of(format_args!("tensor '{}'", t.name), path))?;
+    }
+    let opset = opset(&proto, path)?;
+    let graph = proto.graph.get_or_default();
+    if let Some(sparse) = graph.sparse_initializer.first() {
+        let name = &sparse.values.get_or_default().name;
+        let hint = "store the weights densely: export without sparse tensors";
+        return Err(Error::file(
+            path,
+            format!("initializer '{name}' is sparse, which is not supported"),
+            hint,
+        ));
+    }
+    let (graph, inputs) = read::graph(graph, path, &folder, opset, given)?;
+    Ok(Model { graph, proto, path: path.to_owned(), folder, opset, inputs })
+}
+
+/// Bytes → message, or what is wrong with them.
+fn decode(bytes: &[u8], path: &Path) -> Result<ModelProto> {
+    if bytes.is_empty() {
+        return Err(Error::file(path, "the file is empty", "export or download the model again"));
+    }
+    let refuse = |reason: String, hint: &str| match sniff::look(bytes) {
+        Some(look) => Error::file(path, format!("this is {}, not an ONNX model", look.kind), look.hint),
+        None => Error::file(path, reason, hint),
+    };
+    let hint = "export or download the model again; onnx.checker.check_model must accept it";
+    guard::scan(bytes).map_err(|damage| refuse(format!("this is not an ONNX model: {damage}"), hint))?;
+    let proto = ModelProto::parse_from_bytes(bytes)
+        .map_err(|e| refuse(format!("this is not an ONNX model: {e}"), hint))?;
+    if proto.graph.is_none() {
+        return Err(refuse("the model has no graph".into(), hint));
+    }
+    Ok(proto)
+}
+
+/// Opset version of the standard domain.
+fn opset(proto: &ModelProto, path: &Path) -> Result<i64> {
+    let standard = proto.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx"));
+    match standard.map(|o| o.version) {
+        Some(version) if version >= OLDEST_OPSET => Ok(version),
+        Some(version) => {
+            let hint = "convert it: onnx.save(onnx.version_converter.convert_version(onnx.load('old.onnx'), 13), \
+                        'new.onnx')";
+            let reason = format!("opset {version} is too old; {OLDEST_OPSET} and newer are supported");
+            Err(Error::file(path, reason, hint))
+        }
+        None => {
+            let hint = "export the model again; onnx.checker.check_model shows what the exporter did";
+            Err(Error::file(
+                path,
+                "the model does not say which opset of the standard operators it uses",
+                hint,
+            ))
+        }
+    }
+}
+
+impl Model {
+    /// Where the model was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opset version of the standard operators.
+    pub fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    /// All operator sets: domain (empty for the standard one) and version.
+    pub fn opsets(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.proto.opset_import.iter().map(|o| (o.domain.as_str(), o.version))
+    }
+
+    /// Version of the file format.
+    pub fn ir_version(&self) -> i64 {
+        self.proto.ir_version
+    }
+
+    /// The program that wrote the model, with its version; empty where it does not say.
+    pub fn producer(&self) -> String {
+        format!("{} {}", self.proto.producer_name, self.proto.producer_version).trim().to_owned()
+    }
+
+    /// The model's metadata entries.
+    pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.proto.metadata_props.iter().map(|e| (e.key.as_str(), e.value.as_str()))
+    }
+
+    /// True where the file leaves the first axis of input `k` (as in `graph.inputs`) open, so that batches of any size
+    /// fit.
+    pub fn input_is_symbolic_batch(&self, k: usize) -> bool {
+        self.inputs.symbolic.get(k).copied().unwrap_or(false)
+    }
+
+    /// Types, shapes and constants at the inputs' declared sizes.
+    pub fn facts(&self) -> Result<Facts> {
+        infer(&self.graph, None)
+    }
+
+    /// The same file with `graph` in place of its own. Only what differs is changed.
+    pub fn with_graph(&self, graph: Graph) -> Result<Self> {
+        let mut graph = graph;
+        let proto = patch::apply(&self.proto, &self.graph, &mut graph)?;
+        Ok(Self {
+            graph,
+            proto,
+            path: self.path.clone(),
+            folder: self.folder.clone(),
+            opset: self.opset,
+            inputs: self.inputs.clone(),
+        })
+    }
+
+    /// The model as one self-contained message, with external data moved inside. Errors above 2 GiB.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        write::to_bytes(self)
+    }
+
+    /// Writes the model, and what was in other files into one new file beside it, called like the model with `.data`
+    /// added. Returns the number of bytes of both. Nothing is left behind on an error; the files that the model was
+    /// read from are never written to.
+    pub fn write(&self, path: &Path) -> Result<u64> {
+        write::write(self, path)
+    }
+}

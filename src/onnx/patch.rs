@@ -1,0 +1,172 @@
+//! The same file with another graph.
+//!
+//! Takes: a file, the graph that was read from it, and the graph to be. Gives: the file, changed where the graphs differ.
+//! Never: touches anything else. An unchanged node keeps every byte, also where our reading of it is incomplete.
+
+use super::attribute;
+use super::fault::Fault;
+use super::{shapes, tensor};
+use crate::error::{Error, Result};
+use crate::ir::{Fact, Facts, Graph, Node, Origin, Tensor, infer};
+use onnx_protobuf::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// The IR version since which an initializer need not be listed as an input.
+const INITIALIZERS_STAND_ALONE: i64 = 4;
+
+/// Puts `new` in place of `old`. Renumbers the nodes' sources and restates what `new` declares.
+pub fn apply(proto: &ModelProto, old: &Graph, new: &mut Graph) -> Result<ModelProto> {
+    new.check()?;
+    check_interface(old, new)?;
+    let facts = (infer(old, None)?, infer(new, None)?);
+    let mut proto = proto.clone();
+    let list = proto.ir_version < INITIALIZERS_STAND_ALONE;
+    if let Some(graph) = proto.graph.as_mut() {
+        initializers(graph, old, new, list);
+        nodes(graph, old, new)?;
+        infos(graph, (old, &facts.0), (new, &facts.1));
+    }
+    for (value, fact) in new.values.iter_mut().zip(facts.1.fact) {
+        if value.declared.is_some() && fact.is_some() {
+            value.declared = fact;
+        }
+    }
+    Ok(proto)
+}
+
+/// The network's inputs and outputs must be called as before.
+fn check_interface(old: &Graph, new: &Graph) -> Result<()> {
+    let names = |g: &Graph| -> [Vec<String>; 2] {
+        [&g.inputs, &g.outputs].map(|ids| ids.iter().map(|&v| g.values[v].name.clone()).collect())
+    };
+    if names(old) == names(new) {
+        return Ok(());
+    }
+    let reason = "the rewritten network has other inputs or outputs".to_owned();
+    Err(Error::Verification { reason, hint: "this is a bug of autobot-onnx; nothing was written".into() })
+}
+
+fn initializers(proto: &mut GraphProto, old: &Graph, new: &Graph, list: bool) {
+    let before = constants(old);
+    let mut after = constants(new);
+    let carried: HashSet<&str> =
+        new.values.iter().filter(|v| matches!(v.origin, Origin::Carried)).map(|v| v.name.as_str()).collect();
+    proto.initializer.retain_mut(|t| match after.remove(t.name.as_str()) {
+        Some(tensor) => {
+            if before.get(t.name.as_str()).is_none_or(|old| !Arc::ptr_eq(old, tensor) && old != &tensor) {
+                tensor::store(t, tensor);
+            }
+            true
+        }
+        None => carried.contains(t.name.as_str()),
+    });
+    let added = new.values.iter().filter_map(|v| after.get(v.name.as_str()).map(|t| (&v.name, *t)));
+    for (name, tensor) in added {
+        proto.initializer.push(tensor::fresh(name, tensor));
+        if list {
+            proto.input.push(shapes::fresh(name, &Fact::new(tensor.dtype(), tensor.shape.clone())));
+        }
+    }
+}
+
+fn constants(graph: &Graph) -> HashMap<&str, &Arc<Tensor>> {
+    let constant = |v: usize| graph.initializer(v).map(|t| (graph.values[v].name.as_str(), t));
+    (0..graph.values.len()).filter_map(constant).collect()
+}
+
+/// Names by slot, as the file writes them.
+fn names(graph: &Graph, slots: &[Option<usize>]) -> Vec<String> {
+    slots.iter().map(|s| s.map_or_else(String::new, |v| graph.values[v].name.clone())).collect()
+}
+
+fn nodes(proto: &mut GraphProto, old: &Graph, new: &mut Graph) -> Result<()> {
+    let sources = |g: &Graph| g.nodes.iter().map(|n| n.source).collect::<Vec<_>>();
+    let same_nodes = sources(old) == sources(new);
+    let before: HashMap<usize, &Node> = old.nodes.iter().filter_map(|n| Some((n.source?, n))).collect();
+    let mut file: Vec<Option<NodeProto>> = std::mem::take(&mut proto.node).into_iter().map(Some).collect();
+    let mut patched = Vec::with_capacity(new.nodes.len());
+    for node in &new.nodes {
+        let known = node.source.and_then(|s| Some((before.get(&s)?, file.get_mut(s)?.take()?)));
+        patched.push(match (known, node.source) {
+            (Some((was, proto)), _) => patch(proto, (old, was), (new, node))?,
+            (None, None) => fresh(new, node)?,
+            (None, Some(_)) => {
+                return Err(fail(node, Fault::new("it stands for a node that the file lacks")));
+            }
+        });
+    }
+    if same_nodes {
+        // A file whose nodes are not in order keeps its order.
+        let mut placed: Vec<_> = new.nodes.iter().map(|n| n.source).zip(patched).collect();
+        placed.sort_by_key(|(source, _)| *source);
+        proto.node = placed.into_iter().map(|(_, n)| n).collect();
+    } else {
+        proto.node = patched;
+        new.nodes.iter_mut().enumerate().for_each(|(n, node)| node.source = Some(n));
+    }
+    Ok(())
+}
+
+fn fail(node: &Node, fault: Fault) -> Error {
+    Error::node(&node.name, &node.op_type, fault.reason, "this is a bug of autobot-onnx; nothing was written")
+}
+
+fn patch(mut proto: NodeProto, old: (&Graph, &Node), new: (&Graph, &Node)) -> Result<NodeProto> {
+    let ((old_graph, was), (new_graph, node)) = (old, new);
+    reconnect(&mut proto.input, names(old_graph, &was.inputs), names(new_graph, &node.inputs));
+    reconnect(&mut proto.output, names(old_graph, &was.outputs), names(new_graph, &node.outputs));
+    if was.op_type != node.op_type {
+        proto.op_type.clone_from(&node.op_type);
+    }
+    if Arc::ptr_eq(&was.op, &node.op) {
+        return Ok(proto);
+    }
+    let (before, after) = (was.op.attributes(), node.op.attributes());
+    proto.attribute.retain(|a| !before.contains_key(&a.name) || after.contains_key(&a.name));
+    for (name, value) in after.iter().filter(|(name, value)| before.get(*name) != Some(value)) {
+        match proto.attribute.iter_mut().find(|a| a.name == *name) {
+            Some(a) => attribute::store(a, value).map_err(|f| fail(node, f))?,
+            None => proto.attribute.push(attribute::fresh(name, value).map_err(|f| fail(node, f))?),
+        }
+    }
+    Ok(proto)
+}
+
+fn reconnect(slots: &mut Vec<String>, before: Vec<String>, after: Vec<String>) {
+    if before != after {
+        *slots = after;
+    }
+}
+
+fn fresh(graph: &Graph, node: &Node) -> Result<NodeProto> {
+    let mut proto = NodeProto {
+        name: node.name.clone(),
+        op_type: node.op_type.clone(),
+        input: names(graph, &node.inputs),
+        output: names(graph, &node.outputs),
+        ..NodeProto::default()
+    };
+    for (name, value) in &node.op.attributes() {
+        proto.attribute.push(attribute::fresh(name, value).map_err(|f| fail(node, f))?);
+    }
+    Ok(proto)
+}
+
+/// Restates sizes that have changed, and drops entries of values that are gone.
+fn infos(proto: &mut GraphProto, old: (&Graph, &Facts), new: (&Graph, &Facts)) {
+    let known = |g: &Graph| -> HashMap<String, usize> {
+        g.values.iter().enumerate().map(|(v, value)| (value.name.clone(), v)).collect()
+    };
+    let (before, after) = (known(old.0), known(new.0));
+    let restate = |info: &mut ValueInfoProto| {
+        let (Some(&a), Some(&b)) = (before.get(&info.name), after.get(&info.name)) else { return };
+        if let (Some(a), Some(b)) = (old.1.shape(a), new.1.shape(b)) {
+            shapes::restate(info, a, b);
+        }
+    };
+    let stays = |info: &ValueInfoProto| !before.contains_key(&info.name) || after.contains_key(&info.name);
+    proto.value_info.retain(stays);
+    proto.input.retain(stays);
+    proto.input.iter_mut().chain(&mut proto.output).chain(&mut proto.value_info).for_each(restate);
+}

@@ -1,0 +1,246 @@
+//! Types and shapes as the file declares them, and what the user adds to them.
+//!
+//! Takes: `ValueInfoProto`s and `--input-shape`. Gives: facts at batch 1, and the restated sizes after a rewrite.
+//! Never: replaces a symbol or a number in the file other than a size that has really changed.
+
+use crate::error::{Error, Result};
+use crate::ir::{DType, Fact, Shape};
+use onnx_protobuf::tensor_shape_proto::dimension::Value as Dim;
+use onnx_protobuf::type_proto::{self, Value as Type};
+use onnx_protobuf::{TensorShapeProto, TypeProto, ValueInfoProto};
+use protobuf::MessageField;
+use std::collections::HashMap;
+use std::str::FromStr;
+
+/// The size of one input, as given on the command line: `name:1,3,224,224`, or without the name where there is one
+/// input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputShape {
+    /// Which input.
+    pub name: Option<String>,
+    /// Its sizes.
+    pub shape: Vec<usize>,
+}
+
+impl FromStr for InputShape {
+    type Err = Error;
+
+    /// The name ends at the last colon: names may hold colons themselves.
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, sizes) = text.rsplit_once(':').map_or((None, text), |(n, s)| (Some(n.to_owned()), s));
+        let sizes = sizes.split([',', 'x']).map(|s| s.trim().parse().ok().filter(|&n: &usize| n > 0));
+        let shape = sizes.collect::<Option<Vec<usize>>>().ok_or_else(|| {
+            let hint = "write the sizes as numbers: --input-shape NAME:1,3,224,224";
+            Error::argument("--input-shape", format!("'{text}' is not a shape"), hint)
+        })?;
+        Ok(Self { name, shape })
+    }
+}
+
+/// Number of elements, unless they could not be addressed.
+pub fn checked_volume(shape: &[usize], dtype: DType) -> Option<usize> {
+    let volume = shape.iter().try_fold(1usize, |v, &d| v.checked_mul(d))?;
+    // A zero must not hide sizes that other code multiplies in another order.
+    let shell = shape.iter().filter(|&&d| d > 0).try_fold(dtype.size(), |v, &d| v.checked_mul(d))?;
+    (shell <= isize::MAX as usize).then_some(volume)
+}
+
+/// What the file says about one axis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Size {
+    Known(usize),
+    Symbol(String),
+    Unknown,
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Known(n) => write!(f, "{n}"),
+            Self::Symbol(s) => f.write_str(s),
+            Self::Unknown => f.write_str("?"),
+        }
+    }
+}
+
+/// Element type and axes (`None` without a shape); `None` for anything but a tensor of a type that we hold.
+fn declared(info: &ValueInfoProto) -> Option<(DType, Option<Vec<Size>>)> {
+    let Some(Type::TensorType(tensor)) = info.type_.as_ref().and_then(|t| t.value.as_ref()) else {
+        return None;
+    };
+    let size = |v: &Option<Dim>| match v {
+        // Zero and below is how some exporters write "unknown".
+        Some(Dim::DimValue(n)) => {
+            usize::try_from(*n).ok().filter(|&n| n > 0).map_or(Size::Unknown, Size::Known)
+        }
+        Some(Dim::DimParam(s)) if !s.is_empty() => Size::Symbol(s.clone()),
+        _ => Size::Unknown,
+    };
+    let sizes = tensor.shape.as_ref().map(|s| s.dim.iter().map(|d| size(&d.value)).collect());
+    Some((DType::from_onnx(tensor.elem_type)?, sizes))
+}
+
+/// The network's inputs at batch 1.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// By input; `None` for one that is not a tensor of a type that we hold.
+    pub facts: Vec<Option<Fact>>,
+    /// By input: whether the file leaves its first axis open.
+    pub symbolic: Vec<bool>,
+    /// Sizes that the symbols now stand for.
+    bound: HashMap<String, usize>,
+}
+
+/// Finds the inputs' facts. An open first axis is 1 unless `given` says otherwise; other open axes must be given.
+pub fn inputs(infos: &[&ValueInfoProto], given: &[InputShape]) -> Result<Inputs> {
+    let names: Vec<&str> = infos.iter().map(|i| i.name.as_str()).collect();
+    check_names(&names, given)?;
+    let mut found = Inputs::default();
+    let mut open = Vec::new();
+    for info in infos {
+        let given = given.iter().find(|g| g.name.as_deref().is_none_or(|n| n == info.name));
+        let Some((dtype, sizes)) = declared(info) else {
+            found.facts.push(None);
+            found.symbolic.push(false);
+            continue;
+        };
+        let first = sizes.as_ref().and_then(|s| s.first());
+        found.symbolic.push(first.is_some_and(|s| !matches!(s, Size::Known(_))));
+        match resolve(&info.name, sizes.as_deref(), given)? {
+            Some(shape) => {
+                found.bind(sizes.as_deref().unwrap_or_default(), &shape);
+                if checked_volume(&shape, dtype).is_none() {
+                    let reason = format!("{shape:?} is larger than any memory");
+                    return Err(Error::argument(
+                        format!("input '{}'", info.name),
+                        reason,
+                        flag(&info.name, &[]),
+                    ));
+                }
+                found.facts.push(Some(Fact::new(dtype, shape)));
+            }
+            None => open.push((info.name.as_str(), sizes)),
+        }
+    }
+    if open.is_empty() { Ok(found) } else { Err(ask(&open)) }
+}
+
+fn check_names(names: &[&str], given: &[InputShape]) -> Result<()> {
+    let fail = |reason: String| {
+        let hint = format!("the network's inputs are: {}", names.join(", "));
+        Err(Error::argument("--input-shape", reason, hint))
+    };
+    for g in given {
+        match &g.name {
+            Some(name) if !names.contains(&name.as_str()) => {
+                return fail(format!("there is no input '{name}'"));
+            }
+            None if names.len() != 1 => return fail("which input is meant? write NAME:1,3,224,224".into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The input's shape; `None` where an axis is open.
+fn resolve(name: &str, sizes: Option<&[Size]>, given: Option<&InputShape>) -> Result<Option<Shape>> {
+    let Some(given) = given.map(|g| &g.shape) else {
+        let Some(sizes) = sizes else { return Ok(None) };
+        let size = |(axis, s): (usize, &Size)| match s {
+            Size::Known(n) => Some(*n),
+            _ => (axis == 0).then_some(1),
+        };
+        return Ok(sizes.iter().enumerate().map(size).collect());
+    };
+    let Some(sizes) = sizes else { return Ok(Some(given.clone())) };
+    let fits = |(s, g): (&Size, &usize)| !matches!(s, Size::Known(n) if n != g);
+    if sizes.len() == given.len() && sizes.iter().zip(given).all(fits) {
+        return Ok(Some(given.clone()));
+    }
+    let reason =
+        format!("{given:?} does not fit input '{name}', which the file declares as [{}]", join(sizes, ", "));
+    Err(Error::argument("--input-shape", reason, flag(name, sizes)))
+}
+
+fn join(sizes: &[Size], with: &str) -> String {
+    sizes.iter().map(Size::to_string).collect::<Vec<_>>().join(with)
+}
+
+/// The flag to type, with what is known filled in.
+fn flag(name: &str, sizes: &[Size]) -> String {
+    let example = |(axis, s): (usize, &Size)| match s {
+        Size::Known(n) => *n,
+        _ if axis == 0 => 1,
+        _ => 224,
+    };
+    let sizes: Vec<usize> = sizes.iter().enumerate().map(example).collect();
+    let sizes = if sizes.is_empty() { vec![1, 3, 224, 224] } else { sizes };
+    let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
+    format!("--input-shape {name}:{}", sizes.join(","))
+}
+
+fn ask(open: &[(&str, Option<Vec<Size>>)]) -> Error {
+    let say = |(name, sizes): &(&str, Option<Vec<Size>>)| match sizes {
+        Some(sizes) => format!("the file leaves sizes of input '{name}' open: [{}]", join(sizes, ", ")),
+        None => format!("the file does not state the shape of input '{name}'"),
+    };
+    let flags = open.iter().map(|(name, sizes)| flag(name, sizes.as_deref().unwrap_or_default()));
+    let hint = format!("state them, for example: {}", flags.collect::<Vec<_>>().join(" "));
+    Error::argument("--input-shape", open.iter().map(say).collect::<Vec<_>>().join("; "), hint)
+}
+
+impl Inputs {
+    fn bind(&mut self, sizes: &[Size], shape: &[usize]) {
+        for (size, &n) in sizes.iter().zip(shape) {
+            if let Size::Symbol(s) = size {
+                self.bound.entry(s.clone()).or_insert(n);
+            }
+        }
+    }
+
+    /// What the file declares about another value: where all axes are numbers or symbols with a known size. An open
+    /// first axis of a tensor with more axes is taken as the batch, 1.
+    pub fn fact(&self, info: &ValueInfoProto) -> Option<Fact> {
+        let (dtype, sizes) = declared(info)?;
+        let sizes = sizes?;
+        let size = |(axis, s): (usize, &Size)| match s {
+            Size::Known(n) => Some(*n),
+            Size::Symbol(s) if self.bound.contains_key(s) => self.bound.get(s).copied(),
+            _ => (axis == 0 && sizes.len() > 1).then_some(1),
+        };
+        let shape = sizes.iter().enumerate().map(size).collect::<Option<Shape>>()?;
+        checked_volume(&shape, dtype).map(|_| Fact::new(dtype, shape))
+    }
+}
+
+/// Where `old` and `new` differ on an axis and the entry states the old number, states the new one.
+pub fn restate(info: &mut ValueInfoProto, old: &[usize], new: &[usize]) {
+    let Some(Type::TensorType(tensor)) = info.type_.as_mut().and_then(|t| t.value.as_mut()) else { return };
+    let Some(shape) = tensor.shape.as_mut() else { return };
+    if shape.dim.len() != old.len() || old.len() != new.len() {
+        return;
+    }
+    for (dim, (&old, &new)) in shape.dim.iter_mut().zip(old.iter().zip(new)) {
+        if old != new && dim.value == Some(Dim::DimValue(old as i64)) {
+            dim.value = Some(Dim::DimValue(new as i64));
+        }
+    }
+}
+
+/// A new entry.
+pub fn fresh(name: &str, fact: &Fact) -> ValueInfoProto {
+    let mut shape = TensorShapeProto::default();
+    for &size in &fact.shape {
+        shape.dim.push(Default::default());
+        if let Some(dim) = shape.dim.last_mut() {
+            dim.value = Some(Dim::DimValue(size as i64));
+        }
+    }
+    let tensor = type_proto::Tensor {
+        elem_type: fact.dtype.onnx(),
+        shape: MessageField::some(shape),
+        ..type_proto::Tensor::default()
+    };
+    let kind = TypeProto { value: Some(Type::TensorType(tensor)), ..TypeProto::default() };
+    ValueInfoProto { name: name.to_owned(), type_: MessageField::some(kind), ..ValueInfoProto::default() }
+}

@@ -1,0 +1,50 @@
+//! Whole models from real exporters, where they are at hand.
+
+use super::super::*;
+use onnx_protobuf::Message;
+
+/// Sizes that files leave open.
+const GIVEN: &[(&str, &str)] = &[];
+
+fn models(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+    let mut found = Vec::new();
+    for path in entries {
+        if path.is_dir() {
+            found.extend(models(&path));
+        } else if path.extension().is_some_and(|e| e == "onnx") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn real_models_are_read_and_written_unchanged() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = models(&root.join("models"));
+    let others = models(&root.join("../shared/data/models"));
+    if others.is_empty() {
+        eprintln!("no further models at hand");
+    }
+    paths.extend(others);
+    assert!(!paths.is_empty());
+    let mut failed = Vec::new();
+    for path in &paths {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let given: Vec<InputShape> =
+            GIVEN.iter().filter(|(n, _)| *n == name).map(|(_, flag)| flag.parse().unwrap()).collect();
+        let bytes = std::fs::read(path).unwrap();
+        let proto = ModelProto::parse_from_bytes(&bytes).unwrap();
+        match read(path, &given).and_then(|m| Ok((m.with_graph(m.graph.clone())?, m))) {
+            Ok((same, model)) => {
+                assert_eq!(same.proto, proto, "{name}");
+                assert!(same.to_bytes().unwrap() == proto.write_to_bytes().unwrap(), "{name}");
+                assert_eq!(model.graph.nodes.len(), proto.graph.node.len(), "{name}");
+            }
+            Err(e) => failed.push(format!("{name}: {e}")),
+        }
+    }
+    assert!(failed.is_empty(), "{} of {} failed\n{}", failed.len(), paths.len(), failed.join("\n"));
+}

@@ -1,0 +1,131 @@
+//! [`Model`] → bytes and files.
+//!
+//! Takes: a model and a path. Gives: the file, and beside it one data file if the model keeps its weights outside.
+//! Never: leaves a half-written file (each is written under a temporary name and renamed, the model last); overwrites what
+//! the model was read from.
+
+use super::external::{self, Appender};
+use super::fault::Fault;
+use super::{LARGEST, Model, walk};
+use crate::error::{Error, Result};
+use onnx_protobuf::{Message, ModelProto};
+use std::collections::BTreeSet;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// One self-contained message.
+pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
+    if !has_external(&model.proto) {
+        return encode(&model.proto, &model.path);
+    }
+    let mut proto = model.proto.clone();
+    for t in walk::tensors_mut(&mut proto).into_iter().filter(|t| external::is_external(t)) {
+        let bytes = model.folder.bytes(t, None);
+        t.raw_data = bytes.map_err(|fault| fault.of(format_args!("tensor '{}'", t.name), &model.path))?;
+        external::forget(t);
+    }
+    encode(&proto, &model.path)
+}
+
+fn has_external(proto: &ModelProto) -> bool {
+    walk::tensors(proto).into_iter().any(external::is_external)
+}
+
+fn encode(proto: &ModelProto, path: &Path) -> Result<Vec<u8>> {
+    if proto.compute_size() > LARGEST {
+        let hint = "save the model you start from with its weights beside it: \
+                    onnx.save(..., save_as_external_data=True)";
+        return Err(Error::file(
+            path,
+            "the model takes more than 2 GiB, which protobuf does not allow",
+            hint,
+        ));
+    }
+    proto.write_to_bytes().map_err(|e| Fault::new(e.to_string()).of("it cannot be encoded", path))
+}
+
+/// Writes the model to `path`.
+pub fn write(model: &Model, path: &Path) -> Result<u64> {
+    let sources = sources(model);
+    if path.canonicalize().is_ok_and(|p| sources.contains(&p)) {
+        return Err(Error::file(path, "the model is read from this file", "give the output another name"));
+    }
+    if !has_external(&model.proto) {
+        let bytes = encode(&model.proto, &model.path)?;
+        save(beside(path)?, path, &bytes)?;
+        return Ok(bytes.len() as u64);
+    }
+    let data = data_path(path, &sources)?;
+    let (file, proto, written) = write_data(model, &data)?;
+    let bytes = encode(&proto, &model.path)?;
+    let temporary = beside(path)?;
+    persist(file, &data)?;
+    save(temporary, path, &bytes)?;
+    Ok(written + bytes.len() as u64)
+}
+
+/// The files that the model was read from.
+fn sources(model: &Model) -> BTreeSet<PathBuf> {
+    let tensors = walk::tensors(&model.proto).into_iter().filter(|t| external::is_external(t));
+    let data = tensors.filter_map(|t| model.folder.file_of(t).ok());
+    data.chain(model.path.canonicalize()).collect()
+}
+
+/// A name for the data file beside `path` that is none of the sources.
+fn data_path(path: &Path, sources: &BTreeSet<PathBuf>) -> Result<PathBuf> {
+    let stem = path.file_name().and_then(|n| n.to_str()).ok_or_else(|| {
+        Error::file(
+            path,
+            "a data file is called after the model, and this name is not text",
+            "give another name",
+        )
+    })?;
+    let names = std::iter::once(format!("{stem}.data")).chain((1..).map(|k| format!("{stem}.data{k}")));
+    let free = |p: &PathBuf| !p.canonicalize().is_ok_and(|p| sources.contains(&p));
+    Ok(names.map(|n| path.with_file_name(n)).find(free).unwrap_or_default())
+}
+
+/// Writes all external tensors into a temporary file that will be `data`; gives the model that points there.
+fn write_data(model: &Model, data: &Path) -> Result<(NamedTempFile, ModelProto, u64)> {
+    let fail = |e| Error::io(data, e, "free some space, or write to another folder");
+    let file = beside(data)?;
+    let mut proto = model.proto.clone();
+    let name = data.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let mut appender = Appender { out: BufWriter::new(file), name, written: 0 };
+    for t in walk::tensors_mut(&mut proto).into_iter().filter(|t| external::is_external(t)) {
+        let bytes = model.folder.bytes(t, None);
+        let bytes = bytes.map_err(|fault| fault.of(format_args!("tensor '{}'", t.name), &model.path))?;
+        appender.append(t, &bytes).map_err(fail)?;
+    }
+    let written = appender.written;
+    let file = appender.out.into_inner().map_err(|e| fail(e.into_error()))?;
+    Ok((file, proto, written))
+}
+
+/// A temporary file in the folder of `path`, with the permissions of any new file.
+fn beside(path: &Path) -> Result<NamedTempFile> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let hint = "write to a folder that exists and that you may write to";
+    builder.prefix(".autobot-onnx-").tempfile_in(folder).map_err(|e| Error::io(path, e, hint))
+}
+
+fn save(mut file: NamedTempFile, path: &Path, bytes: &[u8]) -> Result<()> {
+    let hint = "free some space, or write to another folder";
+    file.write_all(bytes).map_err(|e| Error::io(path, e, hint))?;
+    persist(file, path)
+}
+
+fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
+    let hint = "is there a folder of that name? write to another one";
+    file.as_file()
+        .sync_all()
+        .map_err(|e| Error::io(path, e, "free some space, or write to another folder"))?;
+    file.persist(path).map_err(|e| Error::io(path, e.error, hint)).map(|_| ())
+}
