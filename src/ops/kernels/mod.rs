@@ -1,4 +1,5 @@
 //! Number crunching without ONNX names: convolution and matrix products on slices.
 
 pub mod conv;
+pub mod direct;
 pub mod matmul;
