@@ -3,8 +3,8 @@
 //! Takes: graph, facts, analysis, plan. Gives: the structs of [`json`](super::json). Never: formats.
 
 use super::json::{Channels, DataFacts, Frozen, Group, Layer, ModelFacts, Port, Training, Verification};
-use crate::channels::Groups;
-use crate::ir::*;
+use crate::channels::{self, Groups};
+use crate::ir::{self, Axis, Facts, Graph, Io, Node, NodeId, ValueId};
 use crate::learn::Trained;
 use crate::learn::calib::Calibration;
 use crate::onnx::Model;
@@ -28,8 +28,7 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64) -> ModelFacts 
     let open: Vec<bool> = (0..graph.inputs.len()).map(|k| model.input_is_symbolic_batch(k)).collect();
     let any = open.first().copied().unwrap_or(false);
     let mut unknown_operators = BTreeMap::new();
-    for (n, node) in graph.nodes.iter().enumerate().filter(|(n, _)| facts.trouble[*n].is_some()) {
-        debug_assert!(n < graph.nodes.len());
+    for (node, _) in graph.nodes.iter().zip(&facts.trouble).filter(|(_, why)| why.is_some()) {
         *unknown_operators.entry(node.op_type.clone()).or_default() += 1;
     }
     ModelFacts {
@@ -61,7 +60,7 @@ pub fn data(data: &Calibration, source: Option<String>) -> DataFacts {
 pub fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis) -> Channels {
     let groups = &analysis.groups;
     let weighted: BTreeSet<NodeId> = layers_of(graph, facts).into_iter().map(|(n, _, _)| n).collect();
-    let one = |g: &crate::channels::Group| {
+    let one = |g: &channels::Group| {
         let producers = g.axes.iter().filter_map(|&(v, _)| graph.producer(v));
         let tied: BTreeSet<NodeId> =
             producers.filter(|n| weighted.contains(n) && graph.nodes[*n].name != g.name).collect();
@@ -98,7 +97,7 @@ pub fn layers(graph: &Graph, facts: &Facts, analysis: &Analysis, kept: &[bool]) 
             channels_after: width(groups, facts, v, axis, kept),
             macs_before: before[n],
             macs_after: after[n],
-            parameters: parameters(graph, facts, node),
+            parameters: parameters(facts, node),
         }
     };
     layers_of(graph, facts).into_iter().map(one).collect()
@@ -111,28 +110,24 @@ fn layers_of(graph: &Graph, facts: &Facts) -> Vec<(NodeId, ValueId, usize)> {
         let widths: Vec<Axis> =
             node.op.macs(&Io { x: &x, y: &y }).into_iter().flat_map(|p| p.widths).collect();
         let v = node.outputs.first().copied().flatten()?;
-        let out = widths.iter().find(|a| matches!(a.port, Port_::Out(0))).map(|a| a.axis);
+        let out = widths.iter().find(|a| matches!(a.port, ir::Port::Out(0))).map(|a| a.axis);
         let counted = !widths.is_empty() && facts.constant[v].is_none();
         counted.then_some((n, v, out.or_else(|| facts.shape(v)?.len().checked_sub(1))?))
     };
     graph.nodes.iter().enumerate().filter_map(layer).collect()
 }
 
-use crate::ir::Port as Port_;
-
 fn width(groups: &Groups, facts: &Facts, v: ValueId, axis: usize, kept: &[bool]) -> usize {
     match groups.axis(v, axis) {
         [] => facts.shape(v).map_or(0, |s| s[axis]),
-        classes => classes.iter().filter(|&&c| c == crate::channels::NONE || kept[c as usize]).count(),
+        classes => classes.iter().filter(|&&c| c == channels::NONE || kept[c as usize]).count(),
     }
 }
 
 /// Numbers in the constants that a node uses.
-fn parameters(graph: &Graph, facts: &Facts, node: &Node) -> u64 {
+fn parameters(facts: &Facts, node: &Node) -> u64 {
     let used = node.inputs.iter().flatten().filter_map(|&v| facts.constant[v].as_ref());
-    let stored = used.filter(|t| t.dtype().is_float()).map(|t| t.data.len() as u64);
-    debug_assert!(node.inputs.iter().flatten().all(|&v| v < graph.values.len()));
-    stored.sum()
+    used.filter(|t| t.dtype().is_float()).map(|t| t.data.len() as u64).sum()
 }
 
 /// The training, where there was one.
