@@ -30,7 +30,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
     #[command(flatten)]
-    pub prune: Option<PruneArgs>,
+    pub prune: PruneArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -44,8 +44,9 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct PruneArgs {
     /// The network to prune; it is never changed
-    #[arg(value_name = "IN.onnx")]
-    pub input: PathBuf,
+    // Required of the command line, not of the struct: a subcommand stands instead of it.
+    #[arg(value_name = "IN.onnx", required = true)]
+    pub input: Option<PathBuf>,
     /// Where the small network goes; written complete and verified, or not at all
     #[arg(value_name = "OUT.onnx", required_unless_present = "dry_run")]
     pub output: Option<PathBuf>,
@@ -359,8 +360,12 @@ mod tests {
     #[test]
     fn a_path_prunes_and_a_word_inspects() {
         let cli = Cli::try_parse_from(["x", "in.onnx", "out.onnx", "--target-flops", "50%"]).unwrap();
-        assert!(cli.command.is_none() && cli.prune.unwrap().target_flops == Some(Target::Share(0.5)));
+        assert!(cli.command.is_none() && cli.prune.target_flops == Some(Target::Share(0.5)));
         let cli = Cli::try_parse_from(["x", "inspect", "in.onnx"]).unwrap();
-        assert!(cli.prune.is_none() && matches!(cli.command, Some(Command::Inspect(_))));
+        assert!(cli.prune.input.is_none() && matches!(cli.command, Some(Command::Inspect(_))));
+        assert!(Cli::try_parse_from(["x", "in.onnx", "--dry-run"]).is_ok());
+        for missing in [&["x", "in.onnx", "out.onnx"][..], &["x", "in.onnx", "--target-flops", "1k"], &["x", "-q"]] {
+            assert!(Cli::try_parse_from(missing).is_err());
+        }
     }
 }

@@ -48,12 +48,11 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli, matches: &ArgMatches) -> anyhow::Result<Answer> {
-    match (&cli.command, &cli.prune) {
-        (Some(Command::Inspect(args)), _) => inspect::run(args),
-        (Some(Command::Verify(args)), _) => verify::run(args),
-        (Some(Command::Demo(args)), _) => demo::run(args),
-        (None, Some(args)) => prune::run(args, typed(matches)),
-        (None, None) => anyhow::bail!("nothing to do: see 'autobot-onnx --help'"),
+    match &cli.command {
+        Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Verify(args)) => verify::run(args),
+        Some(Command::Demo(args)) => demo::run(args),
+        None => prune::run(&cli.prune, typed(matches)),
     }
 }
 

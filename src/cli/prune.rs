@@ -18,10 +18,11 @@ use std::path::Path;
 /// Prunes.
 pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyhow::Result<Answer> {
     let talk = Talk { quiet: args.quiet };
-    check_places(args)?;
-    let model = onnx::read(&args.input, &args.model.input_shape)?;
+    let input = args.input.as_deref().unwrap_or(Path::new(""));
+    check_places(input, args)?;
+    let model = onnx::read(input, &args.model.input_shape)?;
     let options = options(args.target_flops, &args.scope, Some(&args.learn));
-    let job = Job::new(model, file_size(&args.input)?, options)?;
+    let job = Job::new(model, file_size(input)?, options)?;
     job.announce(talk);
     if args.target_flops.is_some() {
         talk.facts(&text::target(job.target()?, job.analysis.full));
@@ -55,8 +56,8 @@ fn finish(done: &Done, report: &json::Run, path: &Path, json: Option<&Path>, tal
     Ok(Answer::No)
 }
 
-fn check_places(args: &PruneArgs) -> autobot_onnx::Result<()> {
-    let mut inputs: Vec<Named> = vec![("IN.onnx", &args.input)];
+fn check_places(input: &Path, args: &PruneArgs) -> autobot_onnx::Result<()> {
+    let mut inputs: Vec<Named> = vec![("IN.onnx", input)];
     inputs.extend(args.data.calib.as_deref().map(|p| ("--calib", p)));
     inputs.extend(args.data.labels.as_deref().map(|p| ("--labels", p)));
     let mut outputs: Vec<Named> = Vec::new();

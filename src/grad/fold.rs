@@ -2,21 +2,14 @@
 //!
 //! The weights are frozen, so this is exact up to rounding. The only place in the executor that looks at names.
 
+use super::lower::count_uses;
 use super::program::{Kind, Program, Source, Step};
 use crate::ir::*;
 use std::sync::Arc;
 
 /// Folds wherever the convolution's result has no other user.
 pub(super) fn fold_batch_norm(program: &mut Program) {
-    let mut uses = vec![0usize; program.shapes.len()];
-    for step in &program.steps {
-        for source in step.inputs.iter().flatten() {
-            if let Source::Slot(s) = source {
-                uses[*s] += 1;
-            }
-        }
-    }
-    program.targets.iter().for_each(|&s| uses[s] += 1);
+    let uses = count_uses(program);
     let mut made: Vec<Option<usize>> = vec![None; program.shapes.len()];
     let mut steps: Vec<Step> = Vec::with_capacity(program.steps.len());
     for step in std::mem::take(&mut program.steps) {
@@ -97,6 +90,6 @@ fn foldable(
 fn op_of(step: &Step) -> Option<&Arc<dyn Op>> {
     match &step.kind {
         Kind::Op(op) => Some(op),
-        Kind::Gate { .. } => None,
+        _ => None,
     }
 }

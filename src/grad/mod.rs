@@ -6,6 +6,7 @@
 
 mod batch;
 mod fold;
+mod lower;
 mod pool;
 mod program;
 mod run;

@@ -4,6 +4,7 @@
 //! between a value and the nodes that read it.
 
 use super::fold::fold_batch_norm;
+use super::lower::{Convolution, lower};
 use crate::error::{Error, Result};
 use crate::ir::*;
 use std::collections::{BTreeSet, HashMap};
@@ -51,6 +52,8 @@ pub(super) enum Source {
 pub(super) enum Kind {
     /// An operator of the graph.
     Op(Arc<dyn Op>),
+    /// A convolution with constant weights.
+    Conv(Box<Convolution>),
     /// A gate: y = x ⊙ λ.
     Gate { axis: usize, index: Vec<u32> },
 }
@@ -198,6 +201,7 @@ impl Program {
         c.program.slots = c.slot_of;
         let mut program = c.program;
         fold_batch_norm(&mut program);
+        lower(&mut program);
         Ok(program)
     }
 
@@ -215,6 +219,7 @@ impl Program {
     pub fn gate_indices(&self) -> impl Iterator<Item = &[u32]> {
         let gates = self.steps.iter().filter_map(|s| match &s.kind {
             Kind::Gate { index, .. } => Some(index.as_slice()),
+            Kind::Conv(conv) => conv.gate.as_deref(),
             Kind::Op(_) => None,
         });
         gates.chain(self.steps.iter().filter_map(|s| s.shift.as_ref().map(|s| s.index.as_slice())))

@@ -1,7 +1,10 @@
 //! Runs a program forward and backward in one thread's workspace.
 
+use super::lower::Convolution;
 use super::program::{Kind, Program, Shift, Source, Step, UNGATED};
 use crate::ir::*;
+use crate::ops::kernels::conv;
+use crate::ops::kernels::direct::Start;
 
 /// Buffers for one thread: every value and its gradient.
 #[derive(Debug)]
@@ -51,13 +54,18 @@ impl Workspace {
                     let x = operands(step, program, &self.y);
                     op.forward(&x, &mut out);
                 }
+                Kind::Conv(conv) => {
+                    if let Some(Source::Slot(s)) = step.inputs[0] {
+                        conv_forward(conv, step.shift.as_ref(), &self.y[s], lambda, &mut out[0]);
+                    }
+                }
                 Kind::Gate { axis, index } => {
                     if let Some(Source::Slot(s)) = step.inputs[0] {
                         gate(&self.y[s], *axis, index, lambda, &mut out[0]);
                     }
                 }
             }
-            if let (Some(shift), Some(lambda)) = (&step.shift, lambda) {
+            if let (Some(shift), Some(lambda), Kind::Op(_)) = (&step.shift, lambda, &step.kind) {
                 add_shift(shift, lambda, &mut out[0]);
             }
             for (&o, a) in step.outputs.iter().zip(out) {
@@ -90,10 +98,20 @@ impl Workspace {
 
     fn step_backward(&mut self, program: &Program, step: &Step, lambda: &[f32], gradient: &mut [f32]) {
         let dy: Vec<Array<f32>> = step.outputs.iter().map(|&o| std::mem::take(&mut self.dy[o])).collect();
-        if let Some(shift) = &step.shift {
+        if let (Some(shift), Kind::Op(_)) = (&step.shift, &step.kind) {
             shift_backward(shift, &dy[0], gradient);
         }
         match &step.kind {
+            Kind::Conv(conv) => {
+                if let Some(Source::Slot(s)) = step.inputs[0] {
+                    let dx = program.gated[s].then(|| std::mem::take(&mut self.dy[s]));
+                    let weights = &program.constants[conv.weights].data;
+                    let io = ConvIo { x: &self.y[s], y: &self.y[step.outputs[0]], dy: &dy[0], weights };
+                    if let Some(dx) = conv_backward(conv, step.shift.as_ref(), &io, lambda, dx, gradient) {
+                        self.dy[s] = dx;
+                    }
+                }
+            }
             Kind::Gate { axis, index } => {
                 if let Some(Source::Slot(s)) = step.inputs[0] {
                     let dx = program.gated[s].then(|| std::mem::take(&mut self.dy[s]));
@@ -229,10 +247,14 @@ fn gate_backward(
 
 /// y_o += Σ_c (1 − λ_c)·m[o, c]
 fn add_shift(shift: &Shift, lambda: &[f32], y: &mut Array<f32>) {
-    let closed: Vec<f32> = shift.index.iter().map(|&i| 1.0 - lambda_at(lambda, i)).collect();
-    let by: Vec<f32> = shift.matrix.chunks(closed.len().max(1)).map(|row| dot(row, &closed)).collect();
+    let by = shift_amounts(shift, lambda);
     let shape = y.shape.clone();
     rows(&shape, shift.axis, |o, r| y.data[r].iter_mut().for_each(|y| *y += by[o]));
+}
+
+fn shift_amounts(shift: &Shift, lambda: &[f32]) -> Vec<f32> {
+    let closed: Vec<f32> = shift.index.iter().map(|&i| 1.0 - lambda_at(lambda, i)).collect();
+    shift.matrix.chunks(closed.len().max(1)).map(|row| dot(row, &closed)).collect()
 }
 
 /// dλ_c −= Σ_o m[o, c]·Σ dy_o
@@ -246,6 +268,104 @@ fn shift_backward(shift: &Shift, dy: &Array<f32>, gradient: &mut [f32]) {
                 gradient[i as usize] -= m * g;
             }
         }
+    }
+}
+
+/// y = relu(conv(x ⊙ λ) + b + shift)
+fn conv_forward(
+    c: &Convolution,
+    shift: Option<&Shift>,
+    x: &Array<f32>,
+    lambda: Option<&[f32]>,
+    y: &mut Array<f32>,
+) {
+    let pixels = c.geometry.pixels_in();
+    let row = |n: usize, k: usize, r: usize, out: &mut [f32]| {
+        let from = &x.data[(n * c.geometry.cin + k) * pixels + r * out.len()..][..out.len()];
+        match (&c.gate, lambda) {
+            (Some(index), Some(lambda)) => {
+                let l = lambda_at(lambda, index[k]);
+                out.iter_mut().zip(from).for_each(|(o, x)| *o = l * x);
+            }
+            _ => out.copy_from_slice(from),
+        }
+    };
+    let shifted;
+    let bias = match (shift, lambda) {
+        (Some(shift), Some(lambda)) => {
+            let by = shift_amounts(shift, lambda);
+            shifted =
+                by.iter().enumerate().map(|(o, s)| c.bias.get(o).unwrap_or(&0.0) + s).collect::<Vec<f32>>();
+            &shifted
+        }
+        _ => &c.bias,
+    };
+    c.forward.run(row, Start::Bias(bias), c.relu, &mut y.data);
+}
+
+struct ConvIo<'a> {
+    x: &'a Array<f32>,
+    y: &'a Array<f32>,
+    dy: &'a Array<f32>,
+    weights: &'a [f32],
+}
+
+/// Through ReLU, convolution and gate: dx += λ ⊙ convᵀ(dy·[y > 0]), dλ_c += Σ x·convᵀ(…)
+fn conv_backward(
+    c: &Convolution,
+    shift: Option<&Shift>,
+    io: &ConvIo,
+    lambda: &[f32],
+    mut dx: Option<Array<f32>>,
+    gradient: &mut [f32],
+) -> Option<Array<f32>> {
+    let pixels = c.geometry.pixels_out();
+    let masked = |from: std::ops::Range<usize>, out: &mut [f32]| {
+        let (dy, y) = (&io.dy.data[from.clone()], &io.y.data[from]);
+        if c.relu {
+            out.iter_mut().zip(dy).zip(y).for_each(|((o, d), y)| *o = if *y > 0.0 { *d } else { 0.0 });
+        } else {
+            out.copy_from_slice(dy);
+        }
+    };
+    if let Some(shift) = shift {
+        let mut all = Array::zeros(&io.dy.shape);
+        masked(0..io.dy.data.len(), &mut all.data);
+        shift_backward(shift, &all, gradient);
+    }
+    if dx.is_none() && c.gate.is_none() {
+        return None;
+    }
+    // Without a gate the gradient goes straight to dx; with one it is needed for dλ first.
+    let mut before_gate = if c.gate.is_some() { Some(Array::zeros(&io.x.shape)) } else { None };
+    {
+        let target = match (&mut before_gate, &mut dx) {
+            (Some(g), _) | (None, Some(g)) => g,
+            (None, None) => return None,
+        };
+        match &c.backward {
+            Some(back) => {
+                let row = |n: usize, k: usize, r: usize, out: &mut [f32]| {
+                    let at = (n * c.geometry.cout + k) * pixels + r * out.len();
+                    masked(at..at + out.len(), out);
+                };
+                back.run(
+                    row,
+                    if c.gate.is_some() { Start::Bias(&[]) } else { Start::Add },
+                    false,
+                    &mut target.data,
+                );
+            }
+            None => {
+                let mut dy = vec![0.0; io.dy.data.len()];
+                masked(0..dy.len(), &mut dy);
+                conv::backward_input(&c.geometry, &dy, io.weights, &mut target.data);
+            }
+        }
+    }
+    match (&c.gate, before_gate) {
+        (Some(index), Some(g)) => gate_backward(io.x, 1, index, lambda, &g, dx, gradient),
+        _ => dx,
     }
 }
 

@@ -31,19 +31,27 @@ pub fn infer(x: &Operands) -> Result<Vec<Fact>, Refusal> {
 
 /// States the ties of a broadcasting operator. With `absorbs`, zero is neutral for every operand (Add).
 pub fn channels(io: &Io, link: &mut dyn Link, absorbs: bool) {
-    let y = io.output(0);
     for slot in 0..io.inputs() {
-        let Some(x) = io.input(slot) else { continue };
+        channels_of(io, slot, link);
+        let Some(x) = io.input(slot).filter(|_| absorbs) else { continue };
+        let y = io.output(0);
         for (axis, &size) in x.iter().enumerate() {
-            let result = y.len() - x.len() + axis;
-            if size == y[result] {
-                link.same(input(slot, axis), output(0, result));
-                if absorbs && size > 1 {
-                    link.absorbs(input(slot, axis));
-                }
-            } else {
-                link.freeze(input(slot, axis), "is broadcast along this axis");
+            if size > 1 && size == y[y.len() - x.len() + axis] {
+                link.absorbs(input(slot, axis));
             }
+        }
+    }
+}
+
+/// States the ties of one operand of a broadcasting operator; nothing where it is absent.
+pub fn channels_of(io: &Io, slot: usize, link: &mut dyn Link) {
+    let (Some(x), y) = (io.input(slot), io.output(0)) else { return };
+    for (axis, &size) in x.iter().enumerate() {
+        let result = y.len() - x.len() + axis;
+        if size == y[result] {
+            link.same(input(slot, axis), output(0, result));
+        } else {
+            link.freeze(input(slot, axis), "is broadcast along this axis");
         }
     }
 }
@@ -68,6 +76,9 @@ pub fn runs<const N: usize>(
     y: &[usize],
     mut f: impl FnMut(usize, [usize; N], usize, [usize; N]),
 ) {
+    if volume(y) == 0 {
+        return;
+    }
     let all = shapes.map(|s| strides(s, y));
     // Fold trailing axes along which every operand is either whole or broadcast into one long run.
     let mut run = 1;

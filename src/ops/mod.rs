@@ -8,9 +8,15 @@ pub mod kernels;
 mod opaque;
 
 // Helpers that families of operators share.
+mod binary;
 mod broadcast;
+mod indexing;
+mod movement;
 mod pointwise;
+mod pool;
+mod reduce;
 mod spatial;
+mod variadic;
 
 #[cfg(test)]
 mod laws;
@@ -43,12 +49,80 @@ macro_rules! operators {
 
 // A new operator is one file and one word here, in alphabetical order.
 operators! {
+    Abs abs,
     Add add,
+    AveragePool average_pool,
+    BatchNormalization batch_normalization,
+    Cast cast,
+    Ceil ceil,
+    Celu celu,
+    Clip clip,
+    Concat concat,
     Constant constant,
     Conv conv,
+    Cos cos,
+    Div div,
+    Dropout dropout,
+    Elu elu,
+    Erf erf,
+    Exp exp,
+    Flatten flatten,
+    Floor floor,
+    Gather gather,
+    Gelu gelu,
+    Gemm gemm,
+    GlobalAveragePool global_average_pool,
+    GlobalMaxPool global_max_pool,
+    HardSigmoid hard_sigmoid,
+    HardSwish hard_swish,
+    Identity identity,
+    LeakyRelu leaky_relu,
+    Log log,
+    LogSoftmax log_softmax,
+    MatMul mat_mul,
+    Max max,
+    MaxPool max_pool,
+    Mean mean,
+    Min min,
+    Mish mish,
+    Mul mul,
+    Neg neg,
+    PRelu prelu,
+    Pad pad,
+    Pow pow,
+    Reciprocal reciprocal,
+    ReduceL1 reduce_l1,
+    ReduceL2 reduce_l2,
+    ReduceLogSum reduce_log_sum,
+    ReduceLogSumExp reduce_log_sum_exp,
+    ReduceMax reduce_max,
+    ReduceMean reduce_mean,
+    ReduceMin reduce_min,
+    ReduceProd reduce_prod,
+    ReduceSum reduce_sum,
+    ReduceSumSquare reduce_sum_square,
     Relu relu,
     Reshape reshape,
+    Round round,
+    Selu selu,
+    Shape shape,
     Sigmoid sigmoid,
+    Sign sign,
+    Sin sin,
+    Slice slice,
+    Softmax softmax,
+    Softplus softplus,
+    Softsign softsign,
+    Split split,
+    Sqrt sqrt,
+    Squeeze squeeze,
+    Sub sub,
+    Sum sum,
+    Swish swish,
+    Tanh tanh,
+    ThresholdedRelu thresholded_relu,
+    Transpose transpose,
+    Unsqueeze unsqueeze,
 }
 
 /// Builds the operator `op_type` of the standard domain. An operator or a form we do not know becomes one that says

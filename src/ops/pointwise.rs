@@ -7,6 +7,14 @@ use std::fmt::Debug;
 pub trait Pointwise: Debug + Send + Sync + 'static {
     /// The attributes as ONNX names them.
     fn attributes(&self) -> Attributes;
+    /// Type of y.
+    fn dtype(&self, x: DType) -> DType {
+        x
+    }
+    /// False where y is not a real function of x.
+    fn differentiable(&self) -> bool {
+        true
+    }
     /// y = f(x)
     fn f<T: Real>(&self, x: T) -> T;
     /// dy/dx, given x and y.
@@ -22,10 +30,11 @@ impl<F: Pointwise> Op for Map<F> {
         self.0.attributes()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        Ok(vec![need(x, 0)?.clone()])
+        let x = need(x, 0)?;
+        Ok(vec![Fact::new(self.0.dtype(x.dtype), x.shape.clone())])
     }
     fn differentiable(&self) -> bool {
-        true
+        self.0.differentiable()
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         tie_all(io, link);

@@ -55,9 +55,8 @@ pub fn inspection(i: &Inspection) -> String {
     out += &every_layer(&i.layers);
     out += &format!("\nfree: {}\n", free_line(&i.channels));
     out += &groups(&i.channels.groups);
-    out += "\nfrozen\n";
-    let all = frozen(&i.channels.frozen, usize::MAX);
-    out += if all.is_empty() { "  nothing\n" } else { &all };
+    out.push('\n');
+    out += &frozen(&i.channels.frozen, usize::MAX);
     out
 }
 

@@ -39,8 +39,6 @@ pub struct Direct {
     mode: Mode,
     /// [block][input channel][tap][BLOCK]
     weights: Vec<f32>,
-    /// Padded to whole blocks.
-    bias: Vec<f32>,
     /// Offset of each tap in a channel's planes.
     taps: Vec<usize>,
     /// Rows and columns of a phase plane.
@@ -52,10 +50,10 @@ pub struct Direct {
 }
 
 /// What the outputs start from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// The bias.
-    Bias,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Start<'a> {
+    /// One number per output channel (zeros where the slice is empty).
+    Bias(&'a [f32]),
     /// What is in the output already.
     Add,
 }
@@ -73,9 +71,9 @@ pub fn available() -> bool {
 }
 
 impl Direct {
-    /// Prepares `y = conv(x, w) + bias`, or `None` where this kernel does not apply (not two-dimensional, grouped, too few
+    /// Prepares `y = conv(x, w)`, or `None` where this kernel does not apply (not two-dimensional, grouped, too few
     /// pixels per row to be worth it, no suitable CPU).
-    pub fn new(g: &Geometry, w: &[f32], bias: Option<&[f32]>) -> Option<Self> {
+    pub fn new(g: &Geometry, w: &[f32]) -> Option<Self> {
         let flat = g.input[0] == 1 && g.kernel[0] == 1 && g.output[0] == 1 && g.group == 1;
         let crop = g.pad.iter().any(|&p| p < 0);
         if !available() || !flat || crop || g.batch == 0 {
@@ -101,16 +99,11 @@ impl Direct {
             g,
             mode,
             weights: pack(&g, w),
-            bias: Vec::new(),
             taps: taps(&g, plane),
             plane,
             starts: Vec::new(),
             ends: Vec::new(),
         };
-        direct.bias = vec![0.0; g.cout.next_multiple_of(BLOCK)];
-        if let Some(bias) = bias {
-            direct.bias[..g.cout].copy_from_slice(bias);
-        }
         direct.place();
         Some(direct)
     }
@@ -135,7 +128,7 @@ impl Direct {
             pad[a] = ((g.kernel[a] - 1) * g.dilation[a]) as isize - g.pad[a];
         }
         let back = Geometry { cin: g.cout, cout: g.cin, input: g.output, output: g.input, pad, ..*g };
-        Self::new(&back, &flipped, None)
+        Self::new(&back, &flipped)
     }
 
     /// Where every half vector of eight pixels reads and writes.
@@ -274,7 +267,17 @@ impl Direct {
             }
             for block in 0..self.g.cout.div_ceil(BLOCK) {
                 let width = BLOCK.min(self.g.cout - block * BLOCK);
-                unsafe { self.block(planes, block, Start::Bias, false, flat.as_mut_ptr(), stride, width) };
+                unsafe {
+                    self.block(
+                        planes,
+                        block,
+                        if let Start::Add = start { Start::Bias(&[]) } else { start },
+                        false,
+                        flat.as_mut_ptr(),
+                        stride,
+                        width,
+                    )
+                };
                 self.compact(flat, block, width, start, relu, y);
             }
         });
@@ -292,8 +295,8 @@ impl Direct {
                     let to = &mut y[((n * g.cout + block * BLOCK + j) * oh + r) * ow..][..ow];
                     match (start, relu) {
                         (Start::Add, _) => to.iter_mut().zip(from).for_each(|(t, f)| *t += f),
-                        (Start::Bias, true) => to.iter_mut().zip(from).for_each(|(t, f)| *t = f.max(0.0)),
-                        (Start::Bias, false) => to.copy_from_slice(from),
+                        (Start::Bias(_), true) => to.iter_mut().zip(from).for_each(|(t, f)| *t = f.max(0.0)),
+                        (Start::Bias(_), false) => to.copy_from_slice(from),
                     }
                 }
             }
@@ -373,7 +376,11 @@ impl Direct {
         };
         let mut acc = [[_mm512_setzero_ps(); N]; BLOCK];
         for (j, row) in acc.iter_mut().enumerate() {
-            let b = _mm512_set1_ps(self.bias[block * BLOCK + j]);
+            let bias = match start {
+                Start::Bias(b) => b.get(block * BLOCK + j).copied().unwrap_or(0.0),
+                Start::Add => 0.0,
+            };
+            let b = _mm512_set1_ps(bias);
             for k in 0..N {
                 row[k] = b;
             }
@@ -509,7 +516,7 @@ mod tests {
             let bias = numbers(g.cout, 3);
             let mut expected = vec![0.0; g.batch * g.cout * g.pixels_out()];
             conv::forward(&g, &x, &w, Some(&bias), &mut expected);
-            let Some(direct) = Direct::new(&g, &w, Some(&bias)) else { continue };
+            let Some(direct) = Direct::new(&g, &w) else { continue };
             let copy = |x: &[f32], channels: usize, [_, h, wd]: [usize; 3]| {
                 let x = x.to_vec();
                 move |n: usize, c: usize, r: usize, out: &mut [f32]| {
@@ -519,9 +526,9 @@ mod tests {
                 }
             };
             let mut y = vec![9.0; expected.len()];
-            direct.run(copy(&x, g.cin, g.input), Start::Bias, false, &mut y);
+            direct.run(copy(&x, g.cin, g.input), Start::Bias(&bias), false, &mut y);
             close(&expected, &y, &g);
-            direct.run(copy(&x, g.cin, g.input), Start::Bias, true, &mut y);
+            direct.run(copy(&x, g.cin, g.input), Start::Bias(&bias), true, &mut y);
             close(&expected.iter().map(|v| v.max(0.0)).collect::<Vec<_>>(), &y, &g);
 
             let Some(back) = Direct::transposed(&g, &w) else { continue };

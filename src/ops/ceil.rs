@@ -1,0 +1,29 @@
+//! Ceil: y = ⌈x⌉. <https://onnx.ai/onnx/operators/onnx__Ceil.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Ceil;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Ceil)))
+}
+
+impl Pointwise for Ceil {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        x.ceil()
+    }
+    fn df<T: Real>(&self, _: T, _: T) -> T {
+        T::zero()
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Ceil").inputs([data(&[2, 3, 4])]).free(9)]
+}

@@ -1,0 +1,40 @@
+//! Celu: y = max(0, x) + min(0, alpha·(e^(x/alpha) − 1)). <https://onnx.ai/onnx/operators/onnx__Celu.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Celu {
+    alpha: Option<f32>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Celu { alpha: r.float("alpha")? })))
+}
+
+impl Celu {
+    fn alpha<T: Real>(&self) -> T {
+        T::of(self.alpha.unwrap_or(1.0).into())
+    }
+}
+
+impl Pointwise for Celu {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("alpha", self.alpha).done()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        if x < T::zero() { self.alpha::<T>() * (x / self.alpha()).exp_m1() } else { x }
+    }
+    fn df<T: Real>(&self, x: T, _: T) -> T {
+        if x < T::zero() { (x / self.alpha()).exp() } else { T::one() }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![
+        Case::new("Celu").inputs([data(&[2, 3, 4])]).free(9),
+        Case::new("Celu").named("alpha").float("alpha", 2.0).inputs([data(&[2, 3, 4])]).free(9),
+    ]
+}

@@ -1,0 +1,29 @@
+//! Cos: y = cos x. <https://onnx.ai/onnx/operators/onnx__Cos.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Cos;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Cos)))
+}
+
+impl Pointwise for Cos {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        x.cos()
+    }
+    fn df<T: Real>(&self, x: T, _: T) -> T {
+        -x.sin()
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Cos").inputs([data(&[2, 3, 4])]).free(9)]
+}

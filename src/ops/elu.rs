@@ -1,0 +1,40 @@
+//! Elu: y = x for x ≥ 0, else alpha·(eˣ − 1). <https://onnx.ai/onnx/operators/onnx__Elu.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Elu {
+    alpha: Option<f32>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Elu { alpha: r.float("alpha")? })))
+}
+
+impl Elu {
+    fn alpha<T: Real>(&self) -> T {
+        T::of(self.alpha.unwrap_or(1.0).into())
+    }
+}
+
+impl Pointwise for Elu {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("alpha", self.alpha).done()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        if x < T::zero() { self.alpha::<T>() * x.exp_m1() } else { x }
+    }
+    fn df<T: Real>(&self, x: T, y: T) -> T {
+        if x < T::zero() { y + self.alpha() } else { T::one() }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![
+        Case::new("Elu").inputs([data(&[2, 3, 4])]).free(9),
+        Case::new("Elu").named("alpha").float("alpha", 0.5).inputs([data(&[2, 3, 4])]).free(9),
+    ]
+}

@@ -1,0 +1,29 @@
+//! Erf: y = 2/√π · ∫₀ˣ e^(−t²) dt. <https://onnx.ai/onnx/operators/onnx__Erf.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Erf;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Erf)))
+}
+
+impl Pointwise for Erf {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        T::of(libm::erf(x.wide()))
+    }
+    fn df<T: Real>(&self, x: T, _: T) -> T {
+        T::of(std::f64::consts::FRAC_2_SQRT_PI) * (-x * x).exp()
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Erf").inputs([data(&[2, 3, 4])]).free(9)]
+}

@@ -1,0 +1,29 @@
+//! Exp: y = eˣ. <https://onnx.ai/onnx/operators/onnx__Exp.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Exp;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Exp)))
+}
+
+impl Pointwise for Exp {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        x.exp()
+    }
+    fn df<T: Real>(&self, _: T, y: T) -> T {
+        y
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Exp").inputs([data(&[2, 3, 4])]).free(9)]
+}

@@ -1,0 +1,49 @@
+//! Flatten: the axes before one and those from it on become two. <https://onnx.ai/onnx/operators/onnx__Flatten.html>
+
+use super::movement::{Move, Moved, Movement, all};
+use super::reshape::link_blocks;
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Flatten {
+    axis: Option<i64>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Moved(Flatten { axis: r.int("axis")? })))
+}
+
+impl Movement for Flatten {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("axis", self.axis).done()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let x = need(x, 0)?;
+        let (axis, rank) = (self.axis.unwrap_or(1), x.shape.len() as i64);
+        if axis < -rank || axis > rank {
+            return invalid(format!("axis {axis} of a value of {rank} axes"));
+        }
+        let (front, back) = x.shape.split_at((if axis < 0 { axis + rank } else { axis }) as usize);
+        Ok(vec![Fact::new(x.dtype, [volume(front), volume(back)])])
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        if let Some(x) = io.input(0) {
+            link_blocks(x, io.output(0), link);
+        }
+    }
+    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
+        all(x, f);
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![
+        Case::new("Flatten").inputs([data(&[2, 3, 2, 2])]).free(2 + 3),
+        Case::new("Flatten").named("one pixel").inputs([data(&[1, 4, 1, 1])]).free(4),
+        Case::new("Flatten").named("from behind").int("axis", -1).inputs([data(&[1, 4, 3])]).free(4 + 3),
+        Case::new("Flatten").named("rows only").int("axis", 0).inputs([data(&[1, 4, 3])]).free(4),
+        Case::new("Flatten").named("columns only").int("axis", 2).inputs([data(&[1, 4])]).free(4),
+    ]
+}

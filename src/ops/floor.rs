@@ -1,0 +1,29 @@
+//! Floor: y = ⌊x⌋. <https://onnx.ai/onnx/operators/onnx__Floor.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Floor;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Floor)))
+}
+
+impl Pointwise for Floor {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        x.floor()
+    }
+    fn df<T: Real>(&self, _: T, _: T) -> T {
+        T::zero()
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Floor").inputs([data(&[2, 3, 4])]).free(9)]
+}

@@ -1,0 +1,130 @@
+//! Gather: the coordinates of an axis that indices name. <https://onnx.ai/onnx/operators/onnx__Gather.html>
+//!
+//! A list of constant indices is renumbered when the axis loses coordinates; an index of its own keeps its coordinate; any
+//! other form keeps the axis whole.
+
+use super::indexing::{axis_in, restated};
+use super::movement::{Move, Moved, Movement};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Gather {
+    axis: Option<i64>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Moved(Gather { axis: r.int("axis")? })))
+}
+
+/// Index `i` of an axis of size `size`, counted from the end where negative.
+fn index_in(i: i64, size: usize) -> Option<usize> {
+    let at = if i < 0 { i.saturating_add(size as i64) } else { i };
+    (0..size as i64).contains(&at).then_some(at as usize)
+}
+
+impl Gather {
+    fn axis(&self, rank: usize) -> Result<usize, Refusal> {
+        axis_in(self.axis.unwrap_or(0), rank)
+    }
+}
+
+impl Movement for Gather {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("axis", self.axis).done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let (fact, indices) = (need(x, 0)?, need(x, 1)?);
+        let axis = self.axis(fact.shape.len())?;
+        let size = fact.shape[axis];
+        let value = x[1].and_then(|o| o.value).map(Tensor::to_ints).unwrap_or_default();
+        if let Some(i) = value.into_iter().find(|&i| index_in(i, size).is_none()) {
+            return invalid(format!("index {i} in an axis of size {size}"));
+        }
+        let (front, back) = (&fact.shape[..axis], &fact.shape[axis + 1..]);
+        Ok(vec![Fact::new(fact.dtype, [front, &indices.shape, back].concat())])
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let (Some(x), Some(indices)) = (io.input(0), io.input(1)) else { return };
+        let Ok(axis) = self.axis(x.len()) else { return };
+        for k in (0..x.len()).filter(|&k| k != axis) {
+            link.same(input(0, k), output(0, if k < axis { k } else { k - 1 + indices.len() }));
+        }
+        let Some(value) = io.value(1).filter(|_| indices.len() < 2) else {
+            return link.freeze(input(0, axis), "takes coordinates of this axis by computed indices");
+        };
+        let named: Option<Vec<usize>> = value.to_ints().into_iter().map(|i| index_in(i, x[axis])).collect();
+        let Some(named) = named else { return };
+        (0..x[axis]).filter(|i| !named.contains(i)).for_each(|i| link.leave(input(0, axis), i));
+        // A single index says nothing of its coordinate, which must stay.
+        if indices.len() == 1 {
+            for (j, i) in named.into_iter().enumerate() {
+                link.tie(input(0, axis), i, output(0, axis), j);
+                link.tie(input(1, 0), j, output(0, axis), j);
+            }
+        }
+    }
+
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        let (Some(x), Some(value)) = (io.input(0), io.value(1)) else { return Ok(Resized::default()) };
+        let axis = self.axis(x.len())?;
+        let Some(kept) = keep.kept(input(0, axis)) else { return Ok(Resized::default()) };
+        let old = value.to_ints();
+        let stay = match io.input(1) {
+            Some([_]) => keep.kept(output(0, axis)),
+            _ => None,
+        };
+        let mut new = Vec::new();
+        for j in stay.map_or_else(|| (0..old.len()).collect(), <[usize]>::to_vec) {
+            let Some(at) = index_in(old[j], x[axis]).and_then(|i| kept.binary_search(&i).ok()) else {
+                return unsupported("an index names a coordinate that is gone");
+            };
+            new.push(if old[j] < 0 { at as i64 - kept.len() as i64 } else { at as i64 });
+        }
+        if value.shape.is_empty() {
+            let wide: Vec<f64> = new.iter().map(|&v| v as f64).collect();
+            return Ok(Resized { op: None, inputs: vec![(1, value.with_values(&[], &wide))] });
+        }
+        Ok(Resized { op: None, inputs: restated(io, 1, &new) })
+    }
+
+    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
+        let (Some(x), Some(indices)) = (x[0], x[1]) else { return };
+        let Ok(axis) = self.axis(x.shape.len()) else { return };
+        let (size, len) = (x.shape[axis], volume(&x.shape[axis + 1..]));
+        let indices: Vec<Option<usize>> = indices.ints().into_iter().map(|i| index_in(i, size)).collect();
+        for outer in 0..volume(&x.shape[..axis]) {
+            for (j, i) in indices.iter().enumerate() {
+                if let Some(i) = i {
+                    let (at, to) = ((outer * size + i) * len, (outer * indices.len() + j) * len);
+                    f(Move { x: 0, at, step: 1, y: 0, to, len });
+                }
+            }
+        }
+    }
+
+    fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {
+        Some(T::zero())
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, Given, data, ints};
+    let of = |name, indices: Given| {
+        Case::new("Gather").named(name).int("axis", 1).inputs([data(&[2, 4, 3]), indices])
+    };
+    let fixed = |shape: &[usize], values: &[i64]| {
+        Given::Fixed(Tensor { shape: shape.to_vec(), data: Data::I64(values.to_vec()) })
+    };
+    vec![
+        of("shuffle", ints(&[2, 0, 3, 1])).free(2 + 4 + 3),
+        of("some", ints(&[3, 1, -1])).free(2 + 4 + 3),
+        of("int32", Given::Fixed(Tensor { shape: vec![2], data: Data::I32(vec![-2, 0]) })).free(2 + 4 + 3),
+        of("one", fixed(&[], &[2])).free(2 + 3 + 3),
+        of("last", fixed(&[], &[-1])).free(2 + 3 + 3),
+        of("table", fixed(&[2, 2], &[0, 1, 2, 2])).free(2 + 3),
+        Case::new("Gather").named("first axis").inputs([data(&[4]), ints(&[1, 2])]).free(4),
+    ]
+}

@@ -1,0 +1,62 @@
+//! Gelu: y = x·Φ(x), Φ the normal distribution, exact or by tanh. <https://onnx.ai/onnx/operators/onnx__Gelu.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_2_SQRT_PI};
+
+#[derive(Debug)]
+struct Gelu {
+    approximate: Option<String>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    let approximate = r.string("approximate")?;
+    match approximate.as_deref() {
+        None | Some("none" | "tanh") => Ok(Box::new(Map(Gelu { approximate }))),
+        Some(other) => invalid(format!("approximate '{other}' is not defined")),
+    }
+}
+
+/// tanh(√(2/π)·(x + 0.044715·x³))
+fn tanh<T: Real>(x: T) -> T {
+    (T::of(FRAC_2_PI.sqrt()) * x * (T::one() + T::of(0.044715) * x * x)).tanh()
+}
+
+impl Gelu {
+    fn by_tanh(&self) -> bool {
+        self.approximate.as_deref() == Some("tanh")
+    }
+}
+
+impl Pointwise for Gelu {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("approximate", self.approximate.clone()).done()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        let t = if self.by_tanh() { tanh(x) } else { T::of(libm::erf(x.wide() * FRAC_1_SQRT_2)) };
+        T::of(0.5) * x * (T::one() + t)
+    }
+    fn df<T: Real>(&self, x: T, _: T) -> T {
+        let (half, one) = (T::of(0.5), T::one());
+        if self.by_tanh() {
+            let t = tanh(x);
+            let dt = T::of(FRAC_2_PI.sqrt()) * (one + T::of(3.0 * 0.044715) * x * x) * (one - t * t);
+            half * (one + t) + half * x * dt
+        } else {
+            let t = T::of(libm::erf(x.wide() * FRAC_1_SQRT_2));
+            let dt = T::of(FRAC_2_SQRT_PI * FRAC_1_SQRT_2) * (-half * x * x).exp();
+            half * (one + t) + half * x * dt
+        }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    let case = |name| Case::new("Gelu").named(name).opset(20).inputs([data(&[2, 3, 4])]).free(9);
+    vec![
+        case("plain"),
+        case("tanh").string("approximate", "tanh"),
+        case("none").string("approximate", "none"),
+    ]
+}

@@ -1,0 +1,49 @@
+//! HardSigmoid: y = max(0, min(1, alpha·x + beta)). <https://onnx.ai/onnx/operators/onnx__HardSigmoid.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct HardSigmoid {
+    alpha: Option<f32>,
+    beta: Option<f32>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(HardSigmoid { alpha: r.float("alpha")?, beta: r.float("beta")? })))
+}
+
+impl HardSigmoid {
+    fn alpha<T: Real>(&self) -> T {
+        T::of(self.alpha.unwrap_or(0.2).into())
+    }
+    fn beta<T: Real>(&self) -> T {
+        T::of(self.beta.unwrap_or(0.5).into())
+    }
+}
+
+impl Pointwise for HardSigmoid {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("alpha", self.alpha).maybe("beta", self.beta).done()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        (self.alpha::<T>() * x + self.beta()).max(T::zero()).min(T::one())
+    }
+    fn df<T: Real>(&self, _: T, y: T) -> T {
+        if y > T::zero() && y < T::one() { self.alpha() } else { T::zero() }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![
+        Case::new("HardSigmoid").inputs([data(&[2, 3, 4])]).free(9),
+        Case::new("HardSigmoid")
+            .named("kinks")
+            .float("alpha", 1.0)
+            .float("beta", 0.37)
+            .inputs([data(&[2, 3, 4])])
+            .free(9),
+    ]
+}

@@ -1,0 +1,36 @@
+//! Identity: y = x. <https://onnx.ai/onnx/operators/onnx__Identity.html>
+
+use super::movement::{Move, Moved, Movement, all};
+use super::pointwise::tie_all;
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Identity;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Moved(Identity)))
+}
+
+impl Movement for Identity {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        Ok(vec![need(x, 0)?.clone()])
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        tie_all(io, link);
+    }
+    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
+        all(x, f);
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![
+        Case::new("Identity").inputs([data(&[2, 3, 4])]).free(9),
+        Case::new("Identity").named("scalar").inputs([data(&[])]).free(0),
+    ]
+}

@@ -1,0 +1,76 @@
+//! Helper: axes, sizes and indices that attributes and constant operands name.
+
+use crate::ir::*;
+
+/// Axis `axis` of a value of `rank` axes, counted from the end where negative.
+pub fn axis_in(axis: i64, rank: usize) -> Result<usize, Refusal> {
+    let at = if axis < 0 { axis + rank as i64 } else { axis };
+    if (0..rank as i64).contains(&at) {
+        Ok(at as usize)
+    } else {
+        invalid(format!("axis {axis} of a value of {rank} axes"))
+    }
+}
+
+/// Several axes, no two alike, in the order given.
+pub fn axes_in(axes: &[i64], rank: usize) -> Result<Vec<usize>, Refusal> {
+    let mut found = Vec::with_capacity(axes.len());
+    for &axis in axes {
+        let at = axis_in(axis, rank)?;
+        if found.contains(&at) {
+            return invalid(format!("axes {axes:?} name an axis twice"));
+        }
+        found.push(at);
+    }
+    Ok(found)
+}
+
+/// The integers of operand `slot`, which must be a constant; `None` where it is absent.
+pub fn constant(x: &Operands, slot: usize, what: &str) -> Result<Option<Vec<i64>>, Refusal> {
+    match x.get(slot).copied().flatten() {
+        None => Ok(None),
+        Some(Operand { value: Some(v), .. }) => Ok(Some(v.to_ints())),
+        Some(_) => unsupported(format!("{what} that depend on the network's input values")),
+    }
+}
+
+/// The integers of a constant operand that must be present.
+pub fn required(x: &Operands, slot: usize, what: &str) -> Result<Vec<i64>, Refusal> {
+    need(x, slot)?;
+    Ok(constant(x, slot, what)?.unwrap_or_default())
+}
+
+/// A shape from integers that a constant gives: not negative, and of a volume that can be counted.
+pub fn shape_from(sizes: &[i64]) -> Result<Shape, Refusal> {
+    let mut elements = 1i64;
+    for &s in sizes {
+        match elements.checked_mul(s.max(1)) {
+            Some(n) if s >= 0 && n <= 1 << 40 => elements = n,
+            _ => return invalid(format!("{sizes:?} is not a shape")),
+        }
+    }
+    Ok(sizes.iter().map(|&s| s as usize).collect())
+}
+
+/// Operand `slot` with other integers, in the type it has.
+pub fn restated(io: &Io, slot: usize, values: &[i64]) -> Vec<(usize, Tensor)> {
+    let wide: Vec<f64> = values.iter().map(|&v| v as f64).collect();
+    io.value(slot).map(|t| (slot, t.with_values(&[wide.len()], &wide))).into_iter().collect()
+}
+
+/// Number of coordinates that stay in the range `from..to` of an axis of which `kept` stay (`None`: all).
+pub fn count(kept: Option<&[usize]>, from: usize, to: usize) -> usize {
+    match kept {
+        None => to - from,
+        Some(kept) => kept.iter().filter(|&&k| (from..to).contains(&k)).count(),
+    }
+}
+
+/// Steps in elements from one index to the next, by axis.
+pub fn row_major(shape: &[usize]) -> Vec<usize> {
+    let mut steps = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        steps[axis - 1] = steps[axis] * shape[axis];
+    }
+    steps
+}

@@ -1,0 +1,29 @@
+//! Log: y = ln x. <https://onnx.ai/onnx/operators/onnx__Log.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Log;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Log)))
+}
+
+impl Pointwise for Log {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        x.ln()
+    }
+    fn df<T: Real>(&self, x: T, _: T) -> T {
+        T::one() / x
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, positive};
+    vec![Case::new("Log").inputs([positive(&[2, 3, 4])]).free(9)]
+}

@@ -1,0 +1,182 @@
+//! MatMul: y = a·b over the last two axes, with numpy's broadcasting of the others.
+//! <https://onnx.ai/onnx/operators/onnx__MatMul.html>
+//!
+//! The contracted axis of a is read; it is tied to that of b.
+
+use super::broadcast::{positions, shape_of};
+use super::kernels::matmul::{matmul, plain, transposed};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct MatMul;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(MatMul))
+}
+
+/// The operands as stacks of matrices.
+struct Stacks {
+    m: usize,
+    k: usize,
+    n: usize,
+    a: Shape,
+    b: Shape,
+    y: Shape,
+}
+
+impl Stacks {
+    fn of(a: &[usize], b: &[usize]) -> Result<Self, Refusal> {
+        let refuse = || invalid(format!("shapes {a:?} and {b:?} do not multiply"));
+        // A vector on the left is one row, one on the right is one column.
+        let (ra, m, ka) = match *a {
+            [] => return refuse(),
+            [k] => (&a[..0], 1, k),
+            [ref rest @ .., m, k] => (rest, m, k),
+        };
+        let (rb, kb, n) = match *b {
+            [] => return refuse(),
+            [k] => (&b[..0], k, 1),
+            [ref rest @ .., k, n] => (rest, k, n),
+        };
+        if ka != kb {
+            return refuse();
+        }
+        Ok(Self { m, k: ka, n, a: ra.to_vec(), b: rb.to_vec(), y: shape_of(&[ra, rb])? })
+    }
+
+    /// One product where b serves every matrix of a.
+    fn folded(mut self) -> Self {
+        if volume(&self.b) == 1 && volume(&self.a) == volume(&self.y) {
+            self.m *= volume(&self.a);
+            (self.a, self.b, self.y) = (vec![], vec![], vec![]);
+        }
+        self
+    }
+
+    /// Calls `f(start in a, start in b, start in y)` for each product.
+    fn products(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let (a, b) = (positions(&self.a, &self.y), positions(&self.b, &self.y));
+        for (i, (a, b)) in a.into_iter().zip(b).enumerate() {
+            f(a * self.m * self.k, b * self.k * self.n, i * self.m * self.n);
+        }
+    }
+}
+
+/// Axis of an operand's rows and its contracted axis; columns likewise.
+fn axes(a: usize, b: usize) -> (Option<usize>, usize, usize, Option<usize>) {
+    (a.checked_sub(2), a - 1, b.saturating_sub(2), (b > 1).then(|| b - 1))
+}
+
+impl Op for MatMul {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let (a, b) = (need(x, 0)?, need(x, 1)?);
+        let s = Stacks::of(&a.shape, &b.shape)?;
+        let mut y = s.y;
+        y.extend((a.shape.len() > 1).then_some(s.m));
+        y.extend((b.shape.len() > 1).then_some(s.n));
+        Ok(vec![Fact::new(a.dtype, y)])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let (Some(a), Some(b), y) = (io.input(0), io.input(1), io.output(0)) else { return };
+        let (row, ka, kb, column) = axes(a.len(), b.len());
+        link.same(input(0, ka), input(1, kb));
+        link.reads(input(0, ka));
+        let matrix = usize::from(row.is_some()) + usize::from(column.is_some());
+        let stack = y.len() - matrix;
+        if let Some(row) = row {
+            link.same(input(0, row), output(0, stack));
+        }
+        if let Some(column) = column {
+            link.same(input(1, column), output(0, y.len() - 1));
+        }
+        for (slot, x) in [(0, a), (1, b)] {
+            let own = x.len().saturating_sub(2);
+            for axis in 0..own {
+                let result = stack - own + axis;
+                match x[axis] == y[result] {
+                    true => link.same(input(slot, axis), output(0, result)),
+                    false => link.freeze(input(slot, axis), "is broadcast along this axis"),
+                }
+            }
+        }
+    }
+
+    fn macs(&self, io: &Io) -> Vec<Product> {
+        let (Some(a), Some(b), y) = (io.input(0), io.input(1), io.output(0)) else { return Vec::new() };
+        let (row, ka, _, column) = axes(a.len(), b.len());
+        // A result axis that comes from a constant is the layer's own.
+        let stack = y.len() - usize::from(row.is_some()) - usize::from(column.is_some());
+        let own = |slot, axis, result| {
+            if io.value(slot).is_some() { output(0, result) } else { input(slot, axis) }
+        };
+        let mut widths = vec![input(0, ka)];
+        widths.extend(row.map(|axis| own(0, axis, stack)));
+        widths.extend(column.map(|axis| own(1, axis, y.len() - 1)));
+        for result in (0..stack).filter(|&r| y[r] != 1) {
+            let whole = [(0, a), (1, b)].into_iter().find_map(|(slot, x)| {
+                let axis = (result + x.len().saturating_sub(2)).checked_sub(stack)?;
+                (x[axis] == y[result]).then(|| input(slot, axis))
+            });
+            widths.extend(whole);
+        }
+        vec![Product { coefficient: 1.0, widths }]
+    }
+
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<T: Real> Diff<T> for MatMul {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let (Some(a), Some(b)) = (x[0], x[1]) else { return };
+        let Ok(s) = Stacks::of(&a.shape, &b.shape).map(Stacks::folded) else { return };
+        s.products(|i, j, o| {
+            matmul(s.m, s.k, s.n, plain(&a.data[i..]), plain(&b.data[j..]), false, &mut y[0].data[o..]);
+        });
+    }
+
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let (Some(a), Some(b), dy) = (x[0], x[1], &dy[0].data) else { return };
+        let Ok(s) = Stacks::of(&a.shape, &b.shape).map(Stacks::folded) else { return };
+        s.products(|i, j, o| {
+            if let Some(da) = &mut dx[0] {
+                matmul(s.m, s.n, s.k, plain(&dy[o..]), transposed(&b.data[j..]), true, &mut da.data[i..]);
+            }
+            if let Some(db) = &mut dx[1] {
+                matmul(s.k, s.m, s.n, transposed(&a.data[i..]), plain(&dy[o..]), true, &mut db.data[j..]);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data, weight};
+    let case = |name| Case::new("MatMul").named(name);
+    vec![
+        case("matrices").inputs([data(&[2, 3]), weight(&[3, 4])]).free(9),
+        case("stack times matrix").inputs([data(&[2, 2, 3]), weight(&[3, 4])]).free(2 + 2 + 3 + 4),
+        case("matrix times stack").inputs([weight(&[2, 3]), data(&[2, 3, 4])]).free(2 + 3 + 2 + 4),
+        case("attention").inputs([data(&[1, 2, 3, 2]), data(&[1, 2, 2, 3])]).free(2 + 3 + 2 + 3),
+        case("broadcast stacks").inputs([data(&[2, 1, 2, 3]), data(&[4, 3, 2])]).free(2 + 4 + 2 + 3 + 2),
+        case("vectors").inputs([data(&[3]), data(&[3])]).free(3),
+        case("vector times stack").inputs([data(&[3]), data(&[2, 3, 4])]).free(3 + 2 + 4),
+        case("stack times vector").inputs([data(&[2, 4, 3]), weight(&[3])]).free(2 + 4 + 3),
+    ]
+}

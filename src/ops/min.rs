@@ -1,0 +1,37 @@
+//! Min: y = min xₖ with broadcasting; where several are least, each has the gradient. <https://onnx.ai/onnx/operators/onnx__Min.html>
+
+use super::variadic::{Fold, Variadic};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Min;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Fold(Min)))
+}
+
+impl Variadic for Min {
+    const ABSORBS: bool = false;
+    fn neutral<T: Real>(&self) -> T {
+        T::infinity()
+    }
+    fn f<T: Real>(&self, a: T, b: T) -> T {
+        a.min(b)
+    }
+    fn scale<T: Real>(&self, _: usize) -> T {
+        T::one()
+    }
+    fn df<T: Real>(&self, x: T, y: T) -> T {
+        if x == y { T::one() } else { T::zero() }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data, weight};
+    vec![
+        Case::new("Min").inputs([data(&[2, 3, 4]), data(&[2, 3, 1]), weight(&[3, 1])]).free(9),
+        Case::new("Min").named("one").inputs([data(&[2, 3])]).free(5),
+        Case::new("Min").named("scalar in front").inputs([weight(&[]), data(&[2, 3])]).free(5),
+    ]
+}

@@ -1,0 +1,34 @@
+//! Mish: y = x·tanh(ln(1 + eˣ)). <https://onnx.ai/onnx/operators/onnx__Mish.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Mish;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Mish)))
+}
+
+impl Pointwise for Mish {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        x * softplus(x).tanh()
+    }
+    fn df<T: Real>(&self, x: T, _: T) -> T {
+        let t = softplus(x).tanh();
+        t + x * (T::one() - t * t) / (T::one() + (-x).exp())
+    }
+}
+
+fn softplus<T: Real>(x: T) -> T {
+    x.max(T::zero()) + (-x.abs()).exp().ln_1p()
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Mish").inputs([data(&[2, 3, 4])]).free(9)]
+}

@@ -1,0 +1,212 @@
+//! Pad: more coordinates in front of an axis and behind it, or fewer. <https://onnx.ai/onnx/operators/onnx__Pad.html>
+//!
+//! Constant padding adds coordinates that nobody computes: each may go for itself. Padding with the axis's own elements
+//! keeps the axis whole.
+
+use super::indexing::{axes_in, constant, count, required, restated, row_major, shape_from};
+use super::movement::{Move, Moved, Movement, NOWHERE, along};
+use crate::ir::*;
+
+#[derive(Debug, Clone)]
+struct Pad {
+    mode: Option<String>,
+    /// Attributes before opset 11, operands since.
+    pads: Option<Vec<i64>>,
+    value: Option<f32>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    let mode = r.string("mode")?;
+    if !matches!(mode.as_deref(), None | Some("constant" | "reflect" | "edge" | "wrap")) {
+        return invalid(format!("mode {mode:?} is not defined"));
+    }
+    if r.opset < 2 {
+        return unsupported("the form of opset 1");
+    }
+    if r.opset >= 11 {
+        return Ok(Box::new(Moved(Pad { mode, pads: None, value: None })));
+    }
+    let Some(pads) = r.ints("pads")? else { return invalid("attribute 'pads' is missing") };
+    Ok(Box::new(Moved(Pad { mode, pads: Some(pads), value: r.float("value")? })))
+}
+
+impl Pad {
+    fn mode(&self) -> &str {
+        self.mode.as_deref().unwrap_or("constant")
+    }
+
+    fn written(&self, x: &Operands) -> Result<(Vec<i64>, Option<Vec<i64>>), Refusal> {
+        match &self.pads {
+            Some(pads) => Ok((pads.clone(), None)),
+            None => Ok((required(x, 1, "pads")?, constant(x, 3, "axes")?)),
+        }
+    }
+
+    /// True where elements of the axis itself are added to it.
+    fn copies(&self, (begin, end): (i64, i64)) -> bool {
+        self.mode() != "constant" && (begin > 0 || end > 0)
+    }
+
+    /// For each element along an axis of the result: the operand's, or nowhere.
+    fn table(&self, size: usize, (begin, end): (i64, i64)) -> Vec<usize> {
+        let (low, high) = ((-begin).max(0), size as i64 - (-end).max(0));
+        let n = high - low;
+        let source = |i: i64| match self.mode() {
+            _ if (0..n).contains(&i) => Some(i),
+            "edge" => Some(i.clamp(0, n - 1)),
+            "wrap" => Some(i.rem_euclid(n)),
+            "reflect" => {
+                let back = i.rem_euclid((2 * (n - 1)).max(1));
+                Some(back.min(2 * (n - 1) - back))
+            }
+            _ => None,
+        };
+        (-begin.max(0)..n + end.max(0)).map(|i| source(i).map_or(NOWHERE, |i| (i + low) as usize)).collect()
+    }
+}
+
+/// Where each entry of `pads` belongs: (axis, position of its begin; its end stands `entries` later).
+fn entries(pads: &[i64], axes: Option<&[i64]>, rank: usize) -> Result<Vec<usize>, Refusal> {
+    let axes = match axes {
+        Some(axes) => axes_in(axes, rank)?,
+        None => (0..rank).collect(),
+    };
+    if pads.len() != 2 * axes.len() || pads.iter().any(|p| p.unsigned_abs() > 1 << 32) {
+        return invalid(format!("pads {pads:?} do not fit {} axes", axes.len()));
+    }
+    Ok(axes)
+}
+
+/// Begin and end for every axis.
+fn resolve(pads: &[i64], axes: Option<&[i64]>, rank: usize) -> Result<Vec<(i64, i64)>, Refusal> {
+    let at = entries(pads, axes, rank)?;
+    let mut all = vec![(0, 0); rank];
+    at.iter().enumerate().for_each(|(k, &axis)| all[axis] = (pads[k], pads[k + at.len()]));
+    Ok(all)
+}
+
+impl Movement for Pad {
+    fn attributes(&self) -> Attributes {
+        Writer::default()
+            .maybe("mode", self.mode.clone())
+            .maybe("pads", self.pads.clone())
+            .maybe("value", self.value)
+            .done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let fact = need(x, 0)?;
+        let (pads, axes) = self.written(x)?;
+        let mut y = Vec::new();
+        for (&size, pad) in fact.shape.iter().zip(resolve(&pads, axes.as_deref(), fact.shape.len())?) {
+            let kept = size as i64 + pad.0.min(0) + pad.1.min(0);
+            if kept < 0 || (kept == 0 && self.copies(pad)) {
+                return invalid(format!("pads {pad:?} leave nothing of an axis of size {size}"));
+            }
+            y.push(size as i64 + pad.0 + pad.1);
+        }
+        Ok(vec![Fact::new(fact.dtype, shape_from(&y)?)])
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let (Some(x), Ok((pads, axes))) = (io.input(0), self.written(io.x)) else { return };
+        let Ok(pads) = resolve(&pads, axes.as_deref(), x.len()) else { return };
+        for (axis, (&size, pad)) in x.iter().zip(pads).enumerate() {
+            if self.copies(pad) {
+                link.freeze(input(0, axis), "pads this axis with its own elements");
+                link.freeze(output(0, axis), "pads this axis with its own elements");
+                continue;
+            }
+            (0..size).for_each(|i| link.leave(input(0, axis), i));
+            for (j, i) in self.table(size, pad).into_iter().enumerate() {
+                link.leave(output(0, axis), j);
+                if i != NOWHERE {
+                    link.tie(input(0, axis), i, output(0, axis), j);
+                }
+            }
+        }
+    }
+
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        let Some(x) = io.input(0) else { return Ok(Resized::default()) };
+        let (mut pads, axes) = self.written(io.x)?;
+        let at = entries(&pads, axes.as_deref(), x.len())?;
+        let mut changed = false;
+        for (k, &axis) in at.iter().enumerate() {
+            let (before, after) = (keep.kept(input(0, axis)), keep.kept(output(0, axis)));
+            changed |= before.is_some() || after.is_some();
+            let (begin, end, size, wide) = (pads[k], pads[k + at.len()], x[axis], io.output(0)[axis]);
+            let left = |pad: i64, in_result: [usize; 2], in_operand: [usize; 2]| match pad {
+                0.. => count(after, in_result[0], in_result[1]) as i64,
+                _ => -(count(before, in_operand[0], in_operand[1]) as i64),
+            };
+            let (b, e) = (begin.unsigned_abs() as usize, end.unsigned_abs() as usize);
+            pads[k] = left(begin, [0, b], [0, b.min(size)]);
+            pads[k + at.len()] = left(end, [wide.saturating_sub(e), wide], [size.saturating_sub(e), size]);
+        }
+        if !changed {
+            return Ok(Resized::default());
+        }
+        if self.pads.is_some() {
+            let op = Moved(Pad { pads: Some(pads), ..self.clone() });
+            return Ok(Resized { op: Some(Box::new(op)), inputs: Vec::new() });
+        }
+        Ok(Resized { op: None, inputs: restated(io, 1, &pads) })
+    }
+
+    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
+        let ints = |slot: usize| x.get(slot).copied().flatten().map(Array::ints);
+        let (Some(x), Some(pads)) = (x[0], self.pads.clone().or_else(|| ints(1))) else { return };
+        let Ok(pads) = resolve(&pads, ints(3).as_deref(), x.shape.len()) else { return };
+        let tables: Vec<Vec<usize>> = pads
+            .into_iter()
+            .zip(x.shape.iter().zip(row_major(&x.shape)))
+            .map(|(pad, (&size, step))| {
+                let offset = |i| if i == NOWHERE { i } else { i * step };
+                self.table(size, pad).into_iter().map(offset).collect()
+            })
+            .collect();
+        along(&tables, f);
+    }
+
+    fn fill<T: Real>(&self, x: &[Option<&Array<T>>]) -> Option<T> {
+        let operand = x.get(2).copied().flatten().and_then(|v| v.data.first().copied());
+        operand.or_else(|| Some(T::of(self.value.unwrap_or(0.0).into())))
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, absent, data, ints, scalar};
+    let case = |name, pads: &[i64]| {
+        Case::new("Pad").named(name).inputs([data(&[1, 3, 4, 2]), ints(pads), scalar(1.5)])
+    };
+    let mode = |mode| {
+        Case::new("Pad")
+            .named(mode)
+            .opset(19)
+            .string("mode", mode)
+            .inputs([data(&[1, 3, 4]), ints(&[0, 0, 2, 0, 0, 3])])
+    };
+    vec![
+        case("channels", &[0, 2, 0, 0, 0, 1, 0, 0]).free(6 + 4 + 2),
+        case("border", &[0, 0, 1, 1, 0, 0, 1, 1]).free(3 + 6 + 4),
+        case("crop and pad", &[0, -1, 1, 0, 0, 2, -2, 0]).free(5 + 5 + 2),
+        mode("reflect").free(3),
+        mode("edge").free(3),
+        mode("wrap").free(3),
+        mode("constant").free(3 + 9),
+        Case::new("Pad")
+            .named("axes")
+            .opset(18)
+            .inputs([data(&[2, 3, 4]), ints(&[1, 0]), absent(), ints(&[-2])])
+            .free(2 + 4 + 4),
+        Case::new("Pad")
+            .named("attributes")
+            .opset(10)
+            .ints("pads", &[0, 1, 0, 0, 0, -1])
+            .float("value", 2.0)
+            .inputs([data(&[2, 3, 4])])
+            .free(2 + 4 + 4),
+    ]
+}

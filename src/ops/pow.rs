@@ -1,0 +1,44 @@
+//! Pow: y = aᵇ with broadcasting, in the type of a. <https://onnx.ai/onnx/operators/onnx__Pow.html>
+
+use super::binary::{Binary, Pair};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Pow;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Pair(Pow)))
+}
+
+impl Binary for Pow {
+    const ABSORBS: bool = false;
+    fn f<T: Real>(&self, a: T, b: T) -> T {
+        if b == T::of(2.0) { a * a } else { a.powf(b) }
+    }
+    fn da<T: Real>(&self, a: T, b: T, _: T) -> T {
+        if b == T::of(2.0) { b * a } else { b * a.powf(b - T::one()) }
+    }
+    fn db<T: Real>(&self, a: T, _: T, y: T) -> T {
+        if a > T::zero() { y * a.ln() } else { T::zero() }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::*;
+    vec![
+        Case::new("Pow").inputs([positive(&[2, 3, 4]), positive(&[2, 3, 4])]).free(9),
+        Case::new("Pow")
+            .named("per channel")
+            .inputs([positive(&[2, 3, 4]), positive_weight(&[3, 1])])
+            .free(9),
+        Case::new("Pow")
+            .named("gate in front")
+            .inputs([positive(&[2, 3, 1]), positive(&[2, 3, 9])])
+            .free(2 + 3 + 9),
+        Case::new("Pow").named("scalar").inputs([positive(&[2, 3]), positive_weight(&[])]).free(5),
+        Case::new("Pow").named("scalar in front").inputs([positive_weight(&[]), positive(&[2, 3])]).free(5),
+        Case::new("Pow").named("outer").inputs([positive(&[3, 1]), positive(&[1, 4])]).free(3 + 4),
+        Case::new("Pow").named("square").inputs([data(&[2, 3]), scalar(2.0)]).free(5),
+    ]
+}

@@ -1,0 +1,42 @@
+//! PRelu: y = x for x ≥ 0, else slope·x; the slope is broadcast to x. <https://onnx.ai/onnx/operators/onnx__PRelu.html>
+
+use super::binary::{Binary, Pair};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct PRelu;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Pair(PRelu)))
+}
+
+impl Binary for PRelu {
+    const ABSORBS: bool = false;
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let (x_fact, slope) = (need(x, 0)?, need(x, 1)?);
+        let y = super::broadcast::infer(x)?;
+        if y[0].shape != x_fact.shape {
+            return invalid(format!("slope {:?} is larger than input {:?}", slope.shape, x_fact.shape));
+        }
+        Ok(y)
+    }
+    fn f<T: Real>(&self, x: T, slope: T) -> T {
+        if x < T::zero() { slope * x } else { x }
+    }
+    fn da<T: Real>(&self, x: T, slope: T, _: T) -> T {
+        if x < T::zero() { slope } else { T::one() }
+    }
+    fn db<T: Real>(&self, x: T, _: T, _: T) -> T {
+        if x < T::zero() { x } else { T::zero() }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::*;
+    vec![
+        Case::new("PRelu").inputs([data(&[2, 3, 4]), weight(&[3, 1])]).free(9),
+        Case::new("PRelu").named("one slope").inputs([data(&[2, 3, 4]), weight(&[1])]).free(9),
+        Case::new("PRelu").named("whole").inputs([data(&[2, 3]), weight(&[2, 3])]).free(5),
+    ]
+}

@@ -1,0 +1,16 @@
+//! ReduceLogSum: y = ln Σ x over some axes. <https://onnx.ai/onnx/operators/onnx__ReduceLogSum.html>
+
+use super::reduce::{self, Fold};
+use crate::ir::*;
+
+/// The opset from which the axes are an input.
+const SINCE: i64 = 18;
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    reduce::read(r, Fold::LogSum, SINCE)
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    reduce::cases("ReduceLogSum", SINCE, true)
+}

@@ -1,0 +1,16 @@
+//! ReduceMin: y = the smallest x over some axes. <https://onnx.ai/onnx/operators/onnx__ReduceMin.html>
+
+use super::reduce::{self, Fold};
+use crate::ir::*;
+
+/// The opset from which the axes are an input.
+const SINCE: i64 = 18;
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    reduce::read(r, Fold::Min, SINCE)
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    reduce::cases("ReduceMin", SINCE, false)
+}

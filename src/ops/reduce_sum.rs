@@ -1,0 +1,16 @@
+//! ReduceSum: y = Σ x over some axes. <https://onnx.ai/onnx/operators/onnx__ReduceSum.html>
+
+use super::reduce::{self, Fold};
+use crate::ir::*;
+
+/// The opset from which the axes are an input.
+const SINCE: i64 = 13;
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    reduce::read(r, Fold::Sum, SINCE)
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    reduce::cases("ReduceSum", SINCE, true)
+}

@@ -1,0 +1,50 @@
+//! Selu: y = gamma·x for x > 0, else gamma·alpha·(eˣ − 1). <https://onnx.ai/onnx/operators/onnx__Selu.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Selu {
+    alpha: Option<f32>,
+    gamma: Option<f32>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Selu { alpha: r.float("alpha")?, gamma: r.float("gamma")? })))
+}
+
+impl Selu {
+    fn alpha<T: Real>(&self) -> T {
+        T::of(self.alpha.unwrap_or(1.673_263_2).into())
+    }
+    fn gamma<T: Real>(&self) -> T {
+        T::of(self.gamma.unwrap_or(1.050_701).into())
+    }
+}
+
+impl Pointwise for Selu {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("alpha", self.alpha).maybe("gamma", self.gamma).done()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        let x = if x > T::zero() { x } else { self.alpha::<T>() * x.exp_m1() };
+        self.gamma::<T>() * x
+    }
+    fn df<T: Real>(&self, x: T, y: T) -> T {
+        if x > T::zero() { self.gamma() } else { y + self.gamma::<T>() * self.alpha() }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![
+        Case::new("Selu").inputs([data(&[2, 3, 4])]).free(9),
+        Case::new("Selu")
+            .named("constants")
+            .float("alpha", 2.0)
+            .float("gamma", 3.0)
+            .inputs([data(&[2, 3, 4])])
+            .free(9),
+    ]
+}

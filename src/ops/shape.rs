@@ -1,0 +1,81 @@
+//! Shape: the sizes of the axes, or of some of them. <https://onnx.ai/onnx/operators/onnx__Shape.html>
+//!
+//! It says nothing against deletion: the pruned graph computes the new sizes, and whoever takes them for more than sizes
+//! restates or refuses them itself.
+
+use crate::ir::*;
+
+#[derive(Debug)]
+struct SizesOf {
+    start: Option<i64>,
+    end: Option<i64>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    let (start, end) = if r.opset >= 15 { (r.int("start")?, r.int("end")?) } else { (None, None) };
+    Ok(Box::new(SizesOf { start, end }))
+}
+
+impl SizesOf {
+    fn sizes<'a>(&self, x: &'a [usize]) -> &'a [usize] {
+        let rank = x.len() as i64;
+        let at =
+            |axis: i64| (if axis < 0 { axis.saturating_add(rank) } else { axis }).clamp(0, rank) as usize;
+        let (start, end) = (at(self.start.unwrap_or(0)), at(self.end.unwrap_or(rank)));
+        &x[start..end.max(start)]
+    }
+}
+
+impl Op for SizesOf {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("start", self.start).maybe("end", self.end).done()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        Ok(vec![Fact::new(DType::I64, [self.sizes(&need(x, 0)?.shape).len()])])
+    }
+    fn differentiable(&self) -> bool {
+        false
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        for (axis, &size) in io.input(0).unwrap_or_default().iter().enumerate() {
+            (0..size).for_each(|i| link.leave(input(0, axis), i));
+        }
+    }
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<T: Real> Diff<T> for SizesOf {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let Some(x) = x[0] else { return };
+        y[0].data.iter_mut().zip(self.sizes(&x.shape)).for_each(|(y, &size)| *y = T::of(size as f64));
+    }
+    fn backward(
+        &self,
+        _: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        _: &[Array<T>],
+        _: &mut [Option<&mut Array<T>>],
+    ) {
+    }
+}
+
+/// The axes whose size is asked for have size 1 here: deletion changes the others' result, as it should.
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![
+        Case::new("Shape").inputs([data(&[1, 1])]).free(0),
+        Case::new("Shape")
+            .named("one axis")
+            .int("start", -3)
+            .int("end", 1)
+            .inputs([data(&[1, 4, 3])])
+            .free(4 + 3),
+        Case::new("Shape").named("no axis").int("start", 2).int("end", -9).inputs([data(&[2, 4, 3])]).free(9),
+    ]
+}

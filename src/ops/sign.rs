@@ -1,0 +1,35 @@
+//! Sign: y = −1, 0 or 1. <https://onnx.ai/onnx/operators/onnx__Sign.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Sign;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Sign)))
+}
+
+impl Pointwise for Sign {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        if x > T::zero() {
+            T::one()
+        } else if x < T::zero() {
+            -T::one()
+        } else {
+            T::zero()
+        }
+    }
+    fn df<T: Real>(&self, _: T, _: T) -> T {
+        T::zero()
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Sign").inputs([data(&[2, 3, 4])]).free(9)]
+}

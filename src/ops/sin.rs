@@ -1,0 +1,29 @@
+//! Sin: y = sin x. <https://onnx.ai/onnx/operators/onnx__Sin.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Sin;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Sin)))
+}
+
+impl Pointwise for Sin {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        x.sin()
+    }
+    fn df<T: Real>(&self, x: T, _: T) -> T {
+        x.cos()
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Sin").inputs([data(&[2, 3, 4])]).free(9)]
+}

@@ -1,0 +1,174 @@
+//! Softmax: y = eˣ / Σ eˣ along an axis. <https://onnx.ai/onnx/operators/onnx__Softmax.html>
+//!
+//! Before opset 13 the input counts as a matrix, and all axes from `axis` on are normalised together.
+
+use super::reduce::{axis_of, sum};
+use crate::ir::*;
+
+/// Softmax, or its logarithm.
+#[derive(Debug)]
+pub struct Softmax {
+    axis: Option<i64>,
+    log: bool,
+    matrix: bool,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    read_as(r, false)
+}
+
+/// Reads a Softmax, or with `log` a LogSoftmax.
+pub fn read_as(r: &Reader, log: bool) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Softmax { axis: r.int("axis")?, log, matrix: r.opset < 13 }))
+}
+
+impl Softmax {
+    /// First normalised axis, and one past the last.
+    fn axes(&self, rank: usize) -> Result<(usize, usize), Refusal> {
+        let axis = self.axis.unwrap_or(if self.matrix { 1 } else { -1 });
+        if self.matrix && axis == rank as i64 {
+            return Ok((rank, rank));
+        }
+        let first = axis_of(axis, rank)?;
+        Ok((first, if self.matrix { rank } else { first + 1 }))
+    }
+
+    /// Lines before, elements of a line, lines side by side.
+    fn split(&self, x: &[usize]) -> (usize, usize, usize) {
+        let (first, last) = self.axes(x.len()).unwrap_or((x.len(), x.len()));
+        (volume(&x[..first]), volume(&x[first..last]), volume(&x[last..]))
+    }
+}
+
+impl Op for Softmax {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("axis", self.axis).done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let fact = need(x, 0)?;
+        self.axes(fact.shape.len())?;
+        Ok(vec![fact.clone()])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let rank = io.output(0).len();
+        let Ok((first, last)) = self.axes(rank) else { return };
+        for axis in 0..rank {
+            if (first..last).contains(&axis) {
+                link.freeze(input(0, axis), "normalises over this axis");
+                link.freeze(output(0, axis), "normalises over this axis");
+            } else {
+                link.same(input(0, axis), output(0, axis));
+            }
+        }
+    }
+
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+/// Largest of each line of a block of lines side by side.
+fn largest<T: Real>(x: &[T], max: &mut [T]) {
+    max.fill(T::neg_infinity());
+    for row in x.chunks_exact(max.len()) {
+        max.iter_mut().zip(row).for_each(|(m, &x)| *m = if x > *m { x } else { *m });
+    }
+}
+
+impl<T: Real> Diff<T> for Softmax {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let Some(x) = x[0] else { return };
+        let (_, length, inner) = self.split(&x.shape);
+        if x.data.is_empty() {
+            return;
+        }
+        let (mut max, mut total) = (vec![T::zero(); inner], vec![T::zero(); inner]);
+        for (x, y) in x.data.chunks_exact(length * inner).zip(y[0].data.chunks_exact_mut(length * inner)) {
+            largest(x, &mut max);
+            total.fill(T::zero());
+            for (x, y) in x.chunks_exact(inner).zip(y.chunks_exact_mut(inner)) {
+                for (((y, &x), &m), s) in y.iter_mut().zip(x).zip(&max).zip(&mut total) {
+                    *y = (x - m).exp();
+                    *s += *y;
+                }
+            }
+            if self.log {
+                total.iter_mut().zip(&max).for_each(|(s, &m)| *s = s.ln() + m);
+                for (x, y) in x.chunks_exact(inner).zip(y.chunks_exact_mut(inner)) {
+                    y.iter_mut().zip(x).zip(&total).for_each(|((y, &x), &s)| *y = x - s);
+                }
+            } else {
+                total.iter_mut().for_each(|s| *s = s.recip());
+                for y in y.chunks_exact_mut(inner) {
+                    y.iter_mut().zip(&total).for_each(|(y, &s)| *y *= s);
+                }
+            }
+        }
+    }
+
+    /// Softmax: `dx = y·(dy − Σ dy·y)`. LogSoftmax: `dx = dy − eʸ·Σ dy`.
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        y: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
+        let (_, length, inner) = self.split(&x.shape);
+        if x.data.is_empty() {
+            return;
+        }
+        let block = length * inner;
+        let mut total = vec![T::zero(); inner];
+        let results = y[0].data.chunks_exact(block).zip(dy[0].data.chunks_exact(block));
+        for (dx, (y, dy)) in dx.data.chunks_exact_mut(block).zip(results) {
+            total.fill(T::zero());
+            if inner == 1 && self.log {
+                total[0] = sum(dy, |dy| dy);
+            } else {
+                for (y, dy) in y.chunks_exact(inner).zip(dy.chunks_exact(inner)) {
+                    for ((s, &y), &dy) in total.iter_mut().zip(y).zip(dy) {
+                        *s += if self.log { dy } else { dy * y };
+                    }
+                }
+            }
+            let rows = y.chunks_exact(inner).zip(dy.chunks_exact(inner));
+            for (dx, (y, dy)) in dx.chunks_exact_mut(inner).zip(rows) {
+                for (((dx, &y), &dy), &s) in dx.iter_mut().zip(y).zip(dy).zip(&total) {
+                    *dx += if self.log { dy - y.exp() * s } else { y * (dy - s) };
+                }
+            }
+        }
+    }
+}
+
+/// Cases of Softmax and LogSoftmax.
+#[cfg(test)]
+pub fn cases_of(op: &'static str) -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    let case = |name| Case::new(op).named(name);
+    vec![
+        case("last axis").inputs([data(&[2, 3, 4])]).free(5),
+        case("channels").int("axis", 1).inputs([data(&[2, 3, 2, 2])]).free(6),
+        case("negative").int("axis", -3).inputs([data(&[2, 3, 4])]).free(7),
+        case("as a matrix").opset(11).inputs([data(&[2, 3, 4])]).free(2),
+        case("as a matrix, axis 2").opset(9).int("axis", 2).inputs([data(&[2, 3, 2, 2])]).free(5),
+        case("as a matrix, everything").opset(12).int("axis", 0).inputs([data(&[2, 3])]).free(0),
+    ]
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    cases_of("Softmax")
+}

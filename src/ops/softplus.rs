@@ -1,0 +1,29 @@
+//! Softplus: y = ln(1 + eˣ). <https://onnx.ai/onnx/operators/onnx__Softplus.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Softplus;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Softplus)))
+}
+
+impl Pointwise for Softplus {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        x.max(T::zero()) + (-x.abs()).exp().ln_1p()
+    }
+    fn df<T: Real>(&self, x: T, _: T) -> T {
+        T::one() / (T::one() + (-x).exp())
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Softplus").inputs([data(&[2, 3, 4])]).free(9)]
+}

@@ -1,0 +1,30 @@
+//! Softsign: y = x / (1 + |x|). <https://onnx.ai/onnx/operators/onnx__Softsign.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Softsign;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Softsign)))
+}
+
+impl Pointwise for Softsign {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        x / (T::one() + x.abs())
+    }
+    fn df<T: Real>(&self, x: T, _: T) -> T {
+        let d = T::one() + x.abs();
+        T::one() / (d * d)
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Softsign").inputs([data(&[2, 3, 4])]).free(9)]
+}

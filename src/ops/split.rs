@@ -1,0 +1,178 @@
+//! Split: consecutive parts along an axis; sizes as attribute (before opset 13), operand, or equal.
+//! <https://onnx.ai/onnx/operators/onnx__Split.html>
+//!
+//! Equal parts that nothing restates must stay equal: slot j of every part is one class.
+
+use super::indexing::{axis_in, constant, count, restated};
+use super::movement::{Move, Moved, Movement};
+use crate::ir::*;
+
+#[derive(Debug, Clone)]
+struct Split {
+    axis: Option<i64>,
+    sizes: Option<Vec<i64>>,
+    num_outputs: Option<i64>,
+    outputs: usize,
+    sizes_are_attribute: bool,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    let sizes_are_attribute = r.opset < 13;
+    if sizes_are_attribute && r.inputs > 1 {
+        return unsupported("sizes of parts as an operand, which only opset 1 and opsets from 13 on define");
+    }
+    let op = Split {
+        axis: r.int("axis")?,
+        sizes: if sizes_are_attribute { r.ints("split")? } else { None },
+        num_outputs: if r.opset >= 18 { r.int("num_outputs")? } else { None },
+        outputs: r.outputs,
+        sizes_are_attribute,
+    };
+    match op.num_outputs {
+        Some(n) if n != r.outputs as i64 => invalid(format!("num_outputs is {n}, outputs are {}", r.outputs)),
+        _ => Ok(Box::new(Moved(op))),
+    }
+}
+
+impl Split {
+    fn axis(&self, rank: usize) -> Result<usize, Refusal> {
+        axis_in(self.axis.unwrap_or(0), rank)
+    }
+
+    /// Sizes of the parts of an axis of size `whole`; `given` is the operand.
+    fn parts(&self, whole: usize, given: Option<Vec<i64>>) -> Result<Vec<usize>, Refusal> {
+        let Some(sizes) = given.or_else(|| self.sizes.clone()) else { return self.equal(whole) };
+        let sum = sizes.iter().try_fold(0i64, |sum, &s| sum.checked_add(s));
+        if sizes.len() != self.outputs || sizes.iter().any(|&s| s < 0) || sum != Some(whole as i64) {
+            return invalid(format!("parts {sizes:?} do not make up {whole} in {} outputs", self.outputs));
+        }
+        Ok(sizes.iter().map(|&s| s as usize).collect())
+    }
+
+    fn equal(&self, whole: usize) -> Result<Vec<usize>, Refusal> {
+        let n = self.outputs;
+        if self.num_outputs.is_none() && whole % n.max(1) != 0 {
+            return invalid(format!("{whole} does not split into {n} equal parts"));
+        }
+        let size = whole.div_ceil(n.max(1));
+        Ok((0..n).map(|k| size.min(whole.saturating_sub(k * size))).collect())
+    }
+
+    fn resolved(&self, io: &Io) -> Option<(usize, Vec<usize>)> {
+        let x = io.input(0)?;
+        let axis = self.axis(x.len()).ok()?;
+        let parts = self.parts(x[axis], io.value(1).map(Tensor::to_ints)).ok()?;
+        Some((axis, parts))
+    }
+
+    fn is_equal(&self, io: &Io) -> bool {
+        !self.sizes_are_attribute && io.input(1).is_none()
+    }
+}
+
+impl Movement for Split {
+    fn attributes(&self) -> Attributes {
+        Writer::default()
+            .maybe("axis", self.axis)
+            .maybe("split", self.sizes.clone())
+            .maybe("num_outputs", self.num_outputs)
+            .done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let fact = need(x, 0)?;
+        let axis = self.axis(fact.shape.len())?;
+        let parts = self.parts(fact.shape[axis], constant(x, 1, "sizes of parts")?)?;
+        let part = |size| {
+            let mut y = fact.clone();
+            y.shape[axis] = size;
+            y
+        };
+        Ok(parts.into_iter().map(part).collect())
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let (Some(x), Some((axis, parts))) = (io.input(0), self.resolved(io)) else { return };
+        let equal = self.is_equal(io);
+        if equal && parts.contains(&0) {
+            return link.freeze(input(0, axis), "has an empty part");
+        }
+        let mut offset = 0;
+        for (slot, &size) in parts.iter().enumerate() {
+            let wanted = io.output(slot).len() == x.len() && io.output(slot)[axis] == size;
+            for k in (0..x.len()).filter(|&k| k != axis && wanted) {
+                link.same(input(0, k), output(slot, k));
+            }
+            for i in 0..size {
+                link.leave(input(0, axis), offset + i);
+                if wanted {
+                    link.tie(input(0, axis), offset + i, output(slot, axis), i);
+                }
+                if equal {
+                    link.tie(input(0, axis), i, input(0, axis), offset + i);
+                }
+            }
+            offset += size;
+        }
+    }
+
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        let Some((axis, parts)) = self.resolved(io) else { return Ok(Resized::default()) };
+        let Some(kept) = keep.kept(input(0, axis)).filter(|_| !self.is_equal(io)) else {
+            return Ok(Resized::default());
+        };
+        let mut offset = 0;
+        let sizes: Vec<i64> = parts
+            .iter()
+            .map(|&size| {
+                offset += size;
+                count(Some(kept), offset - size, offset) as i64
+            })
+            .collect();
+        if self.sizes_are_attribute {
+            let op = Moved(Split { sizes: Some(sizes), ..self.clone() });
+            return Ok(Resized { op: Some(Box::new(op)), inputs: Vec::new() });
+        }
+        Ok(Resized { op: None, inputs: restated(io, 1, &sizes) })
+    }
+
+    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move)) {
+        let Some(shape) = x[0].map(|x| &x.shape) else { return };
+        let Ok(axis) = self.axis(shape.len()) else { return };
+        let given = x.get(1).copied().flatten().map(Array::ints);
+        let Ok(parts) = self.parts(shape[axis], given) else { return };
+        let (width, inner) = (volume(&shape[axis..]), volume(&shape[axis + 1..]));
+        let mut offset = 0;
+        for (slot, (y, size)) in y.iter().zip(parts).enumerate() {
+            let len = size * inner;
+            // An output that nobody wants has no elements.
+            for outer in 0..volume(&shape[..axis]) * usize::from(y.len() == shape.len() && y[axis] == size) {
+                f(Move { x: 0, at: outer * width + offset, step: 1, y: slot, to: outer * len, len });
+            }
+            offset += len;
+        }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data, ints};
+    let six = || data(&[2, 6, 2]);
+    let two = |name| Case::new("Split").named(name).outputs(2).int("axis", 1);
+    vec![
+        two("sizes").inputs([six(), ints(&[2, 4])]).free(2 + 6 + 2),
+        two("equal").inputs([six()]).free(2 + 3 + 2),
+        two("equal, old").opset(11).inputs([six()]).free(2 + 6 + 2),
+        two("sizes, old").opset(11).ints("split", &[1, 5]).inputs([six()]).free(2 + 5 + 2),
+        two("from behind").opset(2).int("axis", -2).ints("split", &[3, 3]).inputs([six()]).free(2 + 6 + 2),
+        two("num_outputs").opset(18).int("num_outputs", 2).inputs([data(&[1, 5])]).free(3),
+        Case::new("Split")
+            .named("three of eight")
+            .opset(18)
+            .outputs(3)
+            .int("num_outputs", 3)
+            .inputs([data(&[8])])
+            .free(3),
+        Case::new("Split").named("first axis").outputs(1).inputs([data(&[3, 2])]).free(3 + 2),
+    ]
+}

@@ -1,0 +1,37 @@
+//! Sum: y = Σ xₖ with broadcasting. <https://onnx.ai/onnx/operators/onnx__Sum.html>
+
+use super::variadic::{Fold, Variadic};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Sum;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Fold(Sum)))
+}
+
+impl Variadic for Sum {
+    const ABSORBS: bool = true;
+    fn neutral<T: Real>(&self) -> T {
+        T::zero()
+    }
+    fn f<T: Real>(&self, a: T, b: T) -> T {
+        a + b
+    }
+    fn scale<T: Real>(&self, _: usize) -> T {
+        T::one()
+    }
+    fn df<T: Real>(&self, _: T, _: T) -> T {
+        T::one()
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data, weight};
+    vec![
+        Case::new("Sum").inputs([data(&[2, 3, 4]), data(&[2, 3, 1]), weight(&[3, 1])]).free(9),
+        Case::new("Sum").named("one").inputs([data(&[2, 3])]).free(5),
+        Case::new("Sum").named("scalar in front").inputs([weight(&[]), data(&[2, 3])]).free(5),
+    ]
+}

@@ -1,0 +1,41 @@
+//! Swish: y = x / (1 + e^(−alpha·x)). <https://onnx.ai/onnx/operators/onnx__Swish.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Swish {
+    alpha: Option<f32>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Swish { alpha: r.float("alpha")? })))
+}
+
+impl Swish {
+    fn alpha<T: Real>(&self) -> T {
+        T::of(self.alpha.unwrap_or(1.0).into())
+    }
+}
+
+impl Pointwise for Swish {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("alpha", self.alpha).done()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        x / (T::one() + (-self.alpha::<T>() * x).exp())
+    }
+    fn df<T: Real>(&self, x: T, _: T) -> T {
+        let s = T::one() / (T::one() + (-self.alpha::<T>() * x).exp());
+        s + self.alpha::<T>() * x * s * (T::one() - s)
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![
+        Case::new("Swish").inputs([data(&[2, 3, 4])]).free(9),
+        Case::new("Swish").named("alpha").opset(24).float("alpha", 1.702).inputs([data(&[2, 3, 4])]).free(9),
+    ]
+}

@@ -1,0 +1,29 @@
+//! Tanh: y = tanh x. <https://onnx.ai/onnx/operators/onnx__Tanh.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Tanh;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Tanh)))
+}
+
+impl Pointwise for Tanh {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        x.tanh()
+    }
+    fn df<T: Real>(&self, _: T, y: T) -> T {
+        T::one() - y * y
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Tanh").inputs([data(&[2, 3, 4])]).free(9)]
+}

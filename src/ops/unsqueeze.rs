@@ -1,0 +1,64 @@
+//! Unsqueeze: new axes of size 1. <https://onnx.ai/onnx/operators/onnx__Unsqueeze.html>
+
+use super::indexing::{axes_in, required};
+use super::movement::{Move, Moved, Movement, all};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Unsqueeze {
+    /// Attribute before opset 13, operand since.
+    axes: Option<Vec<i64>>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    let axes = if r.opset < 13 { r.ints("axes")? } else { None };
+    if axes.is_none() && r.opset < 13 {
+        return invalid("attribute 'axes' is missing");
+    }
+    Ok(Box::new(Moved(Unsqueeze { axes })))
+}
+
+impl Unsqueeze {
+    /// The axes of the result that are new.
+    fn axes(&self, x: &Operands) -> Result<Vec<usize>, Refusal> {
+        let axes = self.axes.clone().map_or_else(|| required(x, 1, "axes"), Ok)?;
+        axes_in(&axes, need(x, 0)?.shape.len() + axes.len())
+    }
+}
+
+impl Movement for Unsqueeze {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("axes", self.axes.clone()).done()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let (fact, mut axes) = (need(x, 0)?, self.axes(x)?);
+        let mut y = fact.shape.clone();
+        axes.sort_unstable();
+        axes.into_iter().for_each(|axis| y.insert(axis, 1));
+        Ok(vec![Fact::new(fact.dtype, y)])
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let Ok(axes) = self.axes(io.x) else { return };
+        let old = (0..io.output(0).len()).filter(|k| !axes.contains(k));
+        old.enumerate().for_each(|(from, k)| link.same(input(0, from), output(0, k)));
+    }
+    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
+        all(x, f);
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data, ints};
+    vec![
+        Case::new("Unsqueeze").inputs([data(&[2, 4]), ints(&[-1, 2])]).free(2 + 4),
+        Case::new("Unsqueeze").named("front").inputs([data(&[4]), ints(&[0])]).free(4),
+        Case::new("Unsqueeze").named("scalar").inputs([data(&[]), ints(&[0])]).free(0),
+        Case::new("Unsqueeze")
+            .named("attribute")
+            .opset(11)
+            .ints("axes", &[3, 0])
+            .inputs([data(&[2, 4])])
+            .free(2 + 4),
+    ]
+}
