@@ -11,6 +11,7 @@ pub mod ops;
 pub mod pipeline;
 pub mod plan;
 pub mod random;
+pub mod report;
 pub mod rewrite;
 pub mod verify;
 

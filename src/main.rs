@@ -1,1 +1,7 @@
-fn main() {}
+//! The command line program: see `autobot-onnx --help`.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

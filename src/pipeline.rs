@@ -322,7 +322,8 @@ fn split(n: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
     (training, held_out)
 }
 
-fn samples(graph: &Graph, facts: &Facts, data: &Calibration, list: &[usize]) -> Vec<Sample> {
+/// The first few inputs of `list`, whole as the network takes them.
+pub fn samples(graph: &Graph, facts: &Facts, data: &Calibration, list: &[usize]) -> Vec<Sample> {
     let shape = |v: ValueId| facts.shape(v).unwrap_or_default().to_vec();
     (0..list.len().min(4))
         .map(|i| {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A stored constant that lost coordinates of an axis.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sliced {
     /// Name of the initializer or of the Constant node's output.
     pub initializer: String,
@@ -66,13 +66,13 @@ pub fn rewrite(
 }
 
 /// A bias that took over the means of deleted channels.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Bias {
     /// The node whose bias it is.
     pub node: String,
     /// Name of the bias's initializer in the small file.
     pub initializer: String,
-    /// What was added to each channel of the original's bias, deleted channels included.
+    /// What was added to the bias of each output channel, in the original numbering; 0 for deleted ones.
     pub added: Vec<f64>,
 }
 
@@ -91,54 +91,68 @@ pub fn add_biases(
     for (n, amount) in amounts.iter().filter(|(_, a)| a.iter().any(|v| *v != 0.0)) {
         let Some(y) = old.nodes[*n].outputs[0] else { continue };
         let all: Vec<usize> = (0..amount.len()).collect();
-        let left: Vec<f64> = cuts.get(&(y, 1)).unwrap_or(&all).iter().map(|&o| amount[o]).collect();
+        let left = cuts.get(&(y, 1)).unwrap_or(&all);
         let dtype = facts.fact[y].as_ref().map_or(DType::F32, |f| f.dtype);
         let graph = &mut rewritten.graph;
         let Some(at) = graph.nodes.iter().position(|m| m.outputs.first() == Some(&Some(y))) else { continue };
-        let bias = graph.nodes[at].inputs.get(2).copied().flatten();
-        let before = match bias.and_then(|b| graph.initializer(b)) {
-            Some(t) => t.data.to_real::<f64>(),
-            None => vec![0.0; left.len()],
-        };
-        let sum: Vec<f64> = before.iter().zip(&left).map(|(a, b)| a + b).collect();
-        let tensor = Arc::new(Tensor { shape: vec![sum.len()], data: Data::from_real(dtype, &sum) });
-        let shared = |b: ValueId| {
-            graph.nodes.iter().flat_map(|n| &n.inputs).flatten().filter(|&&u| u == b).count() > 1
-        };
-        let place = match bias.filter(|&b| !shared(b)) {
-            Some(b) => {
-                graph.values[b].origin = Origin::Initializer(tensor);
-                b
-            }
-            None => {
-                let name = graph.fresh_name(&format!("{}_bias", old.values[y].name));
-                graph.values.push(Value { name, origin: Origin::Initializer(tensor), declared: None });
-                let fresh = graph.values.len() - 1;
-                let inputs = &mut graph.nodes[at].inputs;
-                inputs.resize(inputs.len().max(3), None);
-                inputs[2] = Some(fresh);
-                fresh
-            }
-        };
+        let place = raise_bias(graph, at, dtype, &left.iter().map(|&o| amount[o]).collect::<Vec<_>>());
+        let mut added = vec![0.0; amount.len()];
+        left.iter().for_each(|&o| added[o] = amount[o]);
         out.push(Bias {
             node: old.nodes[*n].name.clone(),
             initializer: graph.values[place].name.clone(),
-            added: amount.clone(),
+            added,
         });
     }
     Ok(out)
 }
 
-/// The original with zeros in place of the sliced coordinates: what the small network must equal.
-pub fn masked(graph: &Graph, sliced: &[Sliced]) -> Result<Graph> {
+/// Adds `amount` to the bias of node `at`, which gets one of its own if it has none or shares it. Returns the bias.
+fn raise_bias(graph: &mut Graph, at: NodeId, dtype: DType, amount: &[f64]) -> ValueId {
+    let bias = graph.nodes[at].inputs.get(2).copied().flatten();
+    let before = match bias.and_then(|b| graph.initializer(b)) {
+        Some(t) => t.data.to_real::<f64>(),
+        None => vec![0.0; amount.len()],
+    };
+    let sum: Vec<f64> = before.iter().zip(amount).map(|(a, b)| a + b).collect();
+    let tensor = Arc::new(Tensor { shape: vec![sum.len()], data: Data::from_real(dtype, &sum) });
+    let shared =
+        |b: ValueId| graph.nodes.iter().flat_map(|n| &n.inputs).flatten().filter(|&&u| u == b).count() > 1;
+    if let Some(b) = bias.filter(|&b| !shared(b)) {
+        graph.values[b].origin = Origin::Initializer(tensor);
+        return b;
+    }
+    let output = graph.nodes[at].outputs.first().copied().flatten();
+    let base = output.map_or("layer", |y| graph.values[y].name.as_str());
+    let name = graph.fresh_name(&format!("{base}_bias"));
+    graph.values.push(Value { name, origin: Origin::Initializer(tensor), declared: None });
+    let fresh = graph.values.len() - 1;
+    let inputs = &mut graph.nodes[at].inputs;
+    inputs.resize(inputs.len().max(3), None);
+    inputs[2] = Some(fresh);
+    fresh
+}
+
+/// The original with zeros in place of the sliced coordinates and with the biases added: what the small network must
+/// equal. Errors where these do not belong to the graph.
+pub fn masked(graph: &Graph, sliced: &[Sliced], biases: &[Bias]) -> Result<Graph> {
     let mut new = graph.clone();
     for s in sliced {
-        let Some(v) = graph.value_named(&s.initializer) else { continue };
+        let foreign = |why: &str| {
+            let reason = format!("'{}' cannot be masked as planned: {why}", s.initializer);
+            Error::graph(reason, "give the plan together with the network that it was made for")
+        };
+        let v = graph.value_named(&s.initializer).ok_or_else(|| foreign("the network has no such constant"))?;
+        let t = constant(&new, v).ok_or_else(|| foreign("it is no constant of the network"))?;
+        let size = *t.shape.get(s.axis).ok_or_else(|| foreign("it has no such axis"))?;
+        if !s.kept.is_sorted() || s.kept.last().is_some_and(|&k| k >= size) {
+            return Err(foreign("its axis does not have these coordinates"));
+        }
         let zero = |t: &Tensor| {
             let mut values = t.data.to_real::<f64>();
             let inner = volume(&t.shape[s.axis + 1..]);
             for (i, value) in values.iter_mut().enumerate() {
-                if s.kept.binary_search(&(i / inner % t.shape[s.axis])).is_err() {
+                if s.kept.binary_search(&(i / inner % size)).is_err() {
                     *value = 0.0;
                 }
             }
@@ -146,26 +160,49 @@ pub fn masked(graph: &Graph, sliced: &[Sliced]) -> Result<Graph> {
         };
         set_constant(&mut new, v, zero)?;
     }
+    for b in biases {
+        let foreign = |why: &str| {
+            let reason = format!("the bias of '{}' cannot be raised as planned: {why}", b.node);
+            Error::graph(reason, "give the plan together with the network that it was made for")
+        };
+        let node = new.nodes.iter().position(|n| n.name == b.node);
+        let at = node.ok_or_else(|| foreign("the network has no such node"))?;
+        let stored = |slot: usize| new.initializer((*new.nodes[at].inputs.get(slot)?)?);
+        if stored(2).is_some_and(|t| t.data.len() != b.added.len()) {
+            return Err(foreign("it has another size"));
+        }
+        let dtype = stored(2).or(stored(1)).map_or(DType::F32, |t| t.dtype());
+        raise_bias(&mut new, at, dtype, &b.added);
+    }
     Ok(new)
+}
+
+/// The stored tensor of an initializer or of a Constant node.
+fn constant(graph: &Graph, v: ValueId) -> Option<Tensor> {
+    match &graph.values[v].origin {
+        Origin::Initializer(t) => Some(t.as_ref().clone()),
+        Origin::Node(n, _) => {
+            let mut attributes = graph.nodes[*n].op.attributes();
+            match attributes.remove("value").or_else(|| attributes.remove("value_floats")) {
+                Some(Attr::Tensor(t)) => Some(t),
+                Some(Attr::Floats(f)) => Some(Tensor::floats(&[f.len()], f)),
+                _ => None,
+            }
+        }
+        Origin::Input | Origin::Carried => None,
+    }
 }
 
 /// Replaces the tensor of an initializer or of a Constant node.
 fn set_constant(graph: &mut Graph, v: ValueId, change: impl Fn(&Tensor) -> Tensor) -> Result<()> {
-    match &graph.values[v].origin {
-        Origin::Initializer(t) => {
-            let new = Arc::new(change(t));
-            graph.values[v].origin = Origin::Initializer(new);
-        }
-        Origin::Node(n, _) => {
-            let node = &mut graph.nodes[*n];
-            let mut attributes = node.op.attributes();
-            if let Some(Attr::Tensor(t)) = attributes.get("value") {
-                let new = change(t);
-                attributes.insert("value".into(), Attr::Tensor(new));
-                node.op = Arc::from(read_op(&node.name, "Constant", 13, &attributes, 0)?);
-            }
-        }
-        Origin::Input | Origin::Carried => {}
+    let Some(old) = constant(graph, v) else { return Ok(()) };
+    let new = change(&old);
+    if let Origin::Node(n, _) = graph.values[v].origin {
+        let node = &mut graph.nodes[n];
+        let attributes = Writer::default().put("value", new).done();
+        node.op = Arc::from(read_op(&node.name, "Constant", 13, &attributes, 0)?);
+    } else {
+        graph.values[v].origin = Origin::Initializer(Arc::new(new));
     }
     Ok(())
 }

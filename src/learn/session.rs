@@ -105,6 +105,16 @@ impl<'a> Session<'a> {
             .collect()
     }
 
+    /// Values of the targets of the unpruned network, for each image of `list`.
+    pub fn outputs(&self, list: &[usize]) -> Vec<Vec<Vec<f32>>> {
+        let chunks = self.each(list, None, |chunk| {
+            chunk.workspace.forward(&self.program, None);
+            let rows = |i| self.rows(chunk.workspace, i).into_iter().map(<[f32]>::to_vec).collect();
+            (0..chunk.positions.len()).map(rows).collect::<Vec<_>>()
+        });
+        chunks.into_iter().flatten().collect()
+    }
+
     /// Variance of each target of the unpruned network over some images.
     pub fn variances(&self, list: &[usize]) -> Vec<f64> {
         let sums = self.each(list, None, |chunk| {

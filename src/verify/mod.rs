@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::grad::{GateSpec, Program, ShiftSpec, Workspace};
 use crate::ir::*;
 
+pub mod pair;
 mod tract;
 
 pub use tract::run_tract;

@@ -1,0 +1,371 @@
+//! Every flag, defined once: `--help`, the parser and the report read the same lines.
+//!
+//! Takes: nothing. Gives: [`Cli`]. Never: opens a file.
+
+use super::value;
+use autobot_onnx::channels::Residual;
+use autobot_onnx::learn::Wish;
+use autobot_onnx::learn::calib::{Augment, Layout, Resize};
+use autobot_onnx::onnx::InputShape;
+use autobot_onnx::pipeline::{Compensation, Criterion, Options, Target};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use regex::Regex;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  autobot-onnx demo
+  autobot-onnx inspect in.onnx
+  autobot-onnx in.onnx out.onnx --target-flops 50% --calib images/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+  autobot-onnx verify in.onnx out.onnx --calib images.npy
+
+Exit codes: 0 done; 1 verified, and it does not hold (nothing is written); 2 bad input or arguments.";
+
+/// Make an ONNX convolutional network smaller: trains a gate per channel for a minute or so, deletes the channels whose
+/// gates closed, and proves that the small file computes what the masked big one does.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub prune: PruneArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Inspect(InspectArgs),
+    Verify(VerifyArgs),
+    Demo(DemoArgs),
+}
+
+/// Prune a network.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// The network to prune; it is never changed
+    // Required of the command line, not of the struct: a subcommand stands instead of it.
+    #[arg(value_name = "IN.onnx", required = true)]
+    pub input: Option<PathBuf>,
+    /// Where the small network goes; written complete and verified, or not at all
+    #[arg(value_name = "OUT.onnx", required_unless_present = "dry_run")]
+    pub output: Option<PathBuf>,
+    /// How much to keep: 50%, 0.5, 55.8M, 2G or a plain number
+    ///
+    /// Counts the multiply-accumulates that are KEPT, those of Conv, ConvTranspose, Gemm and MatMul at the model's input
+    /// shape and batch 1: as a share of the network's (50% or 0.5) or as such (55.8M, 2G, 55800000). A target below what
+    /// can be reached is refused before anything is trained.
+    #[arg(long, value_name = "KEPT", required_unless_present = "dry_run", value_parser = value::target)]
+    pub target_flops: Option<Target>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub data: DataArgs,
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    #[command(flatten)]
+    pub learn: LearnArgs,
+    /// Show what could be pruned and whether the target can be reached; train and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Also write everything as JSON, with all that is needed to rebuild the masked network
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Print the result only: no facts, no progress, no notes
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Show what a network costs, what can be pruned, and what cannot and why
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The network
+    #[arg(value_name = "IN.onnx")]
+    pub input: PathBuf,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    /// Also write everything as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Compare two networks on the same inputs, in our executor and in tract
+///
+/// With --report (what --json wrote when SMALL was made) the deleted channels of BIG are set to zero first, and SMALL must
+/// compute the same: a proof that the pruning is exact. Without it the files are compared as they are, which shows how
+/// much the pruning changed: outputs that differ by more than --tolerance are a "no" (exit code 1), unless
+/// --min-agreement says how many images with the same top class are enough.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The original network
+    #[arg(value_name = "BIG.onnx")]
+    pub big: PathBuf,
+    /// The pruned one
+    #[arg(value_name = "SMALL.onnx")]
+    pub small: PathBuf,
+    /// The report of the run that made SMALL, as --json wrote it
+    #[arg(long, value_name = "FILE", alias = "json")]
+    pub report: Option<PathBuf>,
+    /// Largest |difference| allowed, as a share of the output's range
+    #[arg(long, value_name = "SHARE", default_value_t = autobot_onnx::verify::TOLERANCE, value_parser = value::positive)]
+    pub tolerance: f64,
+    /// Without --report: enough if this share of images (95% or 0.95) has the same top class
+    #[arg(long, value_name = "SHARE", value_parser = value::share, conflicts_with = "report")]
+    pub min_agreement: Option<f64>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Seed of the choice of images and of synthetic ones
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Threads; 0 takes one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// Prune one of the built-in digit classifiers to half its cost, and test the result
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Which one
+    #[arg(value_enum, default_value_t = DemoName::Residual)]
+    pub network: DemoName,
+    /// Write the small network here
+    #[arg(value_name = "OUT.onnx")]
+    pub output: Option<PathBuf>,
+    /// Print the result only
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// The built-in networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DemoName {
+    /// VGG-like chain with BatchNormalization
+    Chain,
+    /// ResNet
+    Residual,
+    /// Inception module and dense block
+    Concat,
+    /// MobileNetV2-style, with squeeze-and-excite
+    Depthwise,
+}
+
+/// How the model is read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
+pub struct ModelArgs {
+    /// Sizes that the model leaves open: name:1,3,224,224, or without the name if there is one input; repeatable
+    #[arg(long, value_name = "[NAME:]SIZES", value_parser = value::plain::<InputShape>)]
+    pub input_shape: Vec<InputShape>,
+}
+
+/// What may be cut.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What may be cut")]
+pub struct ScopeArgs {
+    /// How residual additions are read: 'tie' cuts branch and trunk together; 'expand' cuts a branch alone and scatters
+    /// what is left of it back; 'auto' chooses
+    #[arg(long, value_enum, default_value_t = ResidualArg::Auto)]
+    pub residual: ResidualArg,
+    /// Leave out layers and tensors whose names match
+    #[arg(long, value_name = "REGEX")]
+    pub exclude: Option<Regex>,
+    /// Prune nothing but layers and tensors whose names match
+    #[arg(long, value_name = "REGEX")]
+    pub only: Option<Regex>,
+    /// Keep channels in multiples of N (a layer that loses nothing keeps its number)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value::at_least_one)]
+    pub round_to: usize,
+    /// Keep at least N channels everywhere
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value::at_least_one)]
+    pub min_channels: usize,
+}
+
+/// The calibration data.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Calibration data")]
+pub struct DataArgs {
+    /// Images to learn on: .npy or .npz (uint8 NHWC or float NCHW; arrays named by input), a folder of images, or a folder
+    /// with one sub-folder per class
+    ///
+    /// A few thousand are plenty, and they need no labels: without them the unpruned network's own outputs teach. With no
+    /// --calib at all, synthetic images stand in, which costs accuracy.
+    #[arg(long, value_name = "PATH")]
+    pub calib: Option<PathBuf>,
+    /// Labels of the images: .npy, or text with one per line
+    #[arg(long, value_name = "FILE", requires = "calib")]
+    pub labels: Option<PathBuf>,
+    /// Subtracted from each channel after --scale; one value or one per channel
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true, requires = "calib")]
+    pub mean: Vec<f32>,
+    /// Each channel is divided by this; one value or one per channel
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "calib")]
+    pub std: Vec<f32>,
+    /// Stored values are multiplied by this first [default: 1/255 for uint8, 1 for float]
+    #[arg(long, value_name = "X", requires = "calib")]
+    pub scale: Option<f32>,
+    /// Axes of the network's own inputs: auto, nchw or nhwc
+    #[arg(long, value_name = "LAYOUT", default_value = "auto", value_parser = value::plain::<Layout>)]
+    pub layout: Layout,
+    /// Resize images first: 256 (the shorter side) or 224x320 (height x width)
+    #[arg(long, value_name = "SIZE", value_parser = value::plain::<Resize>, requires = "calib")]
+    pub resize: Option<Resize>,
+    /// Then cut this much out of the centre: 224 or 224x320
+    #[arg(long, value_name = "SIZE", value_parser = value::size, requires = "calib")]
+    pub crop: Option<(usize, usize)>,
+    /// The network takes blue first
+    #[arg(long, requires = "calib")]
+    pub bgr: bool,
+    /// Use so many images, drawn at random [default: all]
+    #[arg(long, value_name = "N", value_parser = value::at_least_one)]
+    pub calib_size: Option<usize>,
+}
+
+/// How channels are chosen.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Learning")]
+pub struct LearnArgs {
+    /// What ranks the channels: trained gates, the usual L1 norm, or chance; the last two need no data
+    #[arg(long, value_enum, default_value_t = CriterionArg::Gates)]
+    pub criterion: CriterionArg,
+    /// What replaces a deleted channel: its mean, in the biases of the layers that read it, or nothing
+    #[arg(long, value_enum, default_value_t = CompensationArg::of(defaults().compensation))]
+    pub compensation: CompensationArg,
+    /// What the outputs are judged by: labels where there are any, else the unpruned network's outputs, as class scores or
+    /// as values
+    #[arg(long, value_enum, default_value_t = LossArg::Auto)]
+    pub loss: LossArg,
+    /// Images per update
+    #[arg(long, value_name = "N", default_value_t = defaults().batch_size, value_parser = value::at_least_one)]
+    pub batch_size: usize,
+    /// Updates
+    #[arg(long, value_name = "N", default_value_t = defaults().batches, value_parser = value::at_least_one)]
+    pub batches: usize,
+    /// Random changes to the images: crop4, flip or both joined by a comma, or none
+    #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib")]
+    pub augment: Option<Augment>,
+    /// Weight of the budget in the loss
+    #[arg(long, value_name = "X", default_value_t = defaults().beta, value_parser = value::not_negative)]
+    pub beta: f64,
+    /// Weight of the hardness of the gates in the loss
+    #[arg(long, value_name = "X", default_value_t = defaults().gamma, value_parser = value::not_negative)]
+    pub gamma: f64,
+    /// Learning rate
+    #[arg(long, value_name = "X", default_value_t = defaults().lr, value_parser = value::positive)]
+    pub lr: f64,
+    /// Seed of everything random: the same seed gives the same file
+    #[arg(long, value_name = "N", default_value_t = defaults().seed)]
+    pub seed: u64,
+    /// Threads; 0 takes one per core. The result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// The library's own defaults.
+fn defaults() -> Options {
+    Options::new(Target::Share(1.0))
+}
+
+/// `--residual`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ResidualArg {
+    Tie,
+    Expand,
+    Auto,
+}
+
+impl From<ResidualArg> for Residual {
+    fn from(arg: ResidualArg) -> Self {
+        match arg {
+            ResidualArg::Tie => Residual::Tie,
+            ResidualArg::Expand | ResidualArg::Auto => Residual::Expand,
+        }
+    }
+}
+
+/// `--criterion`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CriterionArg {
+    Gates,
+    L1,
+    Random,
+}
+
+impl From<CriterionArg> for Criterion {
+    fn from(arg: CriterionArg) -> Self {
+        match arg {
+            CriterionArg::Gates => Criterion::Gates,
+            CriterionArg::L1 => Criterion::L1,
+            CriterionArg::Random => Criterion::Random,
+        }
+    }
+}
+
+/// `--compensation`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompensationArg {
+    Mean,
+    None,
+}
+
+impl CompensationArg {
+    fn of(c: Compensation) -> Self {
+        match c {
+            Compensation::Mean => Self::Mean,
+            Compensation::None => Self::None,
+        }
+    }
+}
+
+impl From<CompensationArg> for Compensation {
+    fn from(arg: CompensationArg) -> Self {
+        match arg {
+            CompensationArg::Mean => Compensation::Mean,
+            CompensationArg::None => Compensation::None,
+        }
+    }
+}
+
+/// `--loss`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LossArg {
+    Auto,
+    Classes,
+    Values,
+}
+
+impl From<LossArg> for Wish {
+    fn from(arg: LossArg) -> Self {
+        match arg {
+            LossArg::Auto => Wish::Auto,
+            LossArg::Classes => Wish::Classes,
+            LossArg::Values => Wish::Values,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_path_prunes_and_a_word_inspects() {
+        let cli = Cli::try_parse_from(["x", "in.onnx", "out.onnx", "--target-flops", "50%"]).unwrap();
+        assert!(cli.command.is_none() && cli.prune.target_flops == Some(Target::Share(0.5)));
+        let cli = Cli::try_parse_from(["x", "inspect", "in.onnx"]).unwrap();
+        assert!(cli.prune.input.is_none() && matches!(cli.command, Some(Command::Inspect(_))));
+        assert!(Cli::try_parse_from(["x", "in.onnx", "--dry-run"]).is_ok());
+        for missing in [&["x", "in.onnx", "out.onnx"][..], &["x", "in.onnx", "--target-flops", "1k"], &["x", "-q"]] {
+            assert!(Cli::try_parse_from(missing).is_err());
+        }
+    }
+}

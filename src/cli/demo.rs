@@ -1,0 +1,102 @@
+//! `autobot-onnx demo`
+//!
+//! Takes: the name of a built-in network. Gives: the real result of pruning it to half its cost, and its accuracy on
+//! images that nothing was trained on. Never: needs a file or a network connection.
+
+use super::args::{DemoArgs, DemoName};
+use super::guard;
+use super::job::{Done, Job};
+use super::talk::Talk;
+use super::{Answer, data};
+use autobot_onnx::Error;
+use autobot_onnx::grad::Pool;
+use autobot_onnx::learn::calib::{Calibration, Preprocess};
+use autobot_onnx::onnx;
+use autobot_onnx::pipeline::{Options, Target};
+use autobot_onnx::report::units::percent;
+use autobot_onnx::report::{gather, text};
+use autobot_onnx::verify::pair;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+macro_rules! embedded {
+    ($file:literal) => {
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/", $file))
+    };
+}
+
+const CALIBRATION: [&[u8]; 2] =
+    [embedded!("digits_calib_images.npy"), embedded!("digits_calib_labels.npy")];
+const TEST: [&[u8]; 2] = [embedded!("digits_test_images.npy"), embedded!("digits_test_labels.npy")];
+
+impl DemoName {
+    fn file(self) -> (&'static str, &'static [u8]) {
+        match self {
+            Self::Chain => ("digits_chain.onnx", embedded!("digits_chain.onnx")),
+            Self::Residual => ("digits_residual.onnx", embedded!("digits_residual.onnx")),
+            Self::Concat => ("digits_concat.onnx", embedded!("digits_concat.onnx")),
+            Self::Depthwise => ("digits_depthwise.onnx", embedded!("digits_depthwise.onnx")),
+        }
+    }
+}
+
+/// Prunes a built-in network.
+pub fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
+    let talk = Talk { quiet: args.quiet };
+    if let Some(path) = &args.output {
+        guard::outputs(&[("OUT.onnx", path)], &[])?;
+    }
+    let (name, bytes) = args.network.file();
+    let model = onnx::parse(bytes, Path::new(name), &[])?;
+    let job = Job::new(model, bytes.len() as u64, Options::new(Target::Share(0.5)))?;
+    job.announce(talk);
+    talk.facts(&text::target(job.target()?, job.analysis.full));
+    let [calibration, test] = [unpack(CALIBRATION, &job)?, unpack(TEST, &job)?];
+    let done = job.run(&calibration, args.quiet)?;
+    let written = args.output.as_ref().filter(|_| done.verdict.pass).map(|p| p.display().to_string());
+    let source = Some("1000 built-in images".to_owned());
+    let report = job.report(&done, gather::data(&calibration, source), BTreeMap::new(), written);
+    talk.result(&text::result(&report));
+    talk.result(&tested(&job, &done, &test)?);
+    finish(args, &done, talk)
+}
+
+fn finish(args: &DemoArgs, done: &Done, talk: Talk) -> anyhow::Result<Answer> {
+    if !done.verdict.pass {
+        return Ok(Answer::No);
+    }
+    match &args.output {
+        Some(path) => {
+            done.small.write(path)?;
+            talk.result(&format!("written   {}\n", path.display()));
+        }
+        None => talk.note("give a file name to keep the small network: autobot-onnx demo residual small.onnx"),
+    }
+    Ok(Answer::Yes)
+}
+
+/// Images and labels from memory.
+fn unpack([images, labels]: [&[u8]; 2], job: &Job) -> autobot_onnx::Result<Calibration> {
+    let folder = tempfile::tempdir().map_err(|e| {
+        Error::io(std::env::temp_dir(), e, "the built-in images are unpacked there: set TMPDIR to another folder")
+    })?;
+    let save = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).map(|()| path.clone()).map_err(|e| Error::io(&path, e, "free some space"))
+    };
+    let (images, labels) = (save("images.npy", images)?, save("labels.npy", labels)?);
+    let inputs = data::inputs(&job.model.graph, &job.facts)?;
+    let pre = Preprocess { mean: vec![0.5], std: vec![0.5], ..Preprocess::default() };
+    Calibration::load(&images, Some(&labels), &inputs, &pre, None, 1)
+}
+
+/// Accuracy of both networks on the test images.
+fn tested(job: &Job, done: &Done, test: &Calibration) -> autobot_onnx::Result<String> {
+    let pool = Pool::new(job.options.threads)?;
+    let facts = done.small.facts()?;
+    let big = (&job.model.graph, &job.facts);
+    let compared = pair::compare(big, (&done.small.graph, &facts), test, &pool)?;
+    let Some((before, after)) = compared.accuracy else { return Ok(String::new()) };
+    let (before, after, n) = (percent(before), percent(after), test.len());
+    Ok(format!("test      {before} before, {after} after, on {n} images that neither network has seen\n"))
+}

@@ -1,0 +1,35 @@
+//! `autobot-onnx inspect IN`
+//!
+//! Takes: [`InspectArgs`]. Gives: what a network costs, what can be cut, what cannot and why. Never: needs data.
+
+use super::args::InspectArgs;
+use super::job::Job;
+use super::prune::{file_size, options};
+use super::talk::Talk;
+use super::{Answer, guard};
+use autobot_onnx::onnx;
+use autobot_onnx::plan::Search;
+use autobot_onnx::report::{gather, json, text};
+
+/// Inspects.
+pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
+    if let Some(path) = &args.json {
+        guard::outputs(&[("--json", path)], &[("IN.onnx", &args.input)])?;
+    }
+    let model = onnx::read(&args.input, &args.model.input_shape)?;
+    let job = Job::new(model, file_size(&args.input)?, options(None, &args.scope, None))?;
+    let inspection = inspection(job);
+    if let Some(path) = &args.json {
+        json::write(path, &inspection)?;
+    }
+    Talk { quiet: false }.result(&text::inspection(&inspection));
+    Ok(Answer::Yes)
+}
+
+fn inspection(job: Job) -> json::Inspection {
+    let a = &job.analysis;
+    let n = a.groups.classes.len();
+    let smallest = Search::new(&a.groups, &a.cost, job.options.limits, vec![false; n]).smallest(&vec![1.0; n]);
+    let layers = gather::layers(&job.model.graph, &job.facts, a, &smallest.kept);
+    json::Inspection { program: gather::program(), model: job.known, channels: job.channels, layers }
+}

@@ -1,0 +1,147 @@
+//! One pruning run from model to verified model: what `prune` and `demo` share.
+//!
+//! Takes: a model, options, data. Gives: [`Done`]. Never: writes a file; calls unverified work done.
+
+use super::progress::Progress;
+use super::talk::Talk;
+use autobot_onnx::channels::Groups;
+use autobot_onnx::cost::Cost;
+use autobot_onnx::ir::{Fact, Facts};
+use autobot_onnx::learn::calib::Calibration;
+use autobot_onnx::onnx::{self, Model};
+use autobot_onnx::pipeline::{self, Analysis, Options, Outcome};
+use autobot_onnx::report::{gather, json, text};
+use autobot_onnx::verify::Verdict;
+use autobot_onnx::{Error, Result, rewrite};
+use std::collections::BTreeMap;
+
+/// A model that was read, with what is known about it.
+pub struct Job {
+    pub model: Model,
+    pub facts: Facts,
+    pub options: Options,
+    pub analysis: Analysis,
+    /// The model, as it is reported.
+    pub known: json::ModelFacts,
+    /// Its channels, as they are reported.
+    pub channels: json::Channels,
+}
+
+/// A run that came to its end.
+pub struct Done {
+    pub small: Model,
+    pub outcome: Outcome,
+    pub verdict: Verdict,
+    /// Size of the small file.
+    pub bytes: u64,
+}
+
+impl Job {
+    /// Analyses a model. `bytes` is its file's size.
+    pub fn new(model: Model, bytes: u64, options: Options) -> Result<Self> {
+        let facts = model.facts()?;
+        let analysis = pipeline::analyse(&model.graph, &facts, &options)?;
+        let known = gather::model(&model, &facts, bytes, analysis.full);
+        let channels = gather::channels(&model.graph, &facts, &analysis);
+        Ok(Self { model, facts, options, analysis, known, channels })
+    }
+
+    /// Refuses a target that makes no sense; else gives it in MACs.
+    pub fn target(&self) -> Result<u64> {
+        if self.analysis.full == 0 {
+            let reason = format!("{}: the network has no layer with weights to prune", self.known.path);
+            let hint = "give a convolutional network whose Conv, Gemm or MatMul weights are stored in the file";
+            return Err(Error::graph(reason, hint));
+        }
+        if self.analysis.groups.classes.is_empty() {
+            let reason = format!("{}: not one channel can be deleted", self.known.path);
+            return Err(Error::graph(reason, "'autobot-onnx inspect' tells the reason for each layer"));
+        }
+        pipeline::target_macs(&self.analysis, self.options.target)
+    }
+
+    /// Prints what is known before the run.
+    pub fn announce(&self, talk: Talk) {
+        talk.facts(&text::facts(&self.known, &self.channels));
+    }
+
+    /// Trains, rewrites, verifies.
+    pub fn run(&self, data: &Calibration, quiet: bool) -> Result<Done> {
+        let (graph, facts) = (&self.model.graph, &self.facts);
+        let mut progress = Progress::new(quiet);
+        let outcome = pipeline::prune(
+            graph,
+            facts,
+            &self.analysis,
+            data,
+            &self.options,
+            self.model.opset(),
+            &mut progress,
+        )?;
+        let masked = rewrite::masked(graph, &outcome.rewritten.sliced, &outcome.biases)?;
+        let masked = self.model.with_graph(masked)?.to_bytes()?;
+        let small = self.model.with_graph(outcome.rewritten.graph.clone())?;
+        let bytes = small.to_bytes()?;
+        let inputs: Vec<Fact> = graph.inputs.iter().filter_map(|&v| facts.fact[v].clone()).collect();
+        let verdict = pipeline::verdict(&outcome, &inputs, &masked, &bytes)?;
+        self.read_again(&bytes, &inputs, outcome.plan.macs)?;
+        Ok(Done { small, outcome, verdict, bytes: bytes.len() as u64 })
+    }
+
+    /// The last check: what will be written is read, and must cost what was planned.
+    fn read_again(&self, bytes: &[u8], inputs: &[Fact], planned: u64) -> Result<()> {
+        let model = onnx::parse(bytes, self.model.path(), &[])
+            .or_else(|_| onnx::parse(bytes, self.model.path(), &shapes(&self.model, inputs)))?;
+        let facts = autobot_onnx::ir::infer(&model.graph, Some(inputs))?;
+        let none = Groups { label: vec![Vec::new(); model.graph.values.len()], ..Groups::default() };
+        let macs = Cost::new(&model.graph, &facts, &none).hard(&[]);
+        if macs == planned {
+            return Ok(());
+        }
+        Err(Error::Verification {
+            reason: format!("the file costs {macs} MACs where {planned} were planned"),
+            hint: "nothing was written; please report this model".into(),
+        })
+    }
+
+    /// Everything about the run, to be printed and written.
+    pub fn report(
+        &self,
+        done: &Done,
+        data: json::DataFacts,
+        options: BTreeMap<String, serde_json::Value>,
+        output: Option<String>,
+    ) -> json::Run {
+        let (graph, outcome) = (&self.model.graph, &done.outcome);
+        json::Run {
+            program: gather::program(),
+            options,
+            seed: self.options.seed,
+            model: self.known.clone(),
+            channels: self.channels.clone(),
+            output,
+            macs_target: outcome.target,
+            macs_before: self.analysis.full,
+            macs_after: outcome.plan.macs,
+            parameters_before: self.known.parameters,
+            parameters_after: done.small.graph.parameters() as u64,
+            bytes_before: self.known.bytes,
+            bytes_after: done.bytes,
+            layers: gather::layers(graph, &self.facts, &self.analysis, &outcome.plan.kept),
+            sliced: outcome.rewritten.sliced.clone(),
+            biases: outcome.biases.clone(),
+            restated: outcome.rewritten.restated.clone(),
+            agreement: outcome.agreement,
+            held_out: outcome.agreement.is_some_and(|a| a.images < data.images),
+            training: outcome.trained.as_ref().map(gather::training),
+            verification: gather::verification(&done.verdict),
+            data,
+        }
+    }
+}
+
+/// The inputs' shapes, stated for a file that leaves them open.
+fn shapes(model: &Model, inputs: &[Fact]) -> Vec<onnx::InputShape> {
+    let names = model.graph.inputs.iter().map(|&v| model.graph.values[v].name.clone());
+    names.zip(inputs).map(|(n, f)| onnx::InputShape { name: Some(n), shape: f.shape.clone() }).collect()
+}

@@ -1,0 +1,73 @@
+//! The command line: what was typed → what is meant → one call per subcommand.
+//!
+//! Takes: arguments. Gives: results on stdout, talk on stderr, an exit code: 0 done, 1 verified "no", 2 bad input or
+//! arguments. Never: panics on input; trains before everything that was typed is checked; leaves half a file.
+
+mod args;
+mod data;
+mod demo;
+mod guard;
+mod inspect;
+mod job;
+mod progress;
+mod prune;
+mod talk;
+mod value;
+mod verify;
+
+use args::{Cli, Command};
+use autobot_onnx::Error;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+/// The answer of a subcommand that could be carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Done, and where something was to be verified, it holds.
+    Yes,
+    /// Verified, and it does not hold.
+    No,
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let answer = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => dispatch(&cli, &matches),
+        Err(e) => e.exit(),
+    };
+    match answer {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Err(e) => {
+            talk::complain(&e);
+            ExitCode::from(if is_verdict(&e) { 1 } else { 2 })
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, matches: &ArgMatches) -> anyhow::Result<Answer> {
+    match &cli.command {
+        Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Verify(args)) => verify::run(args),
+        Some(Command::Demo(args)) => demo::run(args),
+        None => prune::run(&cli.prune, typed(matches)),
+    }
+}
+
+fn is_verdict(e: &anyhow::Error) -> bool {
+    matches!(e.downcast_ref(), Some(Error::Verification { .. }))
+}
+
+/// Every flag with the value it had, for the report.
+fn typed(matches: &ArgMatches) -> BTreeMap<String, serde_json::Value> {
+    let command = Cli::command();
+    let value = |id: &str| {
+        let raw = matches.try_get_raw(id).ok().flatten()?;
+        let mut all: Vec<String> = raw.map(|v| v.to_string_lossy().into_owned()).collect();
+        Some(if all.len() == 1 { all.remove(0).into() } else { all.into() })
+    };
+    let ids = command.get_arguments().map(|a| a.get_id().as_str());
+    ids.filter_map(|id| Some((id.replace('_', "-"), value(id)?))).collect()
+}

@@ -1,0 +1,106 @@
+//! `autobot-onnx IN OUT --target-flops …`
+//!
+//! Takes: [`PruneArgs`]. Gives: a small model file, printed results, a JSON report. Never: writes what was not verified.
+
+use super::args::{LearnArgs, PruneArgs, ScopeArgs};
+use super::guard::{self, Named};
+use super::job::{Done, Job};
+use super::talk::Talk;
+use super::{Answer, data};
+use autobot_onnx::learn::calib::Calibration;
+use autobot_onnx::pipeline::{Criterion, Options, Target};
+use autobot_onnx::plan::Limits;
+use autobot_onnx::report::{gather, json, text};
+use autobot_onnx::{Error, onnx};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Prunes.
+pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyhow::Result<Answer> {
+    let talk = Talk { quiet: args.quiet };
+    let input = args.input.as_deref().unwrap_or(Path::new(""));
+    check_places(input, args)?;
+    let model = onnx::read(input, &args.model.input_shape)?;
+    let options = options(args.target_flops, &args.scope, Some(&args.learn));
+    let job = Job::new(model, file_size(input)?, options)?;
+    job.announce(talk);
+    if args.target_flops.is_some() {
+        talk.facts(&text::target(job.target()?, job.analysis.full));
+    }
+    let data = load(args, &job, talk)?;
+    if args.dry_run {
+        talk.note("dry run: nothing was trained, nothing is written");
+        return Ok(Answer::Yes);
+    }
+    let done = job.run(&data, args.quiet)?;
+    let path = args.output.as_deref().unwrap_or(Path::new(""));
+    let written = done.verdict.pass.then(|| path.display().to_string());
+    let report = job.report(&done, gather::data(&data, args.data.source()), typed, written);
+    finish(&done, &report, path, args.json.as_deref(), talk)
+}
+
+/// Writes the small model and the report if the verdict allows it.
+fn finish(done: &Done, report: &json::Run, path: &Path, json: Option<&Path>, talk: Talk) -> anyhow::Result<Answer> {
+    if done.verdict.pass {
+        done.small.write(path)?;
+    }
+    if let Some(json) = json {
+        json::write(json, report)?;
+    }
+    talk.result(&text::result(report));
+    if done.verdict.pass {
+        talk.result(&format!("written   {}\n", path.display()));
+        return Ok(Answer::Yes);
+    }
+    talk.warn("the small network does not equal the masked one: nothing was written; please report this model");
+    Ok(Answer::No)
+}
+
+fn check_places(input: &Path, args: &PruneArgs) -> autobot_onnx::Result<()> {
+    let mut inputs: Vec<Named> = vec![("IN.onnx", input)];
+    inputs.extend(args.data.calib.as_deref().map(|p| ("--calib", p)));
+    inputs.extend(args.data.labels.as_deref().map(|p| ("--labels", p)));
+    let mut outputs: Vec<Named> = Vec::new();
+    outputs.extend(args.output.as_deref().map(|p| ("OUT.onnx", p)));
+    outputs.extend(args.json.as_deref().map(|p| ("--json", p)));
+    guard::outputs(&outputs, &inputs)
+}
+
+/// Size of a file.
+pub fn file_size(path: &Path) -> autobot_onnx::Result<u64> {
+    std::fs::metadata(path).map(|m| m.len()).map_err(|e| Error::io(path, e, "give the path of an ONNX model"))
+}
+
+/// The options of the library.
+pub fn options(target: Option<Target>, scope: &ScopeArgs, learn: Option<&LearnArgs>) -> Options {
+    let mut o = Options::new(target.unwrap_or(Target::Share(1.0)));
+    o.residual = scope.residual.into();
+    (o.exclude, o.only) = (scope.exclude.clone(), scope.only.clone());
+    o.limits = Limits { min_channels: scope.min_channels, round_to: scope.round_to };
+    if let Some(l) = learn {
+        (o.criterion, o.compensation, o.wish) = (l.criterion.into(), l.compensation.into(), l.loss.into());
+        (o.batches, o.batch_size, o.augment) = (l.batches, l.batch_size, l.augment);
+        (o.lr, o.beta, o.gamma) = (l.lr, l.beta, l.gamma);
+        (o.seed, o.threads) = (l.seed, l.threads);
+    }
+    o
+}
+
+/// The calibration data: real, or synthetic with a word on what that means.
+fn load(args: &PruneArgs, job: &Job, talk: Talk) -> autobot_onnx::Result<Calibration> {
+    let (graph, facts, o) = (&job.model.graph, &job.facts, &job.options);
+    let gates = o.criterion == Criterion::Gates;
+    let synthetic = if gates { o.batches.saturating_mul(o.batch_size).min(10_000) } else { 256 };
+    let data = args.data.load(graph, facts, synthetic, o.seed)?;
+    if args.data.calib.is_some() {
+        data::review(&data, graph, facts, talk)?;
+    } else if gates {
+        talk.warn(
+            "no --calib: the gates learn on synthetic images and keep what those need, so the small network is less \
+             accurate than it could be; a few hundred real images, without labels, do much better",
+        );
+    } else {
+        talk.note("no --calib: the result is verified on synthetic images; agreement on them says little");
+    }
+    Ok(data)
+}

@@ -1,0 +1,146 @@
+//! Words → values.
+//!
+//! Takes: one word of the command line. Gives: its value, or a reason that clap prints beside the flag's name.
+//! Never: takes a number that could be read two ways.
+
+use autobot_onnx::Error;
+use autobot_onnx::learn::calib::parse_size;
+use autobot_onnx::pipeline::Target;
+use std::str::FromStr;
+
+const TARGETS: &str = "give the share to keep (50%, 0.5) or multiply-accumulates (55.8M, 2G, 55800000)";
+
+/// `50%`, `0.5`, `55.8M`, `2G`, `55800000`.
+pub fn target(text: &str) -> Result<Target, String> {
+    let word = text.trim();
+    if let Some(percent) = word.strip_suffix('%') {
+        return Ok(Target::Share(proper_share(number(percent)? / 100.0)?));
+    }
+    let (digits, unit) = split_unit(word);
+    let n = number(digits)?;
+    match unit {
+        Some(unit) => macs(n * unit),
+        None if digits.contains('.') && n > 1.0 => Err(format!("a unit is missing: {TARGETS}")),
+        None if digits.contains('.') => Ok(Target::Share(proper_share(n)?)),
+        None if n == 1.0 => Err("is that one multiply-accumulate, or 100%? nothing would be cut".into()),
+        None => macs(n),
+    }
+}
+
+fn split_unit(word: &str) -> (&str, Option<f64>) {
+    let units = [('k', 1e3), ('K', 1e3), ('M', 1e6), ('G', 1e9), ('T', 1e12)];
+    let found = units.iter().find_map(|&(c, unit)| Some((word.strip_suffix(c)?, unit)));
+    found.map_or((word, None), |(digits, unit)| (digits, Some(unit)))
+}
+
+fn number(digits: &str) -> Result<f64, String> {
+    let plain = |s: &&str| s.chars().all(|c| c.is_ascii_digit() || c == '.' || c == '_');
+    let digits = digits.trim();
+    let n = Some(digits).filter(plain).and_then(|s| s.replace('_', "").parse().ok());
+    n.filter(|n: &f64| n.is_finite()).ok_or_else(|| format!("this is no amount: {TARGETS}"))
+}
+
+fn proper_share(share: f64) -> Result<f64, String> {
+    match share {
+        s if s > 1.0 => Err("more than the whole network cannot be kept: give at most 100%".into()),
+        s if s > 0.0 => Ok(s),
+        _ => Err(format!("something must be kept: {TARGETS}")),
+    }
+}
+
+fn macs(n: f64) -> Result<Target, String> {
+    match n.round() {
+        n if (1.0..9e18).contains(&n) => Ok(Target::Macs(n as u64)),
+        n if n < 1.0 => Err(format!("something must be kept: {TARGETS}")),
+        _ => Err(format!("that is more than any network has: {TARGETS}")),
+    }
+}
+
+/// `95%` or `0.95`.
+pub fn share(text: &str) -> Result<f64, String> {
+    let word = text.trim();
+    let share = match word.strip_suffix('%') {
+        Some(percent) => number(percent).map(|n| n / 100.0),
+        None => number(word),
+    };
+    share.ok().filter(|s| (0.0..=1.0).contains(s)).ok_or_else(|| "give a share: 95% or 0.95".into())
+}
+
+/// A number above 0.
+pub fn positive(text: &str) -> Result<f64, String> {
+    real(text).filter(|x| *x > 0.0).ok_or_else(|| "give a number above 0".into())
+}
+
+/// A number from 0 up.
+pub fn not_negative(text: &str) -> Result<f64, String> {
+    real(text).filter(|x| *x >= 0.0).ok_or_else(|| "give a number from 0 up".into())
+}
+
+fn real(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|x: &f64| x.is_finite())
+}
+
+/// A count from 1 up.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    text.trim().parse().ok().filter(|&n| n > 0).ok_or_else(|| "give a whole number from 1 up".into())
+}
+
+/// `224` or `224x320`.
+pub fn size(text: &str) -> Result<(usize, usize), String> {
+    parse_size(text).map_err(|e| reason(&e))
+}
+
+/// Anything that the library reads from a word; its error without the flag's name, which clap adds.
+pub fn plain<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|e| reason(&e))
+}
+
+fn reason(e: &Error) -> String {
+    match e {
+        Error::Argument { reason, hint, .. } => format!("{reason}; {hint}"),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_shares_or_amounts() {
+        let cases = [
+            ("50%", Target::Share(0.5)),
+            ("0.5", Target::Share(0.5)),
+            ("44.5 %", Target::Share(0.445)),
+            ("100%", Target::Share(1.0)),
+            ("1.0", Target::Share(1.0)),
+            ("55.8M", Target::Macs(55_800_000)),
+            ("2G", Target::Macs(2_000_000_000)),
+            ("300k", Target::Macs(300_000)),
+            ("55800000", Target::Macs(55_800_000)),
+            ("55_800_000", Target::Macs(55_800_000)),
+        ];
+        for (text, target) in cases {
+            assert_eq!(super::target(text), Ok(target), "{text}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_the_way_out() {
+        for text in ["", "%", "0", "0%", "101%", "1", "1.5", "-5M", "nan", "inf", "1e400", "5Q", "half", "0.0", "1e6"] {
+            assert!(target(text).is_err(), "{text}");
+        }
+        assert!(target("1.5").unwrap_err().contains("unit"));
+        assert!(target("150%").unwrap_err().contains("100%"));
+    }
+
+    #[test]
+    fn shares_and_numbers_are_bounded() {
+        assert_eq!(share("95%"), Ok(0.95));
+        assert_eq!(share("0.95"), Ok(0.95));
+        assert!(share("95").is_err() && share("x").is_err());
+        assert!(positive("0").is_err() && positive("nan").is_err() && positive("0.1").is_ok());
+        assert!(not_negative("-1").is_err() && not_negative("0").is_ok());
+        assert!(at_least_one("0").is_err() && at_least_one("3") == Ok(3));
+    }
+}

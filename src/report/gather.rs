@@ -1,0 +1,149 @@
+//! Collects reports from the stages' results.
+//!
+//! Takes: graph, facts, analysis, plan. Gives: the structs of [`json`](super::json). Never: formats.
+
+use super::json::{Channels, DataFacts, Frozen, Group, Layer, ModelFacts, Port, Training, Verification};
+use crate::channels::{self, Groups};
+use crate::ir::{self, Axis, Facts, Graph, Io, Node, NodeId, ValueId};
+use crate::learn::Trained;
+use crate::learn::calib::Calibration;
+use crate::onnx::Model;
+use crate::pipeline::Analysis;
+use crate::verify::{TOLERANCE, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The program's name and version.
+pub fn program() -> String {
+    concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into()
+}
+
+/// Facts of a model file of `bytes` bytes that costs `macs`.
+pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64) -> ModelFacts {
+    let graph = &model.graph;
+    let port = |v: ValueId, any_batch: bool| Port {
+        name: graph.values[v].name.clone(),
+        shape: facts.shape(v).map(<[usize]>::to_vec),
+        any_batch,
+    };
+    let open: Vec<bool> = (0..graph.inputs.len()).map(|k| model.input_is_symbolic_batch(k)).collect();
+    let any = open.first().copied().unwrap_or(false);
+    let mut unknown_operators = BTreeMap::new();
+    for (node, _) in graph.nodes.iter().zip(&facts.trouble).filter(|(_, why)| why.is_some()) {
+        *unknown_operators.entry(node.op_type.clone()).or_default() += 1;
+    }
+    ModelFacts {
+        path: model.path().display().to_string(),
+        bytes,
+        opset: model.opset(),
+        ir_version: model.ir_version(),
+        producer: model.producer(),
+        nodes: graph.nodes.len(),
+        inputs: graph.inputs.iter().zip(open).map(|(&v, open)| port(v, open)).collect(),
+        outputs: graph.outputs.iter().map(|&v| port(v, any)).collect(),
+        parameters: graph.parameters() as u64,
+        macs,
+        unknown_operators,
+    }
+}
+
+/// Calibration data from `source` (none: synthetic).
+pub fn data(data: &Calibration, source: Option<String>) -> DataFacts {
+    DataFacts {
+        source,
+        images: data.len(),
+        labels: data.labels().is_some(),
+        notes: data.notes().to_vec(),
+    }
+}
+
+/// Free and frozen channels.
+pub fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis) -> Channels {
+    let groups = &analysis.groups;
+    let weighted: BTreeSet<NodeId> = layers_of(graph, facts).into_iter().map(|(n, _, _)| n).collect();
+    let one = |g: &channels::Group| {
+        let producers = g.axes.iter().filter_map(|&(v, _)| graph.producer(v));
+        let tied: BTreeSet<NodeId> =
+            producers.filter(|n| weighted.contains(n) && graph.nodes[*n].name != g.name).collect();
+        Group {
+            layer: g.name.clone(),
+            channels: g.classes.len(),
+            tied: tied.into_iter().map(|n| graph.nodes[n].name.clone()).collect(),
+        }
+    };
+    let frozen = groups.frozen.iter().map(|f| Frozen {
+        layer: f.name.clone(),
+        channels: f.channels,
+        node: f.node.clone(),
+        why: f.why.clone(),
+    });
+    Channels {
+        groups: groups.groups.iter().map(one).collect(),
+        frozen: frozen.collect(),
+        macs_smallest: analysis.smallest,
+    }
+}
+
+/// Every layer, before and after deleting the classes that `kept` marks false.
+pub fn layers(graph: &Graph, facts: &Facts, analysis: &Analysis, kept: &[bool]) -> Vec<Layer> {
+    let groups = &analysis.groups;
+    let before = analysis.cost.per_node(&vec![true; kept.len()]);
+    let after = analysis.cost.per_node(kept);
+    let one = |(n, v, axis): (NodeId, ValueId, usize)| {
+        let node = &graph.nodes[n];
+        Layer {
+            name: node.name.clone(),
+            operator: node.op_type.clone(),
+            channels_before: facts.shape(v).map_or(0, |s| s[axis]),
+            channels_after: width(groups, facts, v, axis, kept),
+            macs_before: before[n],
+            macs_after: after[n],
+            parameters: parameters(facts, node),
+        }
+    };
+    layers_of(graph, facts).into_iter().map(one).collect()
+}
+
+/// Nodes with multiply-accumulates, with the value and axis of their output channels.
+fn layers_of(graph: &Graph, facts: &Facts) -> Vec<(NodeId, ValueId, usize)> {
+    let layer = |(n, node): (NodeId, &Node)| {
+        let (x, y) = facts.operands(node).zip(facts.results(node))?;
+        let widths: Vec<Axis> =
+            node.op.macs(&Io { x: &x, y: &y }).into_iter().flat_map(|p| p.widths).collect();
+        let v = node.outputs.first().copied().flatten()?;
+        let out = widths.iter().find(|a| matches!(a.port, ir::Port::Out(0))).map(|a| a.axis);
+        let counted = !widths.is_empty() && facts.constant[v].is_none();
+        counted.then_some((n, v, out.or_else(|| facts.shape(v)?.len().checked_sub(1))?))
+    };
+    graph.nodes.iter().enumerate().filter_map(layer).collect()
+}
+
+fn width(groups: &Groups, facts: &Facts, v: ValueId, axis: usize, kept: &[bool]) -> usize {
+    match groups.axis(v, axis) {
+        [] => facts.shape(v).map_or(0, |s| s[axis]),
+        classes => classes.iter().filter(|&&c| c == channels::NONE || kept[c as usize]).count(),
+    }
+}
+
+/// Numbers in the constants that a node uses.
+fn parameters(facts: &Facts, node: &Node) -> u64 {
+    let used = node.inputs.iter().flatten().filter_map(|&v| facts.constant[v].as_ref());
+    used.filter(|t| t.dtype().is_float()).map(|t| t.data.len() as u64).sum()
+}
+
+/// The training, where there was one.
+pub fn training(trained: &Trained) -> Training {
+    Training { steps: trained.history.len(), best: trained.best, history: trained.history.clone() }
+}
+
+/// The verdict.
+pub fn verification(v: &Verdict) -> Verification {
+    Verification {
+        samples: v.samples,
+        absolute: v.absolute,
+        relative: v.relative,
+        tract: v.tract.as_ref().ok().copied(),
+        tract_says: v.tract.as_ref().err().cloned(),
+        tolerance: TOLERANCE,
+        pass: v.pass,
+    }
+}

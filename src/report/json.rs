@@ -1,0 +1,246 @@
+//! Reports as data: what `--json` writes, and what the text on the terminal is made from.
+//!
+//! Takes: nothing. Gives: structs whose fields are the JSON's fields. Invariants: field names are stable, new ones may be
+//! added; counts are exact (the text rounds them). Never: a number that was not measured in the run.
+
+use crate::error::{Error, Result};
+use crate::learn::{Agreement, Record};
+use crate::rewrite::{Bias, Sliced};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+/// Everything about a pruning run: `autobot-onnx IN OUT --json FILE`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Run {
+    /// Program and version that made this.
+    pub program: String,
+    /// Every flag with the value it had, defaults included.
+    pub options: BTreeMap<String, serde_json::Value>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The network that was pruned.
+    pub model: ModelFacts,
+    /// The calibration data.
+    pub data: DataFacts,
+    /// What could be cut, and what could not and why.
+    pub channels: Channels,
+    /// Where the small network was written; none if it was not.
+    pub output: Option<String>,
+    /// Multiply-accumulates asked for: kept MACs of Conv, ConvTranspose, Gemm and MatMul.
+    pub macs_target: u64,
+    /// Multiply-accumulates of the original.
+    pub macs_before: u64,
+    /// Multiply-accumulates of the small network.
+    pub macs_after: u64,
+    /// Stored floating-point numbers of the original.
+    pub parameters_before: u64,
+    /// Stored floating-point numbers of the small network.
+    pub parameters_after: u64,
+    /// File size of the original, in bytes.
+    pub bytes_before: u64,
+    /// File size of the small network, in bytes.
+    pub bytes_after: u64,
+    /// Every layer that has multiply-accumulates.
+    pub layers: Vec<Layer>,
+    /// Every initializer (or Constant node's output) that lost something, one entry per axis. With zeros at all other
+    /// coordinates, and with `biases` added, the original computes what the small network does.
+    pub sliced: Vec<Sliced>,
+    /// Biases that took over the means of deleted channels (`--compensation mean`).
+    pub biases: Vec<Bias>,
+    /// Constants that restate sizes or indices in the small network: their names there.
+    pub restated: Vec<String>,
+    /// Agreement with the unpruned network on calibration images held out of training.
+    pub agreement: Option<Agreement>,
+    /// True if the images of `agreement` took no part in training.
+    pub held_out: bool,
+    /// The training of the gates (`--criterion gates`).
+    pub training: Option<Training>,
+    /// Whether the small network equals the masked original.
+    pub verification: Verification,
+}
+
+/// What `inspect --json` writes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    /// Program and version that made this.
+    pub program: String,
+    /// The network.
+    pub model: ModelFacts,
+    /// What can be cut, and what cannot and why.
+    pub channels: Channels,
+    /// Every layer that has multiply-accumulates; "after" is the smallest reachable network.
+    pub layers: Vec<Layer>,
+}
+
+/// A model file.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelFacts {
+    /// Its path.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Version of the standard operators.
+    pub opset: i64,
+    /// Version of the file format.
+    pub ir_version: i64,
+    /// The program that wrote it.
+    pub producer: String,
+    /// Nodes in its graph.
+    pub nodes: usize,
+    /// Inputs, at the sizes that were analysed.
+    pub inputs: Vec<Port>,
+    /// Outputs.
+    pub outputs: Vec<Port>,
+    /// Stored floating-point numbers.
+    pub parameters: u64,
+    /// Multiply-accumulates at batch 1.
+    pub macs: u64,
+    /// Operators that are not known, with their number; what they touch is left alone.
+    pub unknown_operators: BTreeMap<String, usize>,
+}
+
+/// An input or output of a network.
+#[derive(Debug, Clone, Serialize)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Its sizes; none where they are not known.
+    pub shape: Option<Vec<usize>>,
+    /// True where the file leaves the first size open.
+    pub any_batch: bool,
+}
+
+/// Calibration data.
+#[derive(Debug, Clone, Serialize)]
+pub struct DataFacts {
+    /// Where it came from; none for synthetic images.
+    pub source: Option<String>,
+    /// Number of images.
+    pub images: usize,
+    /// True if there are labels.
+    pub labels: bool,
+    /// What was done to it unasked.
+    pub notes: Vec<String>,
+}
+
+/// Channels of a network's layers.
+#[derive(Debug, Clone, Serialize)]
+pub struct Channels {
+    /// Channels that can be deleted, by group: those of a group live in the same layers.
+    pub groups: Vec<Group>,
+    /// Channels that cannot be deleted, by layer and reason.
+    pub frozen: Vec<Frozen>,
+    /// The smallest reachable number of multiply-accumulates.
+    pub macs_smallest: u64,
+}
+
+/// Channels that can be deleted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Group {
+    /// The layer whose output they are.
+    pub layer: String,
+    /// How many can be deleted one by one.
+    pub channels: usize,
+    /// Other layers whose output channels go with them.
+    pub tied: Vec<String>,
+}
+
+/// Channels that cannot be deleted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Frozen {
+    /// The layer whose output they are.
+    pub layer: String,
+    /// How many.
+    pub channels: usize,
+    /// The node that needs them; none for the network's interface or a choice of the user.
+    pub node: Option<String>,
+    /// What the node does with them.
+    pub why: String,
+}
+
+/// A layer with multiply-accumulates.
+#[derive(Debug, Clone, Serialize)]
+pub struct Layer {
+    /// The node.
+    pub name: String,
+    /// Its ONNX operator.
+    pub operator: String,
+    /// Output channels of the original.
+    pub channels_before: usize,
+    /// Output channels that stay.
+    pub channels_after: usize,
+    /// Multiply-accumulates of the original.
+    pub macs_before: u64,
+    /// Multiply-accumulates that stay.
+    pub macs_after: u64,
+    /// Stored floating-point numbers of the original.
+    pub parameters: u64,
+}
+
+/// How the gates were trained.
+#[derive(Debug, Clone, Serialize)]
+pub struct Training {
+    /// Updates made.
+    pub steps: usize,
+    /// The update whose gates were taken.
+    pub best: usize,
+    /// The loss terms of every update.
+    pub history: Vec<Record>,
+}
+
+/// Measured differences between the masked original and the small network.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verification {
+    /// Inputs tried.
+    pub samples: usize,
+    /// max |masked − pruned| in our executor.
+    pub absolute: f64,
+    /// The same as a share of the output's range.
+    pub relative: f64,
+    /// max |masked − pruned| in tract as a share of the output's range; none where tract cannot run the original.
+    pub tract: Option<f64>,
+    /// Why tract could not tell.
+    pub tract_says: Option<String>,
+    /// Largest share allowed.
+    pub tolerance: f64,
+    /// True if every difference that was measured is within the tolerance.
+    pub pass: bool,
+}
+
+/// The part of a [`Run`] from which the masked network is rebuilt.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Recipe {
+    /// See [`Run::sliced`].
+    pub sliced: Vec<Sliced>,
+    /// See [`Run::biases`].
+    #[serde(default)]
+    pub biases: Vec<Bias>,
+}
+
+impl Recipe {
+    /// Reads the report of a run.
+    pub fn read(path: &Path) -> Result<Self> {
+        let hint = "give the file that --json wrote when the small network was made";
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e, hint))?;
+        serde_json::from_str(&text).map_err(|e| Error::file(path, format!("is no report of a run: {e}"), hint))
+    }
+}
+
+/// Writes a report: complete or not at all.
+pub fn write(path: &Path, report: &impl Serialize) -> Result<()> {
+    let hint = "free some space, or write to another folder";
+    let fail = |e: std::io::Error| Error::io(path, e, hint);
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.prefix(".autobot-onnx-").tempfile_in(folder).map_err(fail)?;
+    serde_json::to_writer_pretty(&mut file, report).map_err(|e| fail(e.into()))?;
+    file.write_all(b"\n").map_err(fail)?;
+    file.persist(path).map_err(|e| fail(e.error)).map(|_| ())
+}

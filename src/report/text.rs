@@ -1,0 +1,223 @@
+//! Reports as text for a terminal.
+//!
+//! Takes: the structs of [`json`](super::json). Gives: lines that end in a newline. Never: colours, or a number that is
+//! not in the JSON.
+
+use super::json::{Channels, Frozen, Group, Inspection, Layer, ModelFacts, Port, Run, Verification};
+use super::table::{Side, table};
+use super::units::{bytes, count, percent, plural, share, small};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// So many lines of a list are shown unless all are wanted.
+const FEW: usize = 6;
+
+/// The facts of a model, what can be pruned, what cannot and why.
+pub fn facts(model: &ModelFacts, channels: &Channels) -> String {
+    let mut out = head(model);
+    out += &free(channels);
+    out += &frozen(&channels.frozen, FEW);
+    out += &reach(model, channels);
+    out
+}
+
+/// The target, in MACs and as a share.
+pub fn target(target: u64, full: u64) -> String {
+    let kept = percent(share(target, full));
+    format!("target    {} of {} MACs kept ({kept})\n", count(target), count(full))
+}
+
+/// The result of a run.
+pub fn result(run: &Run) -> String {
+    let mut out = String::from("\n");
+    out += &layers(&run.layers);
+    out.push('\n');
+    out += &sizes(run);
+    out.push('\n');
+    let asked = percent(share(run.macs_target, run.macs_before));
+    let got = percent(share(run.macs_after, run.macs_before));
+    let _ = writeln!(
+        out,
+        "target    {} MACs ({asked}) asked, {} ({got}) kept",
+        count(run.macs_target),
+        count(run.macs_after)
+    );
+    out += &agreement(run);
+    out += &verification(&run.verification);
+    out
+}
+
+/// Everything `inspect` shows.
+pub fn inspection(i: &Inspection) -> String {
+    let mut out = head(&i.model);
+    out += &reach(&i.model, &i.channels);
+    out += "\nlayers\n";
+    out += &every_layer(&i.layers);
+    out += &format!("\nfree: {}\n", free_line(&i.channels));
+    out += &groups(&i.channels.groups);
+    out.push('\n');
+    out += &frozen(&i.channels.frozen, usize::MAX);
+    out
+}
+
+fn head(m: &ModelFacts) -> String {
+    let by = if m.producer.is_empty() { String::new() } else { format!(", by {}", m.producer) };
+    let mut out = format!("{}: opset {}, IR {}{by}\n", m.path, m.opset, m.ir_version);
+    m.inputs.iter().for_each(|p| out += &format!("input     {}\n", port(p)));
+    m.outputs.iter().for_each(|p| out += &format!("output    {}\n", port(p)));
+    let _ = writeln!(
+        out,
+        "size      {} MACs, {} parameters, {}, {}",
+        count(m.macs),
+        count(m.parameters),
+        bytes(m.bytes),
+        plural(m.nodes, "node")
+    );
+    if !m.unknown_operators.is_empty() {
+        let names: Vec<String> = m.unknown_operators.iter().map(|(op, n)| format!("{op} ({n})")).collect();
+        let _ = writeln!(out, "unknown   {}: left as they are", names.join(", "));
+    }
+    out
+}
+
+fn port(p: &Port) -> String {
+    let Some(shape) = &p.shape else { return format!("{} (shape not known)", p.name) };
+    let size = |(axis, n): (usize, &usize)| if axis == 0 && p.any_batch { "N".into() } else { n.to_string() };
+    let sizes: Vec<String> = shape.iter().enumerate().map(size).collect();
+    format!("{} [{}]", p.name, sizes.join(", "))
+}
+
+fn free_line(c: &Channels) -> String {
+    let channels = c.groups.iter().map(|g| g.channels).sum();
+    format!("{} in {}", plural(channels, "channel"), plural(c.groups.len(), "group"))
+}
+
+fn free(c: &Channels) -> String {
+    format!("prunable  {}\n", free_line(c))
+}
+
+fn reach(m: &ModelFacts, c: &Channels) -> String {
+    let least = percent(share(c.macs_smallest, m.macs));
+    format!("reach     down to {} MACs ({least})\n", count(c.macs_smallest))
+}
+
+/// Frozen channels by reason, most channels first.
+fn frozen(all: &[Frozen], most: usize) -> String {
+    let mut by_reason: BTreeMap<(Option<&str>, &str), Vec<&Frozen>> = BTreeMap::new();
+    all.iter().for_each(|f| by_reason.entry((f.node.as_deref(), &f.why)).or_default().push(f));
+    let channels = |list: &[&Frozen]| list.iter().map(|f| f.channels).sum::<usize>();
+    let mut reasons: Vec<_> = by_reason.into_iter().collect();
+    reasons.sort_by_key(|(_, list)| std::cmp::Reverse(channels(list)));
+    let mut out = String::new();
+    for ((node, why), list) in reasons.iter().take(most) {
+        let why = node.map_or_else(|| (*why).to_owned(), |n| format!("'{n}' {why}"));
+        let _ = writeln!(
+            out,
+            "frozen    {} of {}: {why}",
+            plural(channels(list), "channel"),
+            names(list, most)
+        );
+    }
+    if reasons.len() > most {
+        let left: Vec<&Frozen> = reasons[most..].iter().flat_map(|(_, list)| list.iter().copied()).collect();
+        let _ = writeln!(
+            out,
+            "frozen    {} for {} more reasons: see 'autobot-onnx inspect'",
+            plural(channels(&left), "channel"),
+            reasons.len() - most
+        );
+    }
+    out
+}
+
+/// The layers of a list, the first few by name.
+fn names(list: &[&Frozen], most: usize) -> String {
+    let shown: Vec<String> = list.iter().take(most.min(list.len())).map(|f| format!("'{}'", f.layer)).collect();
+    match list.len() {
+        n if n > 3 && most != usize::MAX => format!("{n} layers ({}, …)", shown[0]),
+        _ => shown.join(", "),
+    }
+}
+
+fn groups(all: &[Group]) -> String {
+    let mut rows = vec![row(["group", "channels", "together with"])];
+    rows.extend(all.iter().map(|g| row([&g.layer, &g.channels.to_string(), &g.tied.join(", ")])));
+    table(&[Side::Left, Side::Right, Side::Left], &rows)
+}
+
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
+}
+
+const LAYER: [Side; 6] = [Side::Left, Side::Left, Side::Right, Side::Right, Side::Right, Side::Right];
+
+/// What each layer costs.
+fn every_layer(all: &[Layer]) -> String {
+    let mut rows = vec![row(["layer", "operator", "channels", "at least", "MACs", "parameters"])];
+    rows.extend(all.iter().map(|l| {
+        let (channels, least) = (l.channels_before.to_string(), l.channels_after.to_string());
+        row([&l.name, &l.operator, &channels, &least, &count(l.macs_before), &count(l.parameters)])
+    }));
+    table(&LAYER, &rows)
+}
+
+/// What each layer lost.
+fn layers(all: &[Layer]) -> String {
+    let mut rows = vec![row(["layer", "operator", "channels", "kept", "MACs", "kept"])];
+    rows.extend(all.iter().map(|l| {
+        let (channels, kept) = (l.channels_before.to_string(), l.channels_after.to_string());
+        row([&l.name, &l.operator, &channels, &kept, &count(l.macs_before), &count(l.macs_after)])
+    }));
+    table(&LAYER, &rows)
+}
+
+fn sizes(run: &Run) -> String {
+    let line = |what: &str, before: u64, after: u64, show: fn(u64) -> String| {
+        row([what, &show(before), &show(after), &percent(share(after, before))])
+    };
+    let channels = |f: fn(&Layer) -> usize| run.layers.iter().map(|l| f(l) as u64).sum::<u64>();
+    let rows = [
+        row(["", "before", "after", "kept"]),
+        line("MACs", run.macs_before, run.macs_after, count),
+        line("parameters", run.parameters_before, run.parameters_after, count),
+        line("file size", run.bytes_before, run.bytes_after, bytes),
+        line("channels", channels(|l| l.channels_before), channels(|l| l.channels_after), count),
+    ];
+    table(&[Side::Left, Side::Right, Side::Right, Side::Right], &rows)
+}
+
+fn agreement(run: &Run) -> String {
+    let Some(a) = &run.agreement else { return String::new() };
+    let images = match (&run.data.source, run.held_out) {
+        (None, _) => format!("{} synthetic images, which say little about real ones", a.images),
+        (Some(_), true) => format!("{} held-out images", a.images),
+        (Some(_), false) => format!("all {} calibration images (too few to hold some out)", a.images),
+    };
+    let mut out = String::new();
+    if let (Some(after), Some(before)) = (a.accuracy, a.accuracy_before) {
+        let _ = writeln!(out, "accuracy  {} before, {} after, on {images}", percent(before), percent(after));
+    }
+    match a.same_class {
+        Some(same) => writeln!(out, "agreement {} have the same top class, of {images}", percent(same)),
+        None => {
+            writeln!(out, "agreement outputs differ by {} (rms) on {images}", percent(a.relative_error))
+        }
+    }
+    .ok();
+    out
+}
+
+fn verification(v: &Verification) -> String {
+    let tract = match (v.tract, &v.tract_says) {
+        (Some(d), _) => format!("{} in tract", small(d)),
+        (None, Some(why)) => format!("not measured in tract ({why})"),
+        (None, None) => "not measured in tract".into(),
+    };
+    let verdict = if v.pass { "pass" } else { "FAIL" };
+    format!(
+        "verified  {verdict}: max |masked − pruned| of the output's range is {} in our executor, {tract} ({}, at most {})\n",
+        small(v.relative),
+        plural(v.samples, "input"),
+        small(v.tolerance)
+    )
+}

@@ -1,0 +1,78 @@
+//! Two networks with the same inputs and outputs, image by image.
+//!
+//! Takes: both graphs, data. Gives: how far their outputs are apart. Never: needs to know how one was made from the other.
+
+use super::Difference;
+use crate::channels::Groups;
+use crate::error::{Error, Result};
+use crate::grad::Pool;
+use crate::ir::{Facts, Graph, ValueId};
+use crate::learn::Session;
+use crate::learn::calib::Calibration;
+
+/// Measured over all images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Compared {
+    /// Images compared.
+    pub images: usize,
+    /// Differences of the outputs.
+    pub difference: Difference,
+    /// Share of images with the same top class (classifiers).
+    pub same_class: Option<f64>,
+    /// Accuracy of the first and of the second (classifiers with labels).
+    pub accuracy: Option<(f64, f64)>,
+}
+
+/// Compares two networks on all of `data` (a final Softmax is taken off both).
+pub fn compare(a: (&Graph, &Facts), b: (&Graph, &Facts), data: &Calibration, pool: &Pool) -> Result<Compared> {
+    same_interface(a, b)?;
+    let all: Vec<usize> = (0..data.len()).collect();
+    let run = |(graph, facts): (&Graph, &Facts)| {
+        let session = Session::new(graph, facts, &Groups::default(), &[], data, pool)?;
+        let targets = &session.program.target_values;
+        let names: Vec<String> = targets.iter().map(|&v| graph.values[v].name.clone()).collect();
+        Ok::<_, Error>((names, session.classes, session.outputs(&all)))
+    };
+    let (names, classes, a) = run(a)?;
+    let (others, _, b) = run(b)?;
+    if names != others {
+        let reason = format!("one network can be run up to {names:?}, the other up to {others:?}");
+        return Err(Error::graph(reason, "compare a network with one that was made from it"));
+    }
+    let mut difference = Difference::default();
+    for (x, y) in a.iter().zip(&b).flat_map(|(a, b)| a.iter().zip(b)) {
+        difference.add(x, y);
+    }
+    let top = |rows: &[Vec<Vec<f32>>]| rows.iter().map(|r| argmax(&r[0])).collect::<Vec<_>>();
+    let (a, b) = (top(&a), top(&b));
+    let share = |equal: &dyn Fn(usize) -> bool| {
+        all.iter().filter(|&&i| equal(i)).count() as f64 / all.len().max(1) as f64
+    };
+    let right = |tops: &[usize], labels: &[u32]| share(&|i| tops[i] == labels[i] as usize);
+    Ok(Compared {
+        images: all.len(),
+        difference,
+        same_class: classes.then(|| share(&|i| a[i] == b[i])),
+        accuracy: data.labels().filter(|_| classes).map(|l| (right(&a, l), right(&b, l))),
+    })
+}
+
+/// Errors unless inputs and outputs have the same names and shapes.
+fn same_interface(a: (&Graph, &Facts), b: (&Graph, &Facts)) -> Result<()> {
+    let list = |(graph, facts): (&Graph, &Facts), ports: &[ValueId]| {
+        let port = |&v: &ValueId| format!("{} {:?}", graph.values[v].name, facts.shape(v).unwrap_or_default());
+        ports.iter().map(port).collect::<Vec<_>>().join(", ")
+    };
+    let ports = |n: (&Graph, &Facts)| [("inputs", list(n, &n.0.inputs)), ("outputs", list(n, &n.0.outputs))];
+    for ((what, a), (_, b)) in ports(a).into_iter().zip(ports(b)) {
+        if a != b {
+            let reason = format!("the two networks have different {what}: {a} and {b}");
+            return Err(Error::graph(reason, "compare a network with one that was made from it"));
+        }
+    }
+    Ok(())
+}
+
+fn argmax(row: &[f32]) -> usize {
+    (0..row.len()).reduce(|best, i| if row[i] > row[best] { i } else { best }).unwrap_or(0)
+}
