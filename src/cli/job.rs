@@ -50,7 +50,8 @@ impl Job {
     pub fn target(&self) -> Result<u64> {
         if self.analysis.full == 0 {
             let reason = format!("{}: the network has no layer with weights to prune", self.known.path);
-            let hint = "give a convolutional network whose Conv, Gemm or MatMul weights are stored in the file";
+            let hint =
+                "give a convolutional network whose Conv, Gemm or MatMul weights are stored in the file";
             return Err(Error::graph(reason, hint));
         }
         if self.analysis.groups.classes.is_empty() {

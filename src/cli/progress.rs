@@ -47,7 +47,8 @@ impl Observer for Progress {
                 bar.set_position(r.step as u64);
             }
             None if !self.quiet && is_due(r.step, self.batches) => {
-                let left = self.started.elapsed().as_secs_f64() / r.step as f64 * (self.batches - r.step) as f64;
+                let left =
+                    self.started.elapsed().as_secs_f64() / r.step as f64 * (self.batches - r.step) as f64;
                 let _ = writeln!(
                     std::io::stderr(),
                     "training {}/{}  {terms}  ETA {left:.0}s",

@@ -48,12 +48,7 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64) -> ModelFacts 
 
 /// Calibration data from `source` (none: synthetic).
 pub fn data(data: &Calibration, source: Option<String>) -> DataFacts {
-    DataFacts {
-        source,
-        images: data.len(),
-        labels: data.labels().is_some(),
-        notes: data.notes().to_vec(),
-    }
+    DataFacts { source, images: data.len(), labels: data.labels().is_some(), notes: data.notes().to_vec() }
 }
 
 /// Free and frozen channels.

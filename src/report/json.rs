@@ -224,7 +224,8 @@ impl Recipe {
     pub fn read(path: &Path) -> Result<Self> {
         let hint = "give the file that --json wrote when the small network was made";
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e, hint))?;
-        serde_json::from_str(&text).map_err(|e| Error::file(path, format!("is no report of a run: {e}"), hint))
+        serde_json::from_str(&text)
+            .map_err(|e| Error::file(path, format!("is no report of a run: {e}"), hint))
     }
 }
 
