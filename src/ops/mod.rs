@@ -8,10 +8,13 @@ pub mod kernels;
 mod opaque;
 
 // Helpers that families of operators share.
+mod arg;
 mod broadcast;
+mod normalise;
 mod pointwise;
 mod pool;
 mod reduce;
+mod resample;
 mod spatial;
 
 #[cfg(test)]
@@ -46,16 +49,29 @@ macro_rules! operators {
 // A new operator is one file and one word here, in alphabetical order.
 operators! {
     Add add,
+    ArgMax arg_max,
+    ArgMin arg_min,
     AveragePool average_pool,
     BatchNormalization batch_normalization,
     Constant constant,
     Conv conv,
+    ConvTranspose conv_transpose,
+    CumSum cum_sum,
+    Einsum einsum,
     Gemm gemm,
     GlobalAveragePool global_average_pool,
+    GlobalLpPool global_lp_pool,
     GlobalMaxPool global_max_pool,
+    GroupNormalization group_normalization,
+    InstanceNormalization instance_normalization,
+    LRN lrn,
+    LayerNormalization layer_normalization,
     LogSoftmax log_softmax,
+    LpNormalization lp_normalization,
+    LpPool lp_pool,
     MatMul mat_mul,
     MaxPool max_pool,
+    MeanVarianceNormalization mean_variance_normalization,
     ReduceL1 reduce_l1,
     ReduceL2 reduce_l2,
     ReduceLogSum reduce_log_sum,
@@ -68,8 +84,11 @@ operators! {
     ReduceSumSquare reduce_sum_square,
     Relu relu,
     Reshape reshape,
+    Resize resize,
     Sigmoid sigmoid,
     Softmax softmax,
+    TopK top_k,
+    Upsample upsample,
 }
 
 /// Builds the operator `op_type` of the standard domain. An operator or a form we do not know becomes one that says

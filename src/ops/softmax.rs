@@ -2,7 +2,7 @@
 //!
 //! Before opset 13 the input counts as a matrix, and all axes from `axis` on are normalised together.
 
-use super::reduce::{axis_of, sum};
+use super::reduce::{axis_of, sum, tie_others};
 use crate::ir::*;
 
 /// Softmax, or its logarithm.
@@ -58,14 +58,7 @@ impl Op for Softmax {
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let rank = io.output(0).len();
         let Ok((first, last)) = self.axes(rank) else { return };
-        for axis in 0..rank {
-            if (first..last).contains(&axis) {
-                link.freeze(input(0, axis), "normalises over this axis");
-                link.freeze(output(0, axis), "normalises over this axis");
-            } else {
-                link.same(input(0, axis), output(0, axis));
-            }
-        }
+        tie_others(io, |axis| (first..last).contains(&axis), "normalises over this axis", link);
     }
 
     fn macs(&self, _: &Io) -> Vec<Product> {
