@@ -142,3 +142,18 @@ pub fn cases() -> Vec<super::laws::Case> {
         case("a group per channel", 21, 4).inputs([data(&[1, 4, 3]), weight(&[4]), weight(&[4])]).free(4),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::{Case, counting, floats};
+
+    // Values: onnx.reference 1.23.
+    #[test]
+    fn scale_and_bias_per_channel() {
+        Case::new("GroupNormalization")
+            .opset(21)
+            .int("num_groups", 2)
+            .inputs([counting(&[1, 4, 2]), floats(&[1.0, 2.0, 3.0, 4.0]), floats(&[0.0, 0.0, 1.0, 1.0])])
+            .gives(&[-1.34164, -0.44721, 0.89442, 2.68327, -3.02491, -0.34164, 2.78885, 6.36654]);
+    }
+}

@@ -53,6 +53,10 @@ pub fn ints(values: &[i64]) -> Given {
 pub fn floats(values: &[f32]) -> Given {
     Given::Fixed(Tensor::floats(&[values.len()], values.to_vec()))
 }
+/// The constant 0, 1, 2, … of a shape.
+pub fn counting(shape: &[usize]) -> Given {
+    Given::Fixed(Tensor::floats(shape, (0..volume(shape)).map(|i| i as f32).collect()))
+}
 /// A constant scalar.
 pub fn scalar(value: f32) -> Given {
     Given::Fixed(Tensor::floats(&[], vec![value]))
@@ -132,6 +136,16 @@ impl Case {
     pub fn free(mut self, classes: usize) -> Self {
         self.free = classes;
         self
+    }
+
+    /// Checks the first result against known values, where all inputs are given constants.
+    pub fn gives(self, expected: &[f64]) {
+        let graph = self.graph();
+        let facts = self.facts(&graph);
+        let wanted = facts.results(&graph.nodes[0]).unwrap_or_else(|| panic!("{}: no shapes", self.title()));
+        let y = &run(graph.nodes[0].op.as_ref(), &self.values(&graph, 0), &wanted)[0].data;
+        let near = y.len() == expected.len() && y.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-5);
+        assert!(near, "{}: {y:?}, expected {expected:?}", self.title());
     }
 
     fn title(&self) -> String {

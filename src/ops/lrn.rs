@@ -153,3 +153,20 @@ pub fn cases() -> Vec<super::laws::Case> {
             .free(2),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::{Case, counting};
+
+    // Values: onnxruntime 1.31.
+    #[test]
+    fn neighbouring_channels() {
+        Case::new("LRN")
+            .int("size", 3)
+            .float("alpha", 0.5)
+            .float("beta", 0.5)
+            .float("bias", 1.0)
+            .inputs([counting(&[1, 5, 1, 1])])
+            .gives(&[0.0, 0.73855, 1.09545, 1.24212, 1.75977]);
+    }
+}

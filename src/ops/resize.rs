@@ -149,6 +149,9 @@ impl Resize {
             (Some(_), Some(_)) => return invalid("both scales and sizes are given"),
         }
         if self.crops() {
+            if wish.scales.is_some() {
+                return unsupported("a region resized by scales (runtimes disagree on the size)");
+            }
             fits("bounds of a region", wish.roi.as_ref().map_or(0, Vec::len), 2 * axes.len())?;
         }
         for (k, &axis) in axes.iter().enumerate() {
@@ -158,10 +161,7 @@ impl Resize {
                 None => (0.0, 1.0),
             };
             let (scale, output) = match (&wish.scales, &wish.sizes) {
-                (Some(s), _) => {
-                    let part = if self.crops() { roi.1 - roi.0 } else { 1.0 };
-                    (s[k], f64::from((input as f32 * part * s[k]).floor()))
-                }
+                (Some(s), _) => (s[k], f64::from((input as f32 * s[k]).floor())),
                 (_, Some(s)) => (s[k] as f32 / input as f32, s[k] as f64),
                 _ => continue,
             };
@@ -375,4 +375,30 @@ pub fn cases() -> Vec<super::laws::Case> {
             ])
             .free(2),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::{Case, absent, counting, floats, ints};
+
+    // Values: onnxruntime 1.31.
+    #[test]
+    fn modes_and_places() {
+        let case = |mode| Case::new("Resize").string("mode", mode);
+        case("linear")
+            .inputs([counting(&[1, 1, 2, 2]), absent(), floats(&[1.0, 1.0, 2.0, 2.0])])
+            .gives(&[0.0, 0.25, 0.75, 1.0, 0.5, 0.75, 1.25, 1.5, 1.5, 1.75, 2.25, 2.5, 2.0, 2.25, 2.75, 3.0]);
+        case("nearest")
+            .string("nearest_mode", "ceil")
+            .inputs([counting(&[1, 1, 1, 4]), absent(), absent(), ints(&[1, 1, 1, 7])])
+            .gives(&[0.0, 1.0, 1.0, 2.0, 3.0, 3.0, 3.0]);
+        case("cubic")
+            .int("exclude_outside", 1)
+            .inputs([counting(&[1, 1, 1, 4]), absent(), floats(&[1.0, 1.0, 1.0, 2.0])])
+            .gives(&[-0.13636, 0.17314, 0.64528, 1.29688, 1.70312, 2.35472, 2.82686, 3.13636]);
+        case("linear")
+            .string("coordinate_transformation_mode", "align_corners")
+            .inputs([counting(&[1, 1, 1, 4]), absent(), absent(), ints(&[1, 1, 1, 6])])
+            .gives(&[0.0, 0.6, 1.2, 1.8, 2.4, 3.0]);
+    }
 }

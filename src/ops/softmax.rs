@@ -165,3 +165,16 @@ pub fn cases_of(op: &'static str) -> Vec<super::laws::Case> {
 pub fn cases() -> Vec<super::laws::Case> {
     cases_of("Softmax")
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::{Case, counting};
+
+    // Values: onnxruntime 1.31.
+    #[test]
+    fn opset_11_normalises_the_rest_of_the_axes_together() {
+        let case = |opset| Case::new("Softmax").opset(opset).int("axis", 1).inputs([counting(&[1, 2, 3])]);
+        case(11).gives(&[0.00427, 0.01161, 0.03155, 0.08576, 0.23312, 0.63369]);
+        case(13).gives(&[0.04743, 0.04743, 0.04743, 0.95257, 0.95257, 0.95257]);
+    }
+}
