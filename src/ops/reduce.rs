@@ -262,16 +262,13 @@ impl<T: Real> Diff<T> for Reduce {
             }
             return;
         }
-        let each = |y: &mut [T], f: fn(T) -> T| {
-            accumulate(&a.shape, &a.data, &ones, y, |acc, row| acc + sum(row, f), |acc, x| acc + f(x));
-        };
         let fold = |y: &mut [T], f: fn(T, T) -> T| {
             let row = |acc: T, row: &[T]| row.iter().fold(acc, |acc, &x| f(acc, x));
             accumulate(&a.shape, &a.data, &ones, y, row, f);
         };
         match self.fold {
             Fold::Sum | Fold::Mean | Fold::LogSum => add_up(a, &ones, y, |x| x),
-            Fold::L1 => each(y, T::abs),
+            Fold::L1 => add_up(a, &ones, y, T::abs),
             Fold::L2 | Fold::SumSquare => add_up(a, &ones, y, |x| x * x),
             Fold::Max => fold(y, T::max),
             Fold::Min => fold(y, T::min),
