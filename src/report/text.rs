@@ -213,9 +213,9 @@ fn verification(v: &Verification) -> String {
         (None, Some(why)) => format!("not measured in tract ({why})"),
         (None, None) => "not measured in tract".into(),
     };
-    let verdict = if v.pass { "pass" } else { "FAIL" };
     format!(
-        "verified  {verdict}: max |masked − pruned| of the output's range is {} in our executor, {tract} ({}, at most {})\n",
+        "verified  {}: max |masked − pruned| is {} in our executor, {tract}, of the output's range ({}, limit {})\n",
+        if v.pass { "pass" } else { "FAIL" },
         small(v.relative),
         plural(v.samples, "input"),
         small(v.tolerance)

@@ -41,7 +41,8 @@ pub fn plural(n: usize, noun: &str) -> String {
 
 /// A difference that should be small.
 pub fn small(x: f64) -> String {
-    if x == 0.0 { "0".into() } else { format!("{x:.1e}") }
+    let text = format!("{x:.1e}");
+    if x == 0.0 { "0".into() } else { text.replace(".0e", "e") }
 }
 
 #[cfg(test)]
