@@ -67,15 +67,22 @@ impl Folder {
             let reason = format!("its shape takes {wanted} bytes, its entry 'length' says {}", place.length);
             return Err(Fault::new(reason));
         }
-        let too_large = |_| Fault::new(format!("{} bytes do not fit this machine's memory", place.length));
-        let mut bytes = vec![0; usize::try_from(place.length).map_err(too_large)?];
-        let fill = |bytes: &mut [u8]| -> std::io::Result<()> {
+        let fail = |why: String| Fault::new(format!("{}: {why}", place.path.display()));
+        let mut bytes = Vec::new();
+        let room = usize::try_from(place.length).is_ok_and(|n| bytes.try_reserve_exact(n).is_ok());
+        if !room {
+            return Err(fail(format!("{} bytes do not fit this machine's memory", place.length)));
+        }
+        let mut fill = || -> std::io::Result<usize> {
             let mut file = File::open(&place.path)?;
             file.seek(SeekFrom::Start(place.offset))?;
-            file.read_exact(bytes)
+            file.take(place.length).read_to_end(&mut bytes)
         };
-        fill(&mut bytes).map_err(|e| Fault::new(format!("{}: {e}", place.path.display())))?;
-        Ok(bytes)
+        match fill() {
+            Ok(n) if n as u64 == place.length => Ok(bytes),
+            Ok(_) => Err(fail("the file became shorter while it was read".into())),
+            Err(e) => Err(fail(e.to_string())),
+        }
     }
 
     /// Resolves and checks the tensor's entries. Without a length, `expected` or the rest of the file is meant.

@@ -37,7 +37,7 @@ const OLDEST_OPSET: i64 = 7;
 const LARGEST: u64 = i32::MAX as u64;
 
 /// A model: its graph, and the file around it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Model {
     /// The network.
     pub graph: Graph,

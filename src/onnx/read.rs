@@ -9,7 +9,7 @@ use super::fault::{EXPORT_AGAIN, Fault};
 use super::shapes::{self, InputShape, Inputs};
 use super::tensor;
 use crate::error::{Error, Result};
-use crate::ir::{Attributes, Graph, Node, Origin, Value, ValueId};
+use crate::ir::{Attr, Attributes, Graph, Node, Origin, Value, ValueId};
 use crate::ops;
 use onnx_protobuf::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -147,6 +147,9 @@ impl<'a> Reader<'a> {
                 Error::node(node, &proto.op_type, reason, fault.hint)
             };
             let value = attribute::read(a, self.folder).map_err(fail)?;
+            if let Attr::Tensor(t) = &value {
+                tensor::check_finite(t).map_err(fail)?;
+            }
             if found.insert(a.name.clone(), value).is_some() {
                 return Err(fail(Fault::new("it is stated twice")));
             }

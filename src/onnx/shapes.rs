@@ -73,7 +73,8 @@ fn declared(info: &ValueInfoProto) -> Option<(DType, Option<Vec<Size>>)> {
         Some(Dim::DimValue(n)) => {
             usize::try_from(*n).ok().filter(|&n| n > 0).map_or(Size::Unknown, Size::Known)
         }
-        Some(Dim::DimParam(s)) if !s.is_empty() => Size::Symbol(s.clone()),
+        // "?" and the like are how some exporters write "any size", not one size that all such axes share.
+        Some(Dim::DimParam(s)) if !["", "?", "None", "-1"].contains(&s.as_str()) => Size::Symbol(s.clone()),
         _ => Size::Unknown,
     };
     let sizes = tensor.shape.as_ref().map(|s| s.dim.iter().map(|d| size(&d.value)).collect());
@@ -91,34 +92,33 @@ pub struct Inputs {
     bound: HashMap<String, usize>,
 }
 
-/// Finds the inputs' facts. An open first axis is 1 unless `given` says otherwise; other open axes must be given.
+/// Finds the inputs' facts. An open first axis is 1 unless `given` says otherwise, and a symbol is the same size
+/// wherever it stands; other open axes must be given.
 pub fn inputs(infos: &[&ValueInfoProto], given: &[InputShape]) -> Result<Inputs> {
     let names: Vec<&str> = infos.iter().map(|i| i.name.as_str()).collect();
     check_names(&names, given)?;
+    let given_for = |name: &str| given.iter().find(|g| g.name.as_deref().is_none_or(|n| n == name));
     let mut found = Inputs::default();
+    for info in infos {
+        let sizes = declared(info).and_then(|(_, sizes)| sizes).unwrap_or_default();
+        found.bind(&sizes, given_for(&info.name).map_or(&[1], |g| &g.shape));
+        found.symbolic.push(sizes.first().is_some_and(|s| !matches!(s, Size::Known(_))));
+    }
     let mut open = Vec::new();
     for info in infos {
-        let given = given.iter().find(|g| g.name.as_deref().is_none_or(|n| n == info.name));
         let Some((dtype, sizes)) = declared(info) else {
             found.facts.push(None);
-            found.symbolic.push(false);
             continue;
         };
-        let first = sizes.as_ref().and_then(|s| s.first());
-        found.symbolic.push(first.is_some_and(|s| !matches!(s, Size::Known(_))));
+        let given = given_for(&info.name);
+        let known = |s: Size| if given.is_some() { s } else { found.known(s) };
+        let sizes = sizes.map(|s| s.into_iter().map(known).collect::<Vec<_>>());
         match resolve(&info.name, sizes.as_deref(), given)? {
-            Some(shape) => {
-                found.bind(sizes.as_deref().unwrap_or_default(), &shape);
-                if checked_volume(&shape, dtype).is_none() {
-                    let reason = format!("{shape:?} is larger than any memory");
-                    return Err(Error::argument(
-                        format!("input '{}'", info.name),
-                        reason,
-                        flag(&info.name, &[]),
-                    ));
-                }
-                found.facts.push(Some(Fact::new(dtype, shape)));
+            Some(shape) if checked_volume(&shape, dtype).is_none() => {
+                let reason = format!("{shape:?} is larger than any memory");
+                return Err(Error::argument(format!("input '{}'", info.name), reason, flag(&info.name, &[])));
             }
+            Some(shape) => found.facts.push(Some(Fact::new(dtype, shape))),
             None => open.push((info.name.as_str(), sizes)),
         }
     }
@@ -130,8 +130,11 @@ fn check_names(names: &[&str], given: &[InputShape]) -> Result<()> {
         let hint = format!("the network's inputs are: {}", names.join(", "));
         Err(Error::argument("--input-shape", reason, hint))
     };
-    for g in given {
+    for (k, g) in given.iter().enumerate() {
         match &g.name {
+            _ if given[..k].iter().any(|other| other.name == g.name) => {
+                return fail("the same input is given twice".into());
+            }
             Some(name) if !names.contains(&name.as_str()) => {
                 return fail(format!("there is no input '{name}'"));
             }
@@ -190,11 +193,21 @@ fn ask(open: &[(&str, Option<Vec<Size>>)]) -> Error {
 }
 
 impl Inputs {
+    /// A symbol that stands on several axes of one input is not trusted to be one size.
     fn bind(&mut self, sizes: &[Size], shape: &[usize]) {
         for (size, &n) in sizes.iter().zip(shape) {
-            if let Size::Symbol(s) = size {
+            if let Size::Symbol(s) = size
+                && sizes.iter().filter(|other| *other == size).count() == 1
+            {
                 self.bound.entry(s.clone()).or_insert(n);
             }
+        }
+    }
+
+    fn known(&self, size: Size) -> Size {
+        match &size {
+            Size::Symbol(s) => self.bound.get(s).map_or(size, |&n| Size::Known(n)),
+            _ => size,
         }
     }
 
@@ -203,12 +216,12 @@ impl Inputs {
     pub fn fact(&self, info: &ValueInfoProto) -> Option<Fact> {
         let (dtype, sizes) = declared(info)?;
         let sizes = sizes?;
-        let size = |(axis, s): (usize, &Size)| match s {
-            Size::Known(n) => Some(*n),
-            Size::Symbol(s) if self.bound.contains_key(s) => self.bound.get(s).copied(),
-            _ => (axis == 0 && sizes.len() > 1).then_some(1),
+        let rank = sizes.len();
+        let size = |(axis, s): (usize, Size)| match self.known(s) {
+            Size::Known(n) => Some(n),
+            _ => (axis == 0 && rank > 1).then_some(1),
         };
-        let shape = sizes.iter().enumerate().map(size).collect::<Option<Shape>>()?;
+        let shape = sizes.into_iter().enumerate().map(size).collect::<Option<Shape>>()?;
         checked_volume(&shape, dtype).map(|_| Fact::new(dtype, shape))
     }
 }

@@ -8,7 +8,7 @@ use onnx_protobuf::{AttributeProto, GraphProto, ModelProto, NodeProto, SparseTen
 macro_rules! walker {
     ($model:ident $graph:ident $node:ident $attribute:ident $sparse:ident, $iter:ident $as:ident, ($($m:tt)?)) => {
         /// All tensors of a model.
-        pub fn $model<'a>(model: &'a $($m)? ModelProto) -> Vec<&'a $($m)? TensorProto> {
+        pub fn $model(model: &$($m)? ModelProto) -> Vec<&$($m)? TensorProto> {
             let mut out = Vec::new();
             if let Some(g) = model.graph.$as() {
                 $graph(g, &mut out);

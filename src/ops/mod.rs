@@ -10,11 +10,13 @@ mod opaque;
 // Helpers that families of operators share.
 mod binary;
 mod broadcast;
+mod function;
 mod indexing;
 mod movement;
 mod pointwise;
 mod pool;
 mod reduce;
+mod quantization;
 mod spatial;
 mod variadic;
 
@@ -51,6 +53,7 @@ macro_rules! operators {
 operators! {
     Abs abs,
     Add add,
+    And and,
     AveragePool average_pool,
     BatchNormalization batch_normalization,
     Cast cast,
@@ -59,24 +62,37 @@ operators! {
     Clip clip,
     Concat concat,
     Constant constant,
+    ConstantOfShape constant_of_shape,
     Conv conv,
     Cos cos,
+    DepthToSpace depth_to_space,
+    DequantizeLinear dequantize_linear,
     Div div,
     Dropout dropout,
     Elu elu,
+    Equal equal,
     Erf erf,
     Exp exp,
+    Expand expand,
+    EyeLike eye_like,
     Flatten flatten,
     Floor floor,
     Gather gather,
+    GatherElements gather_elements,
+    GatherND gather_nd,
     Gelu gelu,
     Gemm gemm,
     GlobalAveragePool global_average_pool,
     GlobalMaxPool global_max_pool,
+    Greater greater,
+    GreaterOrEqual greater_or_equal,
     HardSigmoid hard_sigmoid,
     HardSwish hard_swish,
     Identity identity,
+    IsNaN is_nan,
     LeakyRelu leaky_relu,
+    Less less,
+    LessOrEqual less_or_equal,
     Log log,
     LogSoftmax log_softmax,
     MatMul mat_mul,
@@ -85,11 +101,18 @@ operators! {
     Mean mean,
     Min min,
     Mish mish,
+    Mod modulo,
     Mul mul,
     Neg neg,
+    NonZero non_zero,
+    Not not,
+    OneHot one_hot,
+    Or or,
     PRelu prelu,
     Pad pad,
     Pow pow,
+    QuantizeLinear quantize_linear,
+    Range range,
     Reciprocal reciprocal,
     ReduceL1 reduce_l1,
     ReduceL2 reduce_l2,
@@ -104,15 +127,19 @@ operators! {
     Relu relu,
     Reshape reshape,
     Round round,
+    ScatterElements scatter_elements,
+    ScatterND scatter_nd,
     Selu selu,
     Shape shape,
     Sigmoid sigmoid,
     Sign sign,
     Sin sin,
+    Size size,
     Slice slice,
     Softmax softmax,
     Softplus softplus,
     Softsign softsign,
+    SpaceToDepth space_to_depth,
     Split split,
     Sqrt sqrt,
     Squeeze squeeze,
@@ -121,8 +148,12 @@ operators! {
     Swish swish,
     Tanh tanh,
     ThresholdedRelu thresholded_relu,
+    Tile tile,
     Transpose transpose,
+    Trilu trilu,
     Unsqueeze unsqueeze,
+    Where select,
+    Xor xor,
 }
 
 /// Builds the operator `op_type` of the standard domain. An operator or a form we do not know becomes one that says

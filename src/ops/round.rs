@@ -4,7 +4,7 @@ use super::pointwise::{Map, Pointwise};
 use crate::ir::*;
 
 #[derive(Debug)]
-struct Round;
+pub struct Round;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(Map(Round)))

@@ -3,6 +3,7 @@
 //! It says nothing against deletion: the pruned graph computes the new sizes, and whoever takes them for more than sizes
 //! restates or refuses them itself.
 
+use super::function::{Function, Values};
 use crate::ir::*;
 
 #[derive(Debug)]
@@ -13,7 +14,7 @@ struct SizesOf {
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     let (start, end) = if r.opset >= 15 { (r.int("start")?, r.int("end")?) } else { (None, None) };
-    Ok(Box::new(SizesOf { start, end }))
+    Ok(Box::new(Values(SizesOf { start, end })))
 }
 
 impl SizesOf {
@@ -26,41 +27,21 @@ impl SizesOf {
     }
 }
 
-impl Op for SizesOf {
+impl Function for SizesOf {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("start", self.start).maybe("end", self.end).done()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         Ok(vec![Fact::new(DType::I64, [self.sizes(&need(x, 0)?.shape).len()])])
     }
-    fn differentiable(&self) -> bool {
-        false
-    }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         for (axis, &size) in io.input(0).unwrap_or_default().iter().enumerate() {
             (0..size).for_each(|i| link.leave(input(0, axis), i));
         }
     }
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
-    }
-}
-
-impl<T: Real> Diff<T> for SizesOf {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Some(x) = x[0] else { return };
         y[0].data.iter_mut().zip(self.sizes(&x.shape)).for_each(|(y, &size)| *y = T::of(size as f64));
-    }
-    fn backward(
-        &self,
-        _: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        _: &[Array<T>],
-        _: &mut [Option<&mut Array<T>>],
-    ) {
     }
 }
 

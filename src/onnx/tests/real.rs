@@ -4,7 +4,17 @@ use super::super::*;
 use onnx_protobuf::Message;
 
 /// Sizes that files leave open.
-const GIVEN: &[(&str, &str)] = &[];
+const GIVEN: &[(&str, &str)] = &[
+    ("bodypix_mobilenet050_s16", "1,225,225,3"),
+    ("chineseocr_dbnet", "1,3,320,320"),
+    ("ppocr_mobile_v2.0_cls", "1,3,48,192"),
+    ("ppocrv3_det", "1,3,320,320"),
+    ("retinaface_mbnet0.25", "1,3,320,320"),
+    ("scrfd_500m_bnkps", "1,3,320,320"),
+    ("silero_vad_16k_op15", "input:1,512"),
+    ("yolo5face_500m_320x320", "1,3,320,320"),
+    ("yunet_n_dynamic", "1,3,320,320"),
+];
 
 fn models(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
@@ -20,6 +30,10 @@ fn models(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+fn given(name: &str) -> Vec<InputShape> {
+    GIVEN.iter().filter(|(n, _)| *n == name).map(|(_, flag)| flag.parse().unwrap()).collect()
+}
+
 #[test]
 fn real_models_are_read_and_written_unchanged() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -33,8 +47,7 @@ fn real_models_are_read_and_written_unchanged() {
     let mut failed = Vec::new();
     for path in &paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let given: Vec<InputShape> =
-            GIVEN.iter().filter(|(n, _)| *n == name).map(|(_, flag)| flag.parse().unwrap()).collect();
+        let given = given(&name);
         let bytes = std::fs::read(path).unwrap();
         let proto = ModelProto::parse_from_bytes(&bytes).unwrap();
         match read(path, &given).and_then(|m| Ok((m.with_graph(m.graph.clone())?, m))) {

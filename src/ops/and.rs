@@ -1,0 +1,18 @@
+//! And: a and b, with broadcasting. <https://onnx.ai/onnx/operators/onnx__And.html>
+
+use super::binary::comparison;
+use crate::ir::*;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    comparison(|a, b| a != 0.0 && b != 0.0)
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, Given};
+    let truth = |shape: &[usize], every: usize| {
+        let data = Data::Bool((0..volume(shape)).map(|i| i % every == 0).collect());
+        Given::Fixed(Tensor { shape: shape.to_vec(), data })
+    };
+    vec![Case::new("And").inputs([truth(&[2, 3, 4], 5), truth(&[3, 1], 2)]).free(0)]
+}

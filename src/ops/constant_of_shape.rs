@@ -1,0 +1,69 @@
+//! ConstantOfShape: one value in a given shape. <https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html>
+//!
+//! Its coordinates are free: whoever uses it decides, and the shape is restated.
+
+use super::indexing::{required, restated, shape_from};
+use super::movement::{Move, Moved, Movement};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct ConstantOfShape {
+    value: Option<Tensor>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    let value = r.tensor("value")?;
+    match &value {
+        Some(v) if v.data.len() != 1 => {
+            invalid(format!("a value of shape {:?}: it must be one number", v.shape))
+        }
+        _ => Ok(Box::new(Moved(ConstantOfShape { value }))),
+    }
+}
+
+impl Movement for ConstantOfShape {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("value", self.value.clone()).done()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let dtype = self.value.as_ref().map_or(DType::F32, Tensor::dtype);
+        Ok(vec![Fact::new(dtype, shape_from(&required(x, 0, "sizes")?)?)])
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        for (axis, &size) in io.output(0).iter().enumerate() {
+            (0..size).for_each(|i| link.leave(output(0, axis), i));
+        }
+    }
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        let kept = |axis| keep.kept(output(0, axis));
+        let y = io.output(0);
+        if (0..y.len()).all(|axis| kept(axis).is_none()) {
+            return Ok(Resized::default());
+        }
+        let sizes: Vec<i64> =
+            y.iter().enumerate().map(|(axis, &s)| kept(axis).map_or(s, <[usize]>::len) as i64).collect();
+        Ok(Resized { op: None, inputs: restated(io, 0, &sizes) })
+    }
+    fn moves<T: Real>(&self, _: &[Option<&Array<T>>], _: &[Shape], _: &mut dyn FnMut(Move)) {}
+    fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {
+        self.value.as_ref().map_or(Some(T::zero()), |v| v.data.to_real().first().copied())
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, ints};
+    vec![
+        Case::new("ConstantOfShape").inputs([ints(&[2, 3, 1])]).free(5),
+        Case::new("ConstantOfShape")
+            .named("value")
+            .attr("value", Tensor::floats(&[1], vec![2.5]))
+            .inputs([ints(&[4])])
+            .free(4),
+        Case::new("ConstantOfShape")
+            .named("integer")
+            .attr("value", Tensor::ints(&[3]))
+            .inputs([ints(&[4])])
+            .free(0),
+    ]
+}

@@ -1,0 +1,85 @@
+//! GatherElements: y[i, j, …] = x[i, index[i, j, …], …]. <https://onnx.ai/onnx/operators/onnx__GatherElements.html>
+
+use super::indexing::{axis_in, row_major};
+use super::movement::{Move, Moved, Movement};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct GatherElements {
+    axis: Option<i64>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Moved(GatherElements { axis: r.int("axis")? })))
+}
+
+/// For each element of `indices`: the element of a value of shape `x` that it names along `axis`, where there is one.
+pub fn named<T: Real>(x: &[usize], indices: &Array<T>, axis: usize) -> Vec<Option<usize>> {
+    let (steps, own) = (row_major(x), row_major(&indices.shape));
+    let place = |(k, i): (usize, i64)| {
+        let i = if i < 0 { i.saturating_add(x[axis] as i64) } else { i };
+        let i = usize::try_from(i).ok().filter(|&i| i < x[axis])?;
+        let other = (0..x.len()).filter(|&a| a != axis).map(|a| k / own[a] % indices.shape[a] * steps[a]);
+        Some(other.sum::<usize>() + i * steps[axis])
+    };
+    indices.ints().into_iter().enumerate().map(place).collect()
+}
+
+/// Refuses indices that do not lie within a value of shape `x` (the indexed axis aside).
+pub fn check(x: &[usize], indices: &[usize], axis: usize) -> Result<(), Refusal> {
+    let fits = |a: usize| a == axis || indices[a] <= x[a];
+    if x.len() == indices.len() && (0..x.len()).all(fits) {
+        Ok(())
+    } else {
+        invalid(format!("indices of shape {indices:?} into {x:?}"))
+    }
+}
+
+impl Movement for GatherElements {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("axis", self.axis).done()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let (fact, indices) = (need(x, 0)?, need(x, 1)?);
+        check(&fact.shape, &indices.shape, axis_in(self.axis.unwrap_or(0), fact.shape.len())?)?;
+        Ok(vec![Fact::new(fact.dtype, indices.shape.clone())])
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let (Some(x), y) = (io.input(0), io.output(0)) else { return };
+        let Ok(axis) = axis_in(self.axis.unwrap_or(0), x.len()) else { return };
+        for k in (0..x.len()).filter(|&k| k != axis && x[k] == y[k]) {
+            link.same(input(0, k), output(0, k));
+            link.same(input(1, k), output(0, k));
+        }
+    }
+    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
+        let (Some(x), Some(indices)) = (x[0], x[1]) else { return };
+        let Ok(axis) = axis_in(self.axis.unwrap_or(0), x.shape.len()) else { return };
+        for (to, at) in named(&x.shape, indices, axis).into_iter().enumerate() {
+            if let Some(at) = at {
+                f(Move { x: 0, at, step: 1, y: 0, to, len: 1 });
+            }
+        }
+    }
+    fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {
+        Some(T::zero())
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, Given, data};
+    let indices = |shape: &[usize], v: &[i64]| {
+        Given::Fixed(Tensor { shape: shape.to_vec(), data: Data::I64(v.to_vec()) })
+    };
+    vec![
+        Case::new("GatherElements")
+            .int("axis", 1)
+            .inputs([data(&[2, 3]), indices(&[2, 2], &[0, 2, -1, 2])])
+            .free(2),
+        Case::new("GatherElements")
+            .named("fewer rows")
+            .int("axis", -1)
+            .inputs([data(&[2, 3]), indices(&[1, 2], &[0, 2])]),
+    ]
+}

@@ -1,0 +1,14 @@
+//! GreaterOrEqual: a ≥ b, with broadcasting. <https://onnx.ai/onnx/operators/onnx__GreaterOrEqual.html>
+
+use super::binary::comparison;
+use crate::ir::*;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    comparison(|a, b| a >= b)
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data, weight};
+    vec![Case::new("GreaterOrEqual").inputs([data(&[2, 3, 4]), weight(&[3, 1])]).free(9)]
+}

@@ -1,0 +1,35 @@
+//! Not: y = not x. <https://onnx.ai/onnx/operators/onnx__Not.html>
+
+use super::pointwise::{Map, Pointwise};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Not;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Map(Not)))
+}
+
+impl Pointwise for Not {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn dtype(&self, _: DType) -> DType {
+        DType::Bool
+    }
+    fn differentiable(&self) -> bool {
+        false
+    }
+    fn f<T: Real>(&self, x: T) -> T {
+        if x == T::zero() { T::one() } else { T::zero() }
+    }
+    fn df<T: Real>(&self, _: T, _: T) -> T {
+        T::zero()
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Not").inputs([data(&[2, 3, 4])]).free(9)]
+}

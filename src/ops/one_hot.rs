@@ -1,0 +1,62 @@
+//! OneHot: a new axis with one value at an index and another elsewhere. <https://onnx.ai/onnx/operators/onnx__OneHot.html>
+
+use super::function::{Function, Values};
+use super::indexing::{axis_in, required, shape_from};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct OneHot {
+    axis: Option<i64>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Values(OneHot { axis: r.int("axis")? })))
+}
+
+impl OneHot {
+    fn axis(&self, rank: usize) -> Result<usize, Refusal> {
+        axis_in(self.axis.unwrap_or(-1), rank)
+    }
+}
+
+impl Function for OneHot {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("axis", self.axis).done()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let (indices, depth, values) = (need(x, 0)?, required(x, 1, "depths")?, need(x, 2)?);
+        if depth.len() != 1 || values.shape != [2] {
+            return invalid(format!("depth {depth:?} and values of shape {:?}", values.shape));
+        }
+        let mut y: Vec<i64> = indices.shape.iter().map(|&s| s as i64).collect();
+        y.insert(self.axis(y.len() + 1)?, depth[0]);
+        Ok(vec![Fact::new(values.dtype, shape_from(&y)?)])
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let rank = io.output(0).len();
+        let Ok(axis) = self.axis(rank) else { return };
+        let old = (0..rank).filter(|&k| k != axis);
+        old.enumerate().for_each(|(from, k)| link.same(input(0, from), output(0, k)));
+    }
+    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let (Some(indices), Some(values), y) = (x[0], x[2], &mut y[0]) else { return };
+        let (Ok(axis), &[off, on]) = (self.axis(y.shape.len()), &values.data[..]) else { return };
+        y.data.fill(off);
+        let (depth, inner) = (y.shape[axis], volume(&y.shape[axis + 1..]));
+        for (k, i) in indices.ints().into_iter().enumerate() {
+            let i = if i < 0 { i.saturating_add(depth as i64) } else { i };
+            if (0..depth as i64).contains(&i) {
+                y.data[(k / inner * depth + i as usize) * inner + k % inner] = on;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, floats, ints};
+    let case = |name| {
+        Case::new("OneHot").named(name).inputs([ints(&[0, 2, -1, 9]), ints(&[3]), floats(&[0.5, 2.0])])
+    };
+    vec![case("behind").free(4), case("in front").int("axis", 0).free(4)]
+}

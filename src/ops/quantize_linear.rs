@@ -1,0 +1,90 @@
+//! QuantizeLinear: y = saturate(round(x / scale) + zero point). <https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html>
+
+use super::function::{Function, Values};
+use super::pointwise::Pointwise;
+use super::quantization::{axis_of, channels, each};
+use super::round::Round;
+use crate::ir::*;
+use std::sync::OnceLock;
+
+#[derive(Debug)]
+struct QuantizeLinear {
+    axis: Option<i64>,
+    saturate: Option<i64>,
+    block_size: Option<i64>,
+    output_dtype: Option<i64>,
+    /// Type of the result, which the zero point's type decides: learnt when shapes are inferred.
+    dtype: OnceLock<DType>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    let op = QuantizeLinear {
+        axis: r.int("axis")?,
+        saturate: r.int("saturate")?,
+        block_size: r.int("block_size")?,
+        output_dtype: r.int("output_dtype")?,
+        dtype: OnceLock::new(),
+    };
+    if op.block_size.is_some_and(|b| b != 0) {
+        return unsupported("scales per block");
+    }
+    Ok(Box::new(Values(op)))
+}
+
+/// Smallest and largest value of an integer type that numbers are quantized to.
+fn range(dtype: DType) -> Option<(f64, f64)> {
+    match dtype {
+        DType::U8 => Some((0.0, 255.0)),
+        DType::I8 => Some((-128.0, 127.0)),
+        DType::U16 => Some((0.0, 65535.0)),
+        DType::I16 => Some((-32768.0, 32767.0)),
+        _ => None,
+    }
+}
+
+impl Function for QuantizeLinear {
+    fn attributes(&self) -> Attributes {
+        Writer::default()
+            .maybe("axis", self.axis)
+            .maybe("saturate", self.saturate)
+            .maybe("block_size", self.block_size)
+            .maybe("output_dtype", self.output_dtype)
+            .done()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        axis_of(self.axis, x)?;
+        let zero = x.get(2).copied().flatten().map(|o| o.fact.dtype);
+        let wish = self.output_dtype.filter(|&code| code != 0).map(|code| code as i32);
+        let dtype = zero.or(wish.map_or(Some(DType::U8), DType::from_onnx));
+        let Some(dtype) = dtype.filter(|&d| range(d).is_some()) else {
+            return unsupported(format!("results of type {dtype:?}"));
+        };
+        self.dtype.get_or_init(|| dtype);
+        Ok(vec![Fact::new(dtype, need(x, 0)?.shape.clone())])
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        channels(self.axis, io, link);
+    }
+    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let (low, high) = self.dtype.get().and_then(|&d| range(d)).unwrap_or((0.0, 255.0));
+        let (low, high) = (T::of(low), T::of(high));
+        each(self.axis, x, &mut y[0], |x, scale, zero| (Round.f(x / scale) + zero).max(low).min(high));
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, Given, data, floats, scalar};
+    let zero = |data: Data| {
+        Given::Fixed(Tensor { shape: if data.len() > 1 { vec![data.len()] } else { vec![] }, data })
+    };
+    let case = |name| Case::new("QuantizeLinear").named(name);
+    vec![
+        case("whole").inputs([data(&[2, 3, 4]), scalar(0.004)]).free(9),
+        case("signed").inputs([data(&[2, 3, 4]), scalar(0.01), zero(Data::I8(vec![3]))]).free(9),
+        case("per channel")
+            .inputs([data(&[2, 2, 4]), floats(&[0.1, 0.01]), zero(Data::U8(vec![9, 128]))])
+            .free(8),
+        case("named type").opset(21).int("output_dtype", 5).inputs([data(&[3]), scalar(0.01)]).free(3),
+    ]
+}

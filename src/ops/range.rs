@@ -1,0 +1,50 @@
+//! Range: start, start + delta, … up to a limit. <https://onnx.ai/onnx/operators/onnx__Range.html>
+
+use super::function::{Function, Values};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Range;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Values(Range)))
+}
+
+impl Function for Range {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let dtype = need(x, 0)?.dtype;
+        let number = |slot: usize| -> Result<f64, Refusal> {
+            need(x, slot)?;
+            let value = x[slot].and_then(|o| o.value).map(|t| t.data.to_real::<f64>());
+            match value.as_deref() {
+                Some([v]) => Ok(*v),
+                Some(_) => invalid("start, limit and delta must be one number each"),
+                None => unsupported("a range that depends on the network's input values"),
+            }
+        };
+        let (start, limit, delta) = (number(0)?, number(1)?, number(2)?);
+        let n = ((limit - start) / delta).ceil().max(0.0);
+        if delta == 0.0 || !(n <= (1u64 << 40) as f64) {
+            return invalid(format!("a range from {start} to {limit} in steps of {delta}"));
+        }
+        Ok(vec![Fact::new(dtype, [n as usize])])
+    }
+    fn channels(&self, _: &Io, _: &mut dyn Link) {}
+    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let number = |slot: usize| x[slot].and_then(|v| v.data.first().copied());
+        let (Some(start), Some(delta)) = (number(0), number(2)) else { return };
+        y[0].data.iter_mut().enumerate().for_each(|(i, y)| *y = start + T::of(i as f64) * delta);
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, scalar};
+    let case = |name, start, limit, delta| {
+        Case::new("Range").named(name).inputs([scalar(start), scalar(limit), scalar(delta)])
+    };
+    vec![case("up", 1.0, 5.5, 2.0), case("down", 3.0, -1.0, -1.0), case("empty", 3.0, 1.0, 1.0)]
+}

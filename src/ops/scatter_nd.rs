@@ -1,0 +1,61 @@
+//! ScatterND: y = x, except slices named by index tuples. <https://onnx.ai/onnx/operators/onnx__ScatterND.html>
+
+use super::gather_nd::slices;
+use super::movement::{Move, Moved, Movement};
+use super::scatter_elements::overwrite;
+use crate::ir::*;
+
+#[derive(Debug)]
+struct ScatterNd {
+    reduction: Option<String>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    let reduction = r.string("reduction")?;
+    match reduction.as_deref() {
+        None | Some("none") => Ok(Box::new(Moved(ScatterNd { reduction }))),
+        Some(other) => unsupported(format!("reduction '{other}'")),
+    }
+}
+
+impl Movement for ScatterNd {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("reduction", self.reduction.clone()).done()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let (fact, indices, updates) = (need(x, 0)?, &need(x, 1)?.shape, &need(x, 2)?.shape);
+        let Some((&tuple, outer)) = indices.split_last() else { return invalid("indices without axes") };
+        if tuple > fact.shape.len() || *updates != [outer, &fact.shape[tuple..]].concat() {
+            return invalid(format!("updates {updates:?} at indices {indices:?} in {:?}", fact.shape));
+        }
+        Ok(vec![fact.clone()])
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let (Some(x), Some([outer @ .., tuple])) = (io.input(0), io.input(1)) else { return };
+        for (k, axis) in (*tuple..x.len()).enumerate() {
+            link.same(input(0, axis), output(0, axis));
+            link.same(input(2, outer.len() + k), output(0, axis));
+        }
+    }
+    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
+        let (Some(x), Some(indices)) = (x[0], x[1]) else { return };
+        let Some(&tuple) = indices.shape.last() else { return };
+        overwrite(x.data.len(), &slices(&x.shape, indices, 0), volume(&x.shape[tuple..]), f);
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, Given, data};
+    let indices = |shape: &[usize], v: &[i64]| {
+        Given::Fixed(Tensor { shape: shape.to_vec(), data: Data::I64(v.to_vec()) })
+    };
+    vec![
+        Case::new("ScatterND").inputs([data(&[4, 3]), indices(&[2, 1], &[2, 0]), data(&[2, 3])]).free(3),
+        Case::new("ScatterND").named("elements").inputs([
+            data(&[2, 3]),
+            indices(&[2, 2], &[0, 1, -1, 2]),
+            data(&[2]),
+        ]),
+    ]
+}

@@ -1,0 +1,38 @@
+//! Size: the number of elements. <https://onnx.ai/onnx/operators/onnx__Size.html>
+//!
+//! Whoever divides by it wants the number as it is: the operand stays whole.
+
+use super::function::{Function, Values};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Size;
+
+pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Values(Size)))
+}
+
+impl Function for Size {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        need(x, 0)?;
+        Ok(vec![Fact::new(DType::I64, [])])
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        for axis in 0..io.input(0).unwrap_or_default().len() {
+            link.freeze(input(0, axis), "counts the elements");
+        }
+    }
+    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let Some(x) = x[0] else { return };
+        y[0].data.fill(T::of(volume(&x.shape) as f64));
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![Case::new("Size").inputs([data(&[2, 3, 4])])]
+}

@@ -1,0 +1,65 @@
+//! SpaceToDepth: blocks of pixels become blocks of channels. <https://onnx.ai/onnx/operators/onnx__SpaceToDepth.html>
+//!
+//! A channel of the operand becomes b² channels of the result: they are one class.
+
+use super::movement::{Move, Moved, Movement, along};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct SpaceToDepth {
+    blocksize: i64,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    let Some(blocksize) = r.int("blocksize")? else { return invalid("attribute 'blocksize' is missing") };
+    if !(1..=1 << 16).contains(&blocksize) {
+        return invalid(format!("blocks of size {blocksize}"));
+    }
+    Ok(Box::new(Moved(SpaceToDepth { blocksize })))
+}
+
+impl SpaceToDepth {
+    fn block(&self) -> usize {
+        self.blocksize as usize
+    }
+}
+
+impl Movement for SpaceToDepth {
+    fn attributes(&self) -> Attributes {
+        Writer::default().put("blocksize", self.blocksize).done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let (x, b) = (need(x, 0)?, self.block());
+        match x.shape[..] {
+            [n, c, h, w] if h % b == 0 && w % b == 0 => {
+                Ok(vec![Fact::new(x.dtype, [n, c * b * b, h / b, w / b])])
+            }
+            _ => invalid(format!("shape {:?} does not hold blocks of {b} x {b} pixels", x.shape)),
+        }
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let (Some(&[_, c, _, _]), b) = (io.input(0), self.block()) else { return };
+        link.same(input(0, 0), output(0, 0));
+        (0..c * b * b).for_each(|i| link.tie(input(0, 1), i % c, output(0, 1), i));
+    }
+
+    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
+        let (Some(&[n, c, h, w]), b) = (x[0].map(|x| &x.shape[..]), self.block()) else { return };
+        let axis = |size: usize, step: usize| -> Vec<usize> { (0..size).map(|i| i * step).collect() };
+        along(
+            &[axis(n, c * h * w), axis(b, w), axis(b, 1), axis(c, h * w), axis(h / b, b * w), axis(w / b, b)],
+            f,
+        );
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data};
+    vec![
+        Case::new("SpaceToDepth").int("blocksize", 2).inputs([data(&[2, 3, 4, 6])]).free(2 + 3),
+        Case::new("SpaceToDepth").named("thirds").int("blocksize", 3).inputs([data(&[1, 2, 3, 6])]).free(2),
+    ]
+}

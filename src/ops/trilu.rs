@@ -1,0 +1,71 @@
+//! Trilu: the upper or lower triangle of matrices, zeros elsewhere. <https://onnx.ai/onnx/operators/onnx__Trilu.html>
+
+use super::indexing::constant;
+use super::movement::{Move, Moved, Movement};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct Trilu {
+    upper: Option<i64>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Moved(Trilu { upper: r.int("upper")? })))
+}
+
+impl Movement for Trilu {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("upper", self.upper).done()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let fact = need(x, 0)?;
+        constant(x, 1, "diagonals")?;
+        if fact.shape.len() < 2 {
+            return invalid(format!("shape {:?} holds no matrices", fact.shape));
+        }
+        Ok(vec![fact.clone()])
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let rank = io.output(0).len();
+        for axis in 0..rank {
+            if axis + 2 < rank {
+                link.same(input(0, axis), output(0, axis));
+            } else {
+                link.freeze(input(0, axis), "takes triangles of these axes");
+                link.freeze(output(0, axis), "takes triangles of these axes");
+            }
+        }
+    }
+    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move)) {
+        let k = x.get(1).copied().flatten().and_then(|k| k.ints().first().copied()).unwrap_or(0);
+        let (outer, [rows, columns]) = y[0].split_at(y[0].len() - 2) else { return };
+        let columns = *columns;
+        for row in 0..volume(outer) * rows {
+            // Column j of row i belongs to the upper triangle if j ≥ i + k, to the lower one if j ≤ i + k.
+            let diagonal = ((row % rows) as i64).saturating_add(k);
+            let (from, to) = match self.upper.unwrap_or(1) {
+                0 => (0, diagonal.saturating_add(1).clamp(0, columns as i64) as usize),
+                _ => (diagonal.clamp(0, columns as i64) as usize, columns),
+            };
+            let at = row * columns + from;
+            f(Move { x: 0, at, step: 1, y: 0, to: at, len: to - from });
+        }
+    }
+    fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {
+        Some(T::zero())
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data, ints};
+    vec![
+        Case::new("Trilu").inputs([data(&[2, 3, 4])]).free(2),
+        Case::new("Trilu")
+            .named("lower, shifted")
+            .int("upper", 0)
+            .inputs([data(&[2, 3, 4]), ints(&[-1])])
+            .free(2),
+        Case::new("Trilu").named("far away").inputs([data(&[3, 3]), ints(&[i64::MAX])]).free(0),
+    ]
+}
