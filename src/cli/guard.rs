@@ -42,7 +42,11 @@ fn writable(path: &Path) -> Result<()> {
     // A file that is gone as soon as it was made: permissions alone do not tell (read-only file systems, lists).
     match tempfile::Builder::new().prefix(".autobot-onnx-").tempfile_in(folder(path)) {
         Ok(_) => Ok(()),
-        Err(e) => Err(Error::io(path, std::io::Error::new(e.kind(), format!("cannot be written: {}", plain(&e))), hint)),
+        Err(e) => Err(Error::io(
+            path,
+            std::io::Error::new(e.kind(), format!("cannot be written: {}", plain(&e))),
+            hint,
+        )),
     }
 }
 

@@ -48,16 +48,31 @@ impl Job {
 
     /// Refuses a target that makes no sense; else gives it in MACs.
     pub fn target(&self) -> Result<u64> {
-        if self.analysis.full == 0 {
-            let reason = format!("{}: the network has no layer with weights to prune", self.known.path);
-            let hint = "give a convolutional network whose Conv, Gemm or MatMul weights are stored in the file";
-            return Err(Error::graph(reason, hint));
-        }
         if self.analysis.groups.classes.is_empty() {
-            let reason = format!("{}: not one channel can be deleted", self.known.path);
-            return Err(Error::graph(reason, "'autobot-onnx inspect' tells the reason for each layer"));
+            return Err(self.nothing_to_prune());
         }
         pipeline::target_macs(&self.analysis, self.options.target)
+    }
+
+    fn nothing_to_prune(&self) -> Error {
+        let graph = &self.model.graph;
+        let unknown = graph.nodes.iter().zip(&self.facts.trouble).filter_map(|(node, why)| {
+            let why = why.as_ref().filter(|_| self.facts.operands(node).is_some())?;
+            Some(format!("'{}' ({}): {why}", node.name, node.op_type))
+        });
+        let nodes: Vec<String> = unknown.collect();
+        if !nodes.is_empty() {
+            let hint = "cut the model before these nodes, or export it without them".into();
+            return Error::Unsupported { nodes, hint };
+        }
+        let path = &self.known.path;
+        if self.analysis.full == 0 {
+            let hint =
+                "give a convolutional network whose Conv, Gemm or MatMul weights are stored in the file";
+            return Error::graph(format!("{path}: the network has no layer with weights to prune"), hint);
+        }
+        let hint = "'autobot-onnx inspect' tells the reason for each layer";
+        Error::graph(format!("{path}: not one channel can be deleted"), hint)
     }
 
     /// Prints what is known before the run.

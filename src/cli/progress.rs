@@ -47,7 +47,8 @@ impl Observer for Progress {
                 bar.set_position(r.step as u64);
             }
             None if !self.quiet && is_due(r.step, self.batches) => {
-                let left = self.started.elapsed().as_secs_f64() / r.step as f64 * (self.batches - r.step) as f64;
+                let left =
+                    self.started.elapsed().as_secs_f64() / r.step as f64 * (self.batches - r.step) as f64;
                 let _ = writeln!(
                     std::io::stderr(),
                     "training {}/{}  {terms}  ETA {left:.0}s",
@@ -62,6 +63,13 @@ impl Observer for Progress {
     fn done(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.abandon();
+        }
+        if !self.quiet {
+            let took = self.started.elapsed().as_secs();
+            let _ = writeln!(
+                std::io::stderr(),
+                "trained in {took} s; now the network is rewritten, tried on held-out images and verified"
+            );
         }
     }
 }

@@ -40,7 +40,13 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
 }
 
 /// Writes the small model and the report if the verdict allows it.
-fn finish(done: &Done, report: &json::Run, path: &Path, json: Option<&Path>, talk: Talk) -> anyhow::Result<Answer> {
+fn finish(
+    done: &Done,
+    report: &json::Run,
+    path: &Path,
+    json: Option<&Path>,
+    talk: Talk,
+) -> anyhow::Result<Answer> {
     if done.verdict.pass {
         done.small.write(path)?;
     }
@@ -52,7 +58,9 @@ fn finish(done: &Done, report: &json::Run, path: &Path, json: Option<&Path>, tal
         talk.result(&format!("written   {}\n", path.display()));
         return Ok(Answer::Yes);
     }
-    talk.warn("the small network does not equal the masked one: nothing was written; please report this model");
+    talk.warn(
+        "the small network does not equal the masked one: nothing was written; please report this model",
+    );
     Ok(Answer::No)
 }
 

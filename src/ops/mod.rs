@@ -15,8 +15,8 @@ mod indexing;
 mod movement;
 mod pointwise;
 mod pool;
-mod reduce;
 mod quantization;
+mod reduce;
 mod spatial;
 mod variadic;
 

@@ -28,8 +28,12 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64) -> ModelFacts 
     let open: Vec<bool> = (0..graph.inputs.len()).map(|k| model.input_is_symbolic_batch(k)).collect();
     let any = open.first().copied().unwrap_or(false);
     let mut unknown_operators = BTreeMap::new();
+    let mut nodes_without_shape = 0;
     for (node, _) in graph.nodes.iter().zip(&facts.trouble).filter(|(_, why)| why.is_some()) {
-        *unknown_operators.entry(node.op_type.clone()).or_default() += 1;
+        match facts.operands(node) {
+            Some(_) => *unknown_operators.entry(node.op_type.clone()).or_default() += 1,
+            None => nodes_without_shape += 1,
+        }
     }
     ModelFacts {
         path: model.path().display().to_string(),
@@ -43,17 +47,13 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64) -> ModelFacts 
         parameters: graph.parameters() as u64,
         macs,
         unknown_operators,
+        nodes_without_shape,
     }
 }
 
 /// Calibration data from `source` (none: synthetic).
 pub fn data(data: &Calibration, source: Option<String>) -> DataFacts {
-    DataFacts {
-        source,
-        images: data.len(),
-        labels: data.labels().is_some(),
-        notes: data.notes().to_vec(),
-    }
+    DataFacts { source, images: data.len(), labels: data.labels().is_some(), notes: data.notes().to_vec() }
 }
 
 /// Free and frozen channels.
