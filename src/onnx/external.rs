@@ -6,6 +6,8 @@
 //! that the model was read from.
 
 use super::fault::Fault;
+use super::shapes::checked_volume;
+use crate::ir::DType;
 use onnx_protobuf::{StringStringEntryProto, TensorProto};
 use protobuf::EnumOrUnknown;
 use std::fs::File;
@@ -49,21 +51,21 @@ impl Folder {
         if !t.raw_data.is_empty() {
             return Err(Fault::new("it has data both in the model and in another file"));
         }
-        self.place(t, None).map(|_| ())
+        self.place(t).map(|_| ())
     }
 
     /// The data file of an external tensor.
     pub fn file_of(&self, t: &TensorProto) -> Result<PathBuf, Fault> {
-        Ok(self.place(t, None)?.path)
+        self.resolve(entry(t, "location").unwrap_or_default())
     }
 
-    /// The bytes of an external tensor; `expected` is their number by its type and shape.
-    pub fn bytes(&self, t: &TensorProto, expected: Option<u64>) -> Result<Vec<u8>, Fault> {
+    /// The bytes of an external tensor: new ones that wait in the message, or those in the data file.
+    pub fn bytes(&self, t: &TensorProto) -> Result<Vec<u8>, Fault> {
         if !t.raw_data.is_empty() {
             return Ok(t.raw_data.clone());
         }
-        let place = self.place(t, expected)?;
-        if let Some(wanted) = expected.filter(|&n| n != place.length) {
+        let place = self.place(t)?;
+        if let Some(wanted) = expected(t).filter(|&n| n != place.length) {
             let reason = format!("its shape takes {wanted} bytes, its entry 'length' says {}", place.length);
             return Err(Fault::new(reason));
         }
@@ -85,8 +87,9 @@ impl Folder {
         }
     }
 
-    /// Resolves and checks the tensor's entries. Without a length, `expected` or the rest of the file is meant.
-    fn place(&self, t: &TensorProto, expected: Option<u64>) -> Result<Place, Fault> {
+    /// Resolves and checks the tensor's entries. Without a length, as many bytes as the shape takes are
+    /// meant, or the rest of the file.
+    fn place(&self, t: &TensorProto) -> Result<Place, Fault> {
         let location = entry(t, "location").unwrap_or_default();
         let path = self.resolve(location)?;
         let (offset, length) = (number(t, "offset")?, number(t, "length")?);
@@ -96,7 +99,7 @@ impl Folder {
             return Err(Fault::new(format!("'{location}' is not a regular file")).hint(hint));
         }
         let offset = offset.unwrap_or(0);
-        let length = length.or(expected).unwrap_or(meta.len().saturating_sub(offset));
+        let length = length.or_else(|| expected(t)).unwrap_or(meta.len().saturating_sub(offset));
         if offset.checked_add(length).is_none_or(|end| end > meta.len()) {
             let reason = format!(
                 "{length} bytes at offset {offset} are said to be in '{location}', which has {} bytes",
@@ -131,6 +134,13 @@ impl Folder {
         let (folder, path) = (found(&self.0)?, found(&self.0.join(location))?);
         if path.starts_with(&folder) { Ok(path) } else { Err(outside("is a link that leads out of")) }
     }
+}
+
+/// Bytes that the tensor's type and shape take; `None` for types that we do not hold.
+fn expected(t: &TensorProto) -> Option<u64> {
+    let dtype = DType::from_onnx(t.data_type)?;
+    let shape = t.dims.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<Vec<usize>>>()?;
+    Some(checked_volume(&shape, dtype)? as u64 * dtype.size() as u64)
 }
 
 fn entry<'a>(t: &'a TensorProto, key: &str) -> Option<&'a str> {

@@ -19,7 +19,7 @@ pub fn read(t: &TensorProto, folder: &Folder) -> Result<Option<Tensor>, Fault> {
     let Some(dtype) = DType::from_onnx(t.data_type) else { return Ok(None) };
     let (shape, volume) = shape(&t.dims, dtype)?;
     let data = if external::is_external(t) {
-        raw(dtype, volume, &folder.bytes(t, Some((volume * dtype.size()) as u64))?)?
+        raw(dtype, volume, &folder.bytes(t)?)?
     } else if t.raw_data.is_empty() {
         typed(t, dtype)
     } else {

@@ -21,7 +21,7 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     }
     let mut proto = model.proto.clone();
     for t in walk::tensors_mut(&mut proto).into_iter().filter(|t| external::is_external(t)) {
-        let bytes = model.folder.bytes(t, None);
+        let bytes = model.folder.bytes(t);
         t.raw_data = bytes.map_err(|fault| fault.of(format_args!("tensor '{}'", t.name), &model.path))?;
         external::forget(t);
     }
@@ -94,7 +94,7 @@ fn write_data(model: &Model, data: &Path) -> Result<(NamedTempFile, ModelProto, 
     let name = data.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let mut appender = Appender { out: BufWriter::new(file), name, written: 0 };
     for t in walk::tensors_mut(&mut proto).into_iter().filter(|t| external::is_external(t)) {
-        let bytes = model.folder.bytes(t, None);
+        let bytes = model.folder.bytes(t);
         let bytes = bytes.map_err(|fault| fault.of(format_args!("tensor '{}'", t.name), &model.path))?;
         appender.append(t, &bytes).map_err(fail)?;
     }

@@ -38,3 +38,16 @@ pub fn cases() -> Vec<super::laws::Case> {
         Case::new("Celu").named("alpha").float("alpha", 2.0).inputs([data(&[2, 3, 4])]).free(9),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let case =
+            Case::new("Celu").float("alpha", 0.5).inputs([floats(&[-3.0, -1.0, -0.25, 0.0, 0.5, 2.0])]);
+        case.gives(&[-0.4987606108, -0.4323323667, -0.1967346668, 0.0, 0.5, 2.0]);
+    }
+}

@@ -91,3 +91,21 @@ pub fn cases() -> Vec<super::laws::Case> {
         case("old").opset(9),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{Tensor, volume};
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let count = |shape: &[usize]| {
+            Given::Fixed(Tensor::floats(shape, (0..volume(shape)).map(|i| i as f32).collect()))
+        };
+        let case = || Case::new("DepthToSpace").int("blocksize", 2).inputs([count(&[1, 8, 1, 2])]);
+        case().gives(&[0., 4., 1., 5., 8., 12., 9., 13., 2., 6., 3., 7., 10., 14., 11., 15.]);
+        let crd = case().string("mode", "CRD");
+        crd.gives(&[0., 2., 1., 3., 4., 6., 5., 7., 8., 10., 9., 11., 12., 14., 13., 15.]);
+    }
+}

@@ -27,3 +27,15 @@ pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, data};
     vec![Case::new("Erf").inputs([data(&[2, 3, 4])]).free(9)]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let case = Case::new("Erf").inputs([floats(&[-3.0, -1.0, -0.25, 0.0, 0.5, 2.0])]);
+        case.gives(&[-0.9999778866, -0.8427007794, -0.2763263881, 0.0, 0.520499885, 0.9953222870]);
+    }
+}

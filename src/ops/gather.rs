@@ -104,8 +104,10 @@ impl Movement for Gather {
         }
     }
 
-    fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {
-        Some(T::zero())
+    fn fill<T: Real>(&self, x: &[Option<&Array<T>>]) -> Option<T> {
+        let (Some(x), Some(indices)) = (x[0], x[1]) else { return None };
+        let size = self.axis(x.shape.len()).map_or(0, |axis| x.shape[axis]);
+        indices.ints().into_iter().any(|i| index_in(i, size).is_none()).then(T::zero)
     }
 }
 

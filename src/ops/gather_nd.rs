@@ -87,3 +87,20 @@ pub fn cases() -> Vec<super::laws::Case> {
             .free(4),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{Data, Tensor, volume};
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let count = |shape: &[usize]| {
+            Given::Fixed(Tensor::floats(shape, (0..volume(shape)).map(|i| i as f32).collect()))
+        };
+        let indices = Given::Fixed(Tensor { shape: vec![2, 1], data: Data::I64(vec![1, 0]) });
+        let case = Case::new("GatherND").int("batch_dims", 1).inputs([count(&[2, 2, 2]), indices]);
+        case.gives(&[2., 3., 4., 5.]);
+    }
+}

@@ -60,3 +60,17 @@ pub fn cases() -> Vec<super::laws::Case> {
         case("none").string("approximate", "none"),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let case = || Case::new("Gelu").opset(20).inputs([floats(&[-3.0, -1.0, -0.25, 0.0, 0.5, 2.0])]);
+        case().gives(&[-0.0040496885776, -0.158655256032, -0.10032341629, 0.0, 0.34573122859, 1.95449972152]);
+        let tanh = case().string("approximate", "tanh");
+        tanh.gives(&[-0.003637522459, -0.15880796313, -0.10032465308, 0.0, 0.345714002847, 1.95459771156]);
+    }
+}

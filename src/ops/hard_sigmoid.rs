@@ -47,3 +47,15 @@ pub fn cases() -> Vec<super::laws::Case> {
             .free(9),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let case = Case::new("HardSigmoid").inputs([floats(&[-3.0, -1.0, -0.25, 0.0, 0.5, 2.0])]);
+        case.gives(&[0.0, 0.3, 0.45, 0.5, 0.6, 0.9]);
+    }
+}

@@ -34,3 +34,15 @@ pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, data};
     vec![Case::new("HardSwish").inputs([data(&[2, 3, 4])]).free(9)]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let case = Case::new("HardSwish").inputs([floats(&[-4.0, -3.0, -1.0, 0.0, 2.0, 5.0])]);
+        case.gives(&[0.0, 0.0, -0.3333333134, 0.0, 1.6666667461, 5.0]);
+    }
+}

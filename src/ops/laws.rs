@@ -134,6 +134,23 @@ impl Case {
         self
     }
 
+    /// The results, for tests that compare values.
+    pub fn results(&self) -> Vec<Array<f64>> {
+        let graph = self.graph();
+        let facts = self.facts(&graph);
+        let node = &graph.nodes[0];
+        let wanted = facts.results(node).unwrap_or_else(|| panic!("{}: no shapes", self.title()));
+        run(node.op.as_ref(), &self.values(&graph, 1), &wanted)
+    }
+
+    /// Asserts the first result, up to rounding.
+    pub fn gives(&self, expected: &[f64]) {
+        let found = &self.results()[0].data;
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-6 * b.abs().max(1.0);
+        let equal = found.len() == expected.len() && found.iter().zip(expected).all(near);
+        assert!(equal, "{}: {found:?}, expected {expected:?}", self.title());
+    }
+
     fn title(&self) -> String {
         format!("{} ({})", self.op, self.name)
     }

@@ -32,3 +32,15 @@ pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, data};
     vec![Case::new("Mish").inputs([data(&[2, 3, 4])]).free(9)]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let case = Case::new("Mish").inputs([floats(&[-3.0, -1.0, -0.25, 0.0, 0.5, 2.0])]);
+        case.gives(&[-0.1456474512, -0.3034014403, -0.1299269646, 0.0, 0.3752452433, 1.9439589977]);
+    }
+}

@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn signs_are_as_the_standard_says() {
-        // onnx.reference, onnx 1.x: np.mod and np.fmod of the operator's own examples.
+        // numpy 2: np.mod and np.fmod, which the standard names as the definitions.
         let (a, b) = ([-4.0, 7.0, 5.0, 4.0, -7.0, 8.0], [2.0, -3.0, 8.0, -2.0, 3.0, 5.0]);
         let of = |fmod| -> Vec<f64> { a.iter().zip(&b).map(|(&a, &b)| Mod { fmod }.f(a, b)).collect() };
         assert_eq!(of(None), [0.0, -2.0, 5.0, 0.0, 2.0, 3.0]);

@@ -210,3 +210,25 @@ pub fn cases() -> Vec<super::laws::Case> {
             .free(2 + 4 + 4),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let of = |mode: &str, pads: &[i64], y: &[f64]| {
+            let x = floats(&[0.0, 1.0, 2.0, 3.0]);
+            Case::new("Pad").opset(19).string("mode", mode).inputs([x, ints(pads), scalar(9.0)]).gives(y);
+        };
+        of("constant", &[3, 2], &[9.0, 9.0, 9.0, 0.0, 1.0, 2.0, 3.0, 9.0, 9.0]);
+        of("reflect", &[3, 2], &[3.0, 2.0, 1.0, 0.0, 1.0, 2.0, 3.0, 2.0, 1.0]);
+        of("edge", &[3, 2], &[0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 3.0, 3.0]);
+        of("wrap", &[3, 2], &[1.0, 2.0, 3.0, 0.0, 1.0, 2.0, 3.0, 0.0, 1.0]);
+        of("constant", &[-1, 2], &[1.0, 2.0, 3.0, 9.0, 9.0]);
+        of("reflect", &[-1, 2], &[1.0, 2.0, 3.0, 2.0, 1.0]);
+        of("edge", &[-1, 2], &[1.0, 2.0, 3.0, 3.0, 3.0]);
+        of("wrap", &[-1, 2], &[1.0, 2.0, 3.0, 1.0, 2.0]);
+    }
+}

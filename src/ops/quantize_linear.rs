@@ -88,3 +88,21 @@ pub fn cases() -> Vec<super::laws::Case> {
         case("named type").opset(21).int("output_dtype", 5).inputs([data(&[3]), scalar(0.01)]).free(3),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{Data, Tensor};
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let of = |zero: Data, y: &[f64]| {
+            let x = floats(&[0.5, 1.5, 2.5, -0.5, -300.0, 300.0]);
+            let zero = Given::Fixed(Tensor { shape: vec![], data: zero });
+            Case::new("QuantizeLinear").inputs([x, scalar(1.0), zero]).gives(y);
+        };
+        of(Data::I8(vec![1]), &[1.0, 3.0, 3.0, 1.0, -128.0, 127.0]);
+        of(Data::U8(vec![1]), &[1.0, 3.0, 3.0, 1.0, 0.0, 255.0]);
+    }
+}

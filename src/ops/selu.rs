@@ -48,3 +48,15 @@ pub fn cases() -> Vec<super::laws::Case> {
             .free(9),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let case = Case::new("Selu").inputs([floats(&[-3.0, -1.0, -0.25, 0.0, 0.5, 2.0])]);
+        case.gives(&[-1.6705687046, -1.1113307476, -0.388890177, 0.0, 0.525350511, 2.1014020442]);
+    }
+}

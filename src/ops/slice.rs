@@ -70,6 +70,11 @@ impl Ranges {
 fn range(start: i64, end: i64, step: i64, size: usize) -> Result<Range, Refusal> {
     let n = size as i64;
     let from_front = |i: i64| if i < 0 { i.saturating_add(n) } else { i };
+    if step < 0 && (from_front(start) < 0 || end >= i64::from(i32::MAX)) {
+        return unsupported(
+            "a backward slice from before the axis or to beyond it, which runtimes read differently",
+        );
+    }
     let (start, end) = (from_front(start), from_front(end));
     let (start, distance) = match step {
         0 => return invalid("a step of 0"),
@@ -78,7 +83,7 @@ fn range(start: i64, end: i64, step: i64, size: usize) -> Result<Range, Refusal>
             (start, end.clamp(0, n) - start)
         }
         _ => {
-            let start = start.clamp(-1, n - 1);
+            let start = start.min(n - 1);
             (start, start - end.clamp(-1, n - 1))
         }
     };
@@ -237,4 +242,22 @@ pub fn cases() -> Vec<super::laws::Case> {
             .inputs([data(&[2, 4, 3])])
             .free(4 + other),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let of = |start: i64, end: i64, step: i64, y: &[f64]| {
+            let x = floats(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+            let range = [ints(&[start]), ints(&[end]), ints(&[-1]), ints(&[step])];
+            Case::new("Slice").inputs([x].into_iter().chain(range)).gives(y);
+        };
+        of(-1, -100, -3, &[7.0, 4.0, 1.0]);
+        of(1, i64::MAX, 3, &[1.0, 4.0, 7.0]);
+        of(100, 2, -2, &[7.0, 5.0, 3.0]);
+    }
 }

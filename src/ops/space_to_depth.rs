@@ -63,3 +63,19 @@ pub fn cases() -> Vec<super::laws::Case> {
         Case::new("SpaceToDepth").named("thirds").int("blocksize", 3).inputs([data(&[1, 2, 3, 6])]).free(2),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{Tensor, volume};
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let count = |shape: &[usize]| {
+            Given::Fixed(Tensor::floats(shape, (0..volume(shape)).map(|i| i as f32).collect()))
+        };
+        let case = Case::new("SpaceToDepth").int("blocksize", 2).inputs([count(&[1, 1, 2, 4])]);
+        case.gives(&[0., 2., 1., 3., 4., 6., 5., 7.]);
+    }
+}

@@ -51,7 +51,7 @@ impl Split {
 
     fn equal(&self, whole: usize) -> Result<Vec<usize>, Refusal> {
         let n = self.outputs;
-        if self.num_outputs.is_none() && whole % n.max(1) != 0 {
+        if self.num_outputs.is_none() && !whole.is_multiple_of(n.max(1)) {
             return invalid(format!("{whole} does not split into {n} equal parts"));
         }
         let size = whole.div_ceil(n.max(1));

@@ -69,3 +69,20 @@ pub fn cases() -> Vec<super::laws::Case> {
         Case::new("Trilu").named("far away").inputs([data(&[3, 3]), ints(&[i64::MAX])]).free(0),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{Tensor, volume};
+    use crate::ops::laws::*;
+
+    // Values: onnxruntime 1.31.1.
+    #[test]
+    fn agrees_with_onnxruntime() {
+        let count = |shape: &[usize]| {
+            Given::Fixed(Tensor::floats(shape, (0..volume(shape)).map(|i| i as f32).collect()))
+        };
+        let of = |upper, k| Case::new("Trilu").int("upper", upper).inputs([count(&[2, 3]), ints(&[k])]);
+        of(1, 1).gives(&[0., 1., 2., 0., 0., 5.]);
+        of(0, -1).gives(&[0., 0., 0., 3., 0., 0.]);
+    }
+}

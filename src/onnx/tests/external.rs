@@ -61,6 +61,19 @@ fn external_weights_are_read_and_embedded() {
 }
 
 #[test]
+fn without_a_length_the_shape_says_how_many_bytes() {
+    let (dir, mut proto) = split();
+    for k in [0, 2] {
+        proto.graph.as_mut().unwrap().initializer[k].external_data.retain(|e| e.key != "length");
+    }
+    fs::write(dir.path().join("in.onnx"), bytes(&proto)).unwrap();
+    let model = open(&dir, "in.onnx");
+    assert_eq!(model.to_bytes().unwrap(), bytes(&small()));
+    model.write(&dir.path().join("out.onnx")).unwrap();
+    assert_eq!(open(&dir, "out.onnx").to_bytes().unwrap(), bytes(&small()));
+}
+
+#[test]
 fn external_weights_stay_external_and_the_input_is_untouched() {
     let (dir, _) = split();
     let before = fs::read(dir.path().join("weights.bin")).unwrap();
