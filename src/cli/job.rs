@@ -12,7 +12,7 @@ use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::pipeline::{self, Analysis, Options, Outcome};
 use autobot_onnx::report::{gather, json, text};
 use autobot_onnx::verify::Verdict;
-use autobot_onnx::{Error, Result, rewrite};
+use autobot_onnx::{Error, Result, learn, rewrite};
 use std::collections::BTreeMap;
 
 /// A model that was read, with what is known about it.
@@ -56,11 +56,10 @@ impl Job {
 
     fn nothing_to_prune(&self) -> Error {
         let graph = &self.model.graph;
-        let unknown = graph.nodes.iter().zip(&self.facts.trouble).filter_map(|(node, why)| {
-            let why = why.as_ref().filter(|_| self.facts.operands(node).is_some())?;
-            Some(format!("'{}' ({}): {why}", node.name, node.op_type))
-        });
-        let nodes: Vec<String> = unknown.collect();
+        let unknown = learn::unknown(graph, &self.facts).into_iter();
+        let nodes: Vec<String> = unknown
+            .map(|(n, why)| format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type))
+            .collect();
         if !nodes.is_empty() {
             let hint = "cut the model before these nodes, or export it without them".into();
             return Error::Unsupported { nodes, hint };

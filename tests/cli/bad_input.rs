@@ -2,7 +2,6 @@
 
 use super::{SHORT, content, model, program, text};
 use onnx_protobuf::{Message, ModelProto, NodeProto};
-use std::path::Path;
 use tempfile::TempDir;
 
 /// A run that must be refused.
@@ -147,7 +146,7 @@ fn unknown_operators_in_the_way_are_listed_together() {
             name.op_type = format!("Mystery{n}");
         }
     });
-    unknown.refused(&["Mystery", "not supported"]);
+    unknown.refused(&["not supported", "(Mystery0)", "(Mystery3)", "cut the model"]);
 }
 
 #[test]
@@ -255,5 +254,4 @@ fn a_report_that_belongs_to_another_network() {
     let foreign = br#"{"sliced": [{"initializer": "nowhere", "axis": 0, "kept": [0]}]}"#;
     assert!(verify(foreign).contains("nowhere"));
     assert!(verify(br#"{"sliced": [{"initializer": "image", "axis": 0, "kept": [0]}]}"#).contains("image"));
-    assert_eq!(Path::new("r.json").exists(), false);
 }
