@@ -13,7 +13,7 @@ pub fn outputs(outputs: &[Named], inputs: &[Named]) -> Result<()> {
     for (k, &(what, path)) in outputs.iter().enumerate() {
         let clash = inputs.iter().chain(&outputs[..k]).find(|(_, other)| same(path, other));
         if let Some((other, _)) = clash {
-            let reason = format!("{} is also {other}", path.display());
+            let reason = format!("{} is the same file as {other}", path.display());
             return Err(Error::argument(what, reason, "give it a name of its own"));
         }
         writable(path)?;

@@ -27,16 +27,23 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     if args.target_flops.is_some() {
         talk.facts(&text::target(job.target()?, job.analysis.full));
     }
+    if args.dry_run && args.data.calib.is_none() {
+        return Ok(rehearsed(talk));
+    }
     let data = load(args, &job, talk)?;
     if args.dry_run {
-        talk.note("dry run: nothing was trained, nothing is written");
-        return Ok(Answer::Yes);
+        return Ok(rehearsed(talk));
     }
     let done = job.run(&data, args.quiet)?;
     let path = args.output.as_deref().unwrap_or(Path::new(""));
     let written = done.verdict.pass.then(|| path.display().to_string());
     let report = job.report(&done, gather::data(&data, args.data.source()), typed, written);
     finish(&done, &report, path, args.json.as_deref(), talk)
+}
+
+fn rehearsed(talk: Talk) -> Answer {
+    talk.note("dry run: nothing was trained, nothing is written");
+    Answer::Yes
 }
 
 /// Writes the small model and the report if the verdict allows it.

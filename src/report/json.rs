@@ -99,6 +99,8 @@ pub struct ModelFacts {
     pub macs: u64,
     /// Operators that are not known, with their number; what they touch is left alone.
     pub unknown_operators: BTreeMap<String, usize>,
+    /// Nodes behind them whose shapes are not known; their multiply-accumulates are not counted.
+    pub nodes_without_shape: usize,
 }
 
 /// An input or output of a network.

@@ -75,7 +75,11 @@ fn head(m: &ModelFacts) -> String {
     );
     if !m.unknown_operators.is_empty() {
         let names: Vec<String> = m.unknown_operators.iter().map(|(op, n)| format!("{op} ({n})")).collect();
-        let _ = writeln!(out, "unknown   {}: left as they are", names.join(", "));
+        let behind = match m.nodes_without_shape {
+            0 => String::new(),
+            n => format!("; the shapes of {} behind them are not known, nor their MACs", plural(n, "node")),
+        };
+        let _ = writeln!(out, "unknown   {}: left as they are{behind}", names.join(", "));
     }
     out
 }
@@ -210,9 +214,9 @@ fn verification(v: &Verification) -> String {
         (None, Some(why)) => format!("not measured in tract ({why})"),
         (None, None) => "not measured in tract".into(),
     };
-    let verdict = if v.pass { "pass" } else { "FAIL" };
     format!(
-        "verified  {verdict}: max |masked − pruned| of the output's range is {} in our executor, {tract} ({}, at most {})\n",
+        "verified  {}: max |masked − pruned| is {} in our executor, {tract}, of the output's range ({}, limit {})\n",
+        if v.pass { "pass" } else { "FAIL" },
         small(v.relative),
         plural(v.samples, "input"),
         small(v.tolerance)

@@ -39,9 +39,13 @@ pub fn plural(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-/// A difference that should be small.
+/// A relative difference, which should be small.
 pub fn small(x: f64) -> String {
-    if x == 0.0 { "0".into() } else { format!("{x:.1e}") }
+    if x >= 0.01 {
+        return percent(x);
+    }
+    let text = format!("{x:.1e}");
+    if x == 0.0 { "0".into() } else { text.replace(".0e", "e") }
 }
 
 #[cfg(test)]
