@@ -8,12 +8,12 @@ pub mod kernels;
 mod opaque;
 
 // Helpers that families of operators share.
+mod arg;
 mod binary;
 mod broadcast;
 mod function;
 mod indexing;
 mod movement;
-mod arg;
 mod normalise;
 mod pointwise;
 mod pool;
