@@ -10,7 +10,7 @@ use crate::grad::{GateSpec, Pool, ShiftSpec};
 use crate::ir::*;
 use crate::learn::calib::{Augment, Calibration};
 use crate::learn::{
-    Agreement, Record, Session, Settings, Task, Trained, Wish, compensate, gate, targets, train,
+    Agreement, Choice, Record, Session, Settings, Task, Trained, Wish, compensate, gate, targets, train,
 };
 use crate::plan::{self, Limits, Plan, Search};
 use crate::rewrite::{self, Bias, Rewritten};
@@ -81,12 +81,8 @@ pub struct Options {
     pub smoothing: f64,
     /// Share of distillation beside the labels.
     pub distil: f64,
-    /// Share of the steps after which the task term sees hard gates.
-    pub harden: f64,
-    /// Lets the learning rate fall to zero.
-    pub decay: bool,
-    /// Averages α over the last steps.
-    pub average: bool,
+    /// How the gates to keep are chosen.
+    pub choice: Choice,
     /// Augmentation of the calibration images.
     pub augment: Option<Augment>,
     /// Seed of everything random.
@@ -114,9 +110,7 @@ impl Options {
             gamma: 0.4,
             smoothing: 0.0,
             distil: 0.0,
-            harden: 1.0,
-            decay: false,
-            average: false,
+            choice: Choice::default(),
             augment: None,
             seed: 1,
             threads: 0,
@@ -125,7 +119,7 @@ impl Options {
 }
 
 /// Images over which means are taken for the compensation.
-const CORRECTION_IMAGES: usize = 512;
+const MEAN_IMAGES: usize = 512;
 
 /// What is known about a network before anything is trained.
 #[derive(Debug)]
@@ -238,7 +232,7 @@ pub fn prune(
     let shifts = match options.compensation {
         Compensation::None => Vec::new(),
         Compensation::Mean => {
-            let some = some_of(&training, CORRECTION_IMAGES, options.seed);
+            let some = some_of(&training, MEAN_IMAGES, options.seed);
             compensate::shifts(graph, facts, &gates, &compensate::means(&session, &gates, &some, None))
         }
     };
@@ -268,15 +262,6 @@ pub fn prune(
     };
     let plan = search.meet(&score, target)?;
     let lambda: Vec<f32> = plan.kept.iter().map(|&k| f32::from(u8::from(k))).collect();
-    let (shifts, lambda) = match options.compensation {
-        Compensation::None => (shifts, lambda),
-        Compensation::Mean => {
-            let some = some_of(&training, CORRECTION_IMAGES, options.seed);
-            let done = compensate::correct(graph, facts, groups, &shifts, &lambda, data, &pool, &some)?;
-            (done.shifts, done.lambda)
-        }
-    };
-    let session = Session::new(graph, facts, groups, &shifts, data, &pool)?;
     let agreement = session.agreement(&held_out, &lambda);
     let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
     let biases =
@@ -320,9 +305,7 @@ fn settings(
         seed: options.seed,
         augment: options.augment,
         task,
-        harden: options.harden,
-        decay: options.decay,
-        average: options.average,
+        choice: options.choice,
     }
 }
 

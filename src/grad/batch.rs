@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::ir::*;
 
 /// Images per chunk are chosen so that a workspace stays about this large.
-const WORKSPACE_BYTES: usize = 32 << 20;
-const LARGEST: usize = 8;
+const WORKSPACE_BYTES: usize = 64 << 20;
+const LARGEST: usize = 16;
 
 /// Facts at `batch` images, if the network allows it: inputs and targets have a first axis of 1, which becomes `batch`.
 fn facts_at(graph: &Graph, base: &Facts, targets: &[ValueId], batch: usize) -> Option<Facts> {

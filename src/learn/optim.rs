@@ -15,8 +15,8 @@ impl Adam {
         Self { rate, step: 0, mean: vec![0.0; n], square: vec![0.0; n] }
     }
 
-    /// One update of `parameters` against `gradient`, at `scale` times the rate.
-    pub fn update(&mut self, parameters: &mut [f64], gradient: &[f64], scale: f64) {
+    /// One update of `parameters` against `gradient`.
+    pub fn update(&mut self, parameters: &mut [f64], gradient: &[f64]) {
         const B1: f64 = 0.9;
         const B2: f64 = 0.999;
         self.step += 1;
@@ -25,7 +25,7 @@ impl Adam {
         for ((p, g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
             *m = B1 * *m + (1.0 - B1) * g;
             *v = B2 * *v + (1.0 - B2) * g * g;
-            *p -= scale * self.rate * (*m / c1) / ((*v / c2).sqrt() + 1e-8);
+            *p -= self.rate * (*m / c1) / ((*v / c2).sqrt() + 1e-8);
         }
     }
 }
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn the_first_step_has_the_length_of_the_rate() {
         let mut p = vec![1.0, 1.0];
-        Adam::new(2, 0.5).update(&mut p, &[3.0, -0.01], 1.0);
+        Adam::new(2, 0.5).update(&mut p, &[3.0, -0.01]);
         assert!((p[0] - 0.5).abs() < 1e-6 && (p[1] - 1.5).abs() < 1e-5, "{p:?}");
     }
 }

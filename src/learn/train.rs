@@ -2,10 +2,26 @@
 
 use super::calib::Augment;
 use super::optim::Adam;
+use super::session::Chunk;
 use super::{Session, Task, gate, loss};
 use crate::channels::Groups;
 use crate::cost::Cost;
+use crate::grad::Workspace;
 use crate::random::Draw;
+
+/// How the α to keep is chosen among those after 60 % of the steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// The lowest loss of a single batch (paper).
+    Batch,
+    /// The lowest task loss of the network that the plan would give, over a few hundred images, at several checkpoints.
+    #[default]
+    Plan,
+}
+
+/// Checkpoints that [`Choice::Plan`] compares, and the images it compares them on.
+const CHECKPOINTS: usize = 10;
+const CHECK_IMAGES: usize = 512;
 
 /// What training needs to know.
 #[derive(Debug, Clone)]
@@ -28,13 +44,8 @@ pub struct Settings {
     pub augment: Option<Augment>,
     /// What the outputs are judged by.
     pub task: Task,
-    /// From this share of the steps on, the task term sees the network that the plan would give (gates at 0 and 1), and its
-    /// gradient passes straight through to α; 1 never does.
-    pub harden: f64,
-    /// Lets the learning rate fall to zero over the last part of the training (cosine); else it is constant.
-    pub decay: bool,
-    /// Keeps the mean of α over the last steps; else the α of the lowest single-batch loss after 60 % of the steps.
-    pub average: bool,
+    /// How the α to keep is chosen.
+    pub choice: Choice,
 }
 
 /// One update, as it is shown and reported.
@@ -86,41 +97,38 @@ pub fn train(
     let mut order = Order::new(list, settings.seed);
     let mut history = Vec::with_capacity(settings.batches);
     let mut best = (f64::INFINITY, alpha.clone(), 0);
-    let mut mean = vec![0.0; n];
+    let every = (2 * settings.batches / (5 * CHECKPOINTS)).max(1);
+    let checked = Draw::new(settings.seed, 4).subset(list.len(), CHECK_IMAGES);
+    let checked: Vec<usize> = checked.into_iter().map(|i| list[i]).collect();
     for step in 1..=settings.batches {
         let images = order.next(settings.batch_size);
         let lambda = lambdas(&alpha, &session.trainable);
-        let hard = step as f64 > settings.harden * settings.batches as f64;
-        let seen = if hard {
-            plan(&alpha).iter().map(|&k| f64::from(u8::from(k))).collect()
-        } else {
-            lambda.clone()
-        };
-        let (task, mut gradient) = task_gradient(session, &images, &seen, settings, step as u64);
+        let (task, mut gradient) = task_gradient(session, &images, &lambda, settings, step as u64);
         let soft = cost.soft(&lambda);
         let (budget, slope) = loss::budget(soft, settings.target, full);
         cost.gradient(&lambda, settings.beta * slope, &mut gradient);
         let hardness = loss::hardness(&lambda, &masks, settings.gamma, &mut gradient);
         let total = task + settings.beta * budget + settings.gamma * hardness;
         let record = Record { step, task, budget, hardness, soft_macs: soft };
-        if step as f64 > 0.6 * settings.batches as f64 && total < best.0 || best.2 == 0 {
-            best = (total, alpha.clone(), step);
+        let late = step as f64 > 0.6 * settings.batches as f64;
+        match settings.choice {
+            Choice::Batch if late && total < best.0 || best.2 == 0 => best = (total, alpha.clone(), step),
+            Choice::Plan if late && (settings.batches - step).is_multiple_of(every) => {
+                let kept = plan(&alpha);
+                let lambda: Vec<f32> = kept.iter().map(|&k| f32::from(u8::from(k))).collect();
+                let loss = task_loss(session, &checked, &lambda, settings);
+                if loss < best.0 {
+                    best = (loss, alpha.clone(), step);
+                }
+            }
+            _ => {}
         }
         for ((g, l), trainable) in gradient.iter_mut().zip(&lambda).zip(&session.trainable) {
             *g = if *trainable { *g * l * (1.0 - l) } else { 0.0 };
         }
-        let progress_made = step as f64 / settings.batches as f64;
-        let rate =
-            if settings.decay { 0.5 * (1.0 + (std::f64::consts::PI * progress_made).cos()) } else { 1.0 };
-        adam.update(&mut alpha, &gradient, rate);
-        if settings.average && progress_made > 0.6 {
-            mean.iter_mut().zip(&alpha).for_each(|(m, a)| *m += a);
-        }
+        adam.update(&mut alpha, &gradient);
         history.push(record);
         progress(&record);
-    }
-    if settings.average {
-        best = (best.0, mean, settings.batches);
     }
     let mut alpha = best.1;
     for (a, trainable) in alpha.iter_mut().zip(&session.trainable) {
@@ -148,33 +156,7 @@ fn task_gradient(
     let weight = 1.0 / images.len() as f64;
     let program = &session.program;
     let parts = session.each(images, augment, |chunk| {
-        let n = chunk.positions.len();
-        let teacher: Vec<Vec<Vec<f32>>> = if settings.task.needs_teacher() {
-            chunk.workspace.forward(program, None);
-            (0..n)
-                .map(|i| session.rows(chunk.workspace, i).into_iter().map(<[f32]>::to_vec).collect())
-                .collect()
-        } else {
-            vec![Vec::new(); n]
-        };
-        chunk.workspace.forward(program, Some(&lambda));
-        let targets = program.target_values.len();
-        let mut gradients: Vec<Vec<f32>> =
-            (0..targets).map(|t| vec![0.0; chunk.workspace.target(program, t).data.len()]).collect();
-        let mut total = 0.0;
-        for (i, teacher) in teacher.iter().enumerate() {
-            let label = session.data.labels().map(|l| l[images[chunk.positions.start + i]]);
-            let x = session.rows(chunk.workspace, i);
-            let teacher: Vec<&[f32]> = teacher.iter().map(Vec::as_slice).collect();
-            let mut dx: Vec<&mut [f32]> = gradients
-                .iter_mut()
-                .map(|g| {
-                    let len = g.len() / program.batch;
-                    &mut g[i * len..(i + 1) * len]
-                })
-                .collect();
-            total += settings.task.loss(&x, &teacher, label, weight, &mut dx);
-        }
+        let (total, gradients) = outputs_loss(session, chunk, images, &lambda, weight, &settings.task);
         for (t, g) in gradients.iter().enumerate() {
             chunk.workspace.target_gradient(program, t).copy_from_slice(g);
         }
@@ -189,6 +171,52 @@ fn task_gradient(
         gradient.iter_mut().zip(part).for_each(|(g, p)| *g += f64::from(p));
     }
     (total, gradient)
+}
+
+/// Runs a chunk forward (and, where the task needs it, the unpruned network before): its loss and dL/d(target), by target.
+fn outputs_loss(
+    session: &Session,
+    chunk: &mut Chunk,
+    images: &[usize],
+    lambda: &[f32],
+    weight: f64,
+    task: &Task,
+) -> (f64, Vec<Vec<f32>>) {
+    let program = &session.program;
+    let n = chunk.positions.len();
+    let copy = |w: &Workspace, i| session.rows(w, i).into_iter().map(<[f32]>::to_vec).collect();
+    let teacher: Vec<Vec<Vec<f32>>> = if task.needs_teacher() {
+        chunk.workspace.forward(program, None);
+        (0..n).map(|i| copy(chunk.workspace, i)).collect()
+    } else {
+        vec![Vec::new(); n]
+    };
+    chunk.workspace.forward(program, Some(lambda));
+    let targets = program.target_values.len();
+    let mut gradients: Vec<Vec<f32>> =
+        (0..targets).map(|t| vec![0.0; chunk.workspace.target(program, t).data.len()]).collect();
+    let mut total = 0.0;
+    for (i, teacher) in teacher.iter().enumerate() {
+        let label = session.data.labels().map(|l| l[images[chunk.positions.start + i]]);
+        let x = session.rows(chunk.workspace, i);
+        let teacher: Vec<&[f32]> = teacher.iter().map(Vec::as_slice).collect();
+        let mut dx: Vec<&mut [f32]> = gradients
+            .iter_mut()
+            .map(|g| {
+                let len = g.len() / program.batch;
+                &mut g[i * len..(i + 1) * len]
+            })
+            .collect();
+        total += task.loss(&x, &teacher, label, weight, &mut dx);
+    }
+    (total, gradients)
+}
+
+/// Task loss over images, without gradient.
+fn task_loss(session: &Session, images: &[usize], lambda: &[f32], settings: &Settings) -> f64 {
+    let weight = 1.0 / images.len().max(1) as f64;
+    let one = |chunk: &mut Chunk| outputs_loss(session, chunk, images, lambda, weight, &settings.task).0;
+    session.each(images, None, one).into_iter().sum()
 }
 
 /// Images in a seeded random order, reshuffled when all were seen.

@@ -84,13 +84,18 @@ impl Geometry {
         }
     }
 
-    /// Writes the column matrix `[channels·taps, pixels_out]` of some channels of one image.
-    fn im2col<T: Real>(&self, x: &[T], channels: usize, col: &mut [T]) {
+    /// Small pictures of an ungrouped convolution are multiplied together: alone they would not fill the product's tiles.
+    fn together(&self) -> bool {
+        self.group == 1 && self.batch > 1 && self.pixels_out() <= 64
+    }
+
+    /// Writes the column matrix `[channels·taps, pixels_out]` of some channels of one image, with rows `width` apart.
+    fn im2col<T: Real>(&self, x: &[T], channels: usize, width: usize, col: &mut [T]) {
         let (pin, pout, stride) = (self.pixels_in(), self.pixels_out(), self.stride[2]);
         for c in 0..channels {
             let x = &x[c * pin..(c + 1) * pin];
             self.for_taps(|t, tap| {
-                let row = &mut col[(c * self.taps() + t) * pout..][..pout];
+                let row = &mut col[(c * self.taps() + t) * width..][..pout];
                 self.rows_of_tap(tap, |out, start, first, last| {
                     let row = &mut row[out..out + self.output[2]];
                     row[..first].fill(T::zero());
@@ -112,12 +117,12 @@ impl Geometry {
     }
 
     /// Adds a column matrix back onto the pixels it was taken from.
-    fn col2im<T: Real>(&self, col: &[T], channels: usize, x: &mut [T]) {
+    fn col2im<T: Real>(&self, col: &[T], channels: usize, width: usize, x: &mut [T]) {
         let (pin, pout, stride) = (self.pixels_in(), self.pixels_out(), self.stride[2]);
         for c in 0..channels {
             let x = &mut x[c * pin..(c + 1) * pin];
             self.for_taps(|t, tap| {
-                let row = &col[(c * self.taps() + t) * pout..][..pout];
+                let row = &col[(c * self.taps() + t) * width..][..pout];
                 self.rows_of_tap(tap, |out, start, first, last| {
                     if first == last {
                         return;
@@ -151,19 +156,37 @@ impl Geometry {
 /// `y = conv(x, w) + bias`.
 pub fn forward<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
     let (rows, pout, cpg) = (g.rows(), g.pixels_out(), g.cout / g.group);
+    if g.together() {
+        let wide = g.batch * pout;
+        let mut col = vec![T::zero(); rows * wide];
+        let mut product = vec![T::zero(); g.cout * wide];
+        for (n, x) in x.chunks_exact(g.cin * g.pixels_in()).take(g.batch).enumerate() {
+            g.im2col(x, g.cin, wide, &mut col[n * pout..]);
+        }
+        matmul(g.cout, rows, wide, plain(w), plain(&col), false, &mut product);
+        for (k, row) in y.chunks_exact_mut(pout).enumerate() {
+            let (n, o) = (k / g.cout, k % g.cout);
+            row.copy_from_slice(&product[o * wide + n * pout..][..pout]);
+        }
+        return add_bias(g, bias, y);
+    }
     let mut col = vec![T::zero(); if g.pointwise() { 0 } else { rows * pout }];
     g.parts(|xr, wr, yr| {
         let x = &x[xr];
         let source = if g.pointwise() {
             x
         } else {
-            g.im2col(x, g.cin / g.group, &mut col);
+            g.im2col(x, g.cin / g.group, pout, &mut col);
             &col
         };
         matmul(cpg, rows, pout, plain(&w[wr]), plain(source), false, &mut y[yr]);
     });
+    add_bias(g, bias, y);
+}
+
+fn add_bias<T: Real>(g: &Geometry, bias: Option<&[T]>, y: &mut [T]) {
     if let Some(bias) = bias {
-        for (k, row) in y.chunks_exact_mut(pout.max(1)).enumerate() {
+        for (k, row) in y.chunks_exact_mut(g.pixels_out().max(1)).enumerate() {
             let b = bias[k % g.cout];
             row.iter_mut().for_each(|v| *v += b);
         }
@@ -173,13 +196,27 @@ pub fn forward<T: Real>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &
 /// `dx += ∂y/∂xᵀ · dy`.
 pub fn backward_input<T: Real>(g: &Geometry, dy: &[T], w: &[T], dx: &mut [T]) {
     let (rows, pout, cpg) = (g.rows(), g.pixels_out(), g.cout / g.group);
+    if g.together() {
+        let wide = g.batch * pout;
+        let mut col = vec![T::zero(); rows * wide];
+        let mut side = vec![T::zero(); g.cout * wide];
+        for (k, row) in dy.chunks_exact(pout).take(g.batch * g.cout).enumerate() {
+            let (n, o) = (k / g.cout, k % g.cout);
+            side[o * wide + n * pout..][..pout].copy_from_slice(row);
+        }
+        matmul(rows, g.cout, wide, transposed(w), plain(&side), false, &mut col);
+        for (n, dx) in dx.chunks_exact_mut(g.cin * g.pixels_in()).take(g.batch).enumerate() {
+            g.col2im(&col[n * pout..], g.cin, wide, dx);
+        }
+        return;
+    }
     let mut col = vec![T::zero(); if g.pointwise() { 0 } else { rows * pout }];
     g.parts(|xr, wr, yr| {
         if g.pointwise() {
             matmul(rows, cpg, pout, transposed(&w[wr]), plain(&dy[yr]), true, &mut dx[xr]);
         } else {
             matmul(rows, cpg, pout, transposed(&w[wr]), plain(&dy[yr]), false, &mut col);
-            g.col2im(&col, g.cin / g.group, &mut dx[xr]);
+            g.col2im(&col, g.cin / g.group, pout, &mut dx[xr]);
         }
     });
 }
@@ -189,7 +226,7 @@ pub fn backward_weights<T: Real>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) 
     let (rows, pout, cpg) = (g.rows(), g.pixels_out(), g.cout / g.group);
     let mut col = vec![T::zero(); rows * pout];
     g.parts(|xr, wr, yr| {
-        g.im2col(&x[xr], g.cin / g.group, &mut col);
+        g.im2col(&x[xr], g.cin / g.group, pout, &mut col);
         matmul(cpg, pout, rows, plain(&dy[yr]), transposed(&col), true, &mut dw[wr]);
     });
 }
