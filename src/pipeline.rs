@@ -81,6 +81,10 @@ pub struct Options {
     pub smoothing: f64,
     /// Share of distillation beside the labels.
     pub distil: f64,
+    /// Lets the learning rate fall to zero.
+    pub decay: bool,
+    /// Averages α over the last steps.
+    pub average: bool,
     /// Augmentation of the calibration images.
     pub augment: Option<Augment>,
     /// Seed of everything random.
@@ -108,6 +112,8 @@ impl Options {
             gamma: 0.4,
             smoothing: 0.0,
             distil: 0.0,
+            decay: false,
+            average: false,
             augment: None,
             seed: 1,
             threads: 0,
@@ -294,6 +300,8 @@ fn settings(
         seed: options.seed,
         augment: options.augment,
         task,
+        decay: options.decay,
+        average: options.average,
     }
 }
 

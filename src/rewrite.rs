@@ -142,7 +142,8 @@ pub fn masked(graph: &Graph, sliced: &[Sliced], biases: &[Bias]) -> Result<Graph
             let reason = format!("'{}' cannot be masked as planned: {why}", s.initializer);
             Error::graph(reason, "give the plan together with the network that it was made for")
         };
-        let v = graph.value_named(&s.initializer).ok_or_else(|| foreign("the network has no such constant"))?;
+        let v =
+            graph.value_named(&s.initializer).ok_or_else(|| foreign("the network has no such constant"))?;
         let t = constant(&new, v).ok_or_else(|| foreign("it is no constant of the network"))?;
         let size = *t.shape.get(s.axis).ok_or_else(|| foreign("it has no such axis"))?;
         if !s.kept.is_sorted() || s.kept.last().is_some_and(|&k| k >= size) {

@@ -364,7 +364,9 @@ mod tests {
         let cli = Cli::try_parse_from(["x", "inspect", "in.onnx"]).unwrap();
         assert!(cli.prune.input.is_none() && matches!(cli.command, Some(Command::Inspect(_))));
         assert!(Cli::try_parse_from(["x", "in.onnx", "--dry-run"]).is_ok());
-        for missing in [&["x", "in.onnx", "out.onnx"][..], &["x", "in.onnx", "--target-flops", "1k"], &["x", "-q"]] {
+        for missing in
+            [&["x", "in.onnx", "out.onnx"][..], &["x", "in.onnx", "--target-flops", "1k"], &["x", "-q"]]
+        {
             assert!(Cli::try_parse_from(missing).is_err());
         }
     }

@@ -25,8 +25,7 @@ macro_rules! embedded {
     };
 }
 
-const CALIBRATION: [&[u8]; 2] =
-    [embedded!("digits_calib_images.npy"), embedded!("digits_calib_labels.npy")];
+const CALIBRATION: [&[u8]; 2] = [embedded!("digits_calib_images.npy"), embedded!("digits_calib_labels.npy")];
 const TEST: [&[u8]; 2] = [embedded!("digits_test_images.npy"), embedded!("digits_test_labels.npy")];
 
 impl DemoName {
@@ -70,7 +69,9 @@ fn finish(args: &DemoArgs, done: &Done, talk: Talk) -> anyhow::Result<Answer> {
             done.small.write(path)?;
             talk.result(&format!("written   {}\n", path.display()));
         }
-        None => talk.note("give a file name to keep the small network: autobot-onnx demo residual small.onnx"),
+        None => {
+            talk.note("give a file name to keep the small network: autobot-onnx demo residual small.onnx")
+        }
     }
     Ok(Answer::Yes)
 }
@@ -78,11 +79,17 @@ fn finish(args: &DemoArgs, done: &Done, talk: Talk) -> anyhow::Result<Answer> {
 /// Images and labels from memory.
 fn unpack([images, labels]: [&[u8]; 2], job: &Job) -> autobot_onnx::Result<Calibration> {
     let folder = tempfile::tempdir().map_err(|e| {
-        Error::io(std::env::temp_dir(), e, "the built-in images are unpacked there: set TMPDIR to another folder")
+        Error::io(
+            std::env::temp_dir(),
+            e,
+            "the built-in images are unpacked there: set TMPDIR to another folder",
+        )
     })?;
     let save = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
-        std::fs::write(&path, bytes).map(|()| path.clone()).map_err(|e| Error::io(&path, e, "free some space"))
+        std::fs::write(&path, bytes)
+            .map(|()| path.clone())
+            .map_err(|e| Error::io(&path, e, "free some space"))
     };
     let (images, labels) = (save("images.npy", images)?, save("labels.npy", labels)?);
     let inputs = data::inputs(&job.model.graph, &job.facts)?;

@@ -13,7 +13,7 @@ pub fn outputs(outputs: &[Named], inputs: &[Named]) -> Result<()> {
     for (k, &(what, path)) in outputs.iter().enumerate() {
         let clash = inputs.iter().chain(&outputs[..k]).find(|(_, other)| same(path, other));
         if let Some((other, _)) = clash {
-            let reason = format!("{} is also {other}", path.display());
+            let reason = format!("{} is the same file as {other}", path.display());
             return Err(Error::argument(what, reason, "give it a name of its own"));
         }
         writable(path)?;
@@ -42,7 +42,11 @@ fn writable(path: &Path) -> Result<()> {
     // A file that is gone as soon as it was made: permissions alone do not tell (read-only file systems, lists).
     match tempfile::Builder::new().prefix(".autobot-onnx-").tempfile_in(folder(path)) {
         Ok(_) => Ok(()),
-        Err(e) => Err(Error::io(path, std::io::Error::new(e.kind(), format!("cannot be written: {}", plain(&e))), hint)),
+        Err(e) => Err(Error::io(
+            path,
+            std::io::Error::new(e.kind(), format!("cannot be written: {}", plain(&e))),
+            hint,
+        )),
     }
 }
 

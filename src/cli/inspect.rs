@@ -29,7 +29,8 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
 fn inspection(job: Job) -> json::Inspection {
     let a = &job.analysis;
     let n = a.groups.classes.len();
-    let smallest = Search::new(&a.groups, &a.cost, job.options.limits, vec![false; n]).smallest(&vec![1.0; n]);
+    let smallest =
+        Search::new(&a.groups, &a.cost, job.options.limits, vec![false; n]).smallest(&vec![1.0; n]);
     let layers = gather::layers(&job.model.graph, &job.facts, a, &smallest.kept);
     json::Inspection { program: gather::program(), model: job.known, channels: job.channels, layers }
 }

@@ -12,7 +12,7 @@ use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::pipeline::{self, Analysis, Options, Outcome};
 use autobot_onnx::report::{gather, json, text};
 use autobot_onnx::verify::Verdict;
-use autobot_onnx::{Error, Result, rewrite};
+use autobot_onnx::{Error, Result, learn, rewrite};
 use std::collections::BTreeMap;
 
 /// A model that was read, with what is known about it.
@@ -48,16 +48,30 @@ impl Job {
 
     /// Refuses a target that makes no sense; else gives it in MACs.
     pub fn target(&self) -> Result<u64> {
-        if self.analysis.full == 0 {
-            let reason = format!("{}: the network has no layer with weights to prune", self.known.path);
-            let hint = "give a convolutional network whose Conv, Gemm or MatMul weights are stored in the file";
-            return Err(Error::graph(reason, hint));
-        }
         if self.analysis.groups.classes.is_empty() {
-            let reason = format!("{}: not one channel can be deleted", self.known.path);
-            return Err(Error::graph(reason, "'autobot-onnx inspect' tells the reason for each layer"));
+            return Err(self.nothing_to_prune());
         }
         pipeline::target_macs(&self.analysis, self.options.target)
+    }
+
+    fn nothing_to_prune(&self) -> Error {
+        let graph = &self.model.graph;
+        let unknown = learn::unknown(graph, &self.facts).into_iter();
+        let nodes: Vec<String> = unknown
+            .map(|(n, why)| format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type))
+            .collect();
+        if !nodes.is_empty() {
+            let hint = "cut the model before these nodes, or export it without them".into();
+            return Error::Unsupported { nodes, hint };
+        }
+        let path = &self.known.path;
+        if self.analysis.full == 0 {
+            let hint =
+                "give a convolutional network whose Conv, Gemm or MatMul weights are stored in the file";
+            return Error::graph(format!("{path}: the network has no layer with weights to prune"), hint);
+        }
+        let hint = "'autobot-onnx inspect' tells the reason for each layer";
+        Error::graph(format!("{path}: not one channel can be deleted"), hint)
     }
 
     /// Prints what is known before the run.

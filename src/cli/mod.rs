@@ -65,9 +65,15 @@ fn typed(matches: &ArgMatches) -> BTreeMap<String, serde_json::Value> {
     let command = Cli::command();
     let value = |id: &str| {
         let raw = matches.try_get_raw(id).ok().flatten()?;
-        let mut all: Vec<String> = raw.map(|v| v.to_string_lossy().into_owned()).collect();
-        Some(if all.len() == 1 { all.remove(0).into() } else { all.into() })
+        let mut all: Vec<serde_json::Value> = raw.map(|v| word(&v.to_string_lossy())).collect();
+        Some(if all.len() == 1 { all.remove(0) } else { all.into() })
     };
     let ids = command.get_arguments().map(|a| a.get_id().as_str());
     ids.filter_map(|id| Some((id.replace('_', "-"), value(id)?))).collect()
+}
+
+/// Numbers and truth values as such, everything else as text.
+fn word(text: &str) -> serde_json::Value {
+    let parsed = serde_json::from_str(text).ok();
+    parsed.filter(|v: &serde_json::Value| v.is_number() || v.is_boolean()).unwrap_or_else(|| text.into())
 }

@@ -27,7 +27,7 @@ impl Observer for Progress {
     fn start(&mut self, batches: usize) {
         (self.batches, self.started) = (batches, Instant::now());
         if !self.quiet && std::io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("training {bar:24} {pos}/{len}  {msg}  ETA {eta}");
+            let style = ProgressStyle::with_template("training {bar:20} {pos}/{len}  ETA {eta}  {wide_msg}");
             let bar = ProgressBar::new(batches as u64);
             self.bar = Some(style.map_or(bar.clone(), |s| bar.with_style(s.progress_chars("=> "))));
         }
@@ -43,11 +43,12 @@ impl Observer for Progress {
         );
         match &self.bar {
             Some(bar) => {
-                bar.set_message(terms);
                 bar.set_position(r.step as u64);
+                bar.set_message(terms);
             }
             None if !self.quiet && is_due(r.step, self.batches) => {
-                let left = self.started.elapsed().as_secs_f64() / r.step as f64 * (self.batches - r.step) as f64;
+                let left =
+                    self.started.elapsed().as_secs_f64() / r.step as f64 * (self.batches - r.step) as f64;
                 let _ = writeln!(
                     std::io::stderr(),
                     "training {}/{}  {terms}  ETA {left:.0}s",
@@ -62,6 +63,13 @@ impl Observer for Progress {
     fn done(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.abandon();
+        }
+        if !self.quiet {
+            let took = self.started.elapsed().as_secs();
+            let _ = writeln!(
+                std::io::stderr(),
+                "trained in {took} s; now the network is rewritten, tried on held-out images and verified"
+            );
         }
     }
 }

@@ -27,10 +27,12 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     if args.target_flops.is_some() {
         talk.facts(&text::target(job.target()?, job.analysis.full));
     }
+    if args.dry_run && args.data.calib.is_none() {
+        return Ok(rehearsed(talk));
+    }
     let data = load(args, &job, talk)?;
     if args.dry_run {
-        talk.note("dry run: nothing was trained, nothing is written");
-        return Ok(Answer::Yes);
+        return Ok(rehearsed(talk));
     }
     let done = job.run(&data, args.quiet)?;
     let path = args.output.as_deref().unwrap_or(Path::new(""));
@@ -39,8 +41,19 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     finish(&done, &report, path, args.json.as_deref(), talk)
 }
 
+fn rehearsed(talk: Talk) -> Answer {
+    talk.note("dry run: nothing was trained, nothing is written");
+    Answer::Yes
+}
+
 /// Writes the small model and the report if the verdict allows it.
-fn finish(done: &Done, report: &json::Run, path: &Path, json: Option<&Path>, talk: Talk) -> anyhow::Result<Answer> {
+fn finish(
+    done: &Done,
+    report: &json::Run,
+    path: &Path,
+    json: Option<&Path>,
+    talk: Talk,
+) -> anyhow::Result<Answer> {
     if done.verdict.pass {
         done.small.write(path)?;
     }
@@ -52,7 +65,9 @@ fn finish(done: &Done, report: &json::Run, path: &Path, json: Option<&Path>, tal
         talk.result(&format!("written   {}\n", path.display()));
         return Ok(Answer::Yes);
     }
-    talk.warn("the small network does not equal the masked one: nothing was written; please report this model");
+    talk.warn(
+        "the small network does not equal the masked one: nothing was written; please report this model",
+    );
     Ok(Answer::No)
 }
 

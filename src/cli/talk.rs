@@ -37,7 +37,13 @@ impl Talk {
     }
 }
 
-/// Prints an error with everything that led to it.
+/// Prints an error with everything that led to it. (Most of our errors already quote their cause.)
 pub fn complain(e: &anyhow::Error) {
-    let _ = writeln!(std::io::stderr(), "error: {e:#}");
+    let mut text = format!("error: {e}");
+    for cause in e.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text += &format!("\n  because: {cause}");
+        }
+    }
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

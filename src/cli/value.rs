@@ -127,7 +127,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_the_way_out() {
-        for text in ["", "%", "0", "0%", "101%", "1", "1.5", "-5M", "nan", "inf", "1e400", "5Q", "half", "0.0", "1e6"] {
+        for text in
+            ["", "%", "0", "0%", "101%", "1", "1.5", "-5M", "nan", "inf", "1e400", "5Q", "half", "0.0", "1e6"]
+        {
             assert!(target(text).is_err(), "{text}");
         }
         assert!(target("1.5").unwrap_err().contains("unit"));

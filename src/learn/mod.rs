@@ -12,5 +12,5 @@ mod task;
 mod train;
 
 pub use session::{Agreement, Session};
-pub use task::{Task, Wish, targets};
+pub use task::{Task, Wish, targets, unknown};
 pub use train::{Record, Settings, Trained, train};

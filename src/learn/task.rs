@@ -4,6 +4,8 @@ use super::loss;
 use crate::error::{Error, Result};
 use crate::grad;
 use crate::ir::*;
+use crate::ops;
+use std::borrow::Cow;
 
 /// What the user asked the network to be judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,17 +104,26 @@ pub fn targets(graph: &Graph, facts: &Facts) -> Result<(Vec<ValueId>, bool)> {
 
 /// Every node that cannot be run or differentiated, with its reason.
 fn blockers(graph: &Graph, facts: &Facts) -> Vec<String> {
-    let mut all: Vec<String> = graph
-        .nodes
-        .iter()
-        .enumerate()
-        .filter_map(|(n, node)| {
-            let why = facts.trouble[n].as_deref()?;
-            Some(format!("'{}' ({}): {why}", node.name, node.op_type))
-        })
+    let mut all: Vec<String> = unknown(graph, facts)
+        .into_iter()
+        .map(|(n, why)| format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type))
         .collect();
     if all.is_empty() {
         all.push("no output of the network is a differentiable function of its inputs".into());
     }
     all
+}
+
+/// Nodes that cannot be analysed for a reason of their own, and why: not those that only stand behind one.
+pub fn unknown<'a>(graph: &Graph, facts: &'a Facts) -> Vec<(NodeId, Cow<'a, str>)> {
+    let known = |op_type: &str| ops::OPERATORS.iter().any(|o| o.name == op_type);
+    let own = |(n, node): (NodeId, &Node)| {
+        let why = facts.trouble[n].as_deref()?;
+        match facts.operands(node) {
+            Some(_) => Some((n, why.into())),
+            None if known(&node.op_type) => None,
+            None => Some((n, format!("operator {} is not supported", node.op_type).into())),
+        }
+    };
+    graph.nodes.iter().enumerate().filter_map(own).collect()
 }

@@ -28,6 +28,10 @@ pub struct Settings {
     pub augment: Option<Augment>,
     /// What the outputs are judged by.
     pub task: Task,
+    /// Lets the learning rate fall to zero over the last part of the training (cosine); else it is constant.
+    pub decay: bool,
+    /// Keeps the mean of α over the last steps; else the α of the lowest single-batch loss after 60 % of the steps.
+    pub average: bool,
 }
 
 /// One update, as it is shown and reported.
@@ -78,6 +82,7 @@ pub fn train(
     let mut order = Order::new(list, settings.seed);
     let mut history = Vec::with_capacity(settings.batches);
     let mut best = (f64::INFINITY, alpha.clone(), 0);
+    let mut mean = vec![0.0; n];
     for step in 1..=settings.batches {
         let images = order.next(settings.batch_size);
         let lambda = lambdas(&alpha, &session.trainable);
@@ -94,9 +99,18 @@ pub fn train(
         for ((g, l), trainable) in gradient.iter_mut().zip(&lambda).zip(&session.trainable) {
             *g = if *trainable { *g * l * (1.0 - l) } else { 0.0 };
         }
-        adam.update(&mut alpha, &gradient, 1.0);
+        let progress_made = step as f64 / settings.batches as f64;
+        let rate =
+            if settings.decay { 0.5 * (1.0 + (std::f64::consts::PI * progress_made).cos()) } else { 1.0 };
+        adam.update(&mut alpha, &gradient, rate);
+        if settings.average && progress_made > 0.6 {
+            mean.iter_mut().zip(&alpha).for_each(|(m, a)| *m += a);
+        }
         history.push(record);
         progress(&record);
+    }
+    if settings.average {
+        best = (best.0, mean, settings.batches);
     }
     let mut alpha = best.1;
     for (a, trainable) in alpha.iter_mut().zip(&session.trainable) {

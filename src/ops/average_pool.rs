@@ -113,3 +113,25 @@ pub fn cases() -> Vec<super::laws::Case> {
         case("3d", &[2, 1, 2]).ints("strides", &[1, 2, 1]).inputs([data(&[1, 2, 3, 3, 3])]).free(2),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::{Case, counting};
+
+    // Values: onnxruntime 1.31.
+    #[test]
+    fn what_lies_beyond_the_padding_never_counts() {
+        let case = || {
+            Case::new("AveragePool")
+                .opset(19)
+                .ints("kernel_shape", &[3, 3])
+                .ints("strides", &[2, 2])
+                .ints("pads", &[1, 1, 1, 1])
+                .int("ceil_mode", 1)
+                .inputs([counting(&[1, 1, 4, 4])])
+        };
+        case().gives(&[2.5, 4.0, 5.0, 8.5, 10.0, 11.0, 12.5, 14.0, 15.0]);
+        let padded = [1.11111, 2.66667, 1.66667, 5.66667, 10.0, 5.5, 4.16667, 7.0, 3.75];
+        case().int("count_include_pad", 1).gives(&padded);
+    }
+}

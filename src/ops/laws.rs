@@ -53,6 +53,10 @@ pub fn ints(values: &[i64]) -> Given {
 pub fn floats(values: &[f32]) -> Given {
     Given::Fixed(Tensor::floats(&[values.len()], values.to_vec()))
 }
+/// The constant 0, 1, 2, … of a shape.
+pub fn counting(shape: &[usize]) -> Given {
+    Given::Fixed(Tensor::floats(shape, (0..volume(shape)).map(|i| i as f32).collect()))
+}
 /// A constant scalar.
 pub fn scalar(value: f32) -> Given {
     Given::Fixed(Tensor::floats(&[], vec![value]))
@@ -146,7 +150,7 @@ impl Case {
     /// Asserts the first result, up to rounding.
     pub fn gives(&self, expected: &[f64]) {
         let found = &self.results()[0].data;
-        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-6 * b.abs().max(1.0);
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 2e-5 * b.abs().max(1.0);
         let equal = found.len() == expected.len() && found.iter().zip(expected).all(near);
         assert!(equal, "{}: {found:?}, expected {expected:?}", self.title());
     }

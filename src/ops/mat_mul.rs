@@ -100,9 +100,9 @@ impl Op for MatMul {
         }
         for (slot, x) in [(0, a), (1, b)] {
             let own = x.len().saturating_sub(2);
-            for axis in 0..own {
+            for (axis, &size) in x.iter().enumerate().take(own) {
                 let result = stack - own + axis;
-                match x[axis] == y[result] {
+                match size == y[result] {
                     true => link.same(input(slot, axis), output(0, result)),
                     false => link.freeze(input(slot, axis), "is broadcast along this axis"),
                 }

@@ -127,3 +127,19 @@ pub fn cases() -> Vec<super::laws::Case> {
         case("3d", &[2, 1, 2]).ints("strides", &[1, 2, 1]).inputs([data(&[1, 2, 3, 3, 3])]).free(2),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::{Case, counting};
+
+    // Values: onnxruntime 1.31.
+    #[test]
+    fn the_last_window_may_reach_beyond_the_input() {
+        Case::new("MaxPool")
+            .ints("kernel_shape", &[3, 3])
+            .ints("strides", &[2, 2])
+            .int("ceil_mode", 1)
+            .inputs([counting(&[1, 1, 4, 4])])
+            .gives(&[10.0, 11.0, 14.0, 15.0]);
+    }
+}

@@ -8,15 +8,18 @@ pub mod kernels;
 mod opaque;
 
 // Helpers that families of operators share.
+mod arg;
 mod binary;
 mod broadcast;
 mod function;
 mod indexing;
 mod movement;
+mod normalise;
 mod pointwise;
 mod pool;
-mod reduce;
 mod quantization;
+mod reduce;
+mod resample;
 mod spatial;
 mod variadic;
 
@@ -54,6 +57,8 @@ operators! {
     Abs abs,
     Add add,
     And and,
+    ArgMax arg_max,
+    ArgMin arg_min,
     AveragePool average_pool,
     BatchNormalization batch_normalization,
     Cast cast,
@@ -64,11 +69,14 @@ operators! {
     Constant constant,
     ConstantOfShape constant_of_shape,
     Conv conv,
+    ConvTranspose conv_transpose,
     Cos cos,
+    CumSum cum_sum,
     DepthToSpace depth_to_space,
     DequantizeLinear dequantize_linear,
     Div div,
     Dropout dropout,
+    Einsum einsum,
     Elu elu,
     Equal equal,
     Erf erf,
@@ -83,22 +91,30 @@ operators! {
     Gelu gelu,
     Gemm gemm,
     GlobalAveragePool global_average_pool,
+    GlobalLpPool global_lp_pool,
     GlobalMaxPool global_max_pool,
     Greater greater,
     GreaterOrEqual greater_or_equal,
+    GroupNormalization group_normalization,
     HardSigmoid hard_sigmoid,
     HardSwish hard_swish,
     Identity identity,
+    InstanceNormalization instance_normalization,
     IsNaN is_nan,
+    LRN lrn,
+    LayerNormalization layer_normalization,
     LeakyRelu leaky_relu,
     Less less,
     LessOrEqual less_or_equal,
     Log log,
     LogSoftmax log_softmax,
+    LpNormalization lp_normalization,
+    LpPool lp_pool,
     MatMul mat_mul,
     Max max,
     MaxPool max_pool,
     Mean mean,
+    MeanVarianceNormalization mean_variance_normalization,
     Min min,
     Mish mish,
     Mod modulo,
@@ -126,6 +142,7 @@ operators! {
     ReduceSumSquare reduce_sum_square,
     Relu relu,
     Reshape reshape,
+    Resize resize,
     Round round,
     ScatterElements scatter_elements,
     ScatterND scatter_nd,
@@ -149,9 +166,11 @@ operators! {
     Tanh tanh,
     ThresholdedRelu thresholded_relu,
     Tile tile,
+    TopK top_k,
     Transpose transpose,
     Trilu trilu,
     Unsqueeze unsqueeze,
+    Upsample upsample,
     Where select,
     Xor xor,
 }

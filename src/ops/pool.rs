@@ -15,6 +15,10 @@ pub fn resolve(window: &Window, ceil: bool, x: &[usize]) -> Result<Resolved, Ref
         if [r.begin[a], r.end[a]].iter().any(|p| !(0..reach).contains(p)) {
             return unsupported(format!("pads {:?} for windows of reach {reach}", window.pads));
         }
+        let covered = (r.output[a].max(1) - 1) * r.stride[a] + reach as usize;
+        if window.auto_pad.starts_with("SAME") && covered < x[a + 2] {
+            return unsupported("auto_pad for windows smaller than their stride (runtimes disagree on it)");
+        }
     }
     if ceil && window.auto_pad == "VALID" && r.output != window.resolve(&x[2..], &kernel, false)?.output {
         return unsupported("ceil_mode=1 together with auto_pad=VALID (runtimes disagree on it)");

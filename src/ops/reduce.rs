@@ -88,6 +88,23 @@ pub fn axis_of(axis: i64, rank: usize) -> Result<usize, Refusal> {
     }
 }
 
+/// Lines along `axis`: how many blocks before, elements of a line, lines side by side.
+pub fn lines(x: &[usize], axis: usize) -> (usize, usize, usize) {
+    (volume(&x[..axis]), x[axis], volume(&x[axis + 1..]))
+}
+
+/// Ties every axis of input 0 but those in `whole` to the same axis of output 0; those stay whole, and why.
+pub fn tie_others(io: &Io, whole: impl Fn(usize) -> bool, why: &str, link: &mut dyn Link) {
+    for axis in 0..io.output(0).len() {
+        if whole(axis) {
+            link.freeze(input(0, axis), why);
+            link.freeze(output(0, axis), why);
+        } else {
+            link.same(input(0, axis), output(0, axis));
+        }
+    }
+}
+
 /// `Σ f(x)`, in a fixed order.
 #[inline(always)]
 pub fn sum<T: Real>(x: &[T], f: impl Fn(T) -> T) -> T {
@@ -245,16 +262,13 @@ impl<T: Real> Diff<T> for Reduce {
             }
             return;
         }
-        let each = |y: &mut [T], f: fn(T) -> T| {
-            accumulate(&a.shape, &a.data, &ones, y, |acc, row| acc + sum(row, f), |acc, x| acc + f(x));
-        };
         let fold = |y: &mut [T], f: fn(T, T) -> T| {
             let row = |acc: T, row: &[T]| row.iter().fold(acc, |acc, &x| f(acc, x));
             accumulate(&a.shape, &a.data, &ones, y, row, f);
         };
         match self.fold {
             Fold::Sum | Fold::Mean | Fold::LogSum => add_up(a, &ones, y, |x| x),
-            Fold::L1 => each(y, T::abs),
+            Fold::L1 => add_up(a, &ones, y, T::abs),
             Fold::L2 | Fold::SumSquare => add_up(a, &ones, y, |x| x * x),
             Fold::Max => fold(y, T::max),
             Fold::Min => fold(y, T::min),

@@ -5,8 +5,8 @@
 use super::json::{Channels, DataFacts, Frozen, Group, Layer, ModelFacts, Port, Training, Verification};
 use crate::channels::{self, Groups};
 use crate::ir::{self, Axis, Facts, Graph, Io, Node, NodeId, ValueId};
-use crate::learn::Trained;
 use crate::learn::calib::Calibration;
+use crate::learn::{Trained, unknown};
 use crate::onnx::Model;
 use crate::pipeline::Analysis;
 use crate::verify::{TOLERANCE, Verdict};
@@ -28,9 +28,11 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64) -> ModelFacts 
     let open: Vec<bool> = (0..graph.inputs.len()).map(|k| model.input_is_symbolic_batch(k)).collect();
     let any = open.first().copied().unwrap_or(false);
     let mut unknown_operators = BTreeMap::new();
-    for (node, _) in graph.nodes.iter().zip(&facts.trouble).filter(|(_, why)| why.is_some()) {
-        *unknown_operators.entry(node.op_type.clone()).or_default() += 1;
+    for (n, _) in unknown(graph, facts) {
+        *unknown_operators.entry(graph.nodes[n].op_type.clone()).or_default() += 1;
     }
+    let troubled = facts.trouble.iter().flatten().count();
+    let nodes_without_shape = troubled - unknown_operators.values().sum::<usize>();
     ModelFacts {
         path: model.path().display().to_string(),
         bytes,
@@ -43,17 +45,13 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64) -> ModelFacts 
         parameters: graph.parameters() as u64,
         macs,
         unknown_operators,
+        nodes_without_shape,
     }
 }
 
 /// Calibration data from `source` (none: synthetic).
 pub fn data(data: &Calibration, source: Option<String>) -> DataFacts {
-    DataFacts {
-        source,
-        images: data.len(),
-        labels: data.labels().is_some(),
-        notes: data.notes().to_vec(),
-    }
+    DataFacts { source, images: data.len(), labels: data.labels().is_some(), notes: data.notes().to_vec() }
 }
 
 /// Free and frozen channels.

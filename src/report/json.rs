@@ -99,6 +99,8 @@ pub struct ModelFacts {
     pub macs: u64,
     /// Operators that are not known, with their number; what they touch is left alone.
     pub unknown_operators: BTreeMap<String, usize>,
+    /// Nodes behind them whose shapes are not known; their multiply-accumulates are not counted.
+    pub nodes_without_shape: usize,
 }
 
 /// An input or output of a network.
@@ -224,7 +226,8 @@ impl Recipe {
     pub fn read(path: &Path) -> Result<Self> {
         let hint = "give the file that --json wrote when the small network was made";
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e, hint))?;
-        serde_json::from_str(&text).map_err(|e| Error::file(path, format!("is no report of a run: {e}"), hint))
+        serde_json::from_str(&text)
+            .map_err(|e| Error::file(path, format!("is no report of a run: {e}"), hint))
     }
 }
 

@@ -75,7 +75,11 @@ fn head(m: &ModelFacts) -> String {
     );
     if !m.unknown_operators.is_empty() {
         let names: Vec<String> = m.unknown_operators.iter().map(|(op, n)| format!("{op} ({n})")).collect();
-        let _ = writeln!(out, "unknown   {}: left as they are", names.join(", "));
+        let behind = match m.nodes_without_shape {
+            0 => String::new(),
+            n => format!("; the shapes of {} behind them are not known, nor their MACs", plural(n, "node")),
+        };
+        let _ = writeln!(out, "unknown   {}: left as they are{behind}", names.join(", "));
     }
     out
 }
@@ -111,12 +115,8 @@ fn frozen(all: &[Frozen], most: usize) -> String {
     let mut out = String::new();
     for ((node, why), list) in reasons.iter().take(most) {
         let why = node.map_or_else(|| (*why).to_owned(), |n| format!("'{n}' {why}"));
-        let _ = writeln!(
-            out,
-            "frozen    {} of {}: {why}",
-            plural(channels(list), "channel"),
-            names(list, most)
-        );
+        let _ =
+            writeln!(out, "frozen    {} of {}: {why}", plural(channels(list), "channel"), names(list, most));
     }
     if reasons.len() > most {
         let left: Vec<&Frozen> = reasons[most..].iter().flat_map(|(_, list)| list.iter().copied()).collect();
@@ -132,7 +132,8 @@ fn frozen(all: &[Frozen], most: usize) -> String {
 
 /// The layers of a list, the first few by name.
 fn names(list: &[&Frozen], most: usize) -> String {
-    let shown: Vec<String> = list.iter().take(most.min(list.len())).map(|f| format!("'{}'", f.layer)).collect();
+    let shown: Vec<String> =
+        list.iter().take(most.min(list.len())).map(|f| format!("'{}'", f.layer)).collect();
     match list.len() {
         n if n > 3 && most != usize::MAX => format!("{n} layers ({}, …)", shown[0]),
         _ => shown.join(", "),
@@ -213,9 +214,9 @@ fn verification(v: &Verification) -> String {
         (None, Some(why)) => format!("not measured in tract ({why})"),
         (None, None) => "not measured in tract".into(),
     };
-    let verdict = if v.pass { "pass" } else { "FAIL" };
     format!(
-        "verified  {verdict}: max |masked − pruned| of the output's range is {} in our executor, {tract} ({}, at most {})\n",
+        "verified  {}: max |masked − pruned| is {} in our executor, {tract}, of the output's range ({}, limit {})\n",
+        if v.pass { "pass" } else { "FAIL" },
         small(v.relative),
         plural(v.samples, "input"),
         small(v.tolerance)

@@ -39,9 +39,13 @@ pub fn plural(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-/// A difference that should be small.
+/// A relative difference, which should be small.
 pub fn small(x: f64) -> String {
-    if x == 0.0 { "0".into() } else { format!("{x:.1e}") }
+    if x >= 0.01 {
+        return percent(x);
+    }
+    let text = format!("{x:.1e}");
+    if x == 0.0 { "0".into() } else { text.replace(".0e", "e") }
 }
 
 #[cfg(test)]
@@ -50,8 +54,13 @@ mod tests {
 
     #[test]
     fn counts_have_units() {
-        let cases =
-            [(0, "0"), (9_999, "9999"), (10_000, "10.00 k"), (714_776, "714.78 k"), (125_485_696, "125.49 M")];
+        let cases = [
+            (0, "0"),
+            (9_999, "9999"),
+            (10_000, "10.00 k"),
+            (714_776, "714.78 k"),
+            (125_485_696, "125.49 M"),
+        ];
         for (n, text) in cases {
             assert_eq!(count(n), text);
         }

@@ -24,7 +24,12 @@ pub struct Compared {
 }
 
 /// Compares two networks on all of `data` (a final Softmax is taken off both).
-pub fn compare(a: (&Graph, &Facts), b: (&Graph, &Facts), data: &Calibration, pool: &Pool) -> Result<Compared> {
+pub fn compare(
+    a: (&Graph, &Facts),
+    b: (&Graph, &Facts),
+    data: &Calibration,
+    pool: &Pool,
+) -> Result<Compared> {
     same_interface(a, b)?;
     let all: Vec<usize> = (0..data.len()).collect();
     let run = |(graph, facts): (&Graph, &Facts)| {
@@ -60,7 +65,8 @@ pub fn compare(a: (&Graph, &Facts), b: (&Graph, &Facts), data: &Calibration, poo
 /// Errors unless inputs and outputs have the same names and shapes.
 fn same_interface(a: (&Graph, &Facts), b: (&Graph, &Facts)) -> Result<()> {
     let list = |(graph, facts): (&Graph, &Facts), ports: &[ValueId]| {
-        let port = |&v: &ValueId| format!("{} {:?}", graph.values[v].name, facts.shape(v).unwrap_or_default());
+        let port =
+            |&v: &ValueId| format!("{} {:?}", graph.values[v].name, facts.shape(v).unwrap_or_default());
         ports.iter().map(port).collect::<Vec<_>>().join(", ")
     };
     let ports = |n: (&Graph, &Facts)| [("inputs", list(n, &n.0.inputs)), ("outputs", list(n, &n.0.outputs))];

@@ -1,8 +1,9 @@
 //! Direct two-dimensional convolution with prepared weights, for f32: no column matrix.
 //!
 //! A block of eight output channels times three vectors of output pixels stays in registers. The input is first copied into
-//! planes with its padding (and, for strides, split by phase), so that every tap of every output vector is one plain load. The
-//! caller does that copy and may scale or mask while it does.
+//! planes with its padding, so that every tap of every output vector is one plain load: rows as they are where a row is made
+//! of whole vectors, else one copy per kernel column with rows exactly as wide as the output's (which also takes strides
+//! apart). The caller does that copy and may scale or mask while it does.
 //!
 //! Invariants: sums run over input channels and taps in a fixed order, so results do not depend on the grouping of pixels.
 
@@ -15,38 +16,50 @@ const BLOCK: usize = 8;
 const GROUP: usize = 3;
 /// Lanes of a vector.
 const LANES: usize = 16;
+/// Fewer output pixels than this fill too few vectors to be worth it.
+const FEWEST: usize = 32;
 
 thread_local! {
     static PLANES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    static FLAT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-}
-
-/// How output pixels are gathered into vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// Sixteen neighbours of one row.
-    Full,
-    /// Two runs of eight, each within a row.
-    Halves,
-    /// Sixteen neighbours in rows as wide as the padded input; what falls into the padding is dropped afterwards.
-    Flat,
 }
 
 /// A convolution with fixed weights, ready to run.
 #[derive(Debug, Clone)]
 pub struct Direct {
     g: Geometry,
-    mode: Mode,
+    /// One copy of the input per kernel column, with rows as wide as the output's; else padded rows.
+    shifted: bool,
     /// [block][input channel][tap][BLOCK]
     weights: Vec<f32>,
     /// Offset of each tap in a channel's planes.
     taps: Vec<usize>,
-    /// Rows and columns of a phase plane.
+    /// Rows (per row phase) and columns of a plane.
     plane: [usize; 2],
-    /// First input offset of each half vector.
-    starts: Vec<usize>,
-    /// Output offset of each half vector (within the output of channel 0 of the first image).
-    ends: Vec<usize>,
+    /// Vectors of output pixels.
+    vectors: Vec<Vector>,
+}
+
+/// Sixteen output pixels (fewer at an image's end).
+#[derive(Debug, Clone, Copy)]
+struct Vector {
+    /// Offset of its first input (tap 0, channel 0).
+    from: usize,
+    /// Offset of its first output (channel 0).
+    to: usize,
+    /// Valid lanes.
+    mask: u16,
+}
+
+/// Taps times input channels per pass: the inputs of three vectors then fit the first cache.
+const CHUNK: usize = 144;
+
+/// A block of output channels over some input channels.
+#[derive(Debug, Clone)]
+struct Part<'a> {
+    block: usize,
+    channels: std::ops::Range<usize>,
+    start: Start<'a>,
+    relu: bool,
 }
 
 /// What the outputs start from.
@@ -71,40 +84,24 @@ pub fn available() -> bool {
 }
 
 impl Direct {
-    /// Prepares `y = conv(x, w)`, or `None` where this kernel does not apply (not two-dimensional, grouped, too few
-    /// pixels per row to be worth it, no suitable CPU).
+    /// Prepares `y = conv(x, w)`, or `None` where this kernel does not apply (not two-dimensional, grouped, too few pixels, no
+    /// suitable CPU).
     pub fn new(g: &Geometry, w: &[f32]) -> Option<Self> {
         let flat = g.input[0] == 1 && g.kernel[0] == 1 && g.output[0] == 1 && g.group == 1;
         let crop = g.pad.iter().any(|&p| p < 0);
-        if !available() || !flat || crop || g.batch == 0 {
+        if !available() || !flat || crop || g.batch == 0 || g.pixels_out() < FEWEST {
             return None;
         }
         let g = squash(g);
         let (oh, ow) = (g.output[1], g.output[2]);
-        let plane = [
-            ((oh - 1) * g.stride[1] + (g.kernel[1] - 1) * g.dilation[1]) / g.stride[1] + 1,
-            ((ow - 1) * g.stride[2] + (g.kernel[2] - 1) * g.dilation[2]) / g.stride[2] + 1,
-        ];
-        let mode = if ow % LANES == 0 {
-            Mode::Full
-        } else if ow % 8 == 0 && (g.batch * oh * ow / 8).is_multiple_of(2) {
-            Mode::Halves
-        } else {
-            Mode::Flat
-        };
-        if mode == Mode::Flat && plane[1] > ow + ow / 2 {
-            return None;
-        }
-        let mut direct = Self {
-            g,
-            mode,
-            weights: pack(&g, w),
-            taps: taps(&g, plane),
-            plane,
-            starts: Vec::new(),
-            ends: Vec::new(),
-        };
-        direct.place();
+        let shifted = !ow.is_multiple_of(LANES) || g.stride != [1; 3];
+        let rows = ((oh - 1) * g.stride[1] + (g.kernel[1] - 1) * g.dilation[1]) / g.stride[1] + 1;
+        let columns = if shifted { ow } else { ow + (g.kernel[2] - 1) * g.dilation[2] };
+        let plane = [rows, columns];
+        let mut direct =
+            Self { g, shifted, weights: pack(&g, w), taps: Vec::new(), plane, vectors: Vec::new() };
+        direct.place_taps();
+        direct.place_vectors();
         Some(direct)
     }
 
@@ -131,29 +128,35 @@ impl Direct {
         Self::new(&back, &flipped)
     }
 
-    /// Where every half vector of eight pixels reads and writes.
-    fn place(&mut self) {
+    fn place_taps(&mut self) {
+        let g = &self.g;
+        for y in 0..g.kernel[1] {
+            for x in 0..g.kernel[2] {
+                let (v, u) = (y * g.dilation[1], x * g.dilation[2]);
+                let (row, phase) = (v / g.stride[1], v % g.stride[1]);
+                self.taps.push(if self.shifted {
+                    ((x * g.stride[1] + phase) * self.plane[0] + row) * self.plane[1]
+                } else {
+                    v * self.plane[1] + u
+                });
+            }
+        }
+    }
+
+    fn place_vectors(&mut self) {
         let g = &self.g;
         let (oh, ow) = (g.output[1], g.output[2]);
-        let image_in = g.cin * self.channel();
-        let image_out = g.cout * oh * ow;
+        // Shifted planes have the output's rows: pixels are one long run.
+        let (runs, length) = if self.shifted { (1, oh * ow) } else { (oh, ow) };
         for n in 0..g.batch {
-            match self.mode {
-                Mode::Flat => {
-                    // Outputs go to a buffer of rows as wide as the plane, image after image.
-                    let length = (oh - 1) * self.plane[1] + ow;
-                    for q in (0..length.next_multiple_of(LANES)).step_by(8) {
-                        self.starts.push(n * image_in + q);
-                        self.ends.push(n * self.flat_image() + q);
-                    }
-                }
-                Mode::Full | Mode::Halves => {
-                    for y in 0..oh {
-                        for x in (0..ow).step_by(8) {
-                            self.starts.push(n * image_in + y * self.plane[1] + x);
-                            self.ends.push(n * image_out + y * ow + x);
-                        }
-                    }
+            for run in 0..runs {
+                for x in (0..length).step_by(LANES) {
+                    let lanes = LANES.min(length - x);
+                    self.vectors.push(Vector {
+                        from: n * g.cin * self.channel() + run * self.plane[1] + x,
+                        to: n * g.cout * oh * ow + run * ow + x,
+                        mask: (((1u32 << lanes) - 1) & 0xffff) as u16,
+                    });
                 }
             }
         }
@@ -161,15 +164,12 @@ impl Direct {
 
     /// Floats of one channel's planes.
     fn channel(&self) -> usize {
-        self.plane[0] * self.plane[1] * self.g.stride[1] * self.g.stride[2]
+        let copies = if self.shifted { self.g.kernel[2] * self.g.stride[1] } else { 1 };
+        copies * self.plane[0] * self.plane[1]
     }
 
-    /// Floats per image and channel in the flat output buffer.
-    fn flat_image(&self) -> usize {
-        ((self.g.output[1] - 1) * self.plane[1] + self.g.output[2]).next_multiple_of(LANES)
-    }
-
-    /// Runs the convolution. `row(image, channel, y, out)` writes row y of the input into `out` (of the input's width).
+    /// Runs the convolution. `row(image, channel, y, out)` writes row y of the input into `out` (of the input's width; a
+    /// pointwise convolution of stride 1 asks for the whole picture as one row).
     pub fn run(
         &self,
         row: impl FnMut(usize, usize, usize, &mut [f32]),
@@ -179,247 +179,161 @@ impl Direct {
     ) {
         assert!(y.len() >= self.g.batch * self.g.cout * self.g.pixels_out(), "output too short");
         PLANES.with_borrow_mut(|planes| {
-            // One vector of slack: a flat run may load past the last row.
-            let need = self.g.batch * self.g.cin * self.channel() + self.slack();
+            // One vector of slack: a run's last vector may load past the last row.
+            let need = self.g.batch * self.g.cin * self.channel() + LANES;
             if planes.len() < need {
                 planes.resize(need, 0.0);
             }
-            self.fill(planes, row);
+            if self.shifted {
+                self.fill_shifted(planes, row);
+            } else {
+                self.fill_rows(planes, row);
+            }
+            planes[need - LANES..need].fill(0.0);
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `new` made sure that the CPU has AVX-512F; offsets were made by `place` for buffers of these sizes.
+            // SAFETY: `new` made sure that the CPU has AVX-512F; the vectors were placed for buffers of these sizes.
             unsafe {
                 self.multiply(planes, start, relu, y);
             }
         });
     }
 
-    fn slack(&self) -> usize {
-        self.taps.iter().max().copied().unwrap_or(0) + 2 * LANES
-    }
-
-    fn fill(&self, planes: &mut [f32], mut row: impl FnMut(usize, usize, usize, &mut [f32])) {
-        let g = &self.g;
-        let [rows, columns] = self.plane;
-        let (sh, sw) = (g.stride[1], g.stride[2]);
-        let (left, top) = (g.pad[2] as usize, g.pad[1] as usize);
-        let width = g.input[2];
-        let mut line = vec![0.0; if sw > 1 { width } else { 0 }];
-        for n in 0..g.batch {
-            for c in 0..g.cin {
-                let base = (n * g.cin + c) * self.channel();
-                for v in 0..rows * sh {
-                    // Row v of the padded input lies in phase v % sh, at row v / sh.
-                    let at = base + (v % sh) * sw * rows * columns + (v / sh) * columns;
-                    let inside = v >= top && v - top < g.input[1];
-                    if sw == 1 {
-                        let out = &mut planes[at..at + columns];
-                        if !inside {
-                            out.fill(0.0);
-                            continue;
-                        }
-                        let end = (left + width).min(columns);
-                        out[..left].fill(0.0);
-                        out[end..].fill(0.0);
-                        if left + width <= columns {
-                            row(n, c, v - top, &mut out[left..end]);
-                        } else {
-                            let mut whole = vec![0.0; width];
-                            row(n, c, v - top, &mut whole);
-                            out[left..end].copy_from_slice(&whole[..end - left]);
-                        }
-                        continue;
-                    }
-                    if inside {
-                        row(n, c, v - top, &mut line);
-                    }
-                    for p in 0..sw {
-                        let out = &mut planes[at + p * rows * columns..][..columns];
-                        for (k, o) in out.iter_mut().enumerate() {
-                            let x = k * sw + p;
-                            let within = inside && x >= left && x - left < width;
-                            *o = if within { line[x - left] } else { 0.0 };
-                        }
-                    }
-                }
+    /// Calls `f(image·channel, padded row, row of the input or none)`.
+    fn padded_rows(&self, height: usize, mut f: impl FnMut(usize, usize, Option<usize>)) {
+        let top = self.g.pad[1] as usize;
+        for plane in 0..self.g.batch * self.g.cin {
+            for v in 0..height {
+                f(plane, v, v.checked_sub(top).filter(|&r| r < self.g.input[1]));
             }
         }
-        let end = g.batch * g.cin * self.channel();
-        planes[end..end + self.slack()].fill(0.0);
+    }
+
+    fn fill_rows(&self, planes: &mut [f32], mut row: impl FnMut(usize, usize, usize, &mut [f32])) {
+        let g = &self.g;
+        let columns = self.plane[1];
+        let (left, width) = (g.pad[2] as usize, g.input[2]);
+        let mut line = vec![0.0; if left + width > columns { width } else { 0 }];
+        self.padded_rows(self.plane[0], |plane, v, inside| {
+            let out = &mut planes[plane * self.channel() + v * columns..][..columns];
+            let Some(r) = inside else { return out.fill(0.0) };
+            let end = (left + width).min(columns);
+            out[..left].fill(0.0);
+            out[end..].fill(0.0);
+            if line.is_empty() {
+                row(plane / g.cin, plane % g.cin, r, &mut out[left..end]);
+            } else {
+                row(plane / g.cin, plane % g.cin, r, &mut line);
+                out[left..end].copy_from_slice(&line[..end - left]);
+            }
+        });
+    }
+
+    fn fill_shifted(&self, planes: &mut [f32], mut row: impl FnMut(usize, usize, usize, &mut [f32])) {
+        let g = &self.g;
+        let [rows, columns] = self.plane;
+        let (left, sw, sh) = (g.pad[2] as usize, g.stride[2], g.stride[1]);
+        let reach = (columns - 1) * sw + (g.kernel[2] - 1) * g.dilation[2] + 1;
+        let mut line = vec![0.0; reach.max(left + g.input[2])];
+        self.padded_rows(rows * sh, |plane, v, inside| {
+            if let Some(r) = inside {
+                row(plane / g.cin, plane % g.cin, r, &mut line[left..left + g.input[2]]);
+            }
+            for x in 0..g.kernel[2] {
+                let at = plane * self.channel() + ((x * sh + v % sh) * rows + v / sh) * columns;
+                let out = &mut planes[at..at + columns];
+                let from = x * g.dilation[2];
+                match inside {
+                    None => out.fill(0.0),
+                    Some(_) if sw == 1 => out.copy_from_slice(&line[from..from + columns]),
+                    Some(_) => out.iter_mut().zip(line[from..].iter().step_by(sw)).for_each(|(o, l)| *o = *l),
+                }
+            }
+        });
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f")]
     unsafe fn multiply(&self, planes: &[f32], start: Start, relu: bool, y: &mut [f32]) {
-        let pixels = self.g.pixels_out();
-        if self.mode != Mode::Flat {
-            for block in 0..self.g.cout.div_ceil(BLOCK) {
-                let width = BLOCK.min(self.g.cout - block * BLOCK);
-                let out = unsafe { y.as_mut_ptr().add(block * BLOCK * pixels) };
-                unsafe { self.block(planes, block, start, relu, out, pixels, width) };
-            }
-            return;
-        }
-        FLAT.with_borrow_mut(|flat| {
-            let image = self.flat_image();
-            let stride = self.g.batch * image;
-            if flat.len() < BLOCK * stride {
-                flat.resize(BLOCK * stride, 0.0);
-            }
-            for block in 0..self.g.cout.div_ceil(BLOCK) {
-                let width = BLOCK.min(self.g.cout - block * BLOCK);
-                unsafe {
-                    self.block(
-                        planes,
-                        block,
-                        if let Start::Add = start { Start::Bias(&[]) } else { start },
-                        false,
-                        flat.as_mut_ptr(),
-                        stride,
-                        width,
-                    )
-                };
-                self.compact(flat, block, width, start, relu, y);
-            }
-        });
-    }
-
-    /// Takes the valid pixels of a block out of the flat buffer.
-    fn compact(&self, flat: &[f32], block: usize, width: usize, start: Start, relu: bool, y: &mut [f32]) {
-        let g = &self.g;
-        let (oh, ow) = (g.output[1], g.output[2]);
-        let image = self.flat_image();
-        for j in 0..width {
-            for n in 0..g.batch {
-                for r in 0..oh {
-                    let from = &flat[j * g.batch * image + n * image + r * self.plane[1]..][..ow];
-                    let to = &mut y[((n * g.cout + block * BLOCK + j) * oh + r) * ow..][..ow];
-                    match (start, relu) {
-                        (Start::Add, _) => to.iter_mut().zip(from).for_each(|(t, f)| *t += f),
-                        (Start::Bias(_), true) => to.iter_mut().zip(from).for_each(|(t, f)| *t = f.max(0.0)),
-                        (Start::Bias(_), false) => to.copy_from_slice(from),
+        // Inputs of a few channels stay in the first cache while all blocks of output channels use them.
+        let few = (CHUNK / self.taps.len()).max(8);
+        for first in (0..self.g.cin).step_by(few) {
+            let channels = first..(first + few).min(self.g.cin);
+            let relu = relu && channels.end == self.g.cin;
+            let start = if first == 0 { start } else { Start::Add };
+            for vectors in self.vectors.chunks(GROUP) {
+                for block in 0..self.g.cout.div_ceil(BLOCK) {
+                    let part = Part { block, channels: channels.clone(), start, relu };
+                    // SAFETY: as for `multiply` itself.
+                    unsafe {
+                        match vectors.len() {
+                            3 => self.step::<3>(planes, &part, vectors, y),
+                            2 => self.step::<2>(planes, &part, vectors, y),
+                            _ => self.step::<1>(planes, &part, vectors, y),
+                        }
                     }
                 }
             }
         }
     }
 
-    /// One block of output channels over all pixels. `out` is where pixel 0 of the block's first channel goes; channels lie
-    /// `stride` apart.
+    /// One block of output channels at N vectors of pixels.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f")]
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn block(
-        &self,
-        planes: &[f32],
-        block: usize,
-        start: Start,
-        relu: bool,
-        out: *mut f32,
-        stride: usize,
-        width: usize,
-    ) {
-        let vectors = self.starts.len() / 2;
-        let mut v = 0;
-        while v < vectors {
-            let n = (vectors - v).min(GROUP);
-            unsafe {
-                match (n, self.mode == Mode::Halves) {
-                    (3, false) => self.step::<3, false>(planes, block, v, start, relu, out, stride, width),
-                    (2, false) => self.step::<2, false>(planes, block, v, start, relu, out, stride, width),
-                    (_, false) => self.step::<1, false>(planes, block, v, start, relu, out, stride, width),
-                    (3, true) => self.step::<3, true>(planes, block, v, start, relu, out, stride, width),
-                    (2, true) => self.step::<2, true>(planes, block, v, start, relu, out, stride, width),
-                    (_, true) => self.step::<1, true>(planes, block, v, start, relu, out, stride, width),
+    #[inline]
+    unsafe fn step<const N: usize>(&self, planes: &[f32], part: &Part, vectors: &[Vector], y: &mut [f32]) {
+        use std::arch::x86_64::*;
+        let Part { block, ref channels, start, relu } = *part;
+        let pixels = self.g.pixels_out();
+        let mut w = unsafe {
+            self.weights.as_ptr().add((block * self.g.cin + channels.start) * self.taps.len() * BLOCK)
+        };
+        let mut from = [planes.as_ptr(); N];
+        for k in 0..N {
+            from[k] = unsafe { planes.as_ptr().add(vectors[k].from) };
+        }
+        let mut acc = [[_mm512_setzero_ps(); N]; BLOCK];
+        if let Start::Bias(bias) = start {
+            for j in 0..BLOCK {
+                let b = _mm512_set1_ps(bias.get(block * BLOCK + j).copied().unwrap_or(0.0));
+                for k in 0..N {
+                    acc[j][k] = b;
                 }
             }
-            v += n;
         }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    #[allow(clippy::too_many_arguments)]
-    #[inline]
-    unsafe fn step<const N: usize, const HALVES: bool>(
-        &self,
-        planes: &[f32],
-        block: usize,
-        v: usize,
-        start: Start,
-        relu: bool,
-        out: *mut f32,
-        stride: usize,
-        width: usize,
-    ) {
-        use std::arch::x86_64::*;
-        let rows = self.g.cin * self.taps.len();
-        let mut w = unsafe { self.weights.as_ptr().add(block * rows * BLOCK) };
-        let mut low = [planes.as_ptr(); N];
-        let mut high = [planes.as_ptr(); N];
-        let mut to_low = [out; N];
-        let mut to_high = [out; N];
-        for k in 0..N {
-            unsafe {
-                low[k] = planes.as_ptr().add(self.starts[2 * (v + k)]);
-                high[k] = planes.as_ptr().add(self.starts[2 * (v + k) + 1]);
-                to_low[k] = out.add(self.ends[2 * (v + k)]);
-                to_high[k] = out.add(self.ends[2 * (v + k) + 1]);
-            }
-        }
-        let load = |low: *const f32, high: *const f32| unsafe {
-            if HALVES {
-                let a = _mm512_castpd256_pd512(_mm256_loadu_pd(low.cast()));
-                _mm512_castpd_ps(_mm512_insertf64x4::<1>(a, _mm256_loadu_pd(high.cast())))
-            } else {
-                _mm512_loadu_ps(low)
-            }
-        };
-        let mut acc = [[_mm512_setzero_ps(); N]; BLOCK];
-        for (j, row) in acc.iter_mut().enumerate() {
-            let bias = match start {
-                Start::Bias(b) => b.get(block * BLOCK + j).copied().unwrap_or(0.0),
-                Start::Add => 0.0,
-            };
-            let b = _mm512_set1_ps(bias);
-            for k in 0..N {
-                row[k] = b;
-            }
-        }
-        for c in 0..self.g.cin {
+        for c in channels.clone() {
             let plane = c * self.channel();
             for &tap in &self.taps {
                 let mut x = [_mm512_setzero_ps(); N];
                 for k in 0..N {
-                    x[k] = unsafe { load(low[k].add(plane + tap), high[k].add(plane + tap)) };
+                    x[k] = unsafe { _mm512_loadu_ps(from[k].add(plane + tap)) };
                 }
-                for (j, row) in acc.iter_mut().enumerate() {
+                for j in 0..BLOCK {
                     let wj = unsafe { _mm512_set1_ps(*w.add(j)) };
                     for k in 0..N {
-                        row[k] = _mm512_fmadd_ps(wj, x[k], row[k]);
+                        acc[j][k] = _mm512_fmadd_ps(wj, x[k], acc[j][k]);
                     }
                 }
                 w = unsafe { w.add(BLOCK) };
             }
         }
+        let width = BLOCK.min(self.g.cout - block * BLOCK);
         let zero = _mm512_setzero_ps();
-        for (j, row) in acc.iter().enumerate().take(width) {
+        // Constant bounds keep the accumulators in registers: no index into them may depend on data.
+        for j in 0..BLOCK {
+            if j >= width {
+                break;
+            }
             for k in 0..N {
-                let mut value = row[k];
+                let mut value = acc[j][k];
                 unsafe {
-                    let (a, b) = (to_low[k].add(j * stride), to_high[k].add(j * stride));
+                    let out = y.as_mut_ptr().add(vectors[k].to + (block * BLOCK + j) * pixels);
                     if start == Start::Add {
-                        value = _mm512_add_ps(value, load(a, b));
+                        value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(vectors[k].mask, out));
                     }
                     if relu {
                         value = _mm512_max_ps(value, zero);
                     }
-                    if HALVES {
-                        let v = _mm512_castps_pd(value);
-                        _mm256_storeu_pd(a.cast(), _mm512_castpd512_pd256(v));
-                        _mm256_storeu_pd(b.cast(), _mm512_extractf64x4_pd::<1>(v));
-                    } else {
-                        _mm512_storeu_ps(a, value);
-                    }
+                    _mm512_mask_storeu_ps(out, vectors[k].mask, value);
                 }
             }
         }
@@ -444,18 +358,6 @@ fn pack(g: &Geometry, w: &[f32]) -> Vec<f32> {
     for o in 0..g.cout {
         for r in 0..rows {
             out[((o / BLOCK) * rows + r) * BLOCK + o % BLOCK] = w[o * rows + r];
-        }
-    }
-    out
-}
-
-fn taps(g: &Geometry, plane: [usize; 2]) -> Vec<usize> {
-    let mut out = Vec::with_capacity(g.taps());
-    for y in 0..g.kernel[1] {
-        for x in 0..g.kernel[2] {
-            let (v, u) = (y * g.dilation[1], x * g.dilation[2]);
-            let phase = (v % g.stride[1]) * g.stride[2] + u % g.stride[2];
-            out.push((phase * plane[0] + v / g.stride[1]) * plane[1] + u / g.stride[2]);
         }
     }
     out

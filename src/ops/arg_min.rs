@@ -1,0 +1,13 @@
+//! ArgMin: y = the index of the smallest x along an axis. <https://onnx.ai/onnx/operators/onnx__ArgMin.html>
+
+use super::arg;
+use crate::ir::*;
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    arg::read(r, false)
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    arg::cases("ArgMin")
+}

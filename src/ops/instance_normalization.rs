@@ -1,0 +1,90 @@
+//! InstanceNormalization: every channel of every image is normalised over its pixels.
+//! <https://onnx.ai/onnx/operators/onnx__InstanceNormalization.html>
+
+use super::normalise::Rows;
+use super::reduce::tie_others;
+use crate::ir::*;
+
+#[derive(Debug)]
+struct InstanceNormalization {
+    epsilon: Option<f32>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    if r.opset < 6 {
+        return unsupported(format!("InstanceNormalization of opset {}", r.opset));
+    }
+    Ok(Box::new(InstanceNormalization { epsilon: r.float("epsilon")? }))
+}
+
+impl InstanceNormalization {
+    fn rows<R>(&self, x: &[usize], f: impl FnOnce(Rows) -> R) -> R {
+        let (channels, pixels) = (x[1], volume(&x[2..]));
+        let at = |row: usize, _: usize| (row % channels, row % channels);
+        f(Rows { row: pixels, segment: pixels, epsilon: f64::from(self.epsilon.unwrap_or(1e-5)), at: &at })
+    }
+}
+
+impl Op for InstanceNormalization {
+    fn attributes(&self) -> Attributes {
+        Writer::default().maybe("epsilon", self.epsilon).done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let fact = need(x, 0)?;
+        if fact.shape.len() < 3 {
+            return unsupported(format!("an input of rank {}", fact.shape.len()));
+        }
+        for slot in 1..3 {
+            let shape = &need(x, slot)?.shape;
+            if *shape != [fact.shape[1]] {
+                return invalid(format!("input {slot} of shape {shape:?} for {} channels", fact.shape[1]));
+            }
+        }
+        Ok(vec![fact.clone()])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        tie_others(io, |axis| axis > 1, "normalises over this axis", link);
+        (1..3).for_each(|slot| link.same(input(slot, 0), output(0, 1)));
+    }
+
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<T: Real> Diff<T> for InstanceNormalization {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let [Some(x), Some(scale), Some(bias)] = *x else { return };
+        self.rows(&x.shape, |r| r.forward(&x.data, &scale.data, Some(&bias.data), &mut y[0].data));
+    }
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let (Some(x), Some(scale)) = (x[0], x[1]) else { return };
+        self.rows(&x.shape, |r| r.backward(&x.data, &scale.data, &dy[0].data, dx));
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data, weight};
+    let case = |name| Case::new("InstanceNormalization").named(name);
+    vec![
+        case("images").inputs([data(&[2, 3, 3, 4]), weight(&[3]), weight(&[3])]).free(5),
+        case("1d").float("epsilon", 0.1).inputs([data(&[1, 3, 5]), weight(&[3]), weight(&[3])]).free(3),
+    ]
+}

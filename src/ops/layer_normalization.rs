@@ -1,0 +1,116 @@
+//! LayerNormalization: x is normalised over its last axes. <https://onnx.ai/onnx/operators/onnx__LayerNormalization.html>
+
+use super::broadcast::{positions, shape_of};
+use super::normalise::Rows;
+use super::reduce::{axis_of, tie_others};
+use crate::ir::*;
+
+#[derive(Debug)]
+struct LayerNormalization {
+    axis: Option<i64>,
+    epsilon: Option<f32>,
+    stash_type: Option<i64>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    if r.outputs > 1 {
+        return unsupported("mean and deviation as outputs");
+    }
+    Ok(Box::new(LayerNormalization {
+        axis: r.int("axis")?,
+        epsilon: r.float("epsilon")?,
+        stash_type: r.int("stash_type")?,
+    }))
+}
+
+impl LayerNormalization {
+    fn axis(&self, rank: usize) -> Result<usize, Refusal> {
+        axis_of(self.axis.unwrap_or(-1), rank)
+    }
+
+    fn rows<R>(&self, x: &[Option<&[usize]>], f: impl FnOnce(Rows) -> R) -> Option<R> {
+        let shape = x[0]?;
+        let line = &shape[self.axis(shape.len()).ok()?..];
+        let scale = positions(x[1]?, line);
+        let bias = x.get(2).copied().flatten().map(|b| positions(b, line));
+        let at = |_: usize, i: usize| (scale[i], bias.as_ref().map_or(0, |b| b[i]));
+        let epsilon = f64::from(self.epsilon.unwrap_or(1e-5));
+        Some(f(Rows { row: volume(line), segment: 1, epsilon, at: &at }))
+    }
+}
+
+impl Op for LayerNormalization {
+    fn attributes(&self) -> Attributes {
+        Writer::default()
+            .maybe("axis", self.axis)
+            .maybe("epsilon", self.epsilon)
+            .maybe("stash_type", self.stash_type)
+            .done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let fact = need(x, 0)?;
+        let line = &fact.shape[self.axis(fact.shape.len())?..];
+        need(x, 1)?;
+        for (slot, p) in x.iter().enumerate().skip(1) {
+            let Some(p) = p.map(|p| &p.fact.shape) else { continue };
+            if shape_of(&[p, line])? != line {
+                return unsupported(format!("input {slot} of shape {p:?} for lines of shape {line:?}"));
+            }
+        }
+        Ok(vec![fact.clone()])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let Ok(first) = self.axis(io.output(0).len()) else { return };
+        tie_others(io, |axis| axis >= first, "normalises over this axis", link);
+    }
+
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<T: Real> Diff<T> for LayerNormalization {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let shapes: Vec<Option<&[usize]>> = x.iter().map(|x| x.map(|x| x.shape.as_slice())).collect();
+        let (Some(a), Some(scale)) = (x[0], x[1]) else { return };
+        let bias = x.get(2).copied().flatten().map(|b| b.data.as_slice());
+        self.rows(&shapes, |r| r.forward(&a.data, &scale.data, bias, &mut y[0].data));
+    }
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let shapes: Vec<Option<&[usize]>> = x.iter().map(|x| x.map(|x| x.shape.as_slice())).collect();
+        let (Some(a), Some(scale)) = (x[0], x[1]) else { return };
+        self.rows(&shapes, |r| r.backward(&a.data, &scale.data, &dy[0].data, dx));
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data, weight};
+    let case = |name| Case::new("LayerNormalization").named(name);
+    vec![
+        case("last axis").inputs([data(&[2, 3, 4]), weight(&[4]), weight(&[4])]).free(5),
+        case("without bias").int("axis", 2).inputs([data(&[2, 3, 4]), weight(&[4])]).free(5),
+        case("two axes")
+            .int("axis", -2)
+            .float("epsilon", 0.1)
+            .int("stash_type", 1)
+            .inputs([data(&[2, 3, 4]), weight(&[3, 1]), weight(&[4])])
+            .free(2),
+    ]
+}

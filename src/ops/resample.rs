@@ -1,0 +1,203 @@
+//! Family helper: interpolation along one axis, as a few weighted inputs per output. Every mode of Resize is a product of
+//! such axes.
+
+use crate::ir::*;
+
+/// How outputs are computed from the inputs around their place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// The nearest input.
+    Nearest(Rounding),
+    /// The two around it.
+    Linear,
+    /// The four around it, with Keys' coefficient a; `exclude`: those outside the input do not count.
+    Cubic {
+        /// Keys' a.
+        a: f64,
+        /// Inputs outside do not count (they repeat the border otherwise).
+        exclude: bool,
+    },
+}
+
+/// Which input is the nearest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rounding {
+    /// Half way goes down.
+    HalfDown,
+    /// Half way goes up.
+    HalfUp,
+    /// Always down.
+    Floor,
+    /// Always up.
+    Ceil,
+}
+
+/// Where an output lies among the inputs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Place {
+    /// Pixels have their centres at one half.
+    HalfPixel,
+    /// The same, kept symmetric where the output size was rounded.
+    HalfPixelSymmetric,
+    /// As half pixel, except that a single output lies at 0.
+    PytorchHalfPixel,
+    /// The outer pixels of input and output coincide.
+    AlignCorners,
+    /// The first pixels coincide.
+    Asymmetric,
+    /// Half pixel in the output only.
+    TfHalfPixelForNn,
+    /// A region of the input, by its relative start and end; what lies outside the input is extrapolated.
+    TfCrop(f32, f32),
+}
+
+impl Place {
+    /// In single precision, as the runtimes do: rounding decides which input is nearest.
+    fn of(self, i: usize, scale: f32, input: usize, output: usize) -> f32 {
+        let (x, n, m) = (i as f32, input as f32, output as f32);
+        match self {
+            Self::HalfPixel => (x + 0.5) / scale - 0.5,
+            Self::HalfPixelSymmetric => {
+                let adjust = m / (scale * n);
+                n / 2.0 * (1.0 - adjust) + (x + 0.5) / scale - 0.5
+            }
+            Self::PytorchHalfPixel if output > 1 => (x + 0.5) / scale - 0.5,
+            Self::AlignCorners if output > 1 => x * (n - 1.0) / (m - 1.0),
+            Self::PytorchHalfPixel | Self::AlignCorners => 0.0,
+            Self::Asymmetric => x / scale,
+            Self::TfHalfPixelForNn => (x + 0.5) / scale,
+            Self::TfCrop(start, end) if output > 1 => {
+                start * (n - 1.0) + x * (end - start) * (n - 1.0) / (m - 1.0)
+            }
+            Self::TfCrop(start, end) => 0.5 * (start + end) * (n - 1.0),
+        }
+    }
+}
+
+/// For each output along an axis, its inputs and their weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taps {
+    /// Input extent.
+    pub input: usize,
+    /// Output extent.
+    pub output: usize,
+    /// Inputs per output.
+    width: usize,
+    at: Vec<usize>,
+    weight: Vec<f64>,
+    /// Outputs whose place is outside the input.
+    pub outside: Vec<usize>,
+}
+
+impl Taps {
+    /// The taps of an axis.
+    pub fn new(mode: Mode, place: Place, scale: f32, input: usize, output: usize) -> Self {
+        let width = match mode {
+            Mode::Nearest(_) => 1,
+            Mode::Linear => 2,
+            Mode::Cubic { .. } => 4,
+        };
+        let mut taps = Self { input, output, width, at: vec![], weight: vec![], outside: vec![] };
+        let last = input as i64 - 1;
+        for i in 0..output {
+            let x = place.of(i, scale, input, output);
+            let outside = matches!(place, Place::TfCrop(..)) && !(0.0..=last as f32).contains(&x);
+            if outside {
+                taps.outside.push(i);
+                taps.at.extend(std::iter::repeat_n(0, width));
+                taps.weight.extend(std::iter::repeat_n(0.0, width));
+                continue;
+            }
+            let (first, weights) = around(mode, x);
+            let mut weights = weights[..width].to_vec();
+            if matches!(mode, Mode::Cubic { exclude: true, .. }) {
+                for (k, w) in weights.iter_mut().enumerate() {
+                    if !(0..=last).contains(&(first + k as i64)) {
+                        *w = 0.0;
+                    }
+                }
+                let total: f64 = weights.iter().sum();
+                weights.iter_mut().for_each(|w| *w /= total);
+            }
+            taps.at.extend((first..).take(width).map(|k| k.clamp(0, last.max(0)) as usize));
+            taps.weight.extend(weights);
+        }
+        taps
+    }
+
+    /// Is every output its own input?
+    pub fn identity(&self) -> bool {
+        let own = |(i, (at, w)): (usize, (&[usize], &[f64]))| {
+            at.iter().zip(w).all(|(&at, &w)| if at == i { true } else { w == 0.0 })
+                && (at.iter().zip(w).filter(|(at, _)| **at == i).map(|(_, w)| w).sum::<f64>() - 1.0).abs()
+                    < 1e-12
+        };
+        self.input == self.output
+            && self.at.chunks(self.width).zip(self.weight.chunks(self.width)).enumerate().all(own)
+    }
+
+    /// `y = taps·x` along the middle axis of `[outer, input, inner]`.
+    pub fn forward<T: Real>(&self, inner: usize, x: &[T], y: &mut [T]) {
+        let weight: Vec<T> = self.weight.iter().map(|&w| T::of(w)).collect();
+        let (from, to) = (self.input * inner, self.output * inner);
+        if from == 0 || to == 0 {
+            return;
+        }
+        for (x, y) in x.chunks_exact(from).zip(y.chunks_exact_mut(to)) {
+            if inner == 1 {
+                let taps = self.at.chunks_exact(self.width).zip(weight.chunks_exact(self.width));
+                for (y, (at, w)) in y.iter_mut().zip(taps) {
+                    *y = at.iter().zip(w).fold(T::zero(), |sum, (&at, &w)| sum + w * x[at]);
+                }
+                continue;
+            }
+            for (i, y) in y.chunks_exact_mut(inner).enumerate() {
+                y.fill(T::zero());
+                for t in i * self.width..(i + 1) * self.width {
+                    let (w, x) = (weight[t], &x[self.at[t] * inner..][..inner]);
+                    y.iter_mut().zip(x).for_each(|(y, &x)| *y += w * x);
+                }
+            }
+        }
+    }
+
+    /// `dx += tapsᵀ·dy` along the middle axis.
+    pub fn backward<T: Real>(&self, inner: usize, dy: &[T], dx: &mut [T]) {
+        let weight: Vec<T> = self.weight.iter().map(|&w| T::of(w)).collect();
+        let (from, to) = (self.input * inner, self.output * inner);
+        if from == 0 || to == 0 {
+            return;
+        }
+        for (dx, dy) in dx.chunks_exact_mut(from).zip(dy.chunks_exact(to)) {
+            for (i, dy) in dy.chunks_exact(inner).enumerate() {
+                for t in i * self.width..(i + 1) * self.width {
+                    let (w, dx) = (weight[t], &mut dx[self.at[t] * inner..][..inner]);
+                    dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += w * dy);
+                }
+            }
+        }
+    }
+}
+
+/// The first of the inputs around `x`, and the weights from there on.
+fn around(mode: Mode, x: f32) -> (i64, [f64; 4]) {
+    let floor = x.floor();
+    let f = f64::from(x - floor);
+    match mode {
+        Mode::Nearest(rounding) => {
+            let nearest = match rounding {
+                Rounding::HalfDown => (x - 0.5).ceil(),
+                Rounding::HalfUp => (x + 0.5).floor(),
+                Rounding::Floor => floor,
+                Rounding::Ceil => x.ceil(),
+            };
+            (nearest as i64, [1.0, 0.0, 0.0, 0.0])
+        }
+        Mode::Linear => (floor as i64, [1.0 - f, f, 0.0, 0.0]),
+        Mode::Cubic { a, .. } => {
+            let near = |t: f64| ((a + 2.0) * t - (a + 3.0)) * t * t + 1.0;
+            let far = |t: f64| ((a * t - 5.0 * a) * t + 8.0 * a) * t - 4.0 * a;
+            (floor as i64 - 1, [far(1.0 + f), near(f), near(1.0 - f), far(2.0 - f)])
+        }
+    }
+}

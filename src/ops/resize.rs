@@ -1,0 +1,404 @@
+//! Resize: y = x resampled along some axes. <https://onnx.ai/onnx/operators/onnx__Resize.html>
+//!
+//! An axis with scale 1 passes through; where `sizes` restates its width, the width is restated after deletion.
+
+use super::reduce::{axis_of, tie_others};
+use super::resample::{Mode, Place, Rounding, Taps};
+use crate::ir::*;
+
+/// Resize, or one of its predecessors.
+#[derive(Debug)]
+pub struct Resize {
+    given: Attributes,
+    mode: Mode,
+    place: String,
+    extrapolation: f32,
+    axes: Option<Vec<i64>>,
+    /// Scales as an attribute (Upsample of opset 7).
+    scales: Option<Vec<f32>>,
+    /// Upsample, or Resize of opset 10: scales are input 1, there is nothing else.
+    simple: bool,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    if r.opset < 11 {
+        return read_simple(r, None);
+    }
+    let mut given = Writer::default();
+    let mut string = |name: &str, default: &str| -> Result<String, Refusal> {
+        let value = r.string(name)?;
+        given = std::mem::take(&mut given).maybe(name, value.clone());
+        Ok(value.unwrap_or_else(|| default.to_owned()))
+    };
+    let mode = string("mode", "nearest")?;
+    let place = string("coordinate_transformation_mode", "half_pixel")?;
+    let nearest = string("nearest_mode", "round_prefer_floor")?;
+    let policy =
+        if r.opset >= 18 { string("keep_aspect_ratio_policy", "stretch")? } else { "stretch".into() };
+    let (cubic, exclude) = (r.float("cubic_coeff_a")?, r.int("exclude_outside")?);
+    let extrapolation = r.float("extrapolation_value")?;
+    let antialias = if r.opset >= 18 { r.int("antialias")? } else { None };
+    let axes = if r.opset >= 18 { r.ints("axes")? } else { None };
+    let given = given
+        .maybe("cubic_coeff_a", cubic)
+        .maybe("exclude_outside", exclude)
+        .maybe("extrapolation_value", extrapolation)
+        .maybe("antialias", antialias)
+        .maybe("axes", axes.clone());
+    if antialias.unwrap_or(0) != 0 {
+        return unsupported("antialias=1");
+    }
+    if policy != "stretch" {
+        return unsupported(format!("keep_aspect_ratio_policy={policy}"));
+    }
+    let rounding = match nearest.as_str() {
+        "round_prefer_floor" => Rounding::HalfDown,
+        "round_prefer_ceil" => Rounding::HalfUp,
+        "floor" => Rounding::Floor,
+        "ceil" => Rounding::Ceil,
+        other => return invalid(format!("nearest_mode '{other}' is not defined")),
+    };
+    let mode = match mode.as_str() {
+        "nearest" => Mode::Nearest(rounding),
+        "linear" => Mode::Linear,
+        "cubic" => Mode::Cubic { a: f64::from(cubic.unwrap_or(-0.75)), exclude: exclude.unwrap_or(0) != 0 },
+        other => return invalid(format!("mode '{other}' is not defined")),
+    };
+    let op = Resize {
+        given: given.done(),
+        mode,
+        place,
+        extrapolation: extrapolation.unwrap_or(0.0),
+        axes,
+        scales: None,
+        simple: false,
+    };
+    op.place((0.0, 1.0))?;
+    Ok(Box::new(op))
+}
+
+/// Reads an Upsample or a Resize of opset 10; `scales` where they are an attribute.
+pub fn read_simple(r: &Reader, scales: Option<Vec<f32>>) -> Result<Box<dyn Op>, Refusal> {
+    let mode = r.string("mode")?;
+    let given = Writer::default().maybe("mode", mode.clone()).maybe("scales", scales.clone()).done();
+    let mode = match mode.as_deref().unwrap_or("nearest") {
+        "nearest" => Mode::Nearest(Rounding::Floor),
+        "linear" | "bilinear" => Mode::Linear,
+        other => return invalid(format!("mode '{other}' is not defined")),
+    };
+    let place = "asymmetric".to_owned();
+    Ok(Box::new(Resize { given, mode, place, extrapolation: 0.0, axes: None, scales, simple: true }))
+}
+
+/// The values of the inputs that say how to resize.
+#[derive(Default)]
+struct Wish {
+    roi: Option<Vec<f32>>,
+    scales: Option<Vec<f32>>,
+    sizes: Option<Vec<i64>>,
+}
+
+impl Resize {
+    fn place(&self, roi: (f32, f32)) -> Result<Place, Refusal> {
+        Ok(match self.place.as_str() {
+            "half_pixel" => Place::HalfPixel,
+            "half_pixel_symmetric" => Place::HalfPixelSymmetric,
+            "pytorch_half_pixel" => Place::PytorchHalfPixel,
+            "align_corners" => Place::AlignCorners,
+            "asymmetric" => Place::Asymmetric,
+            "tf_half_pixel_for_nn" => Place::TfHalfPixelForNn,
+            "tf_crop_and_resize" => Place::TfCrop(roi.0, roi.1),
+            other => return invalid(format!("coordinate_transformation_mode '{other}' is not defined")),
+        })
+    }
+
+    fn crops(&self) -> bool {
+        self.place == "tf_crop_and_resize"
+    }
+
+    /// The wish, from `value(slot)`: the elements of a present and not empty input.
+    fn wish(&self, value: impl Fn(usize) -> Option<Vec<f64>>) -> Wish {
+        let floats = |slot| value(slot).map(|v| v.iter().map(|&v| v as f32).collect());
+        if self.simple {
+            return Wish { scales: self.scales.clone().or_else(|| floats(1)), ..Wish::default() };
+        }
+        let sizes = value(3).map(|v| v.iter().map(|&v| v as i64).collect());
+        Wish { roi: floats(1).filter(|_| self.crops()), scales: floats(2), sizes }
+    }
+
+    /// The axes that scales, sizes and roi speak of, in their order.
+    fn axes(&self, rank: usize) -> Result<Vec<usize>, Refusal> {
+        match &self.axes {
+            Some(axes) => axes.iter().map(|&a| axis_of(a, rank)).collect(),
+            None => Ok((0..rank).collect()),
+        }
+    }
+
+    /// The taps of each axis; `None` where it passes through.
+    fn plan(&self, x: &[usize], wish: &Wish) -> Result<Vec<Option<Taps>>, Refusal> {
+        let axes = self.axes(x.len())?;
+        let mut plan = vec![None; x.len()];
+        let fits = |what: &str, n: usize, wanted: usize| match n == wanted {
+            true => Ok(()),
+            false => invalid(format!("{n} {what} for {} axes", axes.len())),
+        };
+        match (&wish.scales, &wish.sizes) {
+            (Some(s), None) => fits("scales", s.len(), axes.len())?,
+            (None, Some(s)) => fits("sizes", s.len(), axes.len())?,
+            (None, None) => return invalid("neither scales nor sizes are given"),
+            (Some(_), Some(_)) => return invalid("both scales and sizes are given"),
+        }
+        if self.crops() {
+            if wish.scales.is_some() {
+                return unsupported("a region resized by scales (runtimes disagree on the size)");
+            }
+            fits("bounds of a region", wish.roi.as_ref().map_or(0, Vec::len), 2 * axes.len())?;
+        }
+        for (k, &axis) in axes.iter().enumerate() {
+            let input = x[axis];
+            let roi = match &wish.roi {
+                Some(roi) => (roi[k], roi[k + axes.len()]),
+                None => (0.0, 1.0),
+            };
+            let (scale, output) = match (&wish.scales, &wish.sizes) {
+                (Some(s), _) => (s[k], f64::from((input as f32 * s[k]).floor())),
+                (_, Some(s)) => (s[k] as f32 / input as f32, s[k] as f64),
+                _ => continue,
+            };
+            if !(scale > 0.0 && (0.0..=f64::from(1 << 30)).contains(&output)) {
+                return invalid(format!("axis {axis} of size {input} resized by {scale} to {output}"));
+            }
+            let output = output as usize;
+            if input == output && scale == 1.0 && roi == (0.0, 1.0) {
+                continue;
+            }
+            if input == 0 {
+                return unsupported(format!("axis {axis} is empty"));
+            }
+            let taps = Taps::new(self.mode, self.place(roi)?, scale, input, output);
+            let downward = self.simple && scale < 1.0 && matches!(self.mode, Mode::Nearest(_));
+            if downward && (0..output).any(|i| (i as f32 / scale).fract() != 0.0) {
+                return unsupported("a nearest pixel that this opset does not define");
+            }
+            plan[axis] = Some(taps).filter(|t| !t.identity());
+        }
+        Ok(plan)
+    }
+
+    fn plan_of<T: Real>(&self, x: &[Option<&Array<T>>]) -> Option<Vec<Option<Taps>>> {
+        let value = |slot: usize| {
+            let v = x.get(slot).copied().flatten()?;
+            (!v.data.is_empty()).then(|| v.data.iter().map(|v| v.wide()).collect())
+        };
+        self.plan(&x[0]?.shape, &self.wish(value)).ok()
+    }
+
+    fn plan_at(&self, io: &Io) -> Option<Vec<Option<Taps>>> {
+        let value = |slot: usize| io.value(slot).map(|t| t.data.to_real::<f64>()).filter(|v| !v.is_empty());
+        self.plan(io.input(0)?, &self.wish(value)).ok()
+    }
+}
+
+impl Op for Resize {
+    fn attributes(&self) -> Attributes {
+        self.given.clone()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let fact = need(x, 0)?;
+        for o in x.iter().skip(1).flatten() {
+            if o.value.is_none() && !o.fact.shape.contains(&0) {
+                return unsupported("a size that depends on the network's input values");
+            }
+        }
+        let value = |slot: usize| {
+            let v = x.get(slot).copied().flatten()?.value?;
+            (!v.data.is_empty()).then(|| v.data.to_real::<f64>())
+        };
+        let plan = self.plan(&fact.shape, &self.wish(value))?;
+        let sizes = fact.shape.iter().zip(plan).map(|(&size, taps)| taps.map_or(size, |t| t.output));
+        Ok(vec![Fact::new(fact.dtype, sizes.collect::<Shape>())])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let Some(plan) = self.plan_at(io) else { return };
+        tie_others(io, |axis| plan[axis].is_some(), "is resized along this axis", link);
+        let sizes = if self.simple { None } else { io.input(3) };
+        if let Some([n]) = sizes {
+            (0..*n).for_each(|i| link.leave(input(3, 0), i));
+        }
+    }
+
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        let sizes = if self.simple { None } else { io.value(3) };
+        let (Some(sizes), Some(x)) = (sizes.filter(|s| !s.data.is_empty()), io.input(0)) else {
+            return Ok(Resized::default());
+        };
+        let mut new: Vec<f64> = sizes.data.to_real();
+        for (size, axis) in new.iter_mut().zip(self.axes(x.len())?) {
+            if let Some(kept) = keep.kept(output(0, axis)) {
+                *size = kept.len() as f64;
+            }
+        }
+        let new = sizes.with_values(&sizes.shape, &new);
+        Ok(Resized { op: None, inputs: if new == *sizes { vec![] } else { vec![(3, new)] } })
+    }
+}
+
+impl<T: Real> Diff<T> for Resize {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let (Some(x), Some(plan)) = (x[0], self.plan_of(x)) else { return };
+        let y = &mut y[0];
+        // The last axes first, one buffer per axis but the last one done.
+        let mut shape = x.shape.clone();
+        let mut left = plan.iter().flatten().count();
+        let mut now: Option<Vec<T>> = None;
+        for (axis, taps) in plan.iter().enumerate().rev() {
+            let Some(taps) = taps else { continue };
+            let inner = volume(&shape[axis + 1..]);
+            shape[axis] = taps.output;
+            left -= 1;
+            let source = now.as_deref().unwrap_or(&x.data);
+            if left == 0 {
+                taps.forward(inner, source, &mut y.data);
+            } else {
+                let mut next = vec![T::zero(); volume(&shape)];
+                taps.forward(inner, source, &mut next);
+                now = Some(next);
+            }
+        }
+        if plan.iter().all(Option::is_none) {
+            y.data.copy_from_slice(&x.data);
+        }
+        for (axis, taps) in plan.iter().enumerate() {
+            let inner = volume(&y.shape[axis + 1..]);
+            for &i in taps.iter().flat_map(|t| &t.outside) {
+                for block in y.data.chunks_exact_mut(y.shape[axis] * inner) {
+                    block[i * inner..(i + 1) * inner].fill(T::of(f64::from(self.extrapolation)));
+                }
+            }
+        }
+    }
+
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        y: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let (Some(plan), Some(dx)) = (self.plan_of(x), &mut dx[0]) else { return };
+        let mut shape = y[0].shape.clone();
+        let mut left = plan.iter().flatten().count();
+        let mut now: Option<Vec<T>> = None;
+        for (axis, taps) in plan.iter().enumerate() {
+            let Some(taps) = taps else { continue };
+            let inner = volume(&shape[axis + 1..]);
+            shape[axis] = taps.input;
+            left -= 1;
+            let source = now.as_deref().unwrap_or(&dy[0].data);
+            if left == 0 {
+                taps.backward(inner, source, &mut dx.data);
+            } else {
+                let mut next = vec![T::zero(); volume(&shape)];
+                taps.backward(inner, source, &mut next);
+                now = Some(next);
+            }
+        }
+        if plan.iter().all(Option::is_none) {
+            dx.data.iter_mut().zip(&dy[0].data).for_each(|(dx, &dy)| *dx += dy);
+        }
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, absent, data, floats, ints};
+    let case = |name| Case::new("Resize").named(name);
+    let all = |mode: &'static str, place: &str| {
+        case(mode)
+            .string("mode", mode)
+            .string("coordinate_transformation_mode", place)
+            .inputs([data(&[1, 2, 3, 4]), absent(), floats(&[1.0, 1.0, 2.0, 1.6])])
+            .free(2)
+    };
+    vec![
+        case("doubling")
+            .opset(11)
+            .string("mode", "nearest")
+            .string("coordinate_transformation_mode", "asymmetric")
+            .string("nearest_mode", "floor")
+            .inputs([data(&[2, 3, 2, 2]), floats(&[]), floats(&[1.0, 1.0, 2.0, 2.0])])
+            .free(5),
+        case("sizes")
+            .string("mode", "linear")
+            .inputs([data(&[1, 3, 2, 3]), absent(), absent(), ints(&[1, 3, 5, 3])])
+            .free(6),
+        case("sizes of some axes")
+            .opset(18)
+            .ints("axes", &[-2, 1])
+            .inputs([data(&[2, 3, 4, 2]), absent(), absent(), ints(&[3, 3])])
+            .free(7),
+        case("opset 10, shrinking")
+            .opset(10)
+            .string("mode", "nearest")
+            .inputs([data(&[1, 2, 4, 4]), floats(&[1.0, 1.0, 0.5, 2.0])])
+            .free(2),
+        case("opset 10, linear")
+            .opset(10)
+            .string("mode", "linear")
+            .inputs([data(&[1, 2, 2, 3]), floats(&[1.0, 1.0, 1.5, 2.0])])
+            .free(2),
+        all("linear", "align_corners"),
+        all("linear", "pytorch_half_pixel"),
+        all("nearest", "half_pixel_symmetric").opset(19),
+        all("nearest", "tf_half_pixel_for_nn").opset(11).string("nearest_mode", "round_prefer_ceil"),
+        all("cubic", "half_pixel").float("cubic_coeff_a", -0.5),
+        all("cubic", "asymmetric").int("exclude_outside", 1),
+        case("a region")
+            .string("mode", "linear")
+            .string("coordinate_transformation_mode", "tf_crop_and_resize")
+            .float("extrapolation_value", 3.0)
+            .inputs([
+                data(&[1, 2, 4, 4]),
+                floats(&[0.0, 0.0, 0.4, -0.2, 1.0, 1.0, 0.6, 1.2]),
+                absent(),
+                ints(&[1, 2, 3, 5]),
+            ])
+            .free(2),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::laws::{Case, absent, counting, floats, ints};
+
+    // Values: onnxruntime 1.31.
+    #[test]
+    fn modes_and_places() {
+        let case = |mode| Case::new("Resize").string("mode", mode);
+        case("linear")
+            .inputs([counting(&[1, 1, 2, 2]), absent(), floats(&[1.0, 1.0, 2.0, 2.0])])
+            .gives(&[0.0, 0.25, 0.75, 1.0, 0.5, 0.75, 1.25, 1.5, 1.5, 1.75, 2.25, 2.5, 2.0, 2.25, 2.75, 3.0]);
+        case("nearest")
+            .string("nearest_mode", "ceil")
+            .inputs([counting(&[1, 1, 1, 4]), absent(), absent(), ints(&[1, 1, 1, 7])])
+            .gives(&[0.0, 1.0, 1.0, 2.0, 3.0, 3.0, 3.0]);
+        case("cubic")
+            .int("exclude_outside", 1)
+            .inputs([counting(&[1, 1, 1, 4]), absent(), floats(&[1.0, 1.0, 1.0, 2.0])])
+            .gives(&[-0.13636, 0.17314, 0.64528, 1.29688, 1.70312, 2.35472, 2.82686, 3.13636]);
+        case("linear")
+            .string("coordinate_transformation_mode", "align_corners")
+            .inputs([counting(&[1, 1, 1, 4]), absent(), absent(), ints(&[1, 1, 1, 6])])
+            .gives(&[0.0, 0.6, 1.2, 1.8, 2.4, 3.0]);
+    }
+}

@@ -1,0 +1,151 @@
+//! TopK: the k largest (or smallest) elements along an axis, and their indices.
+//! <https://onnx.ai/onnx/operators/onnx__TopK.html>
+
+use super::reduce::{axis_of, lines};
+use crate::ir::*;
+use std::cmp::Ordering;
+
+#[derive(Debug)]
+struct TopK {
+    axis: Option<i64>,
+    k: Option<i64>,
+    largest: Option<i64>,
+    sorted: Option<i64>,
+}
+
+pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    let op = TopK {
+        axis: r.int("axis")?,
+        k: if r.opset < 10 { r.int("k")? } else { None },
+        largest: if r.opset < 11 { None } else { r.int("largest")? },
+        sorted: if r.opset < 11 { None } else { r.int("sorted")? },
+    };
+    if r.opset < 10 && op.k.is_none() {
+        return invalid("k is missing");
+    }
+    Ok(Box::new(op))
+}
+
+impl TopK {
+    fn axis(&self, rank: usize) -> Result<usize, Refusal> {
+        axis_of(self.axis.unwrap_or(-1), rank)
+    }
+}
+
+impl Op for TopK {
+    fn attributes(&self) -> Attributes {
+        Writer::default()
+            .maybe("axis", self.axis)
+            .maybe("k", self.k)
+            .maybe("largest", self.largest)
+            .maybe("sorted", self.sorted)
+            .done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let fact = need(x, 0)?;
+        let k = match self.k {
+            Some(k) => k,
+            None => {
+                need(x, 1)?;
+                let Some(k) = x[1].and_then(|o| o.value) else {
+                    return unsupported("a k that depends on the network's input values");
+                };
+                match k.to_ints()[..] {
+                    [k] => k,
+                    ref other => return invalid(format!("k is {other:?}")),
+                }
+            }
+        };
+        let mut shape = fact.shape.clone();
+        let axis = self.axis(shape.len())?;
+        match usize::try_from(k) {
+            Ok(k) if k <= shape[axis] => shape[axis] = k,
+            _ => return invalid(format!("the top {k} of {} elements", shape[axis])),
+        }
+        Ok(vec![Fact::new(fact.dtype, shape.clone()), Fact::new(DType::I64, shape)])
+    }
+
+    fn differentiable(&self) -> bool {
+        false
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let Some(x) = io.input(0) else { return };
+        let Ok(whole) = self.axis(x.len()) else { return };
+        if let Some([n]) = io.input(1) {
+            (0..*n).for_each(|i| link.leave(input(1, 0), i));
+        }
+        link.freeze(input(0, whole), "sorts along this axis");
+        // A result that is not wanted has no axes of its own.
+        let results: Vec<usize> = (0..io.y.len()).filter(|&slot| io.output(slot).len() == x.len()).collect();
+        for axis in (0..x.len()).filter(|&a| a != whole) {
+            for &slot in results.iter().filter(|&&slot| io.output(slot)[axis] == x[axis]) {
+                link.same(input(0, axis), output(slot, axis));
+            }
+        }
+    }
+
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<T: Real> Diff<T> for TopK {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let Some(x) = x[0] else { return };
+        let Ok(axis) = self.axis(x.shape.len()) else { return };
+        let (outer, length, inner) = lines(&x.shape, axis);
+        let largest = self.largest.unwrap_or(1) != 0;
+        for o in 0..outer {
+            for i in 0..inner {
+                let at = |k: usize| x.data[(o * length + k) * inner + i];
+                let mut order: Vec<usize> = (0..length).collect();
+                order.sort_by(|&a, &b| {
+                    let (a, b) = if largest { (at(b), at(a)) } else { (at(a), at(b)) };
+                    a.partial_cmp(&b).unwrap_or(Ordering::Equal)
+                });
+                for (slot, y) in y.iter_mut().enumerate().filter(|(_, y)| y.shape.len() == x.shape.len()) {
+                    let k = y.shape[axis];
+                    if y.data.len() != outer * k * inner {
+                        continue;
+                    }
+                    for (rank, &from) in order.iter().take(k).enumerate() {
+                        let value = if slot == 0 { at(from) } else { T::of(from as f64) };
+                        y.data[(o * k + rank) * inner + i] = value;
+                    }
+                }
+            }
+        }
+    }
+
+    fn backward(
+        &self,
+        _: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        _: &[Array<T>],
+        _: &mut [Option<&mut Array<T>>],
+    ) {
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::laws::Case> {
+    use super::laws::{Case, data, ints};
+    let case = |name| Case::new("TopK").named(name).outputs(2);
+    vec![
+        case("largest").inputs([data(&[2, 3, 5]), ints(&[2])]).free(5),
+        case("smallest, channels")
+            .int("axis", 1)
+            .int("largest", 0)
+            .int("sorted", 1)
+            .inputs([data(&[2, 3, 4]), ints(&[3])])
+            .free(6),
+        case("values only").outputs(1).int("axis", -2).inputs([data(&[2, 3, 4]), ints(&[1])]).free(6),
+        case("opset 1").opset(9).int("k", 2).inputs([data(&[2, 3])]).free(2),
+    ]
+}

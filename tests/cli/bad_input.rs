@@ -1,0 +1,257 @@
+//! Bad input: one clear error with the way out, exit code 2, nothing left behind.
+
+use super::{SHORT, content, model, program, text};
+use onnx_protobuf::{Message, ModelProto, NodeProto};
+use tempfile::TempDir;
+
+/// A run that must be refused.
+struct Case {
+    folder: TempDir,
+    input: &'static str,
+    output: &'static str,
+    target: &'static str,
+    flags: Vec<String>,
+}
+
+impl Case {
+    /// The chain of digits as `in.onnx`, good arguments.
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::copy(model("digits_chain.onnx"), folder.path().join("in.onnx")).unwrap();
+        Self { folder, input: "in.onnx", output: "out.onnx", target: "50%", flags: Vec::new() }
+    }
+
+    /// With the model's bytes replaced.
+    fn bytes(bytes: &[u8]) -> Self {
+        let case = Self::new();
+        case.file("in.onnx", bytes);
+        case
+    }
+
+    /// With the model edited.
+    fn edited(edit: impl Fn(&mut ModelProto)) -> Self {
+        let mut proto = ModelProto::parse_from_bytes(&chain()).unwrap();
+        edit(&mut proto);
+        Self::bytes(&proto.write_to_bytes().unwrap())
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.folder.path().join(name), bytes).unwrap();
+    }
+
+    fn flags(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(|f| f.to_string()));
+        self
+    }
+
+    /// Runs; the error must hold all `words`, and the folder must be as it was.
+    fn refused(&self, words: &[&str]) {
+        let before = content(self.folder.path());
+        let mut command = program(self.folder.path());
+        command.args([self.input, self.output, "--target-flops", self.target]).args(SHORT).args(&self.flags);
+        let assert = command.assert().code(2);
+        let err = text(&assert.get_output().stderr);
+        assert!(err.contains("error: ") && !err.contains("panicked"), "{err}");
+        words.iter().for_each(|word| assert!(err.contains(word), "'{word}' in: {err}"));
+        assert!(err.contains("way out: ") || err.contains("--help"), "no way out in: {err}");
+        assert!(content(self.folder.path()) == before, "something was left behind");
+    }
+}
+
+fn chain() -> Vec<u8> {
+    std::fs::read(model("digits_chain.onnx")).unwrap()
+}
+
+/// An array of bytes as `.npy`.
+fn npy(dtype: &str, shape: &[usize], data: &[u8]) -> Vec<u8> {
+    let sizes: String = shape.iter().map(|n| format!("{n},")).collect();
+    let mut head = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({sizes}), }}");
+    head += &" ".repeat(63 - (head.len() + 10) % 64);
+    head.push('\n');
+    [b"\x93NUMPY\x01\x00", &(head.len() as u16).to_le_bytes()[..], head.as_bytes(), data].concat()
+}
+
+fn relu(input: &str, output: &str) -> NodeProto {
+    NodeProto {
+        op_type: "Relu".into(),
+        name: format!("relu {output}"),
+        input: vec![input.into()],
+        output: vec![output.into()],
+        ..NodeProto::default()
+    }
+}
+
+#[test]
+fn files_that_are_no_models() {
+    Case::bytes(&chain()[..60_000]).refused(&["in.onnx"]);
+    Case::bytes(&[0xff; 5000]).refused(&["in.onnx", "not an ONNX model"]);
+    let mut damaged = chain();
+    damaged[100..140].fill(0xee);
+    Case::bytes(&damaged).refused(&["in.onnx"]);
+    Case::bytes(b"The quick brown fox\n").refused(&["in.onnx", "text"]);
+    Case::bytes(b"").refused(&["in.onnx", "empty"]);
+    Case { input: "no.onnx", ..Case::new() }.refused(&["no.onnx"]);
+    Case { input: ".", ..Case::new() }.refused(&["not a regular file"]);
+}
+
+#[test]
+fn models_without_anything_to_prune() {
+    let plain = Case::edited(|m| {
+        let graph = m.graph.mut_or_insert_default();
+        graph.initializer.clear();
+        graph.node = vec![relu("image", "logits")];
+        graph.value_info.clear();
+        graph.output[0] = graph.input[0].clone();
+        graph.output[0].name = "logits".into();
+    });
+    plain.refused(&["in.onnx", "no layer with weights"]);
+    Case::new().flags(&["--exclude", "."]).refused(&["not one channel", "inspect"]);
+}
+
+#[test]
+fn damaged_weights() {
+    let short = Case::edited(|m| {
+        let t = &mut m.graph.mut_or_insert_default().initializer[0];
+        t.raw_data.truncate(8);
+    });
+    short.refused(&["in.onnx", "initializer"]);
+    let nan = Case::edited(|m| {
+        let t = &mut m.graph.mut_or_insert_default().initializer[0];
+        t.raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    });
+    nan.refused(&["in.onnx", "initializer", "NaN"]);
+}
+
+#[test]
+fn graphs_that_are_none() {
+    let cycle = Case::edited(|m| {
+        let graph = m.graph.mut_or_insert_default();
+        graph.node.extend([relu("there", "back"), relu("back", "there")]);
+    });
+    cycle.refused(&["cycle", "relu"]);
+    let twice = Case::edited(|m| {
+        let graph = m.graph.mut_or_insert_default();
+        let again = graph.initializer[0].clone();
+        graph.initializer.push(again);
+    });
+    twice.refused(&["in.onnx", "defined twice"]);
+}
+
+#[test]
+fn unknown_operators_in_the_way_are_listed_together() {
+    let unknown = Case::edited(|m| {
+        let graph = m.graph.mut_or_insert_default();
+        let convs: Vec<usize> = (0..graph.node.len()).filter(|&n| graph.node[n].op_type == "Conv").collect();
+        for (n, name) in graph.node.iter_mut().enumerate().filter(|(n, _)| convs.contains(n)) {
+            name.op_type = format!("Mystery{n}");
+        }
+    });
+    unknown.refused(&["not supported", "(Mystery0)", "(Mystery3)", "cut the model"]);
+}
+
+#[test]
+fn calibration_data_that_do_not_fit() {
+    let with = |bytes: &[u8]| {
+        let case = Case::new();
+        case.file("x.npy", bytes);
+        case.flags(&["--calib", "x.npy", "--mean", "0.5", "--std", "0.5"])
+    };
+    with(&npy("|u1", &[20, 5, 5, 3], &[7; 20 * 75])).refused(&["x.npy", "[20, 5, 5, 3]"]);
+    with(&npy("|u1", &[20, 8, 8, 1], &[7; 100])).refused(&["x.npy"]);
+    let nan: Vec<u8> = [0.5f32, f32::NAN].repeat(320).iter().flat_map(|v| v.to_le_bytes()).collect();
+    with(&npy("<f4", &[10, 1, 8, 8], &nan)).refused(&["x.npy", "NaN"]);
+    let wide: Vec<u8> = (0..640).flat_map(|v| ((v % 256) as f32).to_le_bytes()).collect();
+    with(&npy("<f4", &[10, 1, 8, 8], &wide)).refused(&["x.npy"]);
+    with(b"no array").refused(&["x.npy"]);
+    Case::new().flags(&["--calib", "none.npy"]).refused(&["none.npy"]);
+}
+
+#[test]
+fn labels_that_do_not_fit() {
+    let with = |labels: &[u8]| {
+        let case = Case::new();
+        case.file(
+            "x.npy",
+            &npy("|u1", &[20, 8, 8, 1], &(0..1280).map(|i| (i * 37 % 251) as u8).collect::<Vec<_>>()),
+        );
+        case.file("y.npy", &npy("|u1", &[labels.len()], labels));
+        case.flags(&["--calib", "x.npy", "--labels", "y.npy"])
+    };
+    with(&[10; 20]).refused(&["y.npy", "label 10", "10 classes"]);
+    with(&[1; 19]).refused(&["y.npy", "19"]);
+    Case::new().flags(&["--labels", "y.npy"]).refused(&["--calib"]);
+}
+
+#[test]
+fn folders_without_good_images() {
+    let case = Case::new();
+    std::fs::create_dir(case.folder.path().join("images")).unwrap();
+    let case = case.flags(&["--calib", "images"]);
+    case.refused(&["images"]);
+    case.file("images/broken.png", b"\x89PNG\r\n\x1a\nbroken");
+    case.refused(&["broken.png"]);
+}
+
+#[test]
+fn targets_out_of_reach() {
+    Case { target: "150%", ..Case::new() }.refused(&["--target-flops", "100%"]);
+    Case { target: "900M", ..Case::new() }.refused(&["--target-flops", "394560"]);
+    Case { target: "100", ..Case::new() }.refused(&["--target-flops", "cannot be reached", "1466"]);
+    Case { target: "half", ..Case::new() }.refused(&["--target-flops", "50%"]);
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    Case { output: "no/such/folder/out.onnx", ..Case::new() }.refused(&["no/such/folder/out.onnx"]);
+    Case { output: "in.onnx/out.onnx", ..Case::new() }.refused(&["in.onnx/out.onnx"]);
+    Case { output: ".", ..Case::new() }.refused(&["folder"]);
+    Case::new().flags(&["--json", "no/run.json"]).refused(&["no/run.json"]);
+}
+
+#[test]
+fn outputs_that_are_inputs() {
+    Case { output: "in.onnx", ..Case::new() }.refused(&["OUT.onnx", "IN.onnx"]);
+    Case { output: "./in.onnx", ..Case::new() }.refused(&["IN.onnx"]);
+    Case::new().flags(&["--json", "in.onnx"]).refused(&["--json", "IN.onnx"]);
+    Case::new().flags(&["--json", "out.onnx"]).refused(&["--json", "OUT.onnx"]);
+    #[cfg(unix)]
+    {
+        let case = Case { output: "link.onnx", ..Case::new() };
+        std::os::unix::fs::symlink("in.onnx", case.folder.path().join("link.onnx")).unwrap();
+        case.refused(&["link.onnx", "IN.onnx"]);
+    }
+}
+
+#[test]
+fn flags_that_make_no_sense() {
+    let cases = [
+        (["--input-shape", "pixels:1,1,8,8"], "pixels"),
+        (["--input-shape", "1,x"], "--input-shape"),
+        (["--exclude", "("], "--exclude"),
+        (["--round-to", "0"], "--round-to"),
+        (["--lr", "nan"], "--lr"),
+        (["--beta", "x"], "--beta"),
+        (["--criterion", "best"], "--criterion"),
+        (["--no-such-flag", "1"], "--no-such-flag"),
+    ];
+    for (flags, word) in cases {
+        Case::new().flags(&flags).refused(&[word]);
+    }
+}
+
+#[test]
+fn a_report_that_belongs_to_another_network() {
+    let folder = TempDir::new().unwrap();
+    let verify = |report: &[u8]| {
+        std::fs::write(folder.path().join("r.json"), report).unwrap();
+        let mut command = program(folder.path());
+        let chain = model("digits_chain.onnx");
+        command.arg("verify").args([&chain, &chain]).args(["--report", "r.json"]);
+        text(&command.assert().code(2).get_output().stderr)
+    };
+    assert!(verify(b"{}").contains("r.json"));
+    assert!(verify(b"text").contains("r.json"));
+    let foreign = br#"{"sliced": [{"initializer": "nowhere", "axis": 0, "kept": [0]}]}"#;
+    assert!(verify(foreign).contains("nowhere"));
+    assert!(verify(br#"{"sliced": [{"initializer": "image", "axis": 0, "kept": [0]}]}"#).contains("image"));
+}

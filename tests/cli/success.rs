@@ -1,0 +1,209 @@
+//! Runs that succeed: files, reports, output.
+
+use super::{SHORT, content, digits, model, program, text};
+use autobot_onnx::onnx;
+use autobot_onnx::pipeline::{Options, Target, analyse};
+use predicates::prelude::*;
+use serde_json::Value;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// Prunes a demo network into `out`.onnx and .json; gives what was printed.
+fn prune(folder: &Path, network: &str, out: &str, more: &[&str]) -> (String, String) {
+    let mut command = program(folder);
+    command.arg(model(network)).arg(format!("{out}.onnx")).args(["--target-flops", "50%"]).args(SHORT);
+    digits(&mut command).args(["--json", &format!("{out}.json")]).args(more);
+    let output = command.assert().success().get_output().clone();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+fn json(folder: &Path, name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
+}
+
+/// The report and the file agree, and threads do not matter.
+fn pruned_well(network: &str) {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path();
+    prune(dir, network, "one", &["--threads", "1"]);
+    prune(dir, network, "two", &["--threads", "2"]);
+    let file = std::fs::read(dir.join("one.onnx")).unwrap();
+    assert_eq!(file, std::fs::read(dir.join("two.onnx")).unwrap(), "one thread or two");
+    assert_eq!(content(dir).len(), 4, "two models and two reports");
+
+    let report = json(dir, "one.json");
+    let small = onnx::read(&dir.join("one.onnx"), &[]).unwrap();
+    for entry in report["sliced"].as_array().unwrap() {
+        let name = entry["initializer"].as_str().unwrap();
+        let kept = entry["kept"].as_array().unwrap().len();
+        let v = small.graph.value_named(name).unwrap();
+        let axis = entry["axis"].as_u64().unwrap() as usize;
+        assert_eq!(small.graph.initializer(v).unwrap().shape[axis], kept, "{name} axis {axis}");
+    }
+    let macs = |key: &str| report[key].as_u64().unwrap();
+    let facts = small.facts().unwrap();
+    let found = analyse(&small.graph, &facts, &Options::new(Target::Share(1.0))).unwrap().full;
+    assert_eq!(found, macs("macs_after"));
+    assert!(found <= macs("macs_target") && macs("macs_target") == macs("macs_before") / 2);
+    assert_eq!(file.len() as u64, macs("bytes_after"));
+    assert_eq!(small.graph.parameters() as u64, macs("parameters_after"));
+    assert_eq!(report["verification"]["pass"], true);
+    assert!(report["verification"]["tract"].is_number());
+    assert_eq!(report["training"]["history"].as_array().unwrap().len(), 6);
+    assert_eq!(report["options"]["batches"], 6);
+
+    let mut verify = program(dir);
+    verify.arg("verify").arg(model(network)).args(["one.onnx", "--report", "one.json"]);
+    verify.assert().success().stdout(predicate::str::contains("verdict   pass"));
+}
+
+#[test]
+fn a_chain_is_pruned() {
+    pruned_well("digits_chain.onnx");
+}
+
+#[test]
+fn a_residual_network_is_pruned() {
+    pruned_well("digits_residual.onnx");
+}
+
+#[test]
+fn a_network_with_concat_is_pruned() {
+    pruned_well("digits_concat.onnx");
+}
+
+#[test]
+fn a_depthwise_network_is_pruned() {
+    pruned_well("digits_depthwise.onnx");
+}
+
+#[test]
+fn means_go_into_biases_and_the_report_tells() {
+    let folder = TempDir::new().unwrap();
+    prune(folder.path(), "digits_chain.onnx", "out", &["--compensation", "mean"]);
+    assert!(!json(folder.path(), "out.json")["biases"].as_array().unwrap().is_empty());
+    let mut verify = program(folder.path());
+    verify.arg("verify").arg(model("digits_chain.onnx")).args(["out.onnx", "--report", "out.json"]);
+    verify.assert().success();
+}
+
+#[test]
+fn results_are_on_stdout_and_talk_on_stderr() {
+    let folder = TempDir::new().unwrap();
+    let (out, err) = prune(folder.path(), "digits_residual.onnx", "out", &[]);
+    for word in [
+        "opset 13",
+        "prunable",
+        "'/head/Gemm': an output",
+        "reach",
+        "MACs kept",
+        "verified  pass",
+        "accuracy",
+    ] {
+        assert!(out.contains(word), "{word} in {out}");
+    }
+    assert!(err.contains("training 6/6") && err.contains("soft") && !out.contains("training 6/6"), "{err}");
+    assert!(!out.contains('\u{1b}') && !err.contains('\u{1b}'), "colours in a file");
+    let (out, err) = prune(folder.path(), "digits_residual.onnx", "out", &["-q"]);
+    assert!(err.is_empty() && out.contains("verified  pass") && !out.contains("opset"), "{err} {out}");
+}
+
+#[test]
+fn without_data_it_works_and_warns() {
+    for (criterion, said) in
+        [("gates", "warning: no --calib"), ("l1", "note: no --calib"), ("random", "note:")]
+    {
+        let folder = TempDir::new().unwrap();
+        let mut command = program(folder.path());
+        command.arg(model("digits_chain.onnx")).args(["out.onnx", "--target-flops", "200k"]).args(SHORT);
+        let assert = command.args(["--criterion", criterion]).assert().success();
+        assert.stderr(predicate::str::contains(said)).stdout(predicate::str::contains("synthetic"));
+        assert!(folder.path().join("out.onnx").exists());
+    }
+}
+
+#[test]
+fn a_dry_run_shows_the_reach_and_writes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let mut command = program(folder.path());
+    command.arg(model("digits_chain.onnx")).args(["out.onnx", "--dry-run", "--target-flops", "0.3"]);
+    command
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("reach").and(predicate::str::contains("30.00 %")));
+    program(folder.path()).arg(model("digits_chain.onnx")).arg("--dry-run").assert().success();
+    assert!(content(folder.path()).is_empty());
+}
+
+#[test]
+fn an_existing_output_is_replaced() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("out.onnx"), "old").unwrap();
+    prune(folder.path(), "digits_chain.onnx", "out", &[]);
+    assert!(std::fs::read(folder.path().join("out.onnx")).unwrap().len() > 1000);
+}
+
+#[test]
+fn excluded_layers_keep_their_channels() {
+    let folder = TempDir::new().unwrap();
+    prune(folder.path(), "digits_chain.onnx", "out", &["--exclude", "features.1", "--round-to", "4"]);
+    let report = json(folder.path(), "out.json");
+    for layer in report["layers"].as_array().unwrap() {
+        let (before, after) = (&layer["channels_before"], &layer["channels_after"]);
+        let excluded = layer["name"].as_str().unwrap().contains("features.1/");
+        assert!(if excluded { before == after } else { before == after || after.as_u64().unwrap() % 4 == 0 });
+    }
+}
+
+#[test]
+fn inspect_names_layers_groups_and_reasons() {
+    let folder = TempDir::new().unwrap();
+    let mut command = program(folder.path());
+    command.arg("inspect").arg(model("digits_residual.onnx")).args(["--json", "i.json"]);
+    let shown =
+        ["714.78 k MACs", "layers", "free: ", "/body/body.1/conv1", "'/head/Gemm': an output of the network"];
+    let assert = command.assert().success();
+    let out = text(&assert.get_output().stdout);
+    shown.iter().for_each(|word| assert!(out.contains(word), "{word} in {out}"));
+    let report = json(folder.path(), "i.json");
+    assert_eq!(report["model"]["macs"], 714_776);
+    let layers: u64 =
+        report["layers"].as_array().unwrap().iter().map(|l| l["macs_before"].as_u64().unwrap()).sum();
+    assert_eq!(layers, 714_776);
+}
+
+#[test]
+fn verify_says_no_to_another_network_and_yes_to_the_same() {
+    let folder = TempDir::new().unwrap();
+    prune(folder.path(), "digits_chain.onnx", "out", &[]);
+    let verify = |more: &[&str]| {
+        let mut command = program(folder.path());
+        command.arg("verify").arg(model("digits_chain.onnx")).args(more);
+        command.assert()
+    };
+    verify(&["out.onnx"]).code(1).stdout(predicate::str::contains("FAIL"));
+    verify(&["out.onnx", "--min-agreement", "0%"]).success();
+    verify(&[model("digits_chain.onnx").to_str().unwrap()]).success();
+    verify(&[model("digits_residual.onnx").to_str().unwrap(), "--report", "out.json"]).code(1);
+}
+
+#[test]
+fn the_demo_prunes_and_tests() {
+    let folder = TempDir::new().unwrap();
+    let mut command = program(folder.path());
+    let assert = command.args(["demo", "chain", "small.onnx"]).assert().success();
+    assert.stdout(predicate::str::contains("test      99.12 % before").and(predicate::str::contains("pass")));
+    assert_eq!(content(folder.path()).len(), 1);
+}
+
+#[test]
+fn help_explains_the_target() {
+    let folder = TempDir::new().unwrap();
+    let kept = predicate::str::contains("multiply-accumulates that are KEPT");
+    program(folder.path())
+        .arg("--help")
+        .assert()
+        .success()
+        .stdout(kept.and(predicate::str::contains("55.8M")));
+    program(folder.path()).assert().code(2).stderr(predicate::str::contains("Usage:"));
+}
