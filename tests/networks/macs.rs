@@ -1,0 +1,80 @@
+//! Our count of multiply-accumulates is tract's, and what models.json says.
+
+use super::{Network, Residual, others, ours, random_plan};
+use autobot_onnx::ir::Fact;
+use autobot_onnx::{cost::Cost, rewrite, verify};
+use std::collections::HashMap;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::Cost as Spent;
+
+#[test]
+fn macs_are_tracts_before_and_after() {
+    for network in ours().into_iter().filter(|n| n.name != "unknown_operator") {
+        let (graph, facts, model) = (&network.model.graph, &network.facts, &network.model);
+        let (groups, cost) = network.groups(Residual::Expand);
+        let plan = random_plan(&groups, &cost, 0.5, 4);
+        let small = rewrite::rewrite(graph, facts, &groups, &plan.kept, model.opset()).unwrap().graph;
+        let small_facts = verify::facts_like(graph, facts, &small).unwrap();
+        let counted = Cost::new(&small, &small_facts, &no_groups(small.values.len())).hard(&[]);
+        assert_eq!(counted, plan.macs, "{}: the pruned graph does not cost what was planned", network.name);
+        let bytes = model.with_graph(small).and_then(|m| m.to_bytes()).unwrap();
+        let inputs = network.input_facts();
+        let name = &network.name;
+        assert_eq!(fma(&bytes, &inputs), plan.macs, "{name}: tract and we differ on the pruned network");
+        let whole = cost.hard(&vec![true; groups.classes.len()]);
+        assert_eq!(fma(&model.to_bytes().unwrap(), &inputs), whole, "{name}: tract and we differ");
+    }
+}
+
+fn no_groups(values: usize) -> autobot_onnx::channels::Groups {
+    autobot_onnx::channels::Groups { label: vec![Vec::new(); values], ..Default::default() }
+}
+
+/// Multiply-accumulates of the convolutions and matrix products that tract makes of a file.
+fn fma(bytes: &[u8], inputs: &[Fact]) -> u64 {
+    let mut model = tract_onnx::onnx().model_for_read(&mut std::io::Cursor::new(bytes)).unwrap();
+    for (k, fact) in inputs.iter().enumerate() {
+        model.set_input_fact(k, InferenceFact::dt_shape(f32::datum_type(), &fact.shape)).unwrap();
+    }
+    let model = model.into_typed().unwrap();
+    let mut sum = 0;
+    for node in model.nodes() {
+        let name = node.op.name();
+        if !["Conv", "Deconv", "EinSum", "MatMul"].iter().any(|n| name.contains(n)) {
+            continue;
+        }
+        let facts: TVec<TypedFact> =
+            node.inputs.iter().map(|i| model.outlet_fact(*i).unwrap().clone()).collect();
+        let facts: TVec<&TypedFact> = facts.iter().collect();
+        for (what, amount) in node.op.cost(&facts).unwrap() {
+            if matches!(what, Spent::FMA(_)) {
+                sum += amount.to_i64().unwrap() as u64;
+            }
+        }
+    }
+    sum
+}
+
+#[test]
+fn macs_are_the_known_numbers() {
+    let mut known = HashMap::new();
+    let ours_json: serde_json::Value = serde_json::from_str(include_str!("../../models/models.json")).unwrap();
+    for m in ours_json["models"].as_array().unwrap() {
+        known.insert(m["file"].as_str().unwrap().replace(".onnx", ""), m["macs"].as_u64().unwrap());
+    }
+    assert_eq!(known.len(), 4);
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/models/models.json");
+    if let Ok(text) = std::fs::read_to_string(beside) {
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for (name, m) in json["models"].as_object().unwrap() {
+            known.extend(m["macs"].as_u64().map(|macs| (name.clone(), macs)));
+        }
+    }
+    let wrong = |n: &Network| {
+        let (groups, cost) = n.groups(Residual::Tie);
+        let (found, known) = (cost.hard(&vec![true; groups.classes.len()]), *known.get(&n.name)?);
+        (found != known).then(|| format!("{}: {found}, known {known}", n.name))
+    };
+    let wrong: Vec<String> = ours().iter().chain(&others()).filter_map(wrong).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
