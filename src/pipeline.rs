@@ -81,6 +81,8 @@ pub struct Options {
     pub smoothing: f64,
     /// Share of distillation beside the labels.
     pub distil: f64,
+    /// Share of the steps after which the task term sees hard gates.
+    pub harden: f64,
     /// Lets the learning rate fall to zero.
     pub decay: bool,
     /// Averages α over the last steps.
@@ -112,6 +114,7 @@ impl Options {
             gamma: 0.4,
             smoothing: 0.0,
             distil: 0.0,
+            harden: 1.0,
             decay: false,
             average: false,
             augment: None,
@@ -247,8 +250,13 @@ pub fn prune(
         Criterion::Gates => {
             search.meet(&vec![1.0; groups.classes.len()], target)?;
             let settings = settings(options, &session, data, &training, target);
+            let would_keep = |alpha: &[f64]| match search.threshold(alpha, target) {
+                Ok(plan) => plan.kept,
+                Err(_) => vec![true; alpha.len()],
+            };
             observer.start(settings.batches);
-            let t = train(&session, groups, cost, &training, &settings, &mut |r| observer.step(r));
+            let t =
+                train(&session, groups, cost, &training, &settings, &would_keep, &mut |r| observer.step(r));
             observer.done();
             let alpha = t.alpha.clone();
             trained = Some(t);
@@ -300,6 +308,7 @@ fn settings(
         seed: options.seed,
         augment: options.augment,
         task,
+        harden: options.harden,
         decay: options.decay,
         average: options.average,
     }

@@ -21,9 +21,15 @@ pub enum Residual {
     /// Branch and trunk are one class: cut together or not at all.
     Tie,
     /// A branch's outputs may be cut alone and are scattered back to the width of the trunk.
-    #[default]
     Expand,
+    /// Expand where a branch's channel costs clearly more than scattering it back, else tie.
+    #[default]
+    Auto,
 }
+
+/// With [`Residual::Auto`]: multiply-accumulates per output element that a branch's layer must have to be expanded. Scattering
+/// back touches each element a few times; measured in tract, that costs about as much as this many of its products.
+const WORTH_EXPANDING: f64 = 64.0;
 
 /// A set of coordinates that live and die together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +85,8 @@ pub struct Groups {
 pub fn group(graph: &Graph, facts: &Facts, residual: Residual) -> Groups {
     let cut = match residual {
         Residual::Tie => BTreeSet::new(),
-        Residual::Expand => branches(graph, facts),
+        Residual::Expand => branches(graph, facts, 0.0),
+        Residual::Auto => branches(graph, facts, WORTH_EXPANDING),
     };
     let mut labels = Labels::solve(graph, facts, &cut);
     let weighed = weighed_roots(graph, facts, &mut labels);
@@ -166,7 +173,7 @@ impl Groups {
 
 /// For each Add-like node the inputs that are worth cutting alone: produced by a layer of their own, with at least one
 /// other input left that is tied to the result.
-fn branches(graph: &Graph, facts: &Facts) -> BTreeSet<Site> {
+fn branches(graph: &Graph, facts: &Facts, least: f64) -> BTreeSet<Site> {
     let tied = Labels::solve(graph, facts, &BTreeSet::new());
     let all: BTreeSet<Site> =
         tied.absorbs.iter().copied().filter(|s| operand(graph, facts, *s).is_some()).collect();
@@ -180,7 +187,7 @@ fn branches(graph: &Graph, facts: &Facts) -> BTreeSet<Site> {
             let root = alone.find(v, site.axis, i);
             alone.reason(root).is_none() && weighed.contains_key(&root)
         });
-        if free && vanishes(graph, facts, v) {
+        if free && vanishes(graph, facts, v) && macs_per_element(graph, facts, v) >= least {
             by_node.entry((site.node, site.axis)).or_default().push(site);
         }
     }
@@ -199,6 +206,24 @@ fn branches(graph: &Graph, facts: &Facts) -> BTreeSet<Site> {
         cut.extend(sites);
     }
     cut
+}
+
+/// Multiply-accumulates per element of the layer that a value comes from, through operators without weights.
+fn macs_per_element(graph: &Graph, facts: &Facts, v: ValueId) -> f64 {
+    let Some(node) = graph.producer(v).map(|n| &graph.nodes[n]) else { return 0.0 };
+    let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { return 0.0 };
+    let io = Io { x: &x, y: &y };
+    let size = |a: &Axis| match a.port {
+        Port::In(s) => io.input(s).unwrap_or_default()[a.axis] as f64,
+        Port::Out(s) => io.output(s)[a.axis] as f64,
+    };
+    let macs: f64 =
+        node.op.macs(&io).iter().map(|p| p.coefficient * p.widths.iter().map(size).product::<f64>()).sum();
+    if macs > 0.0 {
+        return macs / volume(io.output(0)).max(1) as f64;
+    }
+    let inputs = node.inputs.iter().flatten().filter(|&&u| facts.constant[u].is_none());
+    inputs.map(|&u| macs_per_element(graph, facts, u)).fold(0.0, f64::max)
 }
 
 /// True if a value is zero wherever the weights of its layer are zero (no f(0) ≠ 0 in between), so that the original with

@@ -281,7 +281,8 @@ impl From<ResidualArg> for Residual {
     fn from(arg: ResidualArg) -> Self {
         match arg {
             ResidualArg::Tie => Residual::Tie,
-            ResidualArg::Expand | ResidualArg::Auto => Residual::Expand,
+            ResidualArg::Expand => Residual::Expand,
+            ResidualArg::Auto => Residual::Auto,
         }
     }
 }

@@ -28,6 +28,9 @@ pub struct Settings {
     pub augment: Option<Augment>,
     /// What the outputs are judged by.
     pub task: Task,
+    /// From this share of the steps on, the task term sees the network that the plan would give (gates at 0 and 1), and its
+    /// gradient passes straight through to α; 1 never does.
+    pub harden: f64,
     /// Lets the learning rate fall to zero over the last part of the training (cosine); else it is constant.
     pub decay: bool,
     /// Keeps the mean of α over the last steps; else the α of the lowest single-batch loss after 60 % of the steps.
@@ -60,13 +63,14 @@ pub struct Trained {
     pub best: usize,
 }
 
-/// Trains the gates on the images `list`. `progress` is called after every update.
+/// Trains the gates on the images `list`. `plan` says what would be kept at some α. `progress` is called after every update.
 pub fn train(
     session: &Session,
     groups: &Groups,
     cost: &Cost,
     list: &[usize],
     settings: &Settings,
+    plan: &dyn Fn(&[f64]) -> Vec<bool>,
     progress: &mut dyn FnMut(&Record),
 ) -> Trained {
     let n = groups.classes.len();
@@ -86,7 +90,13 @@ pub fn train(
     for step in 1..=settings.batches {
         let images = order.next(settings.batch_size);
         let lambda = lambdas(&alpha, &session.trainable);
-        let (task, mut gradient) = task_gradient(session, &images, &lambda, settings, step as u64);
+        let hard = step as f64 > settings.harden * settings.batches as f64;
+        let seen = if hard {
+            plan(&alpha).iter().map(|&k| f64::from(u8::from(k))).collect()
+        } else {
+            lambda.clone()
+        };
+        let (task, mut gradient) = task_gradient(session, &images, &seen, settings, step as u64);
         let soft = cost.soft(&lambda);
         let (budget, slope) = loss::budget(soft, settings.target, full);
         cost.gradient(&lambda, settings.beta * slope, &mut gradient);

@@ -58,6 +58,12 @@ impl<'a> Search<'a> {
 
     /// The plan that keeps as many of the best classes as the target allows. Errors if the target cannot be reached.
     pub fn meet(&self, score: &[f64], target: u64) -> Result<Plan> {
+        let plan = self.threshold(score, target)?;
+        Ok(self.fill(plan, &self.order(score), target))
+    }
+
+    /// As [`Search::meet`] by the threshold alone: what is left of the budget is not spent.
+    pub fn threshold(&self, score: &[f64], target: u64) -> Result<Plan> {
         let order = self.order(score);
         let (mut low, mut high) = (0, order.len());
         let mut best = self.complete(&order, 0);
@@ -77,7 +83,7 @@ impl<'a> Search<'a> {
                 high = middle - 1;
             }
         }
-        Ok(self.fill(best, &order, target))
+        Ok(best)
     }
 
     /// All classes, best first.
