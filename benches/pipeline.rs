@@ -84,7 +84,9 @@ fn stages(c: &mut Criterion) {
         });
         let kept = n.search().smallest(&score).kept;
         c.bench_function(&id("rewrite").to_string(), |b| {
-            b.iter(|| rewrite::rewrite(graph, &n.facts, &n.groups, black_box(&kept), n.model.opset()).unwrap());
+            b.iter(|| {
+                rewrite::rewrite(graph, &n.facts, &n.groups, black_box(&kept), n.model.opset()).unwrap()
+            });
         });
     }
 }
@@ -120,6 +122,7 @@ fn gate_step(c: &mut Criterion) {
             batches: 1,
             batch_size: BATCH,
             lr: 0.1,
+            harden: 1.0,
             decay: false,
             average: false,
             beta: 6.0,
@@ -131,7 +134,8 @@ fn gate_step(c: &mut Criterion) {
         };
         let mut group = c.benchmark_group("gate_step");
         group.sample_size(10).bench_function(&n.name, |b| {
-            b.iter(|| learn::train(&session, &n.groups, &n.cost, &all, &settings, &mut |_| {}));
+            let all_stay = |alpha: &[f64]| vec![true; alpha.len()];
+            b.iter(|| learn::train(&session, &n.groups, &n.cost, &all, &settings, &all_stay, &mut |_| {}));
         });
     }
 }
@@ -146,10 +150,8 @@ fn tract(c: &mut Criterion) {
                 model.set_input_fact(k, InferenceFact::dt_shape(f32::datum_type(), &fact.shape)).unwrap();
             }
             let model = model.into_optimized().unwrap().into_runnable().unwrap();
-            let x: TVec<TValue> = inputs
-                .iter()
-                .map(|f| Tensor::zero::<f32>(&f.shape).unwrap().into_tvalue())
-                .collect();
+            let x: TVec<TValue> =
+                inputs.iter().map(|f| Tensor::zero::<f32>(&f.shape).unwrap().into_tvalue()).collect();
             c.bench_function(&BenchmarkId::new(format!("tract_{when}"), &n.name).to_string(), |b| {
                 b.iter(|| model.run(black_box(x.clone())).unwrap());
             });

@@ -5,9 +5,10 @@
 //! golden`, then read the diff.
 
 use super::{Network, Residual, files, random_plan};
-use autobot_onnx::channels::{Groups, NONE};
+use autobot_onnx::channels::Groups;
 use autobot_onnx::plan::Plan;
-use autobot_onnx::{ir, rewrite, verify};
+use autobot_onnx::rewrite::{self, Rewritten};
+use autobot_onnx::{ir, verify};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -34,27 +35,27 @@ fn fixtures_give_the_reviewed_text() {
 fn stages(network: &Network, residual: Residual) -> [(&'static str, String); 3] {
     let (graph, facts) = (&network.model.graph, &network.facts);
     let (groups, cost) = network.groups(residual);
-    let plan = random_plan(&groups, &cost, SHARE, 1);
+    let plan = random_plan(network, &groups, &cost, SHARE, 1);
     let done = rewrite::rewrite(graph, facts, &groups, &plan.kept, network.model.opset());
-    let small = done.unwrap_or_else(|e| panic!("{}: {e}", network.name)).graph;
-    let small_facts = verify::facts_like(graph, facts, &small).unwrap();
-    let kept = vec![true; groups.classes.len()];
-    let plan = format!("MACs {} of {}\n{}", plan.macs, cost.hard(&kept), kept_channels(network, &groups, &plan));
-    [("groups", groups.print()), ("plan", plan), ("pruned", ir::print(&small, &small_facts))]
+    let done = done.unwrap_or_else(|e| panic!("{}: {e}", network.name));
+    let small_facts = verify::facts_like(graph, facts, &done.graph).unwrap();
+    let full = cost.hard(&vec![true; groups.classes.len()]);
+    let plan = format!("MACs {} of {full}\n{}", plan.macs, print_plan(&groups, &plan, &done));
+    [("groups", groups.print()), ("plan", plan), ("pruned", ir::print(&done.graph, &small_facts))]
 }
 
-/// For each group the axes that lose coordinates, and what they keep.
-fn kept_channels(network: &Network, groups: &Groups, plan: &Plan) -> String {
+/// What each group keeps of its classes, and what is left of each constant.
+fn print_plan(groups: &Groups, plan: &Plan, done: &Rewritten) -> String {
     let mut out = String::new();
-    for group in &groups.groups {
-        let _ = writeln!(out, "{}", group.name);
-        for &(v, axis) in &group.axes {
-            let labels = groups.axis(v, axis);
-            let stays = |&i: &usize| labels[i] == NONE || plan.kept[labels[i] as usize];
-            let left: Vec<usize> = (0..labels.len()).filter(stays).collect();
-            let name = &network.model.graph.values[v].name;
-            let _ = writeln!(out, "    {name} axis {axis}: {} of {}", ranges(&left), labels.len());
-        }
+    for g in &groups.groups {
+        let left: Vec<usize> = (0..g.classes.len()).filter(|&i| plan.kept[g.classes[i]]).collect();
+        let _ = writeln!(out, "group  {}: {} of {}", g.name, ranges(&left), g.classes.len());
+    }
+    for s in &done.sliced {
+        let _ = writeln!(out, "sliced {} axis {}: {}", s.initializer, s.axis, ranges(&s.kept));
+    }
+    for name in &done.restated {
+        let _ = writeln!(out, "stated {name}");
     }
     out
 }

@@ -12,7 +12,7 @@ fn macs_are_tracts_before_and_after() {
     for network in ours().into_iter().filter(|n| n.name != "unknown_operator") {
         let (graph, facts, model) = (&network.model.graph, &network.facts, &network.model);
         let (groups, cost) = network.groups(Residual::Expand);
-        let plan = random_plan(&groups, &cost, 0.5, 4);
+        let plan = random_plan(&network, &groups, &cost, 0.5, 4);
         let small = rewrite::rewrite(graph, facts, &groups, &plan.kept, model.opset()).unwrap().graph;
         let small_facts = verify::facts_like(graph, facts, &small).unwrap();
         let counted = Cost::new(&small, &small_facts, &no_groups(small.values.len())).hard(&[]);
@@ -57,8 +57,9 @@ fn fma(bytes: &[u8], inputs: &[Fact]) -> u64 {
 
 #[test]
 fn macs_are_the_known_numbers() {
-    let mut known = HashMap::new();
-    let ours_json: serde_json::Value = serde_json::from_str(include_str!("../../models/models.json")).unwrap();
+    let (mut known, mut shapes) = (HashMap::new(), HashMap::new());
+    let ours_json: serde_json::Value =
+        serde_json::from_str(include_str!("../../models/models.json")).unwrap();
     for m in ours_json["models"].as_array().unwrap() {
         known.insert(m["file"].as_str().unwrap().replace(".onnx", ""), m["macs"].as_u64().unwrap());
     }
@@ -66,11 +67,20 @@ fn macs_are_the_known_numbers() {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/models/models.json");
     if let Ok(text) = std::fs::read_to_string(beside) {
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-        for (name, m) in json["models"].as_object().unwrap() {
+        // Counted over stored weights: those that are dequantized first are missing.
+        let whole = |m: &serde_json::Value| m["ops"]["DequantizeLinear"].is_null();
+        for (name, m) in json["models"].as_object().unwrap().iter().filter(|(_, m)| whole(m)) {
             known.extend(m["macs"].as_u64().map(|macs| (name.clone(), macs)));
+            shapes.insert(name.clone(), m["measured_shape"].clone());
         }
     }
     let wrong = |n: &Network| {
+        let here = |&v: &usize| (n.model.graph.values[v].name.clone(), n.facts.shape(v).unwrap().into());
+        let here: serde_json::Map<String, serde_json::Value> =
+            n.model.graph.inputs.iter().map(here).collect();
+        if shapes.get(&n.name).is_some_and(|there| *there != serde_json::Value::Object(here)) {
+            return None;
+        }
         let (groups, cost) = n.groups(Residual::Tie);
         let (found, known) = (cost.hard(&vec![true; groups.classes.len()]), *known.get(&n.name)?);
         (found != known).then(|| format!("{}: {found}, known {known}", n.name))

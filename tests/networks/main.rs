@@ -6,11 +6,11 @@ mod macs;
 mod masked;
 mod threads;
 
-use autobot_onnx::channels::{self, Groups, Residual};
+use autobot_onnx::channels::{self, Groups, NONE, Residual};
 use autobot_onnx::cost::Cost;
 use autobot_onnx::ir::{Fact, Facts, ValueId};
 use autobot_onnx::learn::calib::{Calibration, InputSpec};
-use autobot_onnx::onnx::{self, Model};
+use autobot_onnx::onnx::{self, InputShape, Model};
 use autobot_onnx::plan::{Limits, Plan, Search};
 use autobot_onnx::verify::Sample;
 use autobot_onnx::{learn, pipeline, plan};
@@ -29,6 +29,11 @@ const GIVEN: &[(&str, &str)] = &[
     ("yunet_n_dynamic", "1,3,320,320"),
 ];
 
+/// The flags that a network needs.
+fn given(name: &str) -> Vec<InputShape> {
+    GIVEN.iter().filter(|(n, _)| *n == name).map(|(_, flag)| flag.parse().unwrap()).collect()
+}
+
 /// Both readings of a residual addition.
 const BOTH: [Residual; 2] = [Residual::Expand, Residual::Tie];
 
@@ -45,9 +50,7 @@ impl Network {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         let name = if stem == "model" { folder.into_owned() } else { stem };
-        let given: Vec<_> =
-            GIVEN.iter().filter(|(n, _)| *n == name).map(|(_, flag)| flag.parse().unwrap()).collect();
-        let model = onnx::read(path, &given).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let model = onnx::read(path, &given(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
         let facts = model.facts().unwrap_or_else(|e| panic!("{name}: {e}"));
         Self { name, path: path.into(), model, facts }
     }
@@ -77,9 +80,14 @@ impl Network {
     }
 }
 
-/// A plan with random scores at a share of what can be saved (1 keeps all, 0 as little as possible).
-fn random_plan(groups: &Groups, cost: &Cost, share: f64, seed: u64) -> Plan {
-    let search = Search::new(groups, cost, Limits::default(), vec![false; groups.classes.len()]);
+/// A plan with random scores at a share of what can be saved (1 keeps all, 0 as little as possible). Channels at which
+/// outputs are compared stay: where an operator is unknown, that is what it reads.
+fn random_plan(network: &Network, groups: &Groups, cost: &Cost, share: f64, seed: u64) -> Plan {
+    let mut fixed = vec![false; groups.classes.len()];
+    for &c in network.targets().iter().flat_map(|&v| &groups.label[v]).flatten().filter(|c| **c != NONE) {
+        fixed[c as usize] = true;
+    }
+    let search = Search::new(groups, cost, Limits::default(), fixed);
     let score = plan::random(groups, seed);
     let (least, full) = (search.smallest(&score).macs, search.full());
     let target = least + ((full - least) as f64 * share) as u64;
