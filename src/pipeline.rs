@@ -124,6 +124,9 @@ impl Options {
     }
 }
 
+/// Images over which means are taken for the compensation.
+const CORRECTION_IMAGES: usize = 512;
+
 /// What is known about a network before anything is trained.
 #[derive(Debug)]
 pub struct Analysis {
@@ -235,8 +238,8 @@ pub fn prune(
     let shifts = match options.compensation {
         Compensation::None => Vec::new(),
         Compensation::Mean => {
-            let some = &training[..training.len().min(1024)];
-            compensate::shifts(graph, facts, &gates, &compensate::means(&session, &gates, some, None))
+            let some = some_of(&training, CORRECTION_IMAGES, options.seed);
+            compensate::shifts(graph, facts, &gates, &compensate::means(&session, &gates, &some, None))
         }
     };
     let session =
@@ -265,6 +268,15 @@ pub fn prune(
     };
     let plan = search.meet(&score, target)?;
     let lambda: Vec<f32> = plan.kept.iter().map(|&k| f32::from(u8::from(k))).collect();
+    let (shifts, lambda) = match options.compensation {
+        Compensation::None => (shifts, lambda),
+        Compensation::Mean => {
+            let some = some_of(&training, CORRECTION_IMAGES, options.seed);
+            let done = compensate::correct(graph, facts, groups, &shifts, &lambda, data, &pool, &some)?;
+            (done.shifts, done.lambda)
+        }
+    };
+    let session = Session::new(graph, facts, groups, &shifts, data, &pool)?;
     let agreement = session.agreement(&held_out, &lambda);
     let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
     let biases =
@@ -289,7 +301,7 @@ fn settings(
     training: &[usize],
     target: u64,
 ) -> Settings {
-    let values = || Task::Values { variance: session.variances(&training[..training.len().min(256)]) };
+    let values = || Task::Values { variance: session.variances(&some_of(training, 256, options.seed)) };
     let task = match options.wish {
         Wish::Auto if data.labels().is_some() && session.classes => {
             Task::Labels { smoothing: options.smoothing, distil: options.distil }
@@ -326,6 +338,12 @@ fn closed(shifts: &[ShiftSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
             (s.node, s.matrix.chunks(s.index.len()).map(row).collect())
         })
         .collect()
+}
+
+/// A seeded choice of `n` images (all, if there are fewer).
+fn some_of(list: &[usize], n: usize, seed: u64) -> Vec<usize> {
+    let chosen = crate::random::Draw::new(seed, 3).subset(list.len(), n.min(list.len()));
+    chosen.into_iter().map(|i| list[i]).collect()
 }
 
 /// Training and held-out images: a tenth, at most 1000, is held out; with few images all serve both ends.

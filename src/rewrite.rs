@@ -370,7 +370,7 @@ impl Rewriter<'_> {
             must.insert((n, slot), tensor);
         }
         loop {
-            let found = infer(&self.new, inputs.as_deref())?;
+            let found = infer_unfinished(&self.new, inputs.as_deref())?;
             let Some((n, slot, tensor)) = self.first_unsettled(&found, &must, &place) else { return Ok(()) };
             let Some(v) = self.new.nodes[n].inputs[slot] else { return Ok(()) };
             self.pin(n, slot, v, tensor);

@@ -57,6 +57,22 @@ impl Facts {
 /// Infers types, shapes and constants. `inputs` gives the facts of the network's inputs, in their order; `None`
 /// takes what the file declares. Errors where the model contradicts an operator's definition.
 pub fn infer(graph: &Graph, inputs: Option<&[Fact]>) -> Result<Facts> {
+    survey(graph, inputs, &mut |node, reason| {
+        let hint = "export the model again; onnx.checker with full_check=True shows what is wrong";
+        Err(Error::node(&node.name, &node.op_type, reason, hint))
+    })
+}
+
+/// As [`infer`], for a graph in the making: what does not fit yet is trouble like any other.
+pub fn infer_unfinished(graph: &Graph, inputs: Option<&[Fact]>) -> Result<Facts> {
+    survey(graph, inputs, &mut |_, _| Ok(()))
+}
+
+fn survey(
+    graph: &Graph,
+    inputs: Option<&[Fact]>,
+    contradiction: &mut dyn FnMut(&Node, &str) -> Result<()>,
+) -> Result<Facts> {
     let mut facts = Facts {
         fact: graph.values.iter().map(|_| None).collect(),
         constant: vec![None; graph.values.len()],
@@ -84,11 +100,11 @@ pub fn infer(graph: &Graph, inputs: Option<&[Fact]>) -> Result<Facts> {
                 }
                 fold(node, &mut facts);
             }
-            Err(Refusal::Invalid(reason)) => {
-                let hint = "export the model again; onnx.checker with full_check=True shows what is wrong";
-                return Err(Error::node(&node.name, &node.op_type, reason, hint));
-            }
-            Err(Refusal::Unsupported(reason)) => {
+            Err(refusal) => {
+                if let Refusal::Invalid(reason) = &refusal {
+                    contradiction(node, reason)?;
+                }
+                let reason = refusal.reason().to_owned();
                 facts.trouble[n] = Some(reason);
                 for v in node.outputs.iter().flatten() {
                     facts.fact[*v] = graph.values[*v].declared.clone();

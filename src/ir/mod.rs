@@ -13,7 +13,7 @@ mod tensor;
 
 pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsupported};
 pub use graph::{Graph, Node, NodeId, Origin, Value, ValueId};
-pub use infer::{Facts, infer};
+pub use infer::{Facts, infer, infer_unfinished};
 pub use op::{
     Axis, Diff, Fact, Io, Keep, Link, Op, Operand, Operands, Port, Product, Resized, input, need, output,
 };

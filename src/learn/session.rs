@@ -55,9 +55,22 @@ impl<'a> Session<'a> {
         pool: &'a Pool,
     ) -> Result<Self> {
         let (targets, classes) = task::targets(graph, facts)?;
-        let facts = batched(graph, facts, &targets)?;
+        Self::at(graph, facts, groups, shifts, (&targets, classes), data, pool)
+    }
+
+    /// As [`Session::new`], to look at values of one's own choice: `targets`, and whether the first holds class scores.
+    pub(super) fn at(
+        graph: &Graph,
+        facts: &Facts,
+        groups: &Groups,
+        shifts: &[ShiftSpec],
+        (targets, classes): (&[ValueId], bool),
+        data: &'a Calibration,
+        pool: &'a Pool,
+    ) -> Result<Self> {
+        let facts = batched(graph, facts, targets)?;
         let gates = gate::specs(graph, groups);
-        let program = Program::compile(graph, &facts, &gates, shifts, &targets)?;
+        let program = Program::compile(graph, &facts, &gates, shifts, targets)?;
         let mut trainable = vec![false; groups.classes.len()];
         for index in program.gate_indices() {
             index.iter().filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = true);
