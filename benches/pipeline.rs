@@ -9,7 +9,7 @@ use autobot_onnx::learn::{self, Session, Settings, Task};
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::plan::{self, Limits, Search};
 use autobot_onnx::{pipeline, rewrite};
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use tract_onnx::prelude::*;
@@ -70,20 +70,20 @@ fn networks() -> Vec<Network> {
 fn stages(c: &mut Criterion) {
     for n in networks() {
         let graph = &n.model.graph;
-        let id = |stage| BenchmarkId::new(stage, &n.name);
-        c.bench_function(&id("import").to_string(), |b| {
+        let id = |stage| format!("{stage}/{}", n.name);
+        c.bench_function(&id("import"), |b| {
             b.iter(|| onnx::read(black_box(&n.path), &[]).unwrap().facts().unwrap());
         });
-        c.bench_function(&id("grouping").to_string(), |b| {
+        c.bench_function(&id("grouping"), |b| {
             b.iter(|| channels::group(black_box(graph), &n.facts, Residual::Expand));
         });
         let score = plan::random(&n.groups, 1);
-        c.bench_function(&id("search").to_string(), |b| {
+        c.bench_function(&id("search"), |b| {
             let target = (n.search().full() / 2).max(n.search().smallest(&score).macs);
             b.iter(|| n.search().meet(black_box(&score), target).unwrap());
         });
         let kept = n.search().smallest(&score).kept;
-        c.bench_function(&id("rewrite").to_string(), |b| {
+        c.bench_function(&id("rewrite"), |b| {
             b.iter(|| {
                 rewrite::rewrite(graph, &n.facts, &n.groups, black_box(&kept), n.model.opset()).unwrap()
             });
@@ -103,10 +103,10 @@ fn gate_step(c: &mut Criterion) {
         for k in 0..program.inputs() {
             workspace.input(&program, k).fill(0.5);
         }
-        c.bench_function(&BenchmarkId::new("forward", &n.name).to_string(), |b| {
+        c.bench_function(&format!("forward/{}", n.name), |b| {
             b.iter(|| workspace.forward(&program, Some(black_box(&lambda))));
         });
-        c.bench_function(&BenchmarkId::new("forward_backward", &n.name).to_string(), |b| {
+        c.bench_function(&format!("forward_backward/{}", n.name), |b| {
             let mut gradient = vec![0.0; lambda.len()];
             b.iter(|| {
                 workspace.forward(&program, Some(black_box(&lambda)));
@@ -152,7 +152,7 @@ fn tract(c: &mut Criterion) {
             let model = model.into_optimized().unwrap().into_runnable().unwrap();
             let x: TVec<TValue> =
                 inputs.iter().map(|f| Tensor::zero::<f32>(&f.shape).unwrap().into_tvalue()).collect();
-            c.bench_function(&BenchmarkId::new(format!("tract_{when}"), &n.name).to_string(), |b| {
+            c.bench_function(&format!("tract_{when}/{}", n.name), |b| {
                 b.iter(|| model.run(black_box(x.clone())).unwrap());
             });
         }

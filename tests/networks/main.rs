@@ -135,5 +135,10 @@ fn others() -> Vec<Network> {
         let (groups, cost) = n.groups(Residual::Tie);
         cost.hard(&vec![true; groups.classes.len()])
     };
-    chosen.map(|p| Network::read(p)).filter(|n| wish.is_some() || macs(n) < 40_000_000).collect()
+    let runs = |n: &Network| {
+        let answer = learn::targets(&n.model.graph, &n.facts);
+        answer.inspect_err(|e| eprintln!("{} is refused: {e}", n.name)).is_ok()
+    };
+    let read = chosen.map(|p| Network::read(p));
+    read.filter(|n| runs(n) && (wish.is_some() || macs(n) < 40_000_000)).collect()
 }
