@@ -179,22 +179,25 @@ fn branches(graph: &Graph, facts: &Facts, least: f64) -> BTreeSet<Site> {
         tied.absorbs.iter().copied().filter(|s| operand(graph, facts, *s).is_some()).collect();
     let mut alone = Labels::solve(graph, facts, &all);
     let weighed = weighed_roots(graph, facts, &mut alone);
-    let mut by_node: BTreeMap<(NodeId, usize), Vec<Site>> = BTreeMap::new();
+    // By node and axis of its result: all operands that have the axis, and those that may go without the others.
+    let mut by_node: BTreeMap<(NodeId, usize), (usize, Vec<Site>)> = BTreeMap::new();
     for site in all {
         let Some(v) = operand(graph, facts, site) else { continue };
-        let size = facts.shape(v).unwrap_or_default()[site.axis];
-        let free = (0..size).all(|i| {
+        let shape = facts.shape(v).unwrap_or_default();
+        let free = (0..shape[site.axis]).all(|i| {
             let root = alone.find(v, site.axis, i);
             alone.reason(root).is_none() && weighed.contains_key(&root)
         });
+        let result = graph.nodes[site.node].outputs[0].and_then(|y| facts.shape(y)).map_or(0, <[usize]>::len);
+        let (operands, sites) = by_node.entry((site.node, result - shape.len() + site.axis)).or_default();
+        *operands += 1;
         if free && vanishes(graph, facts, v) && macs_per_element(graph, facts, v) >= least {
-            by_node.entry((site.node, site.axis)).or_default().push(site);
+            sites.push(site);
         }
     }
     let consumers = graph.consumers();
     let mut cut = BTreeSet::new();
-    for ((node, _), mut sites) in by_node {
-        let inputs = graph.nodes[node].inputs.len();
+    for (operands, mut sites) in by_node.into_values() {
         // Most parameters first: in a downsampling block that is the branch, not the projection.
         let weight = |s: &Site| {
             let v = operand(graph, facts, *s)?;
@@ -202,7 +205,8 @@ fn branches(graph: &Graph, facts: &Facts, least: f64) -> BTreeSet<Site> {
             Some((usize::from(consumers[v].len() == 1), weighed.get(&root).copied()))
         };
         sites.sort_by_key(|s| std::cmp::Reverse(weight(s)));
-        sites.truncate(inputs - 1);
+        // One stays as the trunk. A constant is none: what is added to it is no branch but a layer with its bias.
+        sites.truncate(operands - 1);
         cut.extend(sites);
     }
     cut

@@ -50,8 +50,10 @@ impl Difference {
         let far = a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
         let broken = a.len() != b.len() || a.iter().zip(b).any(|(a, b)| a.is_nan() != b.is_nan());
         let far = if broken { f64::INFINITY } else { far };
-        // A constant output has no range of its own: its magnitude stands in.
-        let range = f64::from(high - low).max(f64::from(high.abs().max(low.abs())) * 1e-3).max(1e-12);
+        // A constant output has no range of its own: its magnitude stands in, whole where the output is one number.
+        let magnitude = f64::from(high.abs().max(low.abs()));
+        let floor = if a.len() == 1 { magnitude } else { magnitude * 1e-3 };
+        let range = f64::from(high - low).max(floor).max(1e-12);
         self.absolute = self.absolute.max(far);
         self.relative = self.relative.max(far / range);
     }

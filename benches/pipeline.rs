@@ -1,0 +1,163 @@
+//! How long each stage takes. See benches/README.md.
+
+use autobot_onnx::channels::{self, Groups, Residual};
+use autobot_onnx::cost::Cost;
+use autobot_onnx::grad::{Pool, Program, Workspace, batched};
+use autobot_onnx::ir::{Fact, Facts};
+use autobot_onnx::learn::calib::{Calibration, InputSpec};
+use autobot_onnx::learn::{self, Session, Settings, Task};
+use autobot_onnx::onnx::{self, Model};
+use autobot_onnx::plan::{self, Limits, Search};
+use autobot_onnx::{pipeline, rewrite};
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use tract_onnx::prelude::*;
+
+/// Images of one gate step.
+const BATCH: usize = 64;
+
+struct Network {
+    name: String,
+    path: PathBuf,
+    model: Model,
+    facts: Facts,
+    groups: Groups,
+    cost: Cost,
+}
+
+impl Network {
+    fn read(path: &Path) -> Self {
+        let model = onnx::read(path, &[]).unwrap();
+        let facts = model.facts().unwrap();
+        let groups = channels::group(&model.graph, &facts, Residual::Expand);
+        let cost = Cost::new(&model.graph, &facts, &groups);
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self { name, path: path.into(), model, facts, groups, cost }
+    }
+
+    fn search(&self) -> Search<'_> {
+        Search::new(&self.groups, &self.cost, Limits::default(), vec![false; self.groups.classes.len()])
+    }
+
+    fn data(&self) -> Calibration {
+        let graph = &self.model.graph;
+        let spec = |&v: &usize| InputSpec {
+            name: graph.values[v].name.clone(),
+            shape: self.facts.shape(v).unwrap().to_vec(),
+        };
+        Calibration::synthetic(&graph.inputs.iter().map(spec).collect::<Vec<_>>(), BATCH, 1)
+    }
+
+    /// The file with about half of its multiply-accumulates cut at random.
+    fn halved(&self) -> Vec<u8> {
+        let search = self.search();
+        let score = plan::random(&self.groups, 1);
+        let target = (search.full() / 2).max(search.smallest(&score).macs);
+        let kept = search.meet(&score, target).unwrap().kept;
+        let graph = &self.model.graph;
+        let small = rewrite::rewrite(graph, &self.facts, &self.groups, &kept, self.model.opset()).unwrap();
+        self.model.with_graph(small.graph).and_then(|m| m.to_bytes()).unwrap()
+    }
+}
+
+fn networks() -> Vec<Network> {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/digits_residual.onnx");
+    let given = std::env::var_os("AUTOBOT_BENCH_MODEL").map(PathBuf::from);
+    [demo].into_iter().chain(given).map(|p| Network::read(&p)).collect()
+}
+
+fn stages(c: &mut Criterion) {
+    for n in networks() {
+        let graph = &n.model.graph;
+        let id = |stage| format!("{stage}/{}", n.name);
+        c.bench_function(&id("import"), |b| {
+            b.iter(|| onnx::read(black_box(&n.path), &[]).unwrap().facts().unwrap());
+        });
+        c.bench_function(&id("grouping"), |b| {
+            b.iter(|| channels::group(black_box(graph), &n.facts, Residual::Expand));
+        });
+        let score = plan::random(&n.groups, 1);
+        c.bench_function(&id("search"), |b| {
+            let target = (n.search().full() / 2).max(n.search().smallest(&score).macs);
+            b.iter(|| n.search().meet(black_box(&score), target).unwrap());
+        });
+        let kept = n.search().smallest(&score).kept;
+        c.bench_function(&id("rewrite"), |b| {
+            b.iter(|| {
+                rewrite::rewrite(graph, &n.facts, &n.groups, black_box(&kept), n.model.opset()).unwrap()
+            });
+        });
+    }
+}
+
+fn gate_step(c: &mut Criterion) {
+    for n in networks() {
+        let graph = &n.model.graph;
+        let (targets, _) = learn::targets(graph, &n.facts).unwrap();
+        let facts = batched(graph, &n.facts, &targets).unwrap();
+        let program =
+            Program::compile(graph, &facts, &pipeline::gates(graph, &n.groups), &[], &targets).unwrap();
+        let lambda = vec![0.9; n.groups.classes.len()];
+        let mut workspace = Workspace::new(&program);
+        for k in 0..program.inputs() {
+            workspace.input(&program, k).fill(0.5);
+        }
+        c.bench_function(&format!("forward/{}", n.name), |b| {
+            b.iter(|| workspace.forward(&program, Some(black_box(&lambda))));
+        });
+        c.bench_function(&format!("forward_backward/{}", n.name), |b| {
+            let mut gradient = vec![0.0; lambda.len()];
+            b.iter(|| {
+                workspace.forward(&program, Some(black_box(&lambda)));
+                (0..targets.len()).for_each(|t| workspace.target_gradient(&program, t).fill(0.1));
+                workspace.backward(&program, &lambda, &mut gradient);
+            });
+        });
+        let data = n.data();
+        let pool = Pool::new(0).unwrap();
+        let session = Session::new(graph, &n.facts, &n.groups, &[], &data, &pool).unwrap();
+        let all: Vec<usize> = (0..data.len()).collect();
+        let settings = Settings {
+            batches: 1,
+            batch_size: BATCH,
+            lr: 0.1,
+            harden: 1.0,
+            decay: false,
+            average: false,
+            beta: 6.0,
+            gamma: 0.4,
+            target: n.search().full() as f64 / 2.0,
+            seed: 1,
+            augment: None,
+            task: Task::Values { variance: session.variances(&all) },
+        };
+        let mut group = c.benchmark_group("gate_step");
+        group.sample_size(10).bench_function(&n.name, |b| {
+            let all_stay = |alpha: &[f64]| vec![true; alpha.len()];
+            b.iter(|| learn::train(&session, &n.groups, &n.cost, &all, &settings, &all_stay, &mut |_| {}));
+        });
+    }
+}
+
+fn tract(c: &mut Criterion) {
+    for n in networks() {
+        let inputs: Vec<&Fact> =
+            n.model.graph.inputs.iter().filter_map(|&v| n.facts.fact[v].as_ref()).collect();
+        for (when, bytes) in [("before", n.model.to_bytes().unwrap()), ("after", n.halved())] {
+            let mut model = tract_onnx::onnx().model_for_read(&mut std::io::Cursor::new(bytes)).unwrap();
+            for (k, fact) in inputs.iter().enumerate() {
+                model.set_input_fact(k, InferenceFact::dt_shape(f32::datum_type(), &fact.shape)).unwrap();
+            }
+            let model = model.into_optimized().unwrap().into_runnable().unwrap();
+            let x: TVec<TValue> =
+                inputs.iter().map(|f| Tensor::zero::<f32>(&f.shape).unwrap().into_tvalue()).collect();
+            c.bench_function(&format!("tract_{when}/{}", n.name), |b| {
+                b.iter(|| model.run(black_box(x.clone())).unwrap());
+            });
+        }
+    }
+}
+
+criterion_group!(benches, stages, gate_step, tract);
+criterion_main!(benches);

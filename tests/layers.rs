@@ -1,0 +1,173 @@
+//! The layer rule: a module uses only what stands left of it, so that every part can be read without what is built on it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// From the ground up. Modules of one layer do not use each other, except the first and those in `BESIDE`.
+const LAYERS: &[&[&str]] = &[
+    &["error", "random", "ir"],
+    &["ops", "channels", "cost", "grad"],
+    &["onnx", "learn", "plan"],
+    &["rewrite"],
+    &["verify"],
+    &["pipeline"],
+    &["report"],
+    &["cli", "main"],
+];
+
+/// Who may use what of his own layer: costs are counted by classes; the executor runs the operators' kernels.
+const BESIDE: &[(&str, &str)] = &[("cost", "channels"), ("grad", "ops::kernels")];
+
+/// Crates that only one place may name.
+const PRIVATE: &[(&str, &str)] = &[
+    ("onnx_protobuf", "onnx/"),
+    ("protobuf", "onnx/"),
+    ("tract_onnx", "verify/tract.rs"),
+    ("image", "learn/calib/"),
+    ("npyz", "learn/calib/"),
+    ("clap", "cli/"),
+    ("indicatif", "cli/"),
+];
+
+/// A source file: its path below `src`, and its text without comments and tests.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    fn module(&self) -> &str {
+        self.path.split('/').next().unwrap_or_default().trim_end_matches(".rs")
+    }
+}
+
+fn sources() -> Vec<Source> {
+    fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+        for path in std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+            if path.is_dir() { collect(&path, found) } else { found.push(path) }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    collect(&root, &mut paths);
+    paths.sort();
+    let mut tests = BTreeSet::new();
+    let mut all = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (text, modules) = without_tests(&text);
+        let home = path.parent().unwrap();
+        let own = path.file_stem().unwrap().to_str().unwrap();
+        let home = if ["mod", "lib", "main"].contains(&own) { home.to_owned() } else { home.join(own) };
+        tests.extend(modules.iter().map(|m| home.join(m)));
+        all.push((path, text));
+    }
+    let is_test = |p: &Path| tests.iter().any(|t| p.starts_with(t) || p == t.with_extension("rs"));
+    all.retain(|(path, _)| !is_test(path));
+    let name = |p: &Path| p.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
+    all.into_iter().map(|(p, text)| Source { path: name(&p), text }).collect()
+}
+
+/// Drops comments and items behind `#[cfg(test)]`; the latter end with a line of `}` or `;` at their own indentation.
+/// Names the modules among them that are files of their own.
+fn without_tests(text: &str) -> (String, Vec<String>) {
+    let (mut out, mut modules) = (String::new(), Vec::new());
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let code = line.trim_start();
+        if code.starts_with("//") {
+            continue;
+        }
+        if code != "#[cfg(test)]" {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        }
+        let indent = &line[..line.len() - code.len()];
+        for line in lines.by_ref() {
+            let item = line.trim_start();
+            if let Some(name) = item.strip_prefix("mod ").and_then(|m| m.strip_suffix(';')) {
+                modules.push(name.to_owned());
+            }
+            let whole = line.starts_with(indent) && !line[indent.len()..].starts_with(' ');
+            if whole && (line.ends_with([';', ',']) || line.trim_end() == format!("{indent}}}")) {
+                break;
+            }
+        }
+    }
+    (out, modules)
+}
+
+/// Every `crate::a::b` in a text, as `a` and `a::b`; a list in braces gives each of its words.
+fn uses(text: &str) -> BTreeSet<(String, String)> {
+    let word = |s: &str| s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut found = BTreeSet::new();
+    for (at, _) in text.match_indices("crate::").filter(|(at, _)| !text[..*at].ends_with(['$', '_'])) {
+        let rest = &text[at + "crate::".len()..];
+        let list = rest.strip_prefix('{').map(|r| r.split('}').next().unwrap_or_default().split(','));
+        for path in list.map_or_else(|| vec![rest], |l| l.map(str::trim).collect()) {
+            let first = word(path);
+            let second = path[first.len()..].strip_prefix("::").map(word).unwrap_or_default();
+            found.insert((first.clone(), format!("{first}::{second}")));
+        }
+    }
+    found
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|l| l.contains(&module))
+}
+
+#[test]
+fn every_module_uses_only_what_stands_below_it() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|s| s.path != "lib.rs") {
+        let module = source.module();
+        let own = layer(module).unwrap_or_else(|| panic!("src/{} belongs to no layer", source.path));
+        for (used, path) in uses(&source.text) {
+            // Capital letters are the crate's re-exports of its error.
+            let base = used == module || used.starts_with(char::is_uppercase);
+            let below = layer(&used).is_some_and(|l| l < own || (l == 0 && own == 0));
+            let beside = BESIDE.iter().any(|(who, what)| *who == module && (*what == used || *what == path));
+            if !(base || below || beside) {
+                wrong.push(format!("src/{} uses crate::{path}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn crates_stay_where_they_belong() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (name, home) in PRIVATE {
+            let named = source.text.match_indices(&format!("{name}::")).any(|(at, _)| {
+                !source.text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+            });
+            if named && !source.path.starts_with(home) {
+                wrong.push(format!("src/{} names {name}, which belongs to src/{home}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn main_fits_a_screen() {
+    let main = include_str!("../src/main.rs");
+    assert!(main.lines().count() <= 60);
+}
+
+#[test]
+fn the_reader_of_sources_sees_what_it_should() {
+    let text = "use crate::ir::{A, B};\n// crate::cli\n#[cfg(test)]\nmod laws;\nlet x = crate::{Error, ops::kernels::f};\n\
+                #[cfg(test)]\nmod tests {\n    use crate::cli;\n}\nuse crate::plan;\n";
+    let (text, modules) = without_tests(text);
+    assert_eq!(modules, ["laws"]);
+    let found: Vec<String> = uses(&text).into_iter().map(|(_, path)| path).collect();
+    assert_eq!(found, ["Error::", "ir::", "ops::kernels", "plan::"]);
+    let all = sources();
+    assert!(all.iter().any(|s| s.path == "ops/kernels/conv.rs"));
+    assert!(!all.iter().any(|s| s.path == "ops/laws.rs" || s.path.starts_with("onnx/tests/")));
+}

@@ -1,0 +1,148 @@
+//! The executor against a plain interpreter in f64: values at soft gates, and dL/dλ against central differences.
+//!
+//! The interpreter walks the graph operator by operator; the executor folds BatchNormalization, fuses gates, convolutions
+//! and ReLUs, takes several images at a time and computes in f32.
+
+use super::{Network, Residual, ours};
+use autobot_onnx::grad::{GateSpec, Program, ShiftSpec, UNGATED, Workspace, batched};
+use autobot_onnx::ir::{Array, Diff, Facts, Graph, ValueId, volume};
+use autobot_onnx::learn::compensate;
+use autobot_onnx::pipeline::gates;
+use autobot_onnx::random::Draw;
+
+#[test]
+fn executor_equals_interpreter_and_backward_equals_differences() {
+    for network in ours() {
+        for residual in [Residual::Expand, Residual::Tie] {
+            for compensated in [false, true] {
+                compare(&network, residual, compensated);
+            }
+        }
+    }
+}
+
+/// A gated network, run operator by operator.
+struct Plain<'a> {
+    graph: &'a Graph,
+    facts: &'a Facts,
+    gates: &'a [GateSpec],
+    shifts: &'a [ShiftSpec],
+    targets: &'a [ValueId],
+}
+
+impl Plain<'_> {
+    fn outputs(&self, inputs: &[Array<f64>], lambda: &[f64]) -> Vec<Array<f64>> {
+        let constant = |v: usize| self.facts.constant[v].as_ref().map(|t| t.to_array());
+        let mut values: Vec<Option<Array<f64>>> = (0..self.graph.values.len()).map(constant).collect();
+        for (&v, x) in self.graph.inputs.iter().zip(inputs) {
+            values[v] = Some(x.clone());
+        }
+        for (n, node) in self.graph.nodes.iter().enumerate() {
+            let open = node.inputs.iter().flatten().any(|&v| values[v].is_none());
+            if open || node.outputs.iter().flatten().all(|&v| values[v].is_some()) {
+                continue;
+            }
+            let Some(results) = self.facts.results(node).filter(|_| self.facts.trouble[n].is_none()) else {
+                continue;
+            };
+            let mut x: Vec<Option<Array<f64>>> =
+                node.inputs.iter().map(|v| v.and_then(|v| values[v].clone())).collect();
+            for gate in self.gates {
+                for &(_, slot) in gate.readers.iter().filter(|(reader, _)| *reader == n) {
+                    along(x[slot].as_mut().unwrap(), gate.axis, |c, x| *x *= at(lambda, gate.index[c]));
+                }
+            }
+            let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
+            let mut y: Vec<Array<f64>> = results.iter().map(|f| Array::zeros(&f.shape)).collect();
+            Diff::<f64>::forward(node.op.as_ref(), &x, &mut y);
+            for shift in self.shifts.iter().filter(|s| s.node == n) {
+                let columns = shift.index.len();
+                let term = |(m, &i): (&f32, &u32)| f64::from(*m) * (1.0 - at(lambda, i));
+                let row = |o: usize| shift.matrix[o * columns..][..columns].iter().zip(&shift.index);
+                let by: Vec<f64> =
+                    (0..shift.matrix.len() / columns).map(|o| row(o).map(term).sum()).collect();
+                along(&mut y[0], shift.axis, |o, y| *y += by[o]);
+            }
+            for (v, y) in node.outputs.iter().zip(y) {
+                if let Some(v) = v {
+                    values[*v] = Some(y);
+                }
+            }
+        }
+        self.targets.iter().map(|&v| values[v].take().unwrap()).collect()
+    }
+}
+
+fn at(lambda: &[f64], index: u32) -> f64 {
+    if index == UNGATED { 1.0 } else { lambda[index as usize] }
+}
+
+fn along(a: &mut Array<f64>, axis: usize, mut f: impl FnMut(usize, &mut f64)) {
+    let inner = volume(&a.shape[axis + 1..]);
+    let size = a.shape[axis];
+    a.data.iter_mut().enumerate().for_each(|(i, x)| f(i / inner % size, x));
+}
+
+fn compare(network: &Network, residual: Residual, compensated: bool) {
+    let name = format!("{} ({residual:?}, compensated: {compensated})", network.name);
+    let graph = &network.model.graph;
+    let targets = network.targets();
+    let facts = batched(graph, &network.facts, &targets).unwrap();
+    let (groups, _) = network.groups(residual);
+    let gates = gates(graph, &groups);
+    let mut draw = Draw::new(7, 0);
+    let means: Vec<Vec<f64>> =
+        gates.iter().map(|g| g.index.iter().map(|_| f64::from(draw.bell())).collect()).collect();
+    let shifts = if compensated { compensate::shifts(graph, &facts, &gates, &means) } else { Vec::new() };
+    let program = Program::compile(graph, &facts, &gates, &shifts, &targets).unwrap();
+    let plain = Plain { graph, facts: &facts, gates: &gates, shifts: &shifts, targets: &targets };
+
+    let lambda: Vec<f32> = groups.classes.iter().map(|_| 0.2 + 0.7 * draw.unit()).collect();
+    let wide: Vec<f64> = lambda.iter().map(|&l| f64::from(l)).collect();
+    let mut workspace = Workspace::new(&program);
+    let mut inputs = Vec::new();
+    for (k, &v) in graph.inputs.iter().enumerate() {
+        let x = workspace.input(&program, k);
+        x.iter_mut().for_each(|x| *x = draw.bell());
+        inputs.push(Array::new(facts.shape(v).unwrap(), x.iter().map(|&x| f64::from(x)).collect()));
+    }
+    workspace.forward(&program, Some(&lambda));
+    let expected = plain.outputs(&inputs, &wide);
+    let mut weights = Vec::new();
+    for (t, y) in expected.iter().enumerate() {
+        let range = y.data.iter().fold(0.0f64, |m, y| m.max(y.abs()));
+        for (a, b) in workspace.target(&program, t).data.iter().zip(&y.data) {
+            assert!((f64::from(*a) - b).abs() <= 1e-5 * range, "{name}: {a}, in f64 {b}");
+        }
+        let dy: Vec<f32> = y.data.iter().map(|_| draw.bell()).collect();
+        workspace.target_gradient(&program, t).copy_from_slice(&dy);
+        weights.push(dy);
+    }
+    let mut gradient = vec![0.0; lambda.len()];
+    workspace.backward(&program, &lambda, &mut gradient);
+
+    let loss = |lambda: &[f64]| -> f64 {
+        let y = plain.outputs(&inputs, lambda);
+        y.iter().zip(&weights).flat_map(|(y, w)| y.data.iter().zip(w)).map(|(y, w)| y * f64::from(*w)).sum()
+    };
+    // Demo networks have hundreds of gates: some of them will do.
+    let step = lambda.len() / 40 + 1;
+    let differences: Vec<(usize, f64)> = (0..lambda.len())
+        .step_by(step)
+        .map(|c| {
+            let moved = |d: f64| {
+                let mut lambda = wide.clone();
+                lambda[c] += d;
+                loss(&lambda)
+            };
+            (c, (moved(1e-6) - moved(-1e-6)) / 2e-6)
+        })
+        .collect();
+    let scale = differences.iter().fold(1e-3f64, |m, (_, d)| m.max(d.abs()));
+    for (c, expected) in differences {
+        let found = f64::from(gradient[c]);
+        let group = &groups.groups[groups.classes[c].group].name;
+        let near = (found - expected).abs() <= 1e-4 * scale;
+        assert!(near, "{name}: dL/dλ of a channel of {group} is {found}, differences say {expected}");
+    }
+}

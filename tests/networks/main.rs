@@ -1,0 +1,144 @@
+//! Laws of whole networks, on every fixture, every demo network, and further real networks where they are at hand.
+
+mod golden;
+mod gradient;
+mod macs;
+mod masked;
+mod threads;
+
+use autobot_onnx::channels::{self, Groups, NONE, Residual};
+use autobot_onnx::cost::Cost;
+use autobot_onnx::ir::{Fact, Facts, ValueId};
+use autobot_onnx::learn::calib::{Calibration, InputSpec};
+use autobot_onnx::onnx::{self, InputShape, Model};
+use autobot_onnx::plan::{Limits, Plan, Search};
+use autobot_onnx::verify::Sample;
+use autobot_onnx::{learn, pipeline, plan};
+use std::path::{Path, PathBuf};
+
+/// Sizes that files leave open.
+const GIVEN: &[(&str, &str)] = &[
+    ("bodypix_mobilenet050_s16", "1,225,225,3"),
+    ("chineseocr_dbnet", "1,3,320,320"),
+    ("ppocr_mobile_v2.0_cls", "1,3,48,192"),
+    ("ppocrv3_det", "1,3,320,320"),
+    ("retinaface_mbnet0.25", "1,3,320,320"),
+    ("scrfd_500m_bnkps", "1,3,320,320"),
+    ("silero_vad_16k_op15", "input:1,512"),
+    ("yolo5face_500m_320x320", "1,3,320,320"),
+    ("yunet_n_dynamic", "1,3,320,320"),
+];
+
+/// The flags that a network needs.
+fn given(name: &str) -> Vec<InputShape> {
+    GIVEN.iter().filter(|(n, _)| *n == name).map(|(_, flag)| flag.parse().unwrap()).collect()
+}
+
+/// Both readings of a residual addition.
+const BOTH: [Residual; 2] = [Residual::Expand, Residual::Tie];
+
+/// A network from a file.
+struct Network {
+    name: String,
+    path: PathBuf,
+    model: Model,
+    facts: Facts,
+}
+
+impl Network {
+    fn read(path: &Path) -> Self {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        let name = if stem == "model" { folder.into_owned() } else { stem };
+        let model = onnx::read(path, &given(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let facts = model.facts().unwrap_or_else(|e| panic!("{name}: {e}"));
+        Self { name, path: path.into(), model, facts }
+    }
+
+    fn input_facts(&self) -> Vec<Fact> {
+        self.model.graph.inputs.iter().filter_map(|&v| self.facts.fact[v].clone()).collect()
+    }
+
+    fn targets(&self) -> Vec<ValueId> {
+        learn::targets(&self.model.graph, &self.facts).unwrap_or_else(|e| panic!("{}: {e}", self.name)).0
+    }
+
+    fn groups(&self, residual: Residual) -> (Groups, Cost) {
+        let groups = channels::group(&self.model.graph, &self.facts, residual);
+        let cost = Cost::new(&self.model.graph, &self.facts, &groups);
+        (groups, cost)
+    }
+
+    fn samples(&self, n: usize, seed: u64) -> Vec<Sample> {
+        let graph = &self.model.graph;
+        let spec = |&v: &ValueId| InputSpec {
+            name: graph.values[v].name.clone(),
+            shape: self.facts.shape(v).unwrap_or_default().to_vec(),
+        };
+        let data = Calibration::synthetic(&graph.inputs.iter().map(spec).collect::<Vec<_>>(), n, seed);
+        pipeline::samples(graph, &self.facts, &data, &(0..n).collect::<Vec<_>>())
+    }
+}
+
+/// A plan with random scores at a share of what can be saved (1 keeps all, 0 as little as possible). Channels at which
+/// outputs are compared stay: where an operator is unknown, that is what it reads.
+fn random_plan(network: &Network, groups: &Groups, cost: &Cost, share: f64, seed: u64) -> Plan {
+    let mut fixed = vec![false; groups.classes.len()];
+    for &c in network.targets().iter().flat_map(|&v| &groups.label[v]).flatten().filter(|c| **c != NONE) {
+        fixed[c as usize] = true;
+    }
+    let search = Search::new(groups, cost, Limits::default(), fixed);
+    let score = plan::random(groups, seed);
+    let (least, full) = (search.smallest(&score).macs, search.full());
+    let target = least + ((full - least) as f64 * share) as u64;
+    search.meet(&score, target).unwrap_or_else(|e| panic!("{target} of {least}..{full}: {e}"))
+}
+
+/// The ONNX files below a folder of the repository, sorted.
+fn files(folder: &str) -> Vec<PathBuf> {
+    fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+        for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()) {
+            if path.is_dir() {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|e| e == "onnx") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut found);
+    found.sort();
+    found
+}
+
+/// Fixtures and demo networks.
+fn ours() -> Vec<Network> {
+    let paths = [files("fixtures"), files("models")].concat();
+    assert!(paths.len() > 20, "fixtures or demo networks are missing");
+    paths.iter().map(|p| Network::read(p)).collect()
+}
+
+/// Real networks that may stand beside the repository: the small ones, or all with `AUTOBOT_ALL_MODELS` set, or those
+/// whose name contains its value.
+fn others() -> Vec<Network> {
+    let paths = files("../shared/data/models");
+    if paths.is_empty() {
+        eprintln!("skipped: no further networks at hand");
+    }
+    let wish = std::env::var("AUTOBOT_ALL_MODELS").ok();
+    let size = |p: &PathBuf| std::fs::metadata(p).map_or(0, |m| m.len());
+    let chosen = paths.iter().filter(|p| match &wish {
+        Some(part) => p.to_string_lossy().contains(part.as_str()),
+        None => size(p) < 600_000,
+    });
+    let macs = |n: &Network| {
+        let (groups, cost) = n.groups(Residual::Tie);
+        cost.hard(&vec![true; groups.classes.len()])
+    };
+    let runs = |n: &Network| {
+        let answer = learn::targets(&n.model.graph, &n.facts);
+        answer.inspect_err(|e| eprintln!("{} is refused: {e}", n.name)).is_ok()
+    };
+    let read = chosen.map(|p| Network::read(p));
+    read.filter(|n| runs(n) && (wish.is_some() || macs(n) < 40_000_000)).collect()
+}

@@ -1,0 +1,126 @@
+//! Deleting is masking: whatever is cut at random, the small file gives what the masked big one gives, in our executor and
+//! in tract; and the file keeps everything that the cut does not concern.
+
+use super::{BOTH, Network, Residual, given, others, ours, random_plan};
+use autobot_onnx::channels::Groups;
+use autobot_onnx::ir::print;
+use autobot_onnx::onnx;
+use autobot_onnx::pipeline::gates;
+use autobot_onnx::plan::Plan;
+use autobot_onnx::rewrite::{self, Rewritten};
+use autobot_onnx::verify::{self, TOLERANCE};
+use onnx_protobuf::{Message, ModelProto};
+
+/// What tract cannot run, whole; all else it must.
+const NOT_IN_TRACT: &[&str] = &["unknown_operator"];
+
+/// What tract 0.23.9 makes of some products with a single result; the file is sound.
+const TRACT_DEFECT: &str = "Trying to substitute a ,F32 by 1,1,F32";
+
+/// Shares of what can be saved that are kept, each with another seed.
+const SHARES: [f64; 4] = [0.0, 0.3, 0.6, 0.95];
+
+#[test]
+fn masked_is_pruned_on_fixtures_and_demo_networks() {
+    all(&ours(), &SHARES, true);
+}
+
+#[test]
+fn masked_is_pruned_on_real_networks() {
+    all(&others(), &SHARES[1..2], false);
+}
+
+fn all(networks: &[Network], shares: &[f64], tract: bool) {
+    let mut wrong = Vec::new();
+    for network in networks {
+        let must = tract && !NOT_IN_TRACT.contains(&network.name.as_str());
+        for residual in BOTH {
+            for (seed, share) in (1..).zip(shares) {
+                if let Err(why) = cut(network, residual, *share, seed, must) {
+                    wrong.push(format!("{} ({residual:?}, keeps {share}, seed {seed}): {why}", network.name));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Cuts at random; `Err` says what is wrong with the result.
+fn cut(network: &Network, residual: Residual, share: f64, seed: u64, tract: bool) -> Result<(), String> {
+    let (graph, facts, model) = (&network.model.graph, &network.facts, &network.model);
+    let (groups, cost) = network.groups(residual);
+    let plan = random_plan(network, &groups, &cost, share, seed);
+    let done =
+        rewrite::rewrite(graph, facts, &groups, &plan.kept, model.opset()).map_err(|e| e.to_string())?;
+    let samples = network.samples(2, seed);
+    let executor = executor(network, &groups, &plan, &done)?;
+    let masked = rewrite::masked(graph, &done.sliced, &[]).map_err(|e| e.to_string())?;
+    let bytes = |g| model.with_graph(g).and_then(|m| m.to_bytes()).map_err(|e| e.to_string());
+    let (masked, small) = (bytes(masked)?, bytes(done.graph.clone())?);
+    let found = verify::compare_tract(&masked, &small, &network.input_facts(), &samples);
+    let found = match found.map_err(|e| e.to_string()) {
+        Err(why) if why.contains(TRACT_DEFECT) => Ok(0.0),
+        found => found?,
+    };
+    match found {
+        Ok(d) if d > TOLERANCE => {
+            return Err(format!("{d:.1e} apart in tract, {executor:.1e} in our executor"));
+        }
+        Err(why) if tract => return Err(format!("tract does not run it: {why}")),
+        Err(why) => eprintln!("{}: tract does not run it: {why}", network.name),
+        Ok(_) => {}
+    }
+    if executor > TOLERANCE {
+        return Err(format!("{executor:.1e} apart in our executor"));
+    }
+    let original = std::fs::read(&network.path).map_err(|e| e.to_string())?;
+    unharmed(&original, &small, &done)?;
+    let again =
+        onnx::parse(&small, &network.path, &given(&network.name)).map_err(|e| format!("read again: {e}"))?;
+    let text = |g| verify::facts_like(graph, facts, g).map(|f| print(g, &f)).map_err(|e| e.to_string());
+    match text(&again.graph)?.lines().collect::<std::collections::BTreeSet<_>>()
+        == text(&done.graph)?.lines().collect()
+    {
+        true => Ok(()),
+        false => Err("the file read again is another graph".into()),
+    }
+}
+
+fn executor(network: &Network, groups: &Groups, plan: &Plan, done: &Rewritten) -> Result<f64, String> {
+    let (graph, facts) = (&network.model.graph, &network.facts);
+    let lambda: Vec<f32> = plan.kept.iter().map(|&k| f32::from(u8::from(k))).collect();
+    let gates = gates(graph, groups);
+    let samples = network.samples(2, 3);
+    let d = verify::compare((graph, facts), &gates, &[], &lambda, &done.graph, &network.targets(), &samples);
+    d.map(|d| d.relative).map_err(|e| e.to_string())
+}
+
+/// The small file against the original: what must not change has not.
+fn unharmed(original: &[u8], small: &[u8], done: &Rewritten) -> Result<(), String> {
+    let [a, b] = [original, small].map(|bytes| ModelProto::parse_from_bytes(bytes).unwrap());
+    let same = |what: &str, same: bool| if same { Ok(()) } else { Err(format!("{what} changed")) };
+    same("opset", a.opset_import == b.opset_import)?;
+    same("metadata", a.metadata_props == b.metadata_props)?;
+    same("doc string", a.doc_string == b.doc_string && a.graph.doc_string == b.graph.doc_string)?;
+    same("producer", (&a.producer_name, a.ir_version) == (&b.producer_name, b.ir_version))?;
+    same("graph name", a.graph.name == b.graph.name)?;
+    // Old files list their weights as inputs.
+    let inputs = |m: &ModelProto| -> Vec<_> {
+        let stored = |name: &str| m.graph.initializer.iter().any(|t| t.name == name);
+        m.graph.input.iter().filter(|i| !stored(&i.name)).cloned().collect()
+    };
+    same("inputs", inputs(&a) == inputs(&b))?;
+    same("outputs", a.graph.output == b.graph.output)?;
+    for t in &a.graph.initializer {
+        let touched = done.sliced.iter().any(|s| s.initializer == t.name) || done.restated.contains(&t.name);
+        let kept = b.graph.initializer.iter().find(|u| u.name == t.name);
+        match kept {
+            Some(u) if touched || u == t => {}
+            Some(_) => return Err(format!("initializer '{}' changed", t.name)),
+            None => return Err(format!("initializer '{}' is gone", t.name)),
+        }
+    }
+    let names = |m: &ModelProto| m.graph.node.iter().map(|n| n.output.clone()).collect::<Vec<_>>();
+    let left = names(&b);
+    same("a node's results", names(&a).iter().all(|n| left.contains(n)))
+}
