@@ -1,4 +1,56 @@
-//! autobot-onnx: structured channel pruning of ONNX convolutional networks.
+//! Structured channel pruning of ONNX convolutional networks: an ONNX file in, a physically smaller ONNX file out, proved
+//! equal to the original with the deleted channels at zero.
+//!
+//! Values flow one way, and each stage's result is plain data:
+//!
+//! ```text
+//! bytes ─onnx→ Graph ─channels→ Groups ─learn→ gates ─plan→ Plan ─rewrite→ Graph ─verify→ Verdict ─onnx→ bytes
+//! ```
+//!
+//! | module | what it answers |
+//! |---|---|
+//! | [`ir`] | what a network is, and what every operator must answer (`trait Op`) |
+//! | [`ops`] | the operators, one file each, tested by one set of laws |
+//! | [`onnx`] | reading and writing files; the only place that knows protobuf |
+//! | [`channels`] | which channels belong together, and why some cannot go |
+//! | [`cost`] | multiply-accumulates by soft or hard widths |
+//! | [`grad`] | forward and backward pass over a frozen network with gates |
+//! | [`learn`] | calibration data, losses, training of the gates |
+//! | [`plan`] | from scores and a budget to what is kept |
+//! | [`mod@rewrite`] | the only writer: deletes what the plan drops |
+//! | [`verify`] | measured differences, in our executor and in tract |
+//! | [`pipeline`] | the whole way, for callers |
+//!
+//! Invariants: what no operator speaks for is frozen, with a reason; a result that was not verified is not given; the same
+//! seed and data give the same bytes, whatever the number of threads.
+//!
+//! ```
+//! use autobot_onnx::pipeline::{self, Criterion, Observer, Options, Target};
+//! use autobot_onnx::{learn::Record, learn::calib::{Calibration, InputSpec}, onnx};
+//!
+//! struct Quiet;
+//! impl Observer for Quiet {
+//!     fn start(&mut self, _: usize) {}
+//!     fn step(&mut self, _: &Record) {}
+//!     fn done(&mut self) {}
+//! }
+//!
+//! let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/digits_residual.onnx");
+//! let model = onnx::read(path.as_ref(), &[])?;
+//! let facts = model.facts()?;
+//! let mut options = Options::new(Target::Share(0.5));
+//! options.criterion = Criterion::L1; // needs no data; Criterion::Gates trains
+//! let analysis = pipeline::analyse(&model.graph, &facts, &options)?;
+//! let inputs = [InputSpec { name: "image".into(), shape: vec![1, 1, 8, 8] }];
+//! let data = Calibration::synthetic(&inputs, 32, 1);
+//! let outcome =
+//!     pipeline::prune(&model.graph, &facts, &analysis, &data, &options, model.opset(), &mut Quiet)?;
+//! assert!(outcome.plan.macs <= analysis.full / 2);
+//! assert!(outcome.difference.relative <= 1e-4);
+//! let small = model.with_graph(outcome.rewritten.graph)?.to_bytes()?;
+//! assert!(small.len() < model.to_bytes()?.len());
+//! # Ok::<(), autobot_onnx::Error>(())
+//! ```
 
 pub mod channels;
 pub mod cost;
