@@ -10,7 +10,8 @@ use crate::grad::{GateSpec, Pool, ShiftSpec};
 use crate::ir::*;
 use crate::learn::calib::{Augment, Calibration};
 use crate::learn::{
-    Agreement, Choice, Record, Session, Settings, Task, Trained, Wish, compensate, gate, targets, train,
+    Agreement, Choice, Record, Session, Settings, Task, Trained, Wish, compensate, gate, refine, targets,
+    train,
 };
 use crate::plan::{self, Limits, Plan, Search};
 use crate::rewrite::{self, Bias, Rewritten};
@@ -81,6 +82,8 @@ pub struct Options {
     pub smoothing: f64,
     /// Share of distillation beside the labels.
     pub distil: f64,
+    /// Images on which the plan is refined by exchanging channels; 0 leaves it as trained.
+    pub refine: usize,
     /// How the gates to keep are chosen.
     pub choice: Choice,
     /// Augmentation of the calibration images.
@@ -110,6 +113,7 @@ impl Options {
             gamma: 0.4,
             smoothing: 0.0,
             distil: 0.0,
+            refine: 1024,
             choice: Choice::default(),
             augment: None,
             seed: 1,
@@ -257,7 +261,21 @@ pub fn prune(
             observer.done();
             let alpha = t.alpha.clone();
             trained = Some(t);
-            alpha
+            if options.refine == 0 {
+                alpha
+            } else {
+                let images = some_of(&training, options.refine, options.seed);
+                let met = |score: &[f64]| match search.meet(score, target) {
+                    Ok(plan) => plan.kept,
+                    Err(_) => vec![true; score.len()],
+                };
+                let settings = Settings { augment: None, ..settings };
+                let refined = refine(&session, cost, &images, &settings, &alpha, &met);
+                if std::env::var("DBG").is_ok() {
+                    eprintln!("{:?} {}", refined.loss, refined.accepted);
+                }
+                refined.score
+            }
         }
     };
     let plan = search.meet(&score, target)?;

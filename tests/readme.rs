@@ -23,7 +23,8 @@ fn the_operator_table_is_up_to_date() {
 
 #[test]
 fn the_first_two_commands_are_there() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("README.md");
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("README.md");
     assert!(readme.contains("\n    cargo run --release -- demo\n"));
     assert!(readme.contains("\n    cargo test --release\n"));
 }
