@@ -5,7 +5,7 @@ use autobot_onnx::cost::Cost;
 use autobot_onnx::grad::{Pool, Program, Workspace, batched};
 use autobot_onnx::ir::{Fact, Facts};
 use autobot_onnx::learn::calib::{Calibration, InputSpec};
-use autobot_onnx::learn::{self, Session, Settings, Task};
+use autobot_onnx::learn::{self, Choice, Session, Settings, Task};
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::plan::{self, Limits, Search};
 use autobot_onnx::{pipeline, rewrite};
@@ -122,9 +122,7 @@ fn gate_step(c: &mut Criterion) {
             batches: 1,
             batch_size: BATCH,
             lr: 0.1,
-            harden: 1.0,
-            decay: false,
-            average: false,
+            choice: Choice::Batch,
             beta: 6.0,
             gamma: 0.4,
             target: n.search().full() as f64 / 2.0,

@@ -20,6 +20,8 @@ impl Draw {
         Self(mix(mix(seed.wrapping_add(GOLDEN)) ^ stream.wrapping_mul(GOLDEN)))
     }
 
+    /// The next 64 random bits.
+    #[allow(clippy::should_implement_trait, reason = "an endless stream, never iterated over")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN);
         mix(self.0)

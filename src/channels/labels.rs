@@ -25,6 +25,9 @@ pub struct Site {
     pub axis: usize,
 }
 
+/// An axis of a value.
+type Place = (ValueId, usize);
+
 /// The union-find and what the operators said.
 #[derive(Debug)]
 pub struct Labels {
@@ -37,7 +40,7 @@ pub struct Labels {
     pub reads: Vec<Site>,
     /// Where zero is neutral: a branch may be cut alone here.
     pub absorbs: Vec<Site>,
-    products: Vec<(NodeId, (ValueId, usize), Vec<(ValueId, usize)>)>,
+    products: Vec<(NodeId, Place, Vec<Place>)>,
 }
 
 impl Labels {
@@ -208,14 +211,8 @@ impl Labels {
 
     /// Ties a Reshape's product axis to that one of its factors that is not frozen otherwise (the largest, then the last);
     /// the other factors stay whole.
-    fn resolve_product(
-        &mut self,
-        facts: &Facts,
-        n: NodeId,
-        one: (ValueId, usize),
-        many: &[(ValueId, usize)],
-    ) {
-        let size = |(v, axis): (ValueId, usize)| facts.shape(v).unwrap_or_default()[axis];
+    fn resolve_product(&mut self, facts: &Facts, n: NodeId, one: Place, many: &[Place]) {
+        let size = |(v, axis): Place| facts.shape(v).unwrap_or_default()[axis];
         let frozen: Vec<usize> = many
             .iter()
             .map(|&m| {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// In [`GateSpec::index`]: a coordinate without a gate (λ = 1).
 pub const UNGATED: u32 = u32::MAX;
 
-/// A gate: multiplies `value` by λ[index[c]] along `axis`, for some of its consumers.
+/// A gate: multiplies `value` by `λ[index[c]]` along `axis`, for some of its consumers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GateSpec {
     /// The gated value.
@@ -26,7 +26,7 @@ pub struct GateSpec {
     pub readers: Vec<(NodeId, usize)>,
 }
 
-/// A term added to the result of `node` along `axis`: Σ_c (1 − λ_c)·matrix[o][c] (compensation for what a gate closes).
+/// A term added to the result of `node` along `axis`: `Σ_c (1 − λ_c)·matrix[o][c]` (compensation for what a gate closes).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShiftSpec {
     /// The node whose result is shifted.

@@ -93,16 +93,17 @@ mod tests {
     fn gradients_are_differences() {
         let (x, t) = ([0.3f32, -1.2, 2.0, 0.1], [1.0f32, 0.2, -0.4, 0.9]);
         let p = one_hot(2, 4, 0.1);
-        let losses: [&dyn Fn(&[f32], &mut [f32]) -> f64; 3] =
+        type Loss<'a> = &'a dyn Fn(&[f32], &mut [f32]) -> f64;
+        let losses: [Loss; 3] =
             [&|x, dx| cross_entropy(x, &p, 0.7, dx), &|x, dx| distil(x, &t, 0.7, dx), &|x, dx| {
                 squared_error(x, &t, 0.5, 0.7, dx)
             }];
         for loss in losses {
             let mut dx = [0.0; 4];
             loss(&x, &mut dx);
-            for i in 0..4 {
+            for (i, found) in dx.into_iter().enumerate() {
                 let expected = difference(|x| loss(x, &mut [0.0; 4]), &x, i);
-                assert!((f64::from(dx[i]) - expected).abs() < 1e-3, "{i}: {} {expected}", dx[i]);
+                assert!((f64::from(found) - expected).abs() < 1e-3, "{i}: {found} {expected}");
             }
         }
     }

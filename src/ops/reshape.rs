@@ -39,7 +39,7 @@ impl Reshape {
         }
         if let Some(axis) = open {
             let known = volume(&y);
-            if known == 0 || volume(x) % known != 0 {
+            if known == 0 || !volume(x).is_multiple_of(known) {
                 return invalid(format!("shape {wish:?} does not divide input {x:?}"));
             }
             y[axis] = volume(x) / known;

@@ -7,6 +7,8 @@
 //!
 //! Invariants: sums run over input channels and taps in a fixed order, so results do not depend on the grouping of pixels.
 
+#![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of fixed size")]
+
 use super::conv::Geometry;
 use std::cell::RefCell;
 
