@@ -10,8 +10,7 @@ use crate::grad::{GateSpec, Pool, ShiftSpec};
 use crate::ir::*;
 use crate::learn::calib::{Augment, Calibration};
 use crate::learn::{
-    Agreement, Choice, Record, Session, Settings, Task, Trained, Wish, compensate, gate, refine, targets,
-    train,
+    Agreement, Choice, Record, Session, Settings, Task, Trained, Wish, compensate, gate, targets, train,
 };
 use crate::plan::{self, Limits, Plan, Search};
 use crate::rewrite::{self, Bias, Rewritten};
@@ -82,8 +81,6 @@ pub struct Options {
     pub smoothing: f64,
     /// Share of distillation beside the labels.
     pub distil: f64,
-    /// Images on which the plan is refined by exchanging channels; 0 leaves it as trained.
-    pub refine: usize,
     /// How the gates to keep are chosen.
     pub choice: Choice,
     /// Augmentation of the calibration images.
@@ -113,7 +110,6 @@ impl Options {
             gamma: 0.4,
             smoothing: 0.0,
             distil: 0.0,
-            refine: 1024,
             choice: Choice::default(),
             augment: None,
             seed: 1,
@@ -242,10 +238,12 @@ pub fn prune(
     };
     let session =
         if shifts.is_empty() { session } else { Session::new(graph, facts, groups, &shifts, data, &pool)? };
-    let fixed = session.trainable.iter().map(|t| !t).collect();
+    // Nobody reads a dead class: it goes first, and nothing changes. One whose readers cannot be run stays.
+    let dead = groups.unread(graph);
+    let fixed = session.trainable.iter().zip(&dead).map(|(trainable, dead)| !trainable && !dead).collect();
     let search = Search::new(groups, cost, options.limits, fixed);
     let mut trained = None;
-    let score = match options.criterion {
+    let mut score = match options.criterion {
         Criterion::L1 => plan::l1(graph, facts, groups),
         Criterion::Random => plan::random(groups, options.seed),
         Criterion::Gates => {
@@ -261,23 +259,10 @@ pub fn prune(
             observer.done();
             let alpha = t.alpha.clone();
             trained = Some(t);
-            if options.refine == 0 {
-                alpha
-            } else {
-                let images = some_of(&training, options.refine, options.seed);
-                let met = |score: &[f64]| match search.meet(score, target) {
-                    Ok(plan) => plan.kept,
-                    Err(_) => vec![true; score.len()],
-                };
-                let settings = Settings { augment: None, ..settings };
-                let refined = refine(&session, cost, &images, &settings, &alpha, &met);
-                if std::env::var("DBG").is_ok() {
-                    eprintln!("{:?} {}", refined.loss, refined.accepted);
-                }
-                refined.score
-            }
+            alpha
         }
     };
+    score.iter_mut().zip(&dead).filter(|(_, dead)| **dead).for_each(|(s, _)| *s = f64::NEG_INFINITY);
     let plan = search.meet(&score, target)?;
     let lambda: Vec<f32> = plan.kept.iter().map(|&k| f32::from(u8::from(k))).collect();
     let agreement = session.agreement(&held_out, &lambda);

@@ -125,6 +125,18 @@ impl Groups {
         self.reads.iter().chain(&self.expands).copied().filter(|s| self.touches(graph, *s)).collect()
     }
 
+    /// For each class: true if it has coordinates at no gate site and in no value that the targets could see, so that
+    /// nothing changes without it.
+    pub fn unread(&self, graph: &Graph) -> Vec<bool> {
+        let mut unread = vec![true; self.classes.len()];
+        for s in self.sites(graph) {
+            if let Some(v) = graph.nodes[s.node].inputs[s.slot] {
+                self.axis(v, s.axis).iter().filter(|&&c| c != NONE).for_each(|&c| unread[c as usize] = false);
+            }
+        }
+        unread
+    }
+
     /// Takes groups out of play that `keep` refuses, with the reason it gives.
     pub fn restrict(&mut self, keep: impl Fn(&Group) -> Result<(), String>) {
         let mut new_id = vec![NONE; self.classes.len()];

@@ -7,12 +7,10 @@ pub mod compensate;
 pub mod gate;
 pub mod loss;
 mod optim;
-mod refine;
 mod session;
 mod task;
 mod train;
 
-pub use refine::{Refined, refine};
 pub use session::{Agreement, Session};
 pub use task::{Task, Wish, targets, unknown};
 pub use train::{Choice, Record, Settings, Trained, train};

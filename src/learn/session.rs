@@ -62,6 +62,10 @@ impl<'a> Session<'a> {
         for index in program.gate_indices() {
             index.iter().filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = true);
         }
+        // What the losses look at stays whole: its channels are the targets' own.
+        for &c in targets.iter().flat_map(|&t| groups.label[t].iter().flatten()).filter(|&&c| c != UNGATED) {
+            trainable[c as usize] = false;
+        }
         let workspaces = pool.workspaces(&program);
         Ok(Self { data, program, classes, trainable, pool, workspaces })
     }

@@ -144,7 +144,7 @@ fn lambdas(alpha: &[f64], trainable: &[bool]) -> Vec<f64> {
 }
 
 /// Task loss of a batch and its gradient with respect to λ. Chunks are summed in their order.
-pub(super) fn task_gradient(
+fn task_gradient(
     session: &Session,
     images: &[usize],
     lambda: &[f64],
@@ -213,7 +213,7 @@ fn outputs_loss(
 }
 
 /// Task loss over images, without gradient.
-pub(super) fn task_loss(session: &Session, images: &[usize], lambda: &[f32], settings: &Settings) -> f64 {
+fn task_loss(session: &Session, images: &[usize], lambda: &[f32], settings: &Settings) -> f64 {
     let weight = 1.0 / images.len().max(1) as f64;
     let one = |chunk: &mut Chunk| outputs_loss(session, chunk, images, lambda, weight, &settings.task).0;
     session.each(images, None, one).into_iter().sum()

@@ -33,6 +33,9 @@ pub struct Verdict {
     pub pass: bool,
 }
 
+/// Outputs that hardly vary are compared as if they varied by this much: differences of 1e-6 are single-precision noise.
+const LEAST_RANGE: f64 = 1e-2;
+
 /// Largest difference between two runs, per output relative to the range of the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Difference {
@@ -53,7 +56,7 @@ impl Difference {
         // A constant output has no range of its own: its magnitude stands in, whole where the output is one number.
         let magnitude = f64::from(high.abs().max(low.abs()));
         let floor = if a.len() == 1 { magnitude } else { magnitude * 1e-3 };
-        let range = f64::from(high - low).max(floor).max(1e-12);
+        let range = f64::from(high - low).max(floor).max(LEAST_RANGE);
         self.absolute = self.absolute.max(far);
         self.relative = self.relative.max(far / range);
     }
