@@ -63,7 +63,8 @@ impl<'a> Session<'a> {
             index.iter().filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = true);
         }
         // What the losses look at stays whole: its channels are the targets' own.
-        for &c in targets.iter().flat_map(|&t| groups.label[t].iter().flatten()).filter(|&&c| c != UNGATED) {
+        let whole = targets.iter().filter_map(|&t| groups.label.get(t)).flatten().flatten();
+        for &c in whole.filter(|&&c| c != UNGATED) {
             trainable[c as usize] = false;
         }
         let workspaces = pool.workspaces(&program);
