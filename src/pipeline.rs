@@ -238,8 +238,8 @@ pub fn prune(
     };
     let session =
         if shifts.is_empty() { session } else { Session::new(graph, facts, groups, &shifts, data, &pool)? };
-    // Nobody reads a dead class: it goes first, and nothing changes. One whose readers cannot be run stays.
-    let dead = groups.unread(graph);
+    // Nobody reads a dead class, or only zeros do: it goes first, and nothing changes. One whose readers cannot be run stays.
+    let dead = groups.unread(graph, facts);
     let fixed = session.trainable.iter().zip(&dead).map(|(trainable, dead)| !trainable && !dead).collect();
     let search = Search::new(groups, cost, options.limits, fixed);
     let mut trained = None;

@@ -125,16 +125,42 @@ impl Groups {
         self.reads.iter().chain(&self.expands).copied().filter(|s| self.touches(graph, *s)).collect()
     }
 
-    /// For each class: true if it has coordinates at no gate site and in no value that the targets could see, so that
-    /// nothing changes without it.
-    pub fn unread(&self, graph: &Graph) -> Vec<bool> {
+    /// For each class: true if nobody reads it, or only weights that are all zero, so that nothing changes without it.
+    pub fn unread(&self, graph: &Graph, facts: &Facts) -> Vec<bool> {
         let mut unread = vec![true; self.classes.len()];
         for s in self.sites(graph) {
-            if let Some(v) = graph.nodes[s.node].inputs[s.slot] {
-                self.axis(v, s.axis).iter().filter(|&&c| c != NONE).for_each(|&c| unread[c as usize] = false);
+            let Some(v) = graph.nodes[s.node].inputs[s.slot] else { continue };
+            let weighed = self.weighed_at(&graph.nodes[s.node], s.slot, facts);
+            for &c in self.axis(v, s.axis).iter().filter(|&&c| c != NONE) {
+                let zero = weighed.get(&c).is_some_and(|nonzero| !nonzero);
+                unread[c as usize] &= zero;
             }
         }
         unread
+    }
+
+    /// For the classes that appear in a reader's constant operands: has one of their coordinates a weight other than zero?
+    fn weighed_at(&self, node: &Node, slot: usize, facts: &Facts) -> HashMap<u32, bool> {
+        let mut found = HashMap::new();
+        let others = node.inputs.iter().enumerate().filter(|(k, _)| *k != slot).filter_map(|(_, u)| *u);
+        for u in others {
+            let Some(t) = facts.constant[u].as_ref().filter(|t| t.dtype().is_float() && t.shape.len() > 1)
+            else {
+                continue;
+            };
+            let data = t.data.to_real::<f32>();
+            for axis in 0..t.shape.len() {
+                let classes = self.axis(u, axis);
+                let inner = volume(&t.shape[axis + 1..]).max(1);
+                for (row, x) in data.chunks_exact(inner).enumerate() {
+                    let c = classes[row % classes.len().max(1)];
+                    if c != NONE {
+                        *found.entry(c).or_insert(false) |= x.iter().any(|w| *w != 0.0);
+                    }
+                }
+            }
+        }
+        found
     }
 
     /// Takes groups out of play that `keep` refuses, with the reason it gives.
