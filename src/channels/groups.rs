@@ -28,7 +28,7 @@ pub enum Residual {
 }
 
 /// With [`Residual::Auto`]: multiply-accumulates per output element that a branch's layer must have to be expanded. Scattering
-/// back touches each element a few times; measured in tract, that costs about as much as this many of its products.
+/// back reads and writes each element a few times; this is an estimate of what that is worth, not a measurement.
 const WORTH_EXPANDING: f64 = 64.0;
 
 /// A set of coordinates that live and die together.
