@@ -1,0 +1,357 @@
+//! Direct two-dimensional convolution with prepared weights, for f32: no matrix of columns where it can be helped.
+//!
+//! A block of output channels times three vectors of output pixels stays in registers. The input is first copied into planes
+//! with its padding, so that every tap of every output vector is one plain load. The caller does that copy, row by row, and
+//! may scale or mask while it does.
+//!
+//! Invariants: sums run over input channels and taps in a fixed order, so results do not depend on the grouping of pixels.
+
+mod multiply;
+mod planes;
+
+use super::conv::Geometry;
+pub use multiply::Cpu;
+use multiply::Multiply;
+use std::cell::RefCell;
+
+/// Vectors may be filled this much worse than perfectly before images are put side by side.
+const WASTE: f64 = 1.1;
+
+thread_local! {
+    static BUFFERS: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+}
+
+/// How the input is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// Padded rows: every row of the output is made of whole vectors.
+    Rows,
+    /// One copy per kernel column, with rows exactly as wide as the output's (which also takes strides apart): the pixels of
+    /// an image are one long run.
+    Shifted,
+    /// One copy per tap, images side by side: the pixels of all images are one long run.
+    Columns,
+}
+
+/// A convolution with fixed weights, ready to run.
+#[derive(Debug, Clone)]
+pub struct Direct {
+    g: Geometry,
+    cpu: Cpu,
+    layout: Layout,
+    /// [block][input channel][tap][channel of the block]
+    weights: Vec<f32>,
+    /// Offset of each tap in a channel's planes.
+    taps: Vec<usize>,
+    /// Rows (per row phase) and columns of a plane.
+    plane: [usize; 2],
+    /// Floats of one channel's planes.
+    channel: usize,
+    /// Floats from one channel of the output to the next.
+    stride: usize,
+    /// Vectors of output pixels.
+    vectors: Vec<Vector>,
+}
+
+/// A vector of output pixels.
+#[derive(Debug, Clone, Copy)]
+struct Vector {
+    /// Offset of its first input (tap 0, channel 0).
+    from: usize,
+    /// Offset of its first output (channel 0).
+    to: usize,
+    /// Lanes that are pixels.
+    valid: usize,
+}
+
+/// What the outputs start from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Start<'a> {
+    /// One number per output channel (zeros where the slice is empty).
+    Bias(&'a [f32]),
+    /// What is in the output already.
+    Add,
+}
+
+impl Direct {
+    /// Prepares `y = conv(x, w)` for this CPU, or `None` where this kernel does not apply (not two-dimensional, grouped, a
+    /// single image of a few pixels).
+    pub fn new(g: &Geometry, w: &[f32]) -> Option<Self> {
+        Self::on(Cpu::detect(), g, w)
+    }
+
+    /// As [`Direct::new`], for given vectors.
+    pub fn on(cpu: Cpu, g: &Geometry, w: &[f32]) -> Option<Self> {
+        let flat = g.input[0] == 1 && g.kernel[0] == 1 && g.output[0] == 1 && g.group == 1;
+        let crop = g.pad.iter().any(|&p| p < 0);
+        // Fewer pixels than two vectors fill too little to be worth it.
+        if !flat || crop || g.batch * g.pixels_out() < 2 * cpu.lanes || w.is_empty() {
+            return None;
+        }
+        let g = squash(g);
+        let layout = layout(&g, cpu);
+        let (oh, ow) = (g.output[1], g.output[2]);
+        let rows = ((oh - 1) * g.stride[1] + (g.kernel[1] - 1) * g.dilation[1]) / g.stride[1] + 1;
+        let (plane, copies) = match layout {
+            Layout::Rows => ([rows, ow + (g.kernel[2] - 1) * g.dilation[2]], 1),
+            Layout::Shifted => ([rows, ow], g.kernel[2] * g.stride[1]),
+            Layout::Columns => ([g.batch * oh, ow], g.taps()),
+        };
+        let mut direct = Self {
+            g,
+            cpu,
+            layout,
+            weights: pack(&g, w, cpu.block),
+            taps: Vec::new(),
+            plane,
+            channel: copies * plane[0] * plane[1],
+            stride: if layout == Layout::Columns { g.batch * oh * ow } else { oh * ow },
+            vectors: Vec::new(),
+        };
+        direct.place_taps();
+        direct.place_vectors();
+        Some(direct)
+    }
+
+    /// Prepares `dx = conv(dy, w)ᵀ` for a convolution of stride 1: again a convolution, with flipped taps and the channel
+    /// axes exchanged.
+    pub fn transposed(g: &Geometry, w: &[f32]) -> Option<Self> {
+        Self::transposed_on(Cpu::detect(), g, w)
+    }
+
+    /// As [`Direct::transposed`], for given vectors.
+    pub fn transposed_on(cpu: Cpu, g: &Geometry, w: &[f32]) -> Option<Self> {
+        if g.stride != [1; 3] || g.group != 1 {
+            return None;
+        }
+        let taps = g.taps();
+        let mut flipped = vec![0.0; w.len()];
+        for o in 0..g.cout {
+            for c in 0..g.cin {
+                for t in 0..taps {
+                    flipped[(c * g.cout + o) * taps + taps - 1 - t] = w[(o * g.cin + c) * taps + t];
+                }
+            }
+        }
+        let mut pad = [0; 3];
+        for a in 0..3 {
+            pad[a] = ((g.kernel[a] - 1) * g.dilation[a]) as isize - g.pad[a];
+        }
+        let back = Geometry { cin: g.cout, cout: g.cin, input: g.output, output: g.input, pad, ..*g };
+        Self::on(cpu, &back, &flipped)
+    }
+
+    fn place_taps(&mut self) {
+        let g = &self.g;
+        for y in 0..g.kernel[1] {
+            for x in 0..g.kernel[2] {
+                let (v, u) = (y * g.dilation[1], x * g.dilation[2]);
+                let (row, phase) = (v / g.stride[1], v % g.stride[1]);
+                self.taps.push(match self.layout {
+                    Layout::Rows => v * self.plane[1] + u,
+                    Layout::Shifted => ((x * g.stride[1] + phase) * self.plane[0] + row) * self.plane[1],
+                    Layout::Columns => (y * g.kernel[2] + x) * self.plane[0] * self.plane[1],
+                });
+            }
+        }
+    }
+
+    fn place_vectors(&mut self) {
+        let g = &self.g;
+        let (oh, ow) = (g.output[1], g.output[2]);
+        let (images, runs, length) = match self.layout {
+            Layout::Rows => (g.batch, oh, ow),
+            Layout::Shifted => (g.batch, 1, oh * ow),
+            Layout::Columns => (1, 1, g.batch * oh * ow),
+        };
+        for n in 0..images {
+            for run in 0..runs {
+                for x in (0..length).step_by(self.cpu.lanes) {
+                    self.vectors.push(Vector {
+                        from: n * g.cin * self.channel + run * self.plane[1] + x,
+                        to: n * g.cout * oh * ow + run * ow + x,
+                        valid: self.cpu.lanes.min(length - x),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Runs the convolution. `row(image, channel, y, out)` writes row y of the input into `out` (of the input's width; a
+    /// pointwise convolution of stride 1 asks for the whole picture as one row).
+    pub fn run(
+        &self,
+        row: impl FnMut(usize, usize, usize, &mut [f32]),
+        start: Start,
+        relu: bool,
+        y: &mut [f32],
+    ) {
+        let y = &mut y[..self.g.batch * self.g.cout * self.g.pixels_out()];
+        BUFFERS.with_borrow_mut(|[planes, outputs]| {
+            let images = if self.layout == Layout::Columns { 1 } else { self.g.batch };
+            // One vector of slack: a run's last vector may load past the last row.
+            let need = images * self.g.cin * self.channel + self.cpu.lanes;
+            fit(planes, need);
+            self.fill(planes, row);
+            planes[need - self.cpu.lanes..need].fill(0.0);
+            let planes = &planes[..need];
+            if self.layout == Layout::Columns {
+                fit(outputs, y.len());
+                if start == Start::Add {
+                    self.exchange(y, |side, own| outputs[side].copy_from_slice(own));
+                }
+                // SAFETY: the vectors were placed for buffers of these sizes.
+                unsafe { Multiply { direct: self, planes, start, relu, y: outputs }.run() };
+                self.exchange(y, |side, own| own.copy_from_slice(&outputs[side]));
+            } else {
+                // SAFETY: as above.
+                unsafe { Multiply { direct: self, planes, start, relu, y }.run() };
+            }
+        });
+    }
+
+    /// Calls `f` for each channel of each image with its place among images side by side, and its own pixels.
+    fn exchange(&self, y: &mut [f32], mut f: impl FnMut(std::ops::Range<usize>, &mut [f32])) {
+        let pixels = self.g.pixels_out();
+        for (k, own) in y.chunks_exact_mut(pixels).enumerate() {
+            let at = k % self.g.cout * self.stride + k / self.g.cout * pixels;
+            f(at..at + pixels, own);
+        }
+    }
+}
+
+fn fit(buffer: &mut Vec<f32>, len: usize) {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+}
+
+/// The layout that fills the vectors best with the least copying.
+fn layout(g: &Geometry, cpu: Cpu) -> Layout {
+    let (pixels, width) = (g.pixels_out(), g.output[2]);
+    let filled = pixels.next_multiple_of(cpu.lanes) as f64 / pixels as f64;
+    if g.stride == [1; 3] && width.is_multiple_of(cpu.lanes) {
+        Layout::Rows
+    } else if g.batch > 1 && filled > WASTE {
+        Layout::Columns
+    } else {
+        Layout::Shifted
+    }
+}
+
+/// A pointwise convolution of stride 1 sees one long row instead of a picture.
+fn squash(g: &Geometry) -> Geometry {
+    let pointwise = g.taps() == 1 && g.stride == [1; 3] && g.pad == [0; 3];
+    if !pointwise {
+        return *g;
+    }
+    Geometry { input: [1, 1, g.pixels_in()], output: [1, 1, g.pixels_out()], ..*g }
+}
+
+/// Weights by block, input channel, tap and channel within the block; missing channels are zero.
+fn pack(g: &Geometry, w: &[f32], block: usize) -> Vec<f32> {
+    let rows = g.cin * g.taps();
+    let mut out = vec![0.0; g.cout.div_ceil(block) * rows * block];
+    for o in 0..g.cout {
+        for r in 0..rows {
+            out[((o / block) * rows + r) * block + o % block] = w[o * rows + r];
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conv;
+    use super::*;
+
+    fn numbers(n: usize, seed: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 2_654_435_761 + seed * 97) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    fn geometry(
+        size: [usize; 2],
+        channels: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        pad: isize,
+        batch: usize,
+    ) -> Geometry {
+        let out = |n: usize| (n + 2 * pad as usize - kernel) / stride + 1;
+        Geometry {
+            batch,
+            cin: channels[0],
+            cout: channels[1],
+            group: 1,
+            input: [1, size[0], size[1]],
+            output: [1, out(size[0]), out(size[1])],
+            kernel: [1, kernel, kernel],
+            stride: [1, stride, stride],
+            dilation: [1; 3],
+            pad: [0, pad, pad],
+        }
+    }
+
+    fn cases() -> Vec<Geometry> {
+        vec![
+            geometry([32, 32], [3, 16], 3, 1, 1, 2),
+            geometry([16, 16], [5, 20], 3, 1, 1, 1),
+            geometry([8, 8], [7, 9], 3, 1, 1, 3),
+            geometry([14, 14], [4, 8], 3, 1, 1, 2),
+            geometry([7, 10], [4, 3], 3, 1, 1, 1),
+            geometry([32, 32], [4, 8], 3, 2, 1, 1),
+            geometry([15, 31], [4, 8], 5, 2, 2, 2),
+            geometry([9, 11], [6, 10], 1, 1, 0, 2),
+            geometry([16, 16], [6, 10], 1, 2, 0, 1),
+            geometry([12, 12], [2, 2], 5, 1, 0, 1),
+            geometry([28, 28], [2, 3], 7, 2, 3, 1),
+            geometry([2, 2], [5, 11], 3, 1, 1, 9),
+            geometry([7, 7], [6, 5], 3, 1, 1, 3),
+            geometry([8, 8], [3, 4], 3, 2, 1, 4),
+            geometry([3, 3], [7, 9], 1, 1, 0, 5),
+        ]
+    }
+
+    fn agree(cpu: Cpu, g: &Geometry) {
+        let (x, w) = (numbers(g.batch * g.cin * g.pixels_in(), 1), numbers(g.cout * g.cin * g.taps(), 2));
+        let bias = numbers(g.cout, 3);
+        let mut expected = vec![0.0; g.batch * g.cout * g.pixels_out()];
+        conv::forward(g, &x, &w, Some(&bias), &mut expected);
+        let direct = Direct::on(cpu, g, &w).unwrap();
+        let copy = |x: &[f32], channels: usize, [_, h, wd]: [usize; 3]| {
+            let x = x.to_vec();
+            move |n: usize, c: usize, r: usize, out: &mut [f32]| {
+                // A squashed pointwise convolution asks for one long row.
+                let len = out.len();
+                out.copy_from_slice(&x[(n * channels + c) * h * wd + r * len..][..len]);
+            }
+        };
+        let mut y = vec![9.0; expected.len()];
+        direct.run(copy(&x, g.cin, g.input), Start::Bias(&bias), false, &mut y);
+        close(&expected, &y, g);
+        direct.run(copy(&x, g.cin, g.input), Start::Bias(&bias), true, &mut y);
+        close(&expected.iter().map(|v| v.max(0.0)).collect::<Vec<_>>(), &y, g);
+
+        let Some(back) = Direct::transposed_on(cpu, g, &w) else { return };
+        let dy = numbers(expected.len(), 4);
+        let mut expected = numbers(x.len(), 5);
+        let mut dx = expected.clone();
+        conv::backward_input(g, &dy, &w, &mut expected);
+        back.run(copy(&dy, g.cout, g.output), Start::Add, false, &mut dx);
+        close(&expected, &dx, g);
+    }
+
+    #[test]
+    fn forward_and_transposed_agree_with_the_column_form_on_all_vectors() {
+        for g in cases() {
+            agree(Cpu::detect(), &g);
+            agree(Cpu::portable(), &g);
+        }
+    }
+
+    fn close(a: &[f32], b: &[f32], g: &Geometry) {
+        for (i, (a, b)) in a.iter().zip(b).enumerate() {
+            assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{g:?}: element {i}: {a} {b}");
+        }
+    }
+}

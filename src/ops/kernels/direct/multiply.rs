@@ -1,0 +1,234 @@
+//! The inner loops of the direct convolution, for whatever vectors the CPU has.
+
+#![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of fixed size")]
+
+use super::{Direct, Start, Vector};
+use pulp::{Arch, Scalar256b, Simd, WithSimd};
+use std::ops::Range;
+
+/// Lanes of the widest vectors there are.
+const WIDEST: usize = 16;
+/// Taps times input channels per pass: the inputs of three vectors then fit the first cache.
+const CHUNK: usize = 144;
+
+/// The vectors of this CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cpu {
+    /// Lanes of a vector.
+    pub lanes: usize,
+    /// Output channels per block: as many as its registers hold next to [`GROUP`] vectors of pixels.
+    pub block: usize,
+    /// Plain arrays instead of the CPU's own vectors.
+    portable: bool,
+}
+
+impl Cpu {
+    /// Found at run time: AVX-512, AVX2 with FMA, NEON, or arrays of eight where there is none of them.
+    pub fn detect() -> Self {
+        let found = Arch::new().dispatch(Probe);
+        if found.lanes < 4 { Self::portable() } else { found }
+    }
+
+    /// What every CPU has.
+    pub fn portable() -> Self {
+        Self { portable: true, ..Probe.with_simd(Scalar256b) }
+    }
+}
+
+struct Probe;
+
+impl WithSimd for Probe {
+    type Output = Cpu;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Cpu {
+        Cpu { lanes: S::F32_LANES, block: if S::REGISTER_COUNT >= 32 { 8 } else { 6 }, portable: false }
+    }
+}
+
+/// All outputs of a convolution.
+pub(super) struct Multiply<'a> {
+    pub direct: &'a Direct,
+    /// The input as `direct` wants it laid out.
+    pub planes: &'a [f32],
+    pub start: Start<'a>,
+    pub relu: bool,
+    pub y: &'a mut [f32],
+}
+
+impl Multiply<'_> {
+    /// Runs on the vectors that `direct` was prepared for.
+    ///
+    /// # Safety
+    /// The vectors and taps of `direct` stay within `planes` (with a vector of slack) and `y`.
+    pub unsafe fn run(self) {
+        if self.direct.cpu.portable {
+            self.multiply::<_, 6, 2, false>(Scalar256b);
+        } else {
+            Arch::new().dispatch(self);
+        }
+    }
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if S::REGISTER_COUNT >= 32 {
+            self.multiply::<S, 8, 3, true>(simd)
+        } else {
+            self.multiply::<S, 6, 2, true>(simd)
+        }
+    }
+}
+
+/// A pass over some input channels.
+struct Pass<'a> {
+    direct: &'a Direct,
+    planes: &'a [f32],
+    channels: Range<usize>,
+    start: Start<'a>,
+    relu: bool,
+}
+
+impl Multiply<'_> {
+    #[inline(always)]
+    fn multiply<S: Simd, const BLOCK: usize, const GROUP: usize, const FUSED: bool>(self, simd: S) {
+        let Direct { g, taps, vectors, cpu, .. } = self.direct;
+        assert!(cpu.block == BLOCK && cpu.lanes == S::F32_LANES, "prepared for other vectors");
+        let (blocks, groups) = (g.cout.div_ceil(BLOCK), vectors.len().div_ceil(GROUP));
+        // Where there are more weights than pixels, those should come from memory once.
+        let by_block = vectors.len() * cpu.lanes < g.cout;
+        // Inputs of a few channels stay in the first cache while all blocks of output channels use them.
+        let few = (CHUNK / taps.len()).max(8);
+        for first in (0..g.cin).step_by(few) {
+            let channels = first..(first + few).min(g.cin);
+            let relu = self.relu && channels.end == g.cin;
+            let start = if first == 0 { self.start } else { Start::Add };
+            let pass = Pass { direct: self.direct, planes: self.planes, channels, start, relu };
+            for k in 0..blocks * groups {
+                let (block, group) =
+                    if by_block { (k / groups, k % groups) } else { (k % blocks, k / blocks) };
+                let vectors = &vectors[group * GROUP..((group + 1) * GROUP).min(vectors.len())];
+                // SAFETY: the caller of `run` vouches for vectors and taps.
+                unsafe {
+                    if g.cout - block * BLOCK > BLOCK / 2 {
+                        pass.group::<S, BLOCK, BLOCK, FUSED>(simd, block, vectors, self.y);
+                    } else if BLOCK == 8 {
+                        // The last block is half empty.
+                        pass.group::<S, BLOCK, 4, FUSED>(simd, block, vectors, self.y);
+                    } else {
+                        pass.group::<S, BLOCK, 3, FUSED>(simd, block, vectors, self.y);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Pass<'_> {
+    #[inline(always)]
+    unsafe fn group<S: Simd, const BLOCK: usize, const ROWS: usize, const FUSED: bool>(
+        &self,
+        simd: S,
+        block: usize,
+        vectors: &[Vector],
+        y: &mut [f32],
+    ) {
+        // SAFETY: as for the caller.
+        unsafe {
+            match *vectors {
+                [a, b, c] => self.step::<S, BLOCK, ROWS, FUSED, 3>(simd, block, [a, b, c], y),
+                [a, b] => self.step::<S, BLOCK, ROWS, FUSED, 2>(simd, block, [a, b], y),
+                [a] => self.step::<S, BLOCK, ROWS, FUSED, 1>(simd, block, [a], y),
+                _ => {}
+            }
+        }
+    }
+
+    /// The first ROWS channels of a block at N vectors of pixels: everything stays in registers.
+    #[inline(always)]
+    unsafe fn step<S: Simd, const BLOCK: usize, const ROWS: usize, const FUSED: bool, const N: usize>(
+        &self,
+        simd: S,
+        block: usize,
+        vectors: [Vector; N],
+        y: &mut [f32],
+    ) {
+        let Pass { direct, planes, ref channels, start, relu } = *self;
+        let (g, taps) = (&direct.g, direct.taps.as_slice());
+        // SAFETY (here and below): weights are padded to whole blocks; the caller vouches for the rest.
+        let mut w =
+            unsafe { direct.weights.as_ptr().add((block * g.cin + channels.start) * taps.len() * BLOCK) };
+        let from = vectors.map(|v| unsafe { planes.as_ptr().add(v.from) });
+        let mut acc = [[simd.splat_f32s(0.0); N]; ROWS];
+        if let Start::Bias(bias) = start {
+            for j in 0..ROWS {
+                acc[j] = [simd.splat_f32s(bias.get(block * BLOCK + j).copied().unwrap_or(0.0)); N];
+            }
+        }
+        for c in channels.clone() {
+            let plane = c * direct.channel;
+            for &tap in taps {
+                let mut x = [simd.splat_f32s(0.0); N];
+                for k in 0..N {
+                    x[k] = unsafe { from[k].add(plane + tap).cast::<S::f32s>().read_unaligned() };
+                }
+                for j in 0..ROWS {
+                    let wj = simd.splat_f32s(unsafe { *w.add(j) });
+                    for k in 0..N {
+                        acc[j][k] = if FUSED {
+                            simd.mul_add_f32s(wj, x[k], acc[j][k])
+                        } else {
+                            simd.add_f32s(simd.mul_f32s(wj, x[k]), acc[j][k])
+                        };
+                    }
+                }
+                w = unsafe { w.add(BLOCK) };
+            }
+        }
+        let width = ROWS.min(g.cout - block * BLOCK);
+        let place = |j: usize, v: Vector| v.to + (block * BLOCK + j) * direct.stride;
+        // No index into the accumulators may depend on data, or they would not stay in registers.
+        if width == ROWS && vectors.iter().all(|v| v.valid == S::F32_LANES) {
+            let out = |j: usize, k: usize| unsafe {
+                y.as_ptr().add(place(j, vectors[k])).cast::<S::f32s>().cast_mut()
+            };
+            if start == Start::Add {
+                for j in 0..ROWS {
+                    for k in 0..N {
+                        acc[j][k] = simd.add_f32s(acc[j][k], unsafe { out(j, k).read_unaligned() });
+                    }
+                }
+            }
+            if relu {
+                for j in 0..ROWS {
+                    for k in 0..N {
+                        acc[j][k] = simd.max_f32s(acc[j][k], simd.splat_f32s(0.0));
+                    }
+                }
+            }
+            for j in 0..ROWS {
+                for k in 0..N {
+                    unsafe { out(j, k).write_unaligned(acc[j][k]) };
+                }
+            }
+            return;
+        }
+        let mut tile = [[[0.0f32; WIDEST]; N]; ROWS];
+        for j in 0..ROWS {
+            for k in 0..N {
+                unsafe { tile[j][k].as_mut_ptr().cast::<S::f32s>().write_unaligned(acc[j][k]) };
+            }
+        }
+        for (j, row) in tile.iter().enumerate().take(width) {
+            for (v, values) in vectors.iter().zip(row) {
+                for (y, value) in y[place(j, *v)..][..v.valid].iter_mut().zip(values) {
+                    let sum = if start == Start::Add { *y + value } else { *value };
+                    *y = if relu { sum.max(0.0) } else { sum };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Copies the input into the planes that the inner loops read.
+
+use super::{Direct, Layout};
+
+impl Direct {
+    /// Fills the planes in this convolution's layout.
+    pub(super) fn fill(&self, planes: &mut [f32], row: impl FnMut(usize, usize, usize, &mut [f32])) {
+        match self.layout {
+            Layout::Rows => self.fill_rows(planes, row),
+            Layout::Shifted => self.fill_shifted(planes, row),
+            Layout::Columns => self.fill_columns(planes, row),
+        }
+    }
+
+    /// Calls `f(image·channel, padded row, row of the input or none)`.
+    fn padded_rows(&self, height: usize, mut f: impl FnMut(usize, usize, Option<usize>)) {
+        let top = self.g.pad[1] as usize;
+        for plane in 0..self.g.batch * self.g.cin {
+            for v in 0..height {
+                f(plane, v, v.checked_sub(top).filter(|&r| r < self.g.input[1]));
+            }
+        }
+    }
+
+    fn fill_rows(&self, planes: &mut [f32], mut row: impl FnMut(usize, usize, usize, &mut [f32])) {
+        let g = &self.g;
+        let columns = self.plane[1];
+        let (left, width) = (g.pad[2] as usize, g.input[2]);
+        let mut line = vec![0.0; if left + width > columns { width } else { 0 }];
+        self.padded_rows(self.plane[0], |plane, v, inside| {
+            let out = &mut planes[plane * self.channel + v * columns..][..columns];
+            let Some(r) = inside else { return out.fill(0.0) };
+            let end = (left + width).min(columns);
+            out[..left].fill(0.0);
+            out[end..].fill(0.0);
+            if line.is_empty() {
+                row(plane / g.cin, plane % g.cin, r, &mut out[left..end]);
+            } else {
+                row(plane / g.cin, plane % g.cin, r, &mut line);
+                out[left..end].copy_from_slice(&line[..end - left]);
+            }
+        });
+    }
+
+    fn fill_shifted(&self, planes: &mut [f32], mut row: impl FnMut(usize, usize, usize, &mut [f32])) {
+        let g = &self.g;
+        let [rows, columns] = self.plane;
+        let (left, sw, sh) = (g.pad[2] as usize, g.stride[2], g.stride[1]);
+        let reach = (columns - 1) * sw + (g.kernel[2] - 1) * g.dilation[2] + 1;
+        let mut line = vec![0.0; reach.max(left + g.input[2])];
+        self.padded_rows(rows * sh, |plane, v, inside| {
+            if let Some(r) = inside {
+                row(plane / g.cin, plane % g.cin, r, &mut line[left..left + g.input[2]]);
+            }
+            for x in 0..g.kernel[2] {
+                let at = plane * self.channel + ((x * sh + v % sh) * rows + v / sh) * columns;
+                let out = &mut planes[at..at + columns];
+                let from = x * g.dilation[2];
+                match inside {
+                    None => out.fill(0.0),
+                    Some(_) if sw == 1 => out.copy_from_slice(&line[from..from + columns]),
+                    Some(_) => out.iter_mut().zip(line[from..].iter().step_by(sw)).for_each(|(o, l)| *o = *l),
+                }
+            }
+        });
+    }
+
+    fn fill_columns(&self, planes: &mut [f32], mut row: impl FnMut(usize, usize, usize, &mut [f32])) {
+        let g = &self.g;
+        let [oh, ow] = [g.output[1], g.output[2]];
+        let [top, left] = [g.pad[1] as usize, g.pad[2] as usize];
+        let reach =
+            |axis: usize| (g.output[axis] - 1) * g.stride[axis] + (g.kernel[axis] - 1) * g.dilation[axis] + 1;
+        let (height, width) = (reach(1).max(top + g.input[1]), reach(2).max(left + g.input[2]));
+        let mut padded = vec![0.0; height * width];
+        for plane in 0..g.batch * g.cin {
+            let (n, c) = (plane / g.cin, plane % g.cin);
+            for r in 0..g.input[1] {
+                row(n, c, r, &mut padded[(top + r) * width + left..][..g.input[2]]);
+            }
+            for y in 0..g.kernel[1] {
+                for x in 0..g.kernel[2] {
+                    let tap = c * self.channel + (y * g.kernel[2] + x) * self.stride + n * oh * ow;
+                    for (o, out) in planes[tap..tap + oh * ow].chunks_exact_mut(ow).enumerate() {
+                        let from =
+                            &padded[(o * g.stride[1] + y * g.dilation[1]) * width + x * g.dilation[2]..];
+                        match g.stride[2] {
+                            1 => out.copy_from_slice(&from[..ow]),
+                            s => out.iter_mut().zip(from.iter().step_by(s)).for_each(|(o, v)| *o = *v),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
