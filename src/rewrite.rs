@@ -4,7 +4,7 @@
 //! Ensures: the new graph's inferred shapes are the old ones less the deleted coordinates; inputs, outputs and names are
 //! untouched; expanded branches are scattered back to the width of their trunk. Never: changes a number it keeps.
 
-use crate::channels::{Groups, NONE, Site};
+use crate::channels::{Groups, NONE, Select, Site};
 use crate::error::{Error, Result};
 use crate::ir::*;
 use crate::ops;
@@ -49,6 +49,7 @@ pub fn rewrite(
         new: graph.clone(),
         sliced: Vec::new(),
         restated: Vec::new(),
+        picked: picked(groups, kept),
         before: BTreeMap::new(),
         later: Vec::new(),
         opset,
@@ -59,6 +60,9 @@ pub fn rewrite(
     }
     for site in &groups.expands {
         r.expand(*site)?;
+    }
+    for select in &groups.selects {
+        r.select(select)?;
     }
     r.insert();
     r.settle()?;
@@ -238,11 +242,22 @@ fn cuts(groups: &Groups, kept: &[bool]) -> Cuts {
     cuts
 }
 
+/// What the readers that pick keep of the value that they read, where that is not all of it.
+fn picked(groups: &Groups, kept: &[bool]) -> HashMap<Site, Vec<usize>> {
+    let stays = |c: u32| c == NONE || kept[c as usize];
+    let one = |s: &Select| {
+        let left: Vec<usize> = (0..s.own.len()).filter(|&i| stays(s.own[i])).collect();
+        (left.len() < s.own.len()).then_some((s.site, left))
+    };
+    groups.selects.iter().filter_map(one).collect()
+}
+
 struct Rewriter<'a> {
     old: &'a Graph,
     facts: &'a Facts,
     groups: &'a Groups,
     cuts: Cuts,
+    picked: HashMap<Site, Vec<usize>>,
     new: Graph,
     sliced: Vec<Sliced>,
     restated: Vec<String>,
@@ -253,11 +268,14 @@ struct Rewriter<'a> {
     opset: i64,
 }
 
-/// What one node keeps: the cuts of its values, but an expanded operand follows the result.
+/// What one node keeps: the cuts of its values, but an expanded operand follows the result, and a reader that picks its choice.
 struct NodeKeep<'a> {
+    n: NodeId,
     node: &'a Node,
     cuts: &'a Cuts,
     expands: Vec<Site>,
+    groups: &'a Groups,
+    picked: &'a HashMap<Site, Vec<usize>>,
 }
 
 impl Keep for NodeKeep<'_> {
@@ -271,6 +289,12 @@ impl Keep for NodeKeep<'_> {
         {
             let out = self.node.outputs[0]?;
             return self.cuts.get(&(out, axis.axis)).map(Vec::as_slice);
+        }
+        if let Port::In(slot) = axis.port {
+            let site = Site { node: self.n, slot, axis: axis.axis };
+            if self.groups.selects.iter().any(|s| s.site == site) {
+                return self.picked.get(&site).map(Vec::as_slice);
+            }
         }
         self.cuts.get(&(value, axis.axis)).map(Vec::as_slice)
     }
@@ -309,7 +333,8 @@ impl Rewriter<'_> {
         }
         let Some((x, y)) = self.facts.operands(node).zip(self.facts.results(node)) else { return Ok(()) };
         let expands = self.groups.expands.iter().copied().filter(|s| s.node == n).collect();
-        let keep = NodeKeep { node, cuts: &self.cuts, expands };
+        let (groups, picked) = (self.groups, &self.picked);
+        let keep = NodeKeep { n, node, cuts: &self.cuts, expands, groups, picked };
         let resized = node.op.resize(&Io { x: &x, y: &y }, &keep).map_err(|e| {
             let hint = format!("leave it out: --exclude '^{}$'", regex::escape(&node.name));
             Error::node(&node.name, &node.op_type, format!("cannot be made smaller: {}", e.reason()), hint)
@@ -467,11 +492,36 @@ impl Rewriter<'_> {
         let mut pads = vec![0i64; 2 * rank];
         pads[rank + site.axis] = 1;
         let padded = self.pad(site.node, branch, &base, pads)?;
-        let index = self.constant(&format!("{base}_scatter_index"), Tensor::ints(&index));
+        self.gather(site, padded, &index, &format!("{base}_scattered"))
+    }
+
+    /// Lets a reader of a trunk gather the channels that it picks.
+    fn select(&mut self, select: &Select) -> Result<()> {
+        let Select { site, value, own } = select;
+        let all: Vec<usize> = (0..own.len()).collect();
+        let left = self.cuts.get(&(*value, site.axis)).unwrap_or(&all);
+        let wanted = self.picked.get(site).unwrap_or(&all);
+        if left == wanted {
+            return Ok(());
+        }
+        let place = |c: &usize| left.binary_search(c).ok().map(|at| at as i64);
+        let Some(index) = wanted.iter().map(place).collect::<Option<Vec<i64>>>() else {
+            let node = &self.old.nodes[site.node];
+            let reason = format!("'{}' keeps a channel that its trunk has lost", node.name);
+            let hint = "nothing was written; please report this model, and try --residual expand";
+            return Err(Error::Verification { reason, hint: hint.into() });
+        };
+        let reader = self.old.nodes[site.node].outputs.first().copied().flatten().unwrap_or(*value);
+        let name = format!("{}_selected", self.old.values[reader].name);
+        self.gather(*site, *value, &index, &name)
+    }
+
+    /// Gives a node's input the coordinates `index` of `from`.
+    fn gather(&mut self, site: Site, from: ValueId, index: &[i64], name: &str) -> Result<()> {
+        let index = self.constant(&format!("{name}_index"), Tensor::ints(index));
         let axis = Writer::default().put("axis", site.axis as i64).done();
-        let scattered =
-            self.add_node(site.node, "Gather", &format!("{base}_scattered"), axis, vec![padded, index])?;
-        self.new.nodes[site.node].inputs[site.slot] = Some(scattered);
+        let gathered = self.add_node(site.node, "Gather", name, axis, vec![from, index])?;
+        self.new.nodes[site.node].inputs[site.slot] = Some(gathered);
         Ok(())
     }
 

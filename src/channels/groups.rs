@@ -22,14 +22,16 @@ pub enum Residual {
     Tie,
     /// A branch's outputs may be cut alone and are scattered back to the width of the trunk.
     Expand,
-    /// Expand where a branch's channel costs clearly more than scattering it back, else tie.
+    /// As expand, and a layer that reads the trunk may pick the channels that it reads.
+    Select,
+    /// Expand and select where a channel costs clearly more than scattering it back or gathering it, else tie.
     #[default]
     Auto,
 }
 
-/// With [`Residual::Auto`]: multiply-accumulates per output element that a branch's layer must have to be expanded. Scattering
-/// back reads and writes each element a few times; this is an estimate of what that is worth, not a measurement.
-const WORTH_EXPANDING: f64 = 64.0;
+/// With [`Residual::Auto`]: multiply-accumulates per moved element that a layer must have to be expanded or to select. Moving
+/// reads and writes each element a few times; this is an estimate of what that is worth, not a measurement.
+const WORTH_MOVING: f64 = 64.0;
 
 /// A set of coordinates that live and die together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +64,17 @@ pub struct Frozen {
     pub why: String,
 }
 
+/// A reader of a trunk that picks what it reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Select {
+    /// Where it reads.
+    pub site: Site,
+    /// What it reads.
+    pub value: ValueId,
+    /// For each coordinate of the value: the reader's own class, or [`NONE`] where it must have the coordinate.
+    pub own: Vec<u32>,
+}
+
 /// Result of the channel analysis.
 #[derive(Debug, Clone, Default)]
 pub struct Groups {
@@ -77,23 +90,30 @@ pub struct Groups {
     pub reads: Vec<Site>,
     /// Inputs of an Add whose channels are cut alone: gates stand there too, and the rewriter scatters.
     pub expands: Vec<Site>,
-    /// `(t, b)`: deleting class t deletes class b (trunk and expanded branch).
+    /// Readers of a trunk that pick what they read, with the class of each coordinate there.
+    pub selects: Vec<Select>,
+    /// `(t, b)`: deleting class t deletes class b (a trunk's channel and those of branches and readers).
     pub implied: Vec<(ClassId, ClassId)>,
 }
 
 /// Groups the channels of a graph.
 pub fn group(graph: &Graph, facts: &Facts, residual: Residual) -> Groups {
-    let cut = match residual {
+    let least = if residual == Residual::Auto { WORTH_MOVING } else { 0.0 };
+    let mut cut = match residual {
         Residual::Tie => BTreeSet::new(),
-        Residual::Expand => branches(graph, facts, 0.0),
-        Residual::Auto => branches(graph, facts, WORTH_EXPANDING),
+        _ => branches(graph, facts, least),
     };
+    let expands: Vec<Site> = cut.iter().copied().collect();
+    if matches!(residual, Residual::Select | Residual::Auto) {
+        cut.extend(pickers(graph, facts, &cut, least));
+    }
     let mut labels = Labels::solve(graph, facts, &cut);
     let weighed = weighed_roots(graph, facts, &mut labels);
     let mut groups = collect(graph, facts, &mut labels, &|root| weighed.contains_key(&root));
     groups.reads = labels.reads.clone();
-    groups.expands = cut.into_iter().filter(|s| groups.touches(graph, *s)).collect();
+    groups.expands = expands.into_iter().filter(|s| groups.touches(graph, *s)).collect();
     groups.implied = implications(graph, &groups);
+    groups.restrict(|_| Ok(()));
     groups
 }
 
@@ -120,21 +140,45 @@ impl Groups {
         self.label[value].get(axis).map_or(&[], Vec::as_slice)
     }
 
+    /// Classes at a site, by index: those of the value, or the reader's own where it picks.
+    pub fn at(&self, graph: &Graph, site: Site) -> &[u32] {
+        match self.selects.iter().find(|s| s.site == site) {
+            Some(select) => &select.own,
+            None => graph.nodes[site.node].inputs[site.slot].map_or(&[], |v| self.axis(v, site.axis)),
+        }
+    }
+
     /// The gate sites: reads and expanded inputs that have at least one free class.
     pub fn sites(&self, graph: &Graph) -> Vec<Site> {
         self.reads.iter().chain(&self.expands).copied().filter(|s| self.touches(graph, *s)).collect()
+    }
+
+    /// For each class: do readers pick from it? They have gates of their own, so that its own gate would not tell what it is
+    /// worth.
+    pub fn picked(&self) -> Vec<bool> {
+        let mut picked = vec![false; self.classes.len()];
+        self.picks().for_each(|(trunk, _)| picked[trunk] = true);
+        picked
+    }
+
+    /// All pairs of a trunk's free class and a picking reader's own ([`NONE`] where that one must stay).
+    fn picks(&self) -> impl Iterator<Item = (ClassId, u32)> {
+        let pairs = self.selects.iter().flat_map(|s| self.axis(s.value, s.site.axis).iter().zip(&s.own));
+        pairs.filter(|(t, _)| **t != NONE).map(|(&t, &c)| (t as ClassId, c))
     }
 
     /// For each class: true if nobody reads it, or only weights that are all zero, so that nothing changes without it.
     pub fn unread(&self, graph: &Graph, facts: &Facts) -> Vec<bool> {
         let mut unread = vec![true; self.classes.len()];
         for s in self.sites(graph) {
-            let Some(v) = graph.nodes[s.node].inputs[s.slot] else { continue };
             let weighed = self.weighed_at(&graph.nodes[s.node], s.slot, facts);
-            for &c in self.axis(v, s.axis).iter().filter(|&&c| c != NONE) {
+            for &c in self.at(graph, s).iter().filter(|&&c| c != NONE) {
                 let zero = weighed.get(&c).is_some_and(|nonzero| !nonzero);
                 unread[c as usize] &= zero;
             }
+        }
+        for (trunk, own) in self.picks() {
+            unread[trunk] &= own != NONE && unread[own as usize];
         }
         unread
     }
@@ -165,10 +209,18 @@ impl Groups {
 
     /// Takes groups out of play that `keep` refuses, with the reason it gives.
     pub fn restrict(&mut self, keep: impl Fn(&Group) -> Result<(), String>) {
+        let mut refused: Vec<Option<String>> = self.groups.iter().map(|g| keep(g).err()).collect();
+        // A trunk stays where a reader must have all of it.
+        for (trunk, own) in self.picks() {
+            let group = self.classes[trunk].group;
+            if own == NONE || refused[self.classes[own as usize].group].is_some() {
+                refused[group].get_or_insert_with(|| "a layer that reads it must keep what it reads".into());
+            }
+        }
         let mut new_id = vec![NONE; self.classes.len()];
         let (mut groups, mut classes) = (Vec::new(), Vec::new());
-        for mut g in std::mem::take(&mut self.groups) {
-            if let Err(why) = keep(&g) {
+        for (mut g, refused) in std::mem::take(&mut self.groups).into_iter().zip(refused) {
+            if let Some(why) = refused {
                 self.frozen.push(Frozen { name: g.name, channels: g.classes.len(), node: None, why });
                 continue;
             }
@@ -180,7 +232,8 @@ impl Groups {
             groups.push(g);
         }
         (self.groups, self.classes) = (groups, classes);
-        for c in self.label.iter_mut().flatten().flatten().filter(|c| **c != NONE) {
+        let labels = self.label.iter_mut().flatten().chain(self.selects.iter_mut().map(|s| &mut s.own));
+        for c in labels.flatten().filter(|c| **c != NONE) {
             *c = new_id[*c as usize];
         }
         let renamed = |&(a, b): &(ClassId, ClassId)| {
@@ -191,7 +244,7 @@ impl Groups {
     }
 
     fn touches(&self, graph: &Graph, s: Site) -> bool {
-        graph.nodes[s.node].inputs[s.slot].is_some_and(|v| self.axis(v, s.axis).iter().any(|&c| c != NONE))
+        self.at(graph, s).iter().any(|&c| c != NONE)
     }
 
     /// Stable text: one line per group and per frozen layer.
@@ -250,19 +303,55 @@ fn branches(graph: &Graph, facts: &Facts, least: f64) -> BTreeSet<Site> {
     cut
 }
 
-/// Multiply-accumulates per element of the layer that a value comes from, through operators without weights.
-fn macs_per_element(graph: &Graph, facts: &Facts, v: ValueId) -> f64 {
-    let Some(node) = graph.producer(v).map(|n| &graph.nodes[n]) else { return 0.0 };
+/// The readers of a trunk (what expanded branches are added to) that are worth giving a choice of what they read.
+fn pickers(graph: &Graph, facts: &Facts, expands: &BTreeSet<Site>, least: f64) -> Vec<Site> {
+    let mut labels = Labels::solve(graph, facts, expands);
+    let mut trunks = BTreeSet::new();
+    for s in expands {
+        let node = &graph.nodes[s.node];
+        let (Some(branch), Some(result)) = (node.inputs[s.slot], node.outputs[0]) else { continue };
+        let rank = |v: ValueId| facts.shape(v).map_or(0, <[usize]>::len);
+        let axis = rank(result) - rank(branch) + s.axis;
+        let size = facts.shape(result).unwrap_or_default()[axis];
+        trunks.extend((0..size).map(|i| labels.find(result, axis, i)));
+    }
+    let worth = |s: &Site| {
+        let node = &graph.nodes[s.node];
+        let moved = volume(node.inputs[s.slot].and_then(|v| facts.shape(v)).unwrap_or_default());
+        macs_of(facts, node) >= least * moved.max(1) as f64
+    };
+    let reads = labels.reads.clone();
+    let of_trunk = |s: &Site, labels: &mut Labels| {
+        let Some(v) = operand(graph, facts, *s) else { return false };
+        let size = facts.shape(v).unwrap_or_default()[s.axis];
+        let constant = |u: &ValueId| facts.constant[*u].is_some();
+        let weighed = graph.nodes[s.node]
+            .inputs
+            .iter()
+            .enumerate()
+            .any(|(k, u)| k != s.slot && u.as_ref().is_some_and(constant));
+        weighed && (0..size).all(|i| trunks.contains(&labels.find(v, s.axis, i)))
+    };
+    reads.into_iter().filter(|s| worth(s) && of_trunk(s, &mut labels)).collect()
+}
+
+/// Multiply-accumulates of one node.
+fn macs_of(facts: &Facts, node: &Node) -> f64 {
     let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { return 0.0 };
     let io = Io { x: &x, y: &y };
     let size = |a: &Axis| match a.port {
         Port::In(s) => io.input(s).unwrap_or_default()[a.axis] as f64,
         Port::Out(s) => io.output(s)[a.axis] as f64,
     };
-    let macs: f64 =
-        node.op.macs(&io).iter().map(|p| p.coefficient * p.widths.iter().map(size).product::<f64>()).sum();
+    node.op.macs(&io).iter().map(|p| p.coefficient * p.widths.iter().map(size).product::<f64>()).sum()
+}
+
+/// Multiply-accumulates per element of the layer that a value comes from, through operators without weights.
+fn macs_per_element(graph: &Graph, facts: &Facts, v: ValueId) -> f64 {
+    let Some(node) = graph.producer(v).map(|n| &graph.nodes[n]) else { return 0.0 };
+    let macs = macs_of(facts, node);
     if macs > 0.0 {
-        return macs / volume(io.output(0)).max(1) as f64;
+        return macs / volume(facts.shape(v).unwrap_or_default()).max(1) as f64;
     }
     let inputs = node.inputs.iter().flatten().filter(|&&u| facts.constant[u].is_none());
     inputs.map(|&u| macs_per_element(graph, facts, u)).fold(0.0, f64::max)
@@ -342,8 +431,14 @@ fn collect(graph: &Graph, facts: &Facts, labels: &mut Labels, wanted: &dyn Fn(us
     let mut by_axes: BTreeMap<Vec<(ValueId, usize)>, usize> = BTreeMap::new();
     let mut class_of: HashMap<usize, u32> = HashMap::new();
     let namer = Namer::new(graph, facts);
-    let mut order: Vec<(NodeId, usize)> =
-        places.iter().map(|(&root, at)| (namer.node(graph, at), root)).collect();
+    let mut readers: HashMap<usize, NodeId> = HashMap::new();
+    for site in labels.picking() {
+        readers.extend(labels.picked(site).into_iter().flatten().map(|root| (root, site.node)));
+    }
+    let node = |(&root, at): (&usize, &BTreeSet<_>)| {
+        (readers.get(&root).copied().unwrap_or_else(|| namer.node(graph, at)), root)
+    };
+    let mut order: Vec<(NodeId, usize)> = places.iter().map(node).collect();
     order.sort_unstable();
     for (node, root) in order {
         let axes: Vec<(ValueId, usize)> = places[&root].iter().copied().collect();
@@ -352,6 +447,7 @@ fn collect(graph: &Graph, facts: &Facts, labels: &mut Labels, wanted: &dyn Fn(us
                 .nodes
                 .get(node)
                 .map_or_else(|| graph.values[axes[0].0].name.clone(), |n| n.name.clone());
+            let name = if readers.contains_key(&root) { format!("{name} (what it reads)") } else { name };
             groups.groups.push(Group { name, classes: Vec::new(), axes });
             groups.groups.len() - 1
         });
@@ -369,6 +465,14 @@ fn collect(graph: &Graph, facts: &Facts, labels: &mut Labels, wanted: &dyn Fn(us
         })
         .collect();
     groups.frozen = frozen(graph, facts, labels, &groups);
+    for site in labels.picking() {
+        let Some(value) = graph.nodes[site.node].inputs[site.slot] else { continue };
+        let class = |root: Option<usize>| root.and_then(|r| class_of.get(&r)).copied().unwrap_or(NONE);
+        let own: Vec<u32> = labels.picked(site).into_iter().map(class).collect();
+        if own.iter().any(|&c| c != NONE) {
+            groups.selects.push(Select { site, value, own });
+        }
+    }
     groups
 }
 
@@ -437,5 +541,6 @@ fn implications(graph: &Graph, groups: &Groups) -> Vec<(ClassId, ClassId)> {
             }
         }
     }
+    out.extend(groups.picks().filter(|(_, c)| *c != NONE).map(|(t, c)| (t, c as ClassId)));
     out.into_iter().collect()
 }

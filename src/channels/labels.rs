@@ -3,7 +3,7 @@
 //! Invariants: a class is frozen iff one of its coordinates is; the reason kept is the first one stated.
 
 use crate::ir::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a coordinate must stay: a node (or none: the network's interface) and a phrase.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +40,14 @@ pub struct Labels {
     pub reads: Vec<Site>,
     /// Where zero is neutral: a branch may be cut alone here.
     pub absorbs: Vec<Site>,
+    /// For each reader that picks what it reads: the coordinates of its own (a weight's) that stand for the value's.
+    picks: BTreeMap<Site, Vec<Option<usize>>>,
     products: Vec<(NodeId, Place, Vec<Place>)>,
 }
 
 impl Labels {
-    /// Solves the ties of `graph`. Absorbing inputs in `cut` are not tied to their node's result.
+    /// Solves the ties of `graph`. At the sites in `cut` a value is not tied to its node: an absorbed branch may go without
+    /// the result, a reader may pick what it reads.
     pub fn solve(graph: &Graph, facts: &Facts, cut: &BTreeSet<Site>) -> Self {
         let mut labels = Self::new(graph, facts);
         for (values, why) in
@@ -83,8 +86,20 @@ impl Labels {
             reasons: Vec::new(),
             reads: Vec::new(),
             absorbs: Vec::new(),
+            picks: BTreeMap::new(),
             products: Vec::new(),
         }
+    }
+
+    /// The readers that pick what they read.
+    pub fn picking(&self) -> Vec<Site> {
+        self.picks.keys().copied().collect()
+    }
+
+    /// Where a reader picks: for each coordinate of the value, the representative of the reader's own.
+    pub fn picked(&mut self, site: Site) -> Vec<Option<usize>> {
+        let own = self.picks.get(&site).cloned().unwrap_or_default();
+        own.into_iter().map(|c| c.map(|c| self.root(c))).collect()
     }
 
     /// The class representative of a coordinate.
@@ -175,14 +190,20 @@ impl Labels {
             Port::In(slot) => Some(Site { node: n, slot, axis: axis.axis }),
             Port::Out(_) => None,
         };
-        let is_cut: BTreeSet<Axis> =
-            said.absorbs.iter().copied().filter(|&a| site(a).is_some_and(|s| cut.contains(&s))).collect();
+        let cut_among = |axes: &[Axis]| -> BTreeSet<Axis> {
+            axes.iter().copied().filter(|&a| site(a).is_some_and(|s| cut.contains(&s))).collect()
+        };
+        let (alone, picking) = (cut_among(&said.absorbs), cut_among(&said.reads));
         for &(a, i, b, j) in &said.ties {
-            if is_cut.contains(&a) || is_cut.contains(&b) {
+            if alone.contains(&a) || alone.contains(&b) {
                 continue;
             }
-            if let (Some(v), Some(w)) = (value(a), value(b)) {
-                self.union(self.base[v][a.axis] + i, self.base[w][b.axis] + j);
+            let (Some(v), Some(w)) = (value(a), value(b)) else { continue };
+            let (at, other) = (self.base[v][a.axis] + i, self.base[w][b.axis] + j);
+            match (site(a).filter(|_| picking.contains(&a)), site(b).filter(|_| picking.contains(&b))) {
+                (Some(s), _) => self.pick(facts, s, v, i, other),
+                (_, Some(s)) => self.pick(facts, s, w, j, at),
+                _ => self.union(at, other),
             }
         }
         self.reads.extend(said.reads.iter().filter_map(|&a| site(a)));
@@ -206,6 +227,15 @@ impl Labels {
             if let Some(one) = place(one) {
                 self.products.push((n, one, many.into_iter().filter_map(place).collect()));
             }
+        }
+    }
+
+    /// Coordinate `index` of the value at a picking reader is `own` there.
+    fn pick(&mut self, facts: &Facts, site: Site, v: ValueId, index: usize, own: usize) {
+        let size = facts.shape(v).unwrap_or_default()[site.axis];
+        let picks = self.picks.entry(site).or_insert_with(|| vec![None; size]);
+        if let Some(before) = picks[index].replace(own) {
+            self.union(before, own);
         }
     }
 

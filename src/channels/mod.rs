@@ -6,7 +6,7 @@
 mod groups;
 mod labels;
 
-pub use groups::{Class, ClassId, Frozen, Group, Groups, NONE, Residual, Site, group};
+pub use groups::{Class, ClassId, Frozen, Group, Groups, NONE, Residual, Select, Site, group};
 
 #[cfg(test)]
 pub use groups::every_class;

@@ -167,7 +167,7 @@ pub struct ModelArgs {
 #[command(next_help_heading = "What may be cut")]
 pub struct ScopeArgs {
     /// How residual additions are read: 'tie' cuts branch and trunk together; 'expand' cuts a branch alone and scatters
-    /// what is left of it back; 'auto' chooses
+    /// what is left of it back; 'select' also lets each layer gather what it reads of the trunk; 'auto' chooses
     #[arg(long, value_enum, default_value_t = ResidualArg::Auto)]
     pub residual: ResidualArg,
     /// Leave out layers and tensors whose names match
@@ -274,6 +274,7 @@ fn defaults() -> Options {
 pub enum ResidualArg {
     Tie,
     Expand,
+    Select,
     Auto,
 }
 
@@ -282,6 +283,7 @@ impl From<ResidualArg> for Residual {
         match arg {
             ResidualArg::Tie => Residual::Tie,
             ResidualArg::Expand => Residual::Expand,
+            ResidualArg::Select => Residual::Select,
             ResidualArg::Auto => Residual::Auto,
         }
     }

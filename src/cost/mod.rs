@@ -46,7 +46,7 @@ impl Cost {
                 continue;
             }
             for product in node.op.macs(&Io { x: &x, y: &y }) {
-                let widths = product.widths.iter().map(|&axis| width(node, axis, facts, groups)).collect();
+                let widths = product.widths.iter().map(|&axis| width(n, node, axis, facts, groups)).collect();
                 terms.push(Term { node: n, coefficient: product.coefficient, widths });
             }
         }
@@ -90,13 +90,14 @@ impl Cost {
     }
 }
 
-fn width(node: &Node, axis: Axis, facts: &Facts, groups: &Groups) -> Width {
+fn width(n: NodeId, node: &Node, axis: Axis, facts: &Facts, groups: &Groups) -> Width {
     let value = match axis.port {
         Port::In(s) => node.inputs[s],
         Port::Out(s) => node.outputs[s],
     };
     let Some(v) = value else { return Width { fixed: 1.0, classes: Vec::new() } };
-    let labels = groups.axis(v, axis.axis);
+    let own = groups.selects.iter().find(|s| axis.port == Port::In(s.site.slot) && s.site.node == n);
+    let labels = own.filter(|s| s.site.axis == axis.axis).map_or(groups.axis(v, axis.axis), |s| &s.own);
     if labels.is_empty() {
         let size = facts.shape(v).and_then(|s| s.get(axis.axis)).copied().unwrap_or(1);
         return Width { fixed: size as f64, classes: Vec::new() };

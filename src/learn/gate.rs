@@ -21,18 +21,20 @@ pub fn start() -> f64 {
 /// Where the gates stand: one per gated value and axis, with all its readers.
 pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
     const { assert!(NONE == UNGATED) };
-    let mut places: BTreeMap<(ValueId, usize), Vec<Site>> = BTreeMap::new();
+    // Readers of a value share a gate, but for those that pick.
+    let mut places: BTreeMap<(ValueId, usize, Option<Site>), Vec<Site>> = BTreeMap::new();
     for site in groups.sites(graph) {
         if let Some(v) = graph.nodes[site.node].inputs[site.slot] {
-            places.entry((v, site.axis)).or_default().push(site);
+            let own = groups.selects.iter().any(|s| s.site == site).then_some(site);
+            places.entry((v, site.axis, own)).or_default().push(site);
         }
     }
     places
         .into_iter()
-        .map(|((value, axis), sites)| GateSpec {
+        .map(|((value, axis, _), sites)| GateSpec {
             value,
             axis,
-            index: groups.axis(value, axis).to_vec(),
+            index: groups.at(graph, sites[0]).to_vec(),
             readers: sites.iter().map(|s| (s.node, s.slot)).collect(),
         })
         .collect()

@@ -67,6 +67,9 @@ impl<'a> Session<'a> {
         for &c in whole.filter(|&&c| c != UNGATED) {
             trainable[c as usize] = false;
         }
+        // A trunk whose readers pick stays: its gate would stand at some of its readers only.
+        let picked = groups.picked();
+        trainable.iter_mut().zip(picked).for_each(|(t, picked)| *t &= !picked);
         let workspaces = pool.workspaces(&program);
         Ok(Self { data, program, classes, trainable, pool, workspaces })
     }

@@ -21,12 +21,15 @@ fn fixtures_give_the_reviewed_text() {
     for path in files("fixtures") {
         let network = Network::read(&path);
         let folder = path.parent().unwrap();
-        for ((stage, expand), (_, tie)) in
-            stages(&network, Residual::Expand).into_iter().zip(stages(&network, Residual::Tie))
-        {
-            let other = (tie != expand).then_some(tie);
-            check(&folder.join(format!("{stage}.txt")), Some(expand), &mut wrong);
-            check(&folder.join(format!("{stage}.tie.txt")), other, &mut wrong);
+        let expand = stages(&network, Residual::Expand);
+        for (name, residual) in [("tie", Residual::Tie), ("select", Residual::Select)] {
+            for ((stage, text), (_, expand)) in stages(&network, residual).into_iter().zip(&expand) {
+                let other = (text != *expand).then_some(text);
+                check(&folder.join(format!("{stage}.{name}.txt")), other, &mut wrong);
+            }
+        }
+        for (stage, text) in expand {
+            check(&folder.join(format!("{stage}.txt")), Some(text), &mut wrong);
         }
     }
     assert!(wrong.is_empty(), "text has changed (UPDATE_FIXTURES=1 accepts it):\n{wrong}");

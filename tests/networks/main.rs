@@ -34,8 +34,8 @@ fn given(name: &str) -> Vec<InputShape> {
     GIVEN.iter().filter(|(n, _)| *n == name).map(|(_, flag)| flag.parse().unwrap()).collect()
 }
 
-/// Both readings of a residual addition.
-const BOTH: [Residual; 2] = [Residual::Expand, Residual::Tie];
+/// The readings of a residual addition.
+const ALL: [Residual; 3] = [Residual::Select, Residual::Expand, Residual::Tie];
 
 /// A network from a file.
 struct Network {

@@ -1,7 +1,7 @@
 //! Deleting is masking: whatever is cut at random, the small file gives what the masked big one gives, in our executor and
 //! in tract; and the file keeps everything that the cut does not concern.
 
-use super::{BOTH, Network, Residual, given, others, ours, random_plan};
+use super::{ALL, Network, Residual, given, others, ours, random_plan};
 use autobot_onnx::channels::Groups;
 use autobot_onnx::ir::print;
 use autobot_onnx::onnx;
@@ -34,7 +34,7 @@ fn all(networks: &[Network], shares: &[f64], tract: bool) {
     let mut wrong = Vec::new();
     for network in networks {
         let must = tract && !NOT_IN_TRACT.contains(&network.name.as_str());
-        for residual in BOTH {
+        for residual in ALL {
             for (seed, share) in (1..).zip(shares) {
                 if let Err(why) = cut(network, residual, *share, seed, must) {
                     wrong.push(format!("{} ({residual:?}, keeps {share}, seed {seed}): {why}", network.name));

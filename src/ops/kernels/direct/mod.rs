@@ -133,10 +133,7 @@ impl Direct {
                 }
             }
         }
-        let mut pad = [0; 3];
-        for a in 0..3 {
-            pad[a] = ((g.kernel[a] - 1) * g.dilation[a]) as isize - g.pad[a];
-        }
+        let pad = std::array::from_fn(|a| ((g.kernel[a] - 1) * g.dilation[a]) as isize - g.pad[a]);
         let back = Geometry { cin: g.cout, cout: g.cin, input: g.output, output: g.input, pad, ..*g };
         Self::on(cpu, &back, &flipped)
     }
