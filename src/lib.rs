@@ -18,7 +18,9 @@
 //! | [`learn`] | calibration data, losses, training of the gates |
 //! | [`plan`] | from scores and a budget to what is kept |
 //! | [`mod@rewrite`] | the only writer: deletes what the plan drops |
+//! | [`runtime`] | a model file in tract; the only place that knows it |
 //! | [`verify`] | measured differences, in our executor and in tract |
+//! | [`bench`] | measured times in tract |
 //! | [`pipeline`] | the whole way, for callers |
 //!
 //! Invariants: what no operator speaks for is frozen, with a reason; a result that was not verified is not given; the same
@@ -52,6 +54,7 @@
 //! # Ok::<(), autobot_onnx::Error>(())
 //! ```
 
+pub mod bench;
 pub mod channels;
 pub mod cost;
 pub mod error;
@@ -65,6 +68,7 @@ pub mod plan;
 pub mod random;
 pub mod report;
 pub mod rewrite;
+pub mod runtime;
 pub mod verify;
 
 pub use error::{Error, Result};

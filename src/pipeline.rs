@@ -14,7 +14,8 @@ use crate::learn::{
 };
 use crate::plan::{self, Limits, Plan, Search};
 use crate::rewrite::{self, Bias, Rewritten};
-use crate::verify::{self, Sample, Verdict};
+use crate::runtime::Sample;
+use crate::verify::{self, Verdict};
 use regex::Regex;
 
 /// How much is to be kept.
@@ -92,7 +93,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults for a target.
+    /// The defaults for a target. They are the paper's, except for 800 updates on 16 images at a rate of 0.3 in place of 200
+    /// on 64 at 0.6: as many images, and on ResNet-56 at 55.8 M MACs (12,800 images, `Compensation::Mean`) 86.3 % instead
+    /// of 85.5 % right after pruning, both with seed 1 and [`Residual::Expand`].
     pub fn new(target: Target) -> Self {
         Self {
             target,
@@ -103,9 +106,9 @@ impl Options {
             only: None,
             limits: Limits::default(),
             wish: Wish::default(),
-            batches: 200,
-            batch_size: 64,
-            lr: 0.6,
+            batches: 800,
+            batch_size: 16,
+            lr: 0.3,
             beta: 6.0,
             gamma: 0.4,
             smoothing: 0.0,

@@ -137,7 +137,7 @@ pub fn every_class(graph: &Graph, facts: &Facts) -> Groups {
 impl Groups {
     /// Classes along one axis of a value, by index ([`NONE`] where frozen).
     pub fn axis(&self, value: ValueId, axis: usize) -> &[u32] {
-        self.label[value].get(axis).map_or(&[], Vec::as_slice)
+        self.label.get(value).and_then(|axes| axes.get(axis)).map_or(&[], Vec::as_slice)
     }
 
     /// Classes at a site, by index: those of the value, or the reader's own where it picks.

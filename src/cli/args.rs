@@ -18,6 +18,7 @@ Examples:
   autobot-onnx inspect in.onnx
   autobot-onnx in.onnx out.onnx --target-flops 50% --calib images/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
   autobot-onnx verify in.onnx out.onnx --calib images.npy
+  autobot-onnx bench in.onnx out.onnx
 
 Exit codes: 0 done; 1 verified, and it does not hold (nothing is written); 2 bad input or arguments.";
 
@@ -38,6 +39,7 @@ pub enum Command {
     Inspect(InspectArgs),
     Verify(VerifyArgs),
     Demo(DemoArgs),
+    Bench(BenchArgs),
 }
 
 /// Prune a network.
@@ -136,6 +138,37 @@ pub struct DemoArgs {
     #[arg(value_name = "OUT.onnx")]
     pub output: Option<PathBuf>,
     /// Print the result only
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Measure how fast networks are in tract on this machine, side by side
+///
+/// Every round runs each file once, so that whatever slows the machine down slows all of them; the ratios are taken round by
+/// round. One thread, batch as the file says (1 where it leaves it open), an input of noise.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// The networks; the others are compared with the first
+    #[arg(value_name = "FILE.onnx", required = true)]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Rounds that are counted, at least
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value::at_least_one)]
+    pub runs: usize,
+    /// More rounds follow until so much time has passed
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = value::not_negative)]
+    pub seconds: f64,
+    /// Rounds before anything is counted
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub warm_up: usize,
+    /// Also show where the time goes, node by node
+    #[arg(long)]
+    pub layers: bool,
+    /// Also write everything as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Print the result only: nothing about the machine
     #[arg(short, long)]
     pub quiet: bool,
 }

@@ -4,6 +4,7 @@
 //! arguments. Never: panics on input; trains before everything that was typed is checked; leaves half a file.
 
 mod args;
+mod bench;
 mod data;
 mod demo;
 mod guard;
@@ -52,6 +53,7 @@ fn dispatch(cli: &Cli, matches: &ArgMatches) -> anyhow::Result<Answer> {
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Demo(args)) => demo::run(args),
+        Some(Command::Bench(args)) => bench::run(args),
         None => prune::run(&cli.prune, typed(matches)),
     }
 }

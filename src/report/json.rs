@@ -3,6 +3,7 @@
 //! Takes: nothing. Gives: structs whose fields are the JSON's fields. Invariants: field names are stable, new ones may be
 //! added; counts are exact (the text rounds them). Never: a number that was not measured in the run.
 
+use crate::bench::{self, Timing, board::Board};
 use crate::error::{Error, Result};
 use crate::learn::{Agreement, Record};
 use crate::rewrite::{Bias, Sliced};
@@ -112,6 +113,38 @@ pub struct Port {
     pub shape: Option<Vec<usize>>,
     /// True where the file leaves the first size open.
     pub any_batch: bool,
+}
+
+/// Times of model files: `autobot-onnx bench FILES --json FILE`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Benchmark {
+    /// Program and version that made this.
+    pub program: String,
+    /// The machine, when the measurement began.
+    pub board: Board,
+    /// Its temperature when the measurement ended, in °C.
+    pub celsius_after: Option<f64>,
+    /// Threads that tract ran on.
+    pub threads: usize,
+    /// Rounds that were counted; each ran every model once.
+    pub rounds: usize,
+    /// The models, in the order given.
+    pub models: Vec<Benched>,
+}
+
+/// Times of one model file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Benched {
+    /// Its path.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Multiply-accumulates at batch 1.
+    pub macs: u64,
+    /// Its times.
+    pub timing: Timing,
+    /// Its nodes' times in tract, if they were asked for.
+    pub layers: Option<Vec<bench::Layer>>,
 }
 
 /// Calibration data.

@@ -3,9 +3,12 @@
 //! Takes: the structs of [`json`](super::json). Gives: lines that end in a newline. Never: colours, or a number that is
 //! not in the JSON.
 
-use super::json::{Channels, Frozen, Group, Inspection, Layer, ModelFacts, Port, Run, Verification};
+use super::json::{
+    Benched, Benchmark, Channels, Frozen, Group, Inspection, Layer, ModelFacts, Port, Run, Verification,
+};
 use super::table::{Side, table};
 use super::units::{bytes, count, percent, plural, share, small};
+use crate::bench::board::Board;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -45,6 +48,61 @@ pub fn result(run: &Run) -> String {
     out += &agreement(run);
     out += &verification(&run.verification);
     out
+}
+
+/// The machine that measures.
+pub fn board(board: &Board) -> String {
+    let Board { cpu, architecture, cores, governor, megahertz, celsius } = board;
+    let mut parts = vec![cpu.clone().unwrap_or_else(|| "processor not told".into())];
+    parts.push(format!("{architecture}, {}", plural(*cores, "core")));
+    parts.extend(governor.as_ref().map(|g| format!("governor {g}")));
+    parts.extend(megahertz.map(|m| format!("{m:.0} MHz")));
+    parts.extend(celsius.map(|c| format!("{c:.0} °C")));
+    format!("machine   {}\n", parts.join("; "))
+}
+
+/// Times side by side.
+pub fn benchmark(b: &Benchmark) -> String {
+    let (rounds, threads) = (plural(b.rounds, "round"), plural(b.threads, "thread"));
+    let mut out = format!("measured  {rounds} in tract, {threads}; median and the middle 80 %\n");
+    if let (Some(before), Some(after)) = (b.board.celsius, b.celsius_after) {
+        let _ = writeln!(out, "heat      {before:.0} °C before, {after:.0} °C after");
+    }
+    out.push('\n');
+    let head = ["file", "MACs", "size", "ms", "10-90 %", "speed-up", "10-90 %", "per MAC"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(b.models.iter().map(|m| benched(m, &b.models[0])));
+    let sides: Vec<Side> = (0..head.len()).map(|k| if k == 0 { Side::Left } else { Side::Right }).collect();
+    out += &table(&sides, &rows);
+    for m in &b.models {
+        out += &nodes(m);
+    }
+    out
+}
+
+fn benched(m: &Benched, first: &Benched) -> Vec<String> {
+    let (ms, times) = (m.timing.milliseconds, m.timing.speedup);
+    let mut row = vec![m.path.clone(), count(m.macs), bytes(m.bytes)];
+    row.extend([format!("{:.3}", ms.median), format!("{:.3}-{:.3}", ms.low, ms.high)]);
+    if !std::ptr::eq(m, first) {
+        // How much of the saved work is saved time: 1 where time went down as the multiply-accumulates did.
+        let per_mac = times.median * share(m.macs, first.macs);
+        row.extend([format!("{:.2}x", times.median), format!("{:.2}-{:.2}", times.low, times.high)]);
+        row.push(format!("{per_mac:.2}"));
+    }
+    row
+}
+
+/// Where a model's time goes.
+fn nodes(m: &Benched) -> String {
+    let Some(layers) = &m.layers else { return String::new() };
+    let all: f64 = layers.iter().map(|l| l.milliseconds).sum::<f64>().max(f64::MIN_POSITIVE);
+    let mut rows = vec![["node", "in tract", "ms", "share"].map(str::to_owned).to_vec()];
+    rows.extend(layers.iter().map(|l| {
+        let (ms, part) = (format!("{:.4}", l.milliseconds), percent(l.milliseconds / all));
+        vec![l.name.clone(), l.operator.clone(), ms, part]
+    }));
+    format!("\n{}\n{}", m.path, table(&[Side::Left, Side::Left, Side::Right, Side::Right], &rows))
 }
 
 /// Everything `inspect` shows.

@@ -6,17 +6,12 @@
 use crate::error::{Error, Result};
 use crate::grad::{GateSpec, Program, ShiftSpec, Workspace};
 use crate::ir::*;
+use crate::runtime::{self, Sample};
 
 pub mod pair;
-mod tract;
-
-pub use tract::run_tract;
 
 /// Largest |difference| allowed, relative to the range (max − min) of the output.
 pub const TOLERANCE: f64 = 1e-4;
-
-/// Inputs of one run: one array per network input.
-pub type Sample = Vec<Array<f32>>;
 
 /// Measured differences.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -108,11 +103,11 @@ pub fn compare_tract(
     inputs: &[Fact],
     samples: &[Sample],
 ) -> Result<Result<f64, String>> {
-    let whole = match run_tract(big, inputs, samples) {
+    let whole = match runtime::run(big, inputs, samples) {
         Ok(outputs) => outputs,
         Err(why) => return Ok(Err(why)),
     };
-    let pruned = run_tract(small, inputs, samples).map_err(|why| Error::Verification {
+    let pruned = runtime::run(small, inputs, samples).map_err(|why| Error::Verification {
         reason: format!("tract runs the original but not the pruned network: {why}"),
         hint: "nothing was written; please report this model, and try --residual tie".into(),
     })?;

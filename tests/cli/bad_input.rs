@@ -255,3 +255,20 @@ fn a_report_that_belongs_to_another_network() {
     assert!(verify(foreign).contains("nowhere"));
     assert!(verify(br#"{"sliced": [{"initializer": "image", "axis": 0, "kept": [0]}]}"#).contains("image"));
 }
+
+#[test]
+fn files_that_cannot_be_timed() {
+    let folder = TempDir::new().unwrap();
+    let good = model("digits_chain.onnx");
+    std::fs::write(folder.path().join("notes.txt"), "not a model").unwrap();
+    let refused = |args: &[&str], word: &str| {
+        let mut command = program(folder.path());
+        let output = command.arg("bench").args(args).assert().code(2).get_output().clone();
+        assert!(text(&output.stderr).contains(word), "{}", text(&output.stderr));
+    };
+    refused(&[], "FILE.onnx");
+    refused(&["notes.txt"], "notes.txt");
+    refused(&["nowhere.onnx"], "nowhere.onnx");
+    refused(&["notes.txt", "--json", "notes.txt"], "same file");
+    refused(&[good.to_str().unwrap(), "--runs", "0"], "--runs");
+}

@@ -207,3 +207,25 @@ fn help_explains_the_target() {
         .stdout(kept.and(predicate::str::contains("55.8M")));
     program(folder.path()).assert().code(2).stderr(predicate::str::contains("Usage:"));
 }
+
+#[test]
+fn times_are_measured_side_by_side() {
+    let folder = TempDir::new().unwrap();
+    let names = ["digits_chain.onnx", "digits_residual.onnx"];
+    let mut command = program(folder.path());
+    command.arg("bench").args(names.map(model)).args(["--runs", "3", "--seconds", "0", "--warm-up", "0"]);
+    let shown = predicate::str::contains("3 rounds").and(predicate::str::contains("OptMatMul"));
+    command.args(["--layers", "--json", "times.json"]).assert().success().stdout(shown);
+    let report = json(folder.path(), "times.json");
+    assert_eq!(report["rounds"], 3);
+    let models = report["models"].as_array().unwrap();
+    assert_eq!(models.len(), 2);
+    for (m, name) in models.iter().zip(names) {
+        assert!(m["path"].as_str().unwrap().ends_with(name));
+        let ms = &m["timing"]["milliseconds"];
+        let [low, median, high] = ["low", "median", "high"].map(|k| ms[k].as_f64().unwrap());
+        assert!(0.0 < low && low <= median && median <= high);
+        assert!(m["layers"].as_array().unwrap().iter().all(|l| l["milliseconds"].as_f64().unwrap() >= 0.0));
+    }
+    assert_eq!(models[0]["timing"]["speedup"]["median"], 1.0);
+}

@@ -12,7 +12,7 @@ use autobot_onnx::ir::{Fact, Facts, ValueId};
 use autobot_onnx::learn::calib::{Calibration, InputSpec};
 use autobot_onnx::onnx::{self, InputShape, Model};
 use autobot_onnx::plan::{Limits, Plan, Search};
-use autobot_onnx::verify::Sample;
+use autobot_onnx::runtime::Sample;
 use autobot_onnx::{learn, pipeline, plan};
 use std::path::{Path, PathBuf};
 
