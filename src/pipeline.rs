@@ -10,7 +10,8 @@ use crate::grad::{GateSpec, Pool, ShiftSpec};
 use crate::ir::*;
 use crate::learn::calib::{Augment, Calibration};
 use crate::learn::{
-    Agreement, Choice, Record, Session, Settings, Task, Trained, Wish, compensate, gate, targets, train,
+    Agreement, Choice, Record, Session, Settings, Task, Trained, Wish, compensate, compensate::Stand, gate,
+    hard, loss, settle, targets, train,
 };
 use crate::plan::{self, Limits, Plan, Search};
 use crate::rewrite::{self, Bias, Rewritten};
@@ -44,6 +45,8 @@ pub enum Criterion {
 pub enum Compensation {
     /// Its calibration mean, in the readers' biases.
     Mean,
+    /// A constant that is trained beside the gates, in the readers' biases.
+    Learned,
     /// Nothing.
     #[default]
     None,
@@ -232,34 +235,45 @@ pub fn prune(
     let (training, held_out) = split(data.len(), options.seed);
     let gates = gate::specs(graph, groups);
     let session = Session::new(graph, facts, groups, &[], data, &pool)?;
-    let shifts = match options.compensation {
-        Compensation::None => Vec::new(),
-        Compensation::Mean => {
+    let stand = match options.compensation {
+        Compensation::None => Stand::default(),
+        compensation => {
             let some = some_of(&training, MEAN_IMAGES, options.seed);
-            compensate::shifts(graph, facts, &gates, &compensate::means(&session, &gates, &some, None))
+            let moments = compensate::moments(&session, &gates, &some);
+            match compensation {
+                Compensation::Learned => Stand::learned(graph, facts, &gates, &moments, groups.classes.len()),
+                _ => Stand::mean(graph, facts, &gates, &moments),
+            }
         }
     };
+    let shifts = &stand.shifts;
     let session =
-        if shifts.is_empty() { session } else { Session::new(graph, facts, groups, &shifts, data, &pool)? };
+        if shifts.is_empty() { session } else { Session::new(graph, facts, groups, shifts, data, &pool)? };
     // Nobody reads a dead class, or only zeros do: it goes first, and nothing changes. One whose readers cannot be run stays.
     let dead = groups.unread(graph, facts);
     let fixed = session.trainable.iter().zip(&dead).map(|(trainable, dead)| !trainable && !dead).collect();
     let search = Search::new(groups, cost, options.limits, fixed);
+    let mut settings = settings(options, &session, data, &training, target);
+    settings.levels = stand.levels.clone();
     let mut trained = None;
+    let gated = options.criterion == Criterion::Gates;
+    let updates = if gated { settings.batches } else { 0 } + settings.settling();
+    if gated {
+        search.meet(&vec![1.0; groups.classes.len()], target)?;
+    }
+    if updates > 0 {
+        observer.start(updates);
+    }
     let mut score = match options.criterion {
         Criterion::L1 => plan::l1(graph, facts, groups),
         Criterion::Random => plan::random(groups, options.seed),
         Criterion::Gates => {
-            search.meet(&vec![1.0; groups.classes.len()], target)?;
-            let settings = settings(options, &session, data, &training, target);
             let would_keep = |alpha: &[f64]| match search.threshold(alpha, target) {
                 Ok(plan) => plan.kept,
                 Err(_) => vec![true; alpha.len()],
             };
-            observer.start(settings.batches);
             let t =
                 train(&session, groups, cost, &training, &settings, &would_keep, &mut |r| observer.step(r));
-            observer.done();
             let alpha = t.alpha.clone();
             trained = Some(t);
             alpha
@@ -267,15 +281,30 @@ pub fn prune(
     };
     score.iter_mut().zip(&dead).filter(|(_, dead)| **dead).for_each(|(s, _)| *s = f64::NEG_INFINITY);
     let plan = search.meet(&score, target)?;
-    let lambda: Vec<f32> = plan.kept.iter().map(|&k| f32::from(u8::from(k))).collect();
+    let mut history = trained.as_mut().map(|t| std::mem::take(&mut t.history)).unwrap_or_default();
+    let mut levels = trained.as_ref().map_or(stand.levels.clone(), |t| t.levels.clone());
+    settle(&session, &training, &settings, &plan.kept, &mut levels, &mut |task| {
+        let (budget, _) = loss::budget(plan.macs as f64, target as f64, analysis.full as f64);
+        let step = history.len() + 1;
+        let record = Record { step, task, budget, hardness: 0.0, soft_macs: plan.macs as f64 };
+        observer.step(&record);
+        history.push(record);
+    });
+    if updates > 0 {
+        observer.done();
+    }
+    if let Some(t) = &mut trained {
+        (t.history, t.levels) = (history, levels.clone());
+    }
+    let lambda = hard(&plan.kept, &levels);
     let agreement = session.agreement(&held_out, &lambda);
     let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
     let biases =
-        rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &closed(&shifts, &lambda))?;
+        rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &closed(shifts, &lambda))?;
     let samples = samples(graph, facts, data, &held_out);
     let (targets, _) = targets(graph, facts)?;
     let difference =
-        verify::compare((graph, facts), &gates, &shifts, &lambda, &rewritten.graph, &targets, &samples)?;
+        verify::compare((graph, facts), &gates, shifts, &lambda, &rewritten.graph, &targets, &samples)?;
     if difference.relative > verify::TOLERANCE {
         return Err(Error::Verification {
             reason: format!("max |masked − pruned| is {:.2e} of the output's range", difference.relative),
@@ -312,21 +341,24 @@ fn settings(
         augment: options.augment,
         task,
         choice: options.choice,
+        levels: Vec::new(),
     }
 }
 
-/// What the closed gates' means add to each reader's bias: Σ over deleted c of the shift's column.
+/// What stands in for closed channels, in each reader's bias: Σ over deleted c of κ_c times the shift's column.
 fn closed(shifts: &[ShiftSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
-    shifts
-        .iter()
-        .map(|s| {
-            let gone = |&i: &u32| i != crate::grad::UNGATED && lambda[i as usize] == 0.0;
-            let row = |row: &[f32]| {
-                row.iter().zip(&s.index).filter(|(_, i)| gone(i)).map(|(m, _)| f64::from(*m)).sum()
-            };
-            (s.node, s.matrix.chunks(s.index.len()).map(row).collect())
-        })
-        .collect()
+    use crate::grad::UNGATED;
+    let amount = |(&i, &l): (&u32, &u32)| match i != UNGATED && lambda[i as usize] == 0.0 {
+        true if l == UNGATED => 1.0,
+        true => f64::from(lambda[l as usize]),
+        false => 0.0,
+    };
+    let one = |s: &ShiftSpec| {
+        let amounts: Vec<f64> = s.index.iter().zip(&s.level).map(amount).collect();
+        let row = |row: &[f32]| row.iter().zip(&amounts).map(|(m, a)| f64::from(*m) * a).sum();
+        (s.node, s.matrix.chunks(s.index.len()).map(row).collect())
+    };
+    shifts.iter().map(one).collect()
 }
 
 /// A seeded choice of `n` images (all, if there are fewer).

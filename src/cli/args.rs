@@ -264,7 +264,8 @@ pub struct LearnArgs {
     /// What ranks the channels: trained gates, the usual L1 norm, or chance; the last two need no data
     #[arg(long, value_enum, default_value_t = CriterionArg::Gates)]
     pub criterion: CriterionArg,
-    /// What replaces a deleted channel: its mean, in the biases of the layers that read it, or nothing
+    /// What replaces a deleted channel, in the biases of the layers that read it: its mean, a constant that is trained
+    /// beside the gates, or nothing
     #[arg(long, value_enum, default_value_t = CompensationArg::of(defaults().compensation))]
     pub compensation: CompensationArg,
     /// What the outputs are judged by: labels where there are any, else the unpruned network's outputs, as class scores or
@@ -344,6 +345,7 @@ impl From<CriterionArg> for Criterion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CompensationArg {
     Mean,
+    Learned,
     None,
 }
 
@@ -351,6 +353,7 @@ impl CompensationArg {
     fn of(c: Compensation) -> Self {
         match c {
             Compensation::Mean => Self::Mean,
+            Compensation::Learned => Self::Learned,
             Compensation::None => Self::None,
         }
     }
@@ -360,6 +363,7 @@ impl From<CompensationArg> for Compensation {
     fn from(arg: CompensationArg) -> Self {
         match arg {
             CompensationArg::Mean => Compensation::Mean,
+            CompensationArg::Learned => Compensation::Learned,
             CompensationArg::None => Compensation::None,
         }
     }

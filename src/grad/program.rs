@@ -26,7 +26,8 @@ pub struct GateSpec {
     pub readers: Vec<(NodeId, usize)>,
 }
 
-/// A term added to the result of `node` along `axis`: `Σ_c (1 − λ_c)·matrix[o][c]` (compensation for what a gate closes).
+/// A term added to the result of `node` along `axis`: `Σ_c (1 − λ_c)·κ_c·matrix[o][c]` (compensation for what a gate closes).
+/// The levels κ stand behind the λ in the vector that a pass is given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShiftSpec {
     /// The node whose result is shifted.
@@ -35,6 +36,8 @@ pub struct ShiftSpec {
     pub axis: usize,
     /// For each c, which λ.
     pub index: Vec<u32>,
+    /// For each c, which κ; [`UNGATED`] where it is 1.
+    pub level: Vec<u32>,
     /// Row-major [o, c].
     pub matrix: Vec<f32>,
 }
@@ -62,6 +65,7 @@ pub(super) enum Kind {
 pub(super) struct Shift {
     pub axis: usize,
     pub index: Vec<u32>,
+    pub level: Vec<u32>,
     pub matrix: Vec<f32>,
 }
 
@@ -282,7 +286,8 @@ impl Compiler<'_> {
                 None => self.new_slot(shape, false),
             })
             .collect();
-        let shift = shift.map(|s| Shift { axis: s.axis, index: s.index.clone(), matrix: s.matrix.clone() });
+        let shift =
+            shift.cloned().map(|s| Shift { axis: s.axis, index: s.index, level: s.level, matrix: s.matrix });
         self.program.steps.push(Step {
             kind: Kind::Op(node.op.clone()),
             op_type: node.op_type.clone(),

@@ -37,7 +37,7 @@ impl Workspace {
         program.slots.get(&v).map(|&s| &self.y[s])
     }
 
-    /// Computes all values. λ per gate index; `None` opens all gates (the unpruned network).
+    /// Computes all values. λ per gate index, and κ behind them; `None` opens all gates (the unpruned network).
     pub fn forward(&mut self, program: &Program, lambda: Option<&[f32]>) {
         for step in &program.steps {
             let mut out: Vec<Array<f32>> = step
@@ -82,7 +82,7 @@ impl Workspace {
         &mut self.dy[slot].data
     }
 
-    /// Adds dL/dλ to `gradient`, per gate index. The gradients at the targets must have been set; buffers of other
+    /// Adds dL/dλ to `gradient`, per gate index, and dL/dκ behind it. The gradients at the targets must have been set; buffers of other
     /// values are cleared here.
     pub fn backward(&mut self, program: &Program, lambda: &[f32], gradient: &mut [f32]) {
         for step in &program.steps {
@@ -99,7 +99,7 @@ impl Workspace {
     fn step_backward(&mut self, program: &Program, step: &Step, lambda: &[f32], gradient: &mut [f32]) {
         let dy: Vec<Array<f32>> = step.outputs.iter().map(|&o| std::mem::take(&mut self.dy[o])).collect();
         if let (Some(shift), Kind::Op(_)) = (&step.shift, &step.kind) {
-            shift_backward(shift, &dy[0], gradient);
+            shift_backward(shift, &dy[0], lambda, gradient);
         }
         match &step.kind {
             Kind::Conv(conv) => {
@@ -245,7 +245,7 @@ fn gate_backward(
     dx
 }
 
-/// y_o += Σ_c (1 − λ_c)·m[o, c]
+/// y_o += Σ_c (1 − λ_c)·κ_c·m[o, c]
 fn add_shift(shift: &Shift, lambda: &[f32], y: &mut Array<f32>) {
     let by = shift_amounts(shift, lambda);
     let shape = y.shape.clone();
@@ -253,20 +253,26 @@ fn add_shift(shift: &Shift, lambda: &[f32], y: &mut Array<f32>) {
 }
 
 fn shift_amounts(shift: &Shift, lambda: &[f32]) -> Vec<f32> {
-    let closed: Vec<f32> = shift.index.iter().map(|&i| 1.0 - lambda_at(lambda, i)).collect();
+    let of_gate = |(&i, &l): (&u32, &u32)| (1.0 - lambda_at(lambda, i)) * lambda_at(lambda, l);
+    let closed: Vec<f32> = shift.index.iter().zip(&shift.level).map(of_gate).collect();
     shift.matrix.chunks(closed.len().max(1)).map(|row| dot(row, &closed)).collect()
 }
 
-/// dλ_c −= Σ_o m[o, c]·Σ dy_o
-fn shift_backward(shift: &Shift, dy: &Array<f32>, gradient: &mut [f32]) {
+/// With s_c = Σ_o m[o, c]·Σ dy_o: dλ_c −= κ_c·s_c, dκ_c += (1 − λ_c)·s_c
+fn shift_backward(shift: &Shift, dy: &Array<f32>, lambda: &[f32], gradient: &mut [f32]) {
     let columns = shift.index.len().max(1);
     let mut sums = vec![0.0f32; shift.matrix.len() / columns];
     rows(&dy.shape, shift.axis, |o, r| sums[o] += dy.data[r].iter().sum::<f32>());
+    let mut of_channel = vec![0.0f32; columns];
     for (row, g) in shift.matrix.chunks(columns).zip(&sums) {
-        for (&i, m) in shift.index.iter().zip(row) {
-            if i != UNGATED {
-                gradient[i as usize] -= m * g;
-            }
+        of_channel.iter_mut().zip(row).for_each(|(s, m)| *s += m * g);
+    }
+    for ((&i, &l), s) in
+        shift.index.iter().zip(&shift.level).zip(&of_channel).filter(|((i, _), _)| **i != UNGATED)
+    {
+        gradient[i as usize] -= s * lambda_at(lambda, l);
+        if l != UNGATED {
+            gradient[l as usize] += s * (1.0 - lambda_at(lambda, i));
         }
     }
 }
@@ -331,7 +337,7 @@ fn conv_backward(
     if let Some(shift) = shift {
         let mut all = Array::zeros(&io.dy.shape);
         masked(0..io.dy.data.len(), &mut all.data);
-        shift_backward(shift, &all, gradient);
+        shift_backward(shift, &all, lambda, gradient);
     }
     if dx.is_none() && c.gate.is_none() {
         return None;

@@ -1,19 +1,61 @@
-//! Compensation for what a closed gate takes away: its channel's calibration mean, added to the reader's bias.
+//! Compensation for what a closed gate takes away: a constant in its channel's place, added to the reader's bias.
 //!
-//! λx + (1 − λ)μ at a reader is λx there plus Σ_c (1 − λ_c)·μ_c·Σ_k w[o, c, k] in its bias: linear in λ, exact under
-//! deletion, free at run time. (A reader's zero padding sees the bias form, not μ.)
+//! λx + (1 − λ)k at a reader is λx there plus Σ_c (1 − λ_c)·k_c·Σ_taps w[o, c] in its bias: linear in λ, exact under
+//! deletion, free at run time. (A reader's zero padding sees the bias form, not k.) The constant is the channel's mean over
+//! calibration images, or it is trained beside the gates: k = κ·r, with r the channel's root mean square as the unit in
+//! which κ is learned, and the mean as its start.
 
 use super::Session;
 use crate::grad::{GateSpec, ShiftSpec, UNGATED};
 use crate::ir::*;
 
-/// Mean of every gated coordinate over images, gate by gate. λ as given (`None`: the unpruned network).
-pub fn means(session: &Session, gates: &[GateSpec], list: &[usize], lambda: Option<&[f32]>) -> Vec<Vec<f64>> {
+/// Mean and root mean square of a gated coordinate.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Moments {
+    /// E x
+    pub mean: f64,
+    /// √E x²
+    pub rms: f64,
+}
+
+/// What stands in for closed channels.
+#[derive(Debug, Clone, Default)]
+pub struct Stand {
+    /// The terms in the readers' biases.
+    pub shifts: Vec<ShiftSpec>,
+    /// κ per level, where they are trained.
+    pub levels: Vec<f64>,
+}
+
+impl Stand {
+    /// Every channel's mean.
+    pub fn mean(graph: &Graph, facts: &Facts, gates: &[GateSpec], moments: &[Vec<Moments>]) -> Self {
+        let unit: Vec<Vec<f64>> = moments.iter().map(|g| g.iter().map(|m| m.mean).collect()).collect();
+        Self { shifts: shifts(graph, facts, gates, &unit, None), levels: Vec::new() }
+    }
+
+    /// Trained constants; the levels follow behind the λ of `classes` classes.
+    pub fn learned(
+        graph: &Graph,
+        facts: &Facts,
+        gates: &[GateSpec],
+        moments: &[Vec<Moments>],
+        classes: usize,
+    ) -> Self {
+        let unit: Vec<Vec<f64>> = moments.iter().map(|g| g.iter().map(|m| m.rms).collect()).collect();
+        let level = |m: &Moments| if m.rms > 0.0 { m.mean / m.rms } else { 0.0 };
+        let levels = moments.iter().flatten().map(level).collect();
+        Self { shifts: shifts(graph, facts, gates, &unit, Some(classes)), levels }
+    }
+}
+
+/// Moments of every gated coordinate of the unpruned network over images, gate by gate.
+pub fn moments(session: &Session, gates: &[GateSpec], list: &[usize]) -> Vec<Vec<Moments>> {
     let parts = session.each(list, None, |chunk| {
-        chunk.workspace.forward(&session.program, lambda);
+        chunk.workspace.forward(&session.program, None);
         let n = chunk.positions.len();
         let one = |gate: &GateSpec| {
-            let mut sums = vec![0.0f64; gate.index.len()];
+            let mut sums = vec![[0.0f64; 2]; gate.index.len()];
             let Some(y) = chunk.workspace.value(&session.program, gate.value).filter(|y| !y.data.is_empty())
             else {
                 return sums;
@@ -21,21 +63,24 @@ pub fn means(session: &Session, gates: &[GateSpec], list: &[usize], lambda: Opti
             let image = y.data.len() / session.program.batch;
             let inner = volume(&y.shape[gate.axis + 1..]).max(1);
             for (row, x) in y.data[..n * image].chunks_exact(inner).enumerate() {
-                sums[row % gate.index.len()] += f64::from(x.iter().sum::<f32>());
+                let sum = &mut sums[row % gate.index.len()];
+                sum[0] += f64::from(x.iter().sum::<f32>());
+                sum[1] += f64::from(x.iter().map(|x| x * x).sum::<f32>());
             }
             let count = (image / gate.index.len().max(1)).max(1) as f64;
-            sums.iter_mut().for_each(|s| *s /= count);
+            sums.iter_mut().flatten().for_each(|s| *s /= count);
             sums
         };
         gates.iter().map(one).collect::<Vec<_>>()
     });
-    let mut total: Vec<Vec<f64>> = gates.iter().map(|g| vec![0.0; g.index.len()]).collect();
+    let mut total: Vec<Vec<[f64; 2]>> = gates.iter().map(|g| vec![[0.0; 2]; g.index.len()]).collect();
     for part in parts {
-        for (t, p) in total.iter_mut().zip(part) {
-            t.iter_mut().zip(p).for_each(|(t, p)| *t += p / list.len() as f64);
+        for (t, p) in total.iter_mut().flatten().zip(part.iter().flatten()) {
+            (0..2).for_each(|k| t[k] += p[k] / list.len() as f64);
         }
     }
-    total
+    let moments = |t: Vec<[f64; 2]>| t.into_iter().map(|[m, q]| Moments { mean: m, rms: q.sqrt() }).collect();
+    total.into_iter().map(moments).collect()
 }
 
 fn has_room_for_bias(graph: &Graph, node: &Node) -> bool {
@@ -45,24 +90,37 @@ fn has_room_for_bias(graph: &Graph, node: &Node) -> bool {
     }
 }
 
-/// The bias terms of all readers that are convolutions or Gemms with constant weights and a place for a bias.
-pub fn shifts(graph: &Graph, facts: &Facts, gates: &[GateSpec], means: &[Vec<f64>]) -> Vec<ShiftSpec> {
+/// The bias terms of all readers that are convolutions or Gemms with constant weights and a place for a bias: what `unit` in
+/// a channel's place gives. The levels are numbered from `first` on, one per gated coordinate, gate by gate; without it
+/// they are 1.
+fn shifts(
+    graph: &Graph,
+    facts: &Facts,
+    gates: &[GateSpec],
+    unit: &[Vec<f64>],
+    first: Option<usize>,
+) -> Vec<ShiftSpec> {
     let mut out = Vec::new();
-    for (gate, mean) in gates.iter().zip(means) {
+    let mut next = first;
+    for (gate, unit) in gates.iter().zip(unit) {
+        let size = gate.index.len();
+        let level: Vec<u32> = (0..size).map(|c| next.map_or(UNGATED, |first| (first + c) as u32)).collect();
+        next = next.map(|first| first + size);
+        if gate.index.iter().all(|&i| i == UNGATED) {
+            continue;
+        }
         for &(n, slot) in &gate.readers {
-            if let Some(matrix) = response(graph, facts, n, slot, mean) {
-                let index: Vec<u32> = gate.index.clone();
-                if index.iter().any(|&i| i != UNGATED) {
-                    out.push(ShiftSpec { node: n, axis: 1, index, matrix });
-                }
+            if let Some(matrix) = response(graph, facts, n, slot, unit) {
+                let (index, level) = (gate.index.clone(), level.clone());
+                out.push(ShiftSpec { node: n, axis: 1, index, level, matrix });
             }
         }
     }
     out
 }
 
-/// Row-major [o, c]: what a constant μ_c in input channel c adds to output channel o.
-fn response(graph: &Graph, facts: &Facts, n: NodeId, slot: usize, mean: &[f64]) -> Option<Vec<f32>> {
+/// Row-major [o, c]: what the constant `unit[c]` in input channel c adds to output channel o.
+fn response(graph: &Graph, facts: &Facts, n: NodeId, slot: usize, unit: &[f64]) -> Option<Vec<f32>> {
     let node = &graph.nodes[n];
     let w = facts.constant[(*node.inputs.get(1)?)?].as_ref().filter(|_| slot == 0)?;
     let data = w.data.to_real::<f64>();
@@ -77,12 +135,12 @@ fn response(graph: &Graph, facts: &Facts, n: NodeId, slot: usize, mean: &[f64]) 
             let (cout, per_group) = (w.shape[0], w.shape[1]);
             let outs = cout / int("group", 1).max(1) as usize;
             let taps = volume(&w.shape[2..]);
-            let mut m = vec![0.0; cout * mean.len()];
+            let mut m = vec![0.0; cout * unit.len()];
             for o in 0..cout {
                 for j in 0..per_group {
                     let c = o / outs * per_group + j;
                     let sum: f64 = data[(o * per_group + j) * taps..][..taps].iter().sum();
-                    m[o * mean.len() + c] = (sum * mean[c]) as f32;
+                    m[o * unit.len() + c] = (sum * unit[c]) as f32;
                 }
             }
             Some(m)
@@ -96,8 +154,8 @@ fn response(graph: &Graph, facts: &Facts, n: NodeId, slot: usize, mean: &[f64]) 
             let beta = matches!(attributes.get("beta"), None | Some(Attr::Float(1.0)));
             let (k, cout) = if trans { (w.shape[1], w.shape[0]) } else { (w.shape[0], w.shape[1]) };
             let at = |o: usize, c: usize| if trans { data[o * k + c] } else { data[c * cout + o] };
-            let entry = |i: usize| (alpha * at(i / k, i % k) * mean[i % k]) as f32;
-            (beta && k == mean.len()).then(|| (0..cout * k).map(entry).collect())
+            let entry = |i: usize| (alpha * at(i / k, i % k) * unit[i % k]) as f32;
+            (beta && k == unit.len()).then(|| (0..cout * k).map(entry).collect())
         }
         _ => None,
     }

@@ -13,4 +13,4 @@ mod train;
 
 pub use session::{Agreement, Session};
 pub use task::{Task, Wish, targets, unknown};
-pub use train::{Choice, Record, Settings, Trained, train};
+pub use train::{Choice, Record, Settings, Trained, hard, settle, train};

@@ -1,9 +1,10 @@
-//! Adam (Kingma and Ba, arXiv 1412.6980) on the gates' α, at a constant rate, with the usual moments.
+//! Adam (Kingma and Ba, arXiv 1412.6980), with the usual moments.
 
 /// State of the optimiser.
 #[derive(Debug, Clone)]
 pub struct Adam {
-    rate: f64,
+    /// Learning rate of the next update.
+    pub rate: f64,
     step: i32,
     mean: Vec<f64>,
     square: Vec<f64>,

@@ -1,4 +1,5 @@
-//! The training loop (paper, section "Learning"): Adam on α, L = task + β·budget + γ·hardness.
+//! The training loop (paper, section "Learning"): Adam on α, L = task + β·budget + γ·hardness. The levels of a learned
+//! compensation are trained beside α, by the task alone, and once more when it is settled which channels stay.
 
 use super::calib::Augment;
 use super::optim::Adam;
@@ -23,6 +24,12 @@ pub enum Choice {
 const CHECKPOINTS: usize = 10;
 const CHECK_IMAGES: usize = 512;
 
+/// Rate of Adam on the levels, in units of a channel's root mean square.
+const LEVEL_RATE: f64 = 0.02;
+
+/// Updates of the levels alone, once the plan stands: one for so many updates of the gates.
+const GATES_PER_LEVEL: usize = 4;
+
 /// What training needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -46,6 +53,15 @@ pub struct Settings {
     pub task: Task,
     /// How the α to keep is chosen.
     pub choice: Choice,
+    /// Where the levels of a learned compensation start; none without one.
+    pub levels: Vec<f64>,
+}
+
+impl Settings {
+    /// Updates of [`settle`].
+    pub fn settling(&self) -> usize {
+        if self.levels.is_empty() { 0 } else { self.batches.div_ceil(GATES_PER_LEVEL) }
+    }
 }
 
 /// One update, as it is shown and reported.
@@ -68,6 +84,8 @@ pub struct Record {
 pub struct Trained {
     /// α per class; infinite where a class has no trainable gate (it stays).
     pub alpha: Vec<f64>,
+    /// κ per level of a learned compensation.
+    pub levels: Vec<f64>,
     /// All updates.
     pub history: Vec<Record>,
     /// The update whose α were kept.
@@ -93,17 +111,21 @@ pub fn train(
         .filter(|g| !g.is_empty())
         .collect();
     let full = cost.soft(&vec![1.0; n]);
+    let mut levels = settings.levels.clone();
     let mut adam = Adam::new(n, settings.lr);
+    let mut adam_levels = Adam::new(levels.len(), LEVEL_RATE);
     let mut order = Order::new(list, settings.seed);
     let mut history = Vec::with_capacity(settings.batches);
-    let mut best = (f64::INFINITY, alpha.clone(), 0);
+    let mut best = (f64::INFINITY, alpha.clone(), levels.clone(), 0);
     let every = (2 * settings.batches / (5 * CHECKPOINTS)).max(1);
     let checked = Draw::new(settings.seed, 4).subset(list.len(), CHECK_IMAGES);
     let checked: Vec<usize> = checked.into_iter().map(|i| list[i]).collect();
     for step in 1..=settings.batches {
         let images = order.next(settings.batch_size);
         let lambda = lambdas(&alpha, &session.trainable);
-        let (task, mut gradient) = task_gradient(session, &images, &lambda, settings, step as u64);
+        let (task, mut gradient) =
+            task_gradient(session, &images, &[&lambda[..], &levels].concat(), settings, step as u64);
+        let gradient_levels = gradient.split_off(n);
         let soft = cost.soft(&lambda);
         let (budget, slope) = loss::budget(soft, settings.target, full);
         cost.gradient(&lambda, settings.beta * slope, &mut gradient);
@@ -112,13 +134,14 @@ pub fn train(
         let record = Record { step, task, budget, hardness, soft_macs: soft };
         let late = step as f64 > 0.6 * settings.batches as f64;
         match settings.choice {
-            Choice::Batch if late && total < best.0 || best.2 == 0 => best = (total, alpha.clone(), step),
+            Choice::Batch if late && total < best.0 || best.3 == 0 => {
+                best = (total, alpha.clone(), levels.clone(), step);
+            }
             Choice::Plan if late && (settings.batches - step).is_multiple_of(every) => {
-                let kept = plan(&alpha);
-                let lambda: Vec<f32> = kept.iter().map(|&k| f32::from(u8::from(k))).collect();
+                let lambda = hard(&plan(&alpha), &levels);
                 let loss = task_loss(session, &checked, &lambda, settings);
                 if loss < best.0 {
-                    best = (loss, alpha.clone(), step);
+                    best = (loss, alpha.clone(), levels.clone(), step);
                 }
             }
             _ => {}
@@ -127,23 +150,55 @@ pub fn train(
             *g = if *trainable { *g * l * (1.0 - l) } else { 0.0 };
         }
         adam.update(&mut alpha, &gradient);
+        adam_levels.update(&mut levels, &gradient_levels);
         history.push(record);
         progress(&record);
     }
-    let mut alpha = best.1;
+    let (_, mut alpha, levels, best) = best;
     for (a, trainable) in alpha.iter_mut().zip(&session.trainable) {
         if !trainable {
             *a = f64::INFINITY;
         }
     }
-    Trained { alpha, history, best: best.2 }
+    Trained { alpha, levels, history, best }
+}
+
+/// The vector of λ and κ for a plan: 1 where a class stays, 0 where it goes, and the levels behind.
+pub fn hard(kept: &[bool], levels: &[f64]) -> Vec<f32> {
+    let lambda = kept.iter().map(|&k| f32::from(u8::from(k)));
+    lambda.chain(levels.iter().map(|&l| l as f32)).collect()
+}
+
+/// Trains the levels alone, for a plan that stands, at a rate that falls to zero as half a cosine. `progress` hears the task
+/// loss of every update.
+pub fn settle(
+    session: &Session,
+    list: &[usize],
+    settings: &Settings,
+    kept: &[bool],
+    levels: &mut [f64],
+    progress: &mut dyn FnMut(f64),
+) {
+    let lambda: Vec<f64> = kept.iter().map(|&k| f64::from(u8::from(k))).collect();
+    let steps = settings.settling();
+    let mut adam = Adam::new(levels.len(), LEVEL_RATE);
+    let mut order = Order::new(list, settings.seed ^ 1 << 32);
+    for step in 0..steps {
+        let images = order.next(settings.batch_size);
+        let parameters = [&lambda[..], levels].concat();
+        let number = (settings.batches + step + 1) as u64;
+        let (task, gradient) = task_gradient(session, &images, &parameters, settings, number);
+        adam.rate = LEVEL_RATE * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos());
+        adam.update(levels, &gradient[lambda.len()..]);
+        progress(task);
+    }
 }
 
 fn lambdas(alpha: &[f64], trainable: &[bool]) -> Vec<f64> {
     alpha.iter().zip(trainable).map(|(&a, &t)| if t { gate::sigmoid(a) } else { 1.0 }).collect()
 }
 
-/// Task loss of a batch and its gradient with respect to λ. Chunks are summed in their order.
+/// Task loss of a batch and its gradient with respect to λ and κ. Chunks are summed in their order.
 fn task_gradient(
     session: &Session,
     images: &[usize],

@@ -48,7 +48,7 @@ pub struct Run {
     /// Every initializer (or Constant node's output) that lost something, one entry per axis. With zeros at all other
     /// coordinates, and with `biases` added, the original computes what the small network does.
     pub sliced: Vec<Sliced>,
-    /// Biases that took over the means of deleted channels (`--compensation mean`).
+    /// Biases that took over the means of deleted channels (`--compensation mean` or `learned`).
     pub biases: Vec<Bias>,
     /// Constants that restate sizes or indices in the small network: their names there.
     pub restated: Vec<String>,

@@ -1,4 +1,4 @@
-//! The executor against a plain interpreter in f64: values at soft gates, and dL/dλ against central differences.
+//! The executor against a plain interpreter in f64: values at soft gates, and dL/dλ and dL/dκ against central differences.
 //!
 //! The interpreter walks the graph operator by operator; the executor folds BatchNormalization, fuses gates, convolutions
 //! and ReLUs, takes several images at a time and computes in f32.
@@ -6,16 +6,16 @@
 use super::{Network, Residual, ours};
 use autobot_onnx::grad::{GateSpec, Program, ShiftSpec, UNGATED, Workspace, batched};
 use autobot_onnx::ir::{Array, Diff, Facts, Graph, ValueId, volume};
-use autobot_onnx::learn::compensate;
-use autobot_onnx::pipeline::gates;
+use autobot_onnx::learn::compensate::{Moments, Stand};
+use autobot_onnx::pipeline::{Compensation, gates};
 use autobot_onnx::random::Draw;
 
 #[test]
 fn executor_equals_interpreter_and_backward_equals_differences() {
     for network in ours() {
         for residual in [Residual::Expand, Residual::Tie] {
-            for compensated in [false, true] {
-                compare(&network, residual, compensated);
+            for compensation in [Compensation::None, Compensation::Mean, Compensation::Learned] {
+                compare(&network, residual, compensation);
             }
         }
     }
@@ -57,8 +57,10 @@ impl Plain<'_> {
             Diff::<f64>::forward(node.op.as_ref(), &x, &mut y);
             for shift in self.shifts.iter().filter(|s| s.node == n) {
                 let columns = shift.index.len();
-                let term = |(m, &i): (&f32, &u32)| f64::from(*m) * (1.0 - at(lambda, i));
-                let row = |o: usize| shift.matrix[o * columns..][..columns].iter().zip(&shift.index);
+                let term = |(m, c): (&f32, usize)| {
+                    f64::from(*m) * (1.0 - at(lambda, shift.index[c])) * at(lambda, shift.level[c])
+                };
+                let row = |o: usize| shift.matrix[o * columns..][..columns].iter().zip(0..);
                 let by: Vec<f64> =
                     (0..shift.matrix.len() / columns).map(|o| row(o).map(term).sum()).collect();
                 along(&mut y[0], shift.axis, |o, y| *y += by[o]);
@@ -83,21 +85,30 @@ fn along(a: &mut Array<f64>, axis: usize, mut f: impl FnMut(usize, &mut f64)) {
     a.data.iter_mut().enumerate().for_each(|(i, x)| f(i / inner % size, x));
 }
 
-fn compare(network: &Network, residual: Residual, compensated: bool) {
-    let name = format!("{} ({residual:?}, compensated: {compensated})", network.name);
+fn compare(network: &Network, residual: Residual, compensation: Compensation) {
+    let name = format!("{} ({residual:?}, compensation {compensation:?})", network.name);
     let graph = &network.model.graph;
     let targets = network.targets();
     let facts = batched(graph, &network.facts, &targets).unwrap();
     let (groups, _) = network.groups(residual);
     let gates = gates(graph, &groups);
     let mut draw = Draw::new(7, 0);
-    let means: Vec<Vec<f64>> =
-        gates.iter().map(|g| g.index.iter().map(|_| f64::from(draw.bell())).collect()).collect();
-    let shifts = if compensated { compensate::shifts(graph, &facts, &gates, &means) } else { Vec::new() };
+    let mut moment = || {
+        let mean = f64::from(draw.bell());
+        Moments { mean, rms: mean.abs() + f64::from(draw.unit()) }
+    };
+    let moments: Vec<Vec<Moments>> =
+        gates.iter().map(|g| g.index.iter().map(|_| moment()).collect()).collect();
+    let Stand { shifts, levels } = match compensation {
+        Compensation::None => Stand::default(),
+        Compensation::Mean => Stand::mean(graph, &facts, &gates, &moments),
+        Compensation::Learned => Stand::learned(graph, &facts, &gates, &moments, groups.classes.len()),
+    };
     let program = Program::compile(graph, &facts, &gates, &shifts, &targets).unwrap();
     let plain = Plain { graph, facts: &facts, gates: &gates, shifts: &shifts, targets: &targets };
 
-    let lambda: Vec<f32> = groups.classes.iter().map(|_| 0.2 + 0.7 * draw.unit()).collect();
+    let mut lambda: Vec<f32> = groups.classes.iter().map(|_| 0.2 + 0.7 * draw.unit()).collect();
+    lambda.extend(levels.iter().map(|&l| l as f32));
     let wide: Vec<f64> = lambda.iter().map(|&l| f64::from(l)).collect();
     let mut workspace = Workspace::new(&program);
     let mut inputs = Vec::new();
@@ -141,8 +152,8 @@ fn compare(network: &Network, residual: Residual, compensated: bool) {
     let scale = differences.iter().fold(1e-3f64, |m, (_, d)| m.max(d.abs()));
     for (c, expected) in differences {
         let found = f64::from(gradient[c]);
-        let group = &groups.groups[groups.classes[c].group].name;
+        let group = groups.classes.get(c).map_or("a level", |class| &groups.groups[class.group].name);
         let near = (found - expected).abs() <= 1e-4 * scale;
-        assert!(near, "{name}: dL/dλ of a channel of {group} is {found}, differences say {expected}");
+        assert!(near, "{name}: the gradient of a channel of {group} is {found}, differences say {expected}");
     }
 }
