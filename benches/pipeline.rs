@@ -119,6 +119,7 @@ fn gate_step(c: &mut Criterion) {
         let session = Session::new(graph, &n.facts, &n.groups, &[], &data, &pool).unwrap();
         let all: Vec<usize> = (0..data.len()).collect();
         let settings = Settings {
+            levels: Vec::new(),
             batches: 1,
             batch_size: BATCH,
             lr: 0.1,

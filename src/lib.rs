@@ -18,9 +18,10 @@
 //! | [`learn`] | calibration data, losses, training of the gates |
 //! | [`plan`] | from scores and a budget to what is kept |
 //! | [`mod@rewrite`] | the only writer: deletes what the plan drops |
+//! | [`recover`] | closed-form fits of the layers that are left |
 //! | [`runtime`] | a model file in tract; the only place that knows it |
 //! | [`verify`] | measured differences, in our executor and in tract |
-//! | [`bench`] | measured times in tract |
+//! | [`mod@bench`] | measured times in tract |
 //! | [`pipeline`] | the whole way, for callers |
 //!
 //! Invariants: what no operator speaks for is frozen, with a reason; a result that was not verified is not given; the same
@@ -66,6 +67,7 @@ pub mod ops;
 pub mod pipeline;
 pub mod plan;
 pub mod random;
+pub mod recover;
 pub mod report;
 pub mod rewrite;
 pub mod runtime;

@@ -14,6 +14,7 @@ use crate::learn::{
     hard, loss, settle, targets, train,
 };
 use crate::plan::{self, Limits, Plan, Search};
+use crate::recover::{self, Fitted};
 use crate::rewrite::{self, Bias, Rewritten};
 use crate::runtime::Sample;
 use crate::verify::{self, Verdict};
@@ -52,6 +53,16 @@ pub enum Compensation {
     None,
 }
 
+/// What makes up for lost accuracy after pruning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recover {
+    /// Every layer is fitted in closed form to what the unpruned network's layer gave; no labels.
+    Reconstruct,
+    /// Nothing: no weight is changed.
+    #[default]
+    None,
+}
+
 /// Everything a run can be told.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -61,6 +72,8 @@ pub struct Options {
     pub criterion: Criterion,
     /// What replaces deleted channels.
     pub compensation: Compensation,
+    /// What makes up for lost accuracy after pruning.
+    pub recover: Recover,
     /// How residual additions are read.
     pub residual: Residual,
     /// Layers and tensors to leave alone.
@@ -104,6 +117,7 @@ impl Options {
             target,
             criterion: Criterion::default(),
             compensation: Compensation::default(),
+            recover: Recover::default(),
             residual: Residual::default(),
             exclude: None,
             only: None,
@@ -198,6 +212,17 @@ pub trait Observer {
     fn done(&mut self);
 }
 
+/// The pruned network with other weights.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Its graph.
+    pub graph: Graph,
+    /// What became of its layers.
+    pub layers: Vec<Fitted>,
+    /// Agreement with the unpruned network on held-out images.
+    pub agreement: Agreement,
+}
+
 /// Everything a run gives.
 #[derive(Debug)]
 pub struct Outcome {
@@ -205,7 +230,7 @@ pub struct Outcome {
     pub target: u64,
     /// What is kept.
     pub plan: Plan,
-    /// The smaller graph and what was sliced.
+    /// The smaller graph, exactly the masked original, and what was sliced.
     pub rewritten: Rewritten,
     /// Biases that took over the means of deleted channels.
     pub biases: Vec<Bias>,
@@ -213,10 +238,19 @@ pub struct Outcome {
     pub agreement: Option<Agreement>,
     /// Training history (gates only).
     pub trained: Option<Trained>,
+    /// The smaller graph with weights fitted to the original's outputs, where that was wanted.
+    pub recovered: Option<Recovered>,
     /// Inputs on which the result is verified.
     pub samples: Vec<Sample>,
     /// Largest |masked − pruned| in our executor.
     pub difference: verify::Difference,
+}
+
+impl Outcome {
+    /// The graph to be written.
+    pub fn graph(&self) -> &Graph {
+        self.recovered.as_ref().map_or(&self.rewritten.graph, |r| &r.graph)
+    }
 }
 
 /// Prunes. The result is verified in our executor; the caller verifies the bytes in tract with [`verdict`].
@@ -311,7 +345,21 @@ pub fn prune(
             hint: "nothing was written; please report this model".into(),
         });
     }
-    Ok(Outcome { target, plan, rewritten, biases, agreement: Some(agreement), trained, samples, difference })
+    let recovered = match options.recover {
+        Recover::None => None,
+        Recover::Reconstruct => {
+            let list = some_of(&training, training.len(), options.seed);
+            let (big, small) = (graph, &rewritten.graph);
+            let (graph, layers) =
+                recover::reconstruct((big, facts), small, groups, &plan.kept, data, &list, &pool)?;
+            let facts = verify::facts_like(big, facts, &graph)?;
+            let fitted = Session::new(&graph, &facts, &Groups::default(), &[], data, &pool)?;
+            let agreement = session.agreement_with(&fitted, &held_out);
+            Some(Recovered { graph, layers, agreement })
+        }
+    };
+    let agreement = Some(agreement);
+    Ok(Outcome { target, plan, rewritten, biases, agreement, trained, recovered, samples, difference })
 }
 
 fn settings(

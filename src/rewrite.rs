@@ -227,9 +227,9 @@ fn read_op(
 }
 
 /// Kept coordinates of every axis that loses some.
-type Cuts = HashMap<(ValueId, usize), Vec<usize>>;
+pub(crate) type Cuts = HashMap<(ValueId, usize), Vec<usize>>;
 
-fn cuts(groups: &Groups, kept: &[bool]) -> Cuts {
+pub(crate) fn cuts(groups: &Groups, kept: &[bool]) -> Cuts {
     let mut cuts = Cuts::new();
     for (v, axes) in groups.label.iter().enumerate() {
         for (axis, classes) in axes.iter().enumerate() {

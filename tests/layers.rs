@@ -9,14 +9,15 @@ const LAYERS: &[&[&str]] = &[
     &["ops", "channels", "cost", "grad"],
     &["onnx", "learn", "plan"],
     &["rewrite", "runtime"],
-    &["verify", "bench"],
+    &["verify", "bench", "recover"],
     &["pipeline"],
     &["report"],
     &["cli", "main"],
 ];
 
 /// Who may use what of his own layer: costs are counted by classes; the executor runs the operators' kernels.
-const BESIDE: &[(&str, &str)] = &[("cost", "channels"), ("grad", "ops::kernels")];
+const BESIDE: &[(&str, &str)] =
+    &[("cost", "channels"), ("grad", "ops::kernels"), ("grad", "ops::conv_geometry")];
 
 /// Crates that only one place may name.
 const PRIVATE: &[(&str, &str)] = &[

@@ -7,7 +7,7 @@ use autobot_onnx::channels::Residual;
 use autobot_onnx::learn::Wish;
 use autobot_onnx::learn::calib::{Augment, Layout, Resize};
 use autobot_onnx::onnx::InputShape;
-use autobot_onnx::pipeline::{Compensation, Criterion, Options, Target};
+use autobot_onnx::pipeline::{Compensation, Criterion, Options, Recover, Target};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 use std::path::PathBuf;
@@ -268,6 +268,10 @@ pub struct LearnArgs {
     /// beside the gates, or nothing
     #[arg(long, value_enum, default_value_t = CompensationArg::of(defaults().compensation))]
     pub compensation: CompensationArg,
+    /// What makes up for lost accuracy: 'reconstruct' fits every layer in closed form to what the unpruned network's layer
+    /// gave, without labels; 'none' changes no weight
+    #[arg(long, value_enum, default_value_t = RecoverArg::None)]
+    pub recover: RecoverArg,
     /// What the outputs are judged by: labels where there are any, else the unpruned network's outputs, as class scores or
     /// as values
     #[arg(long, value_enum, default_value_t = LossArg::Auto)]
@@ -365,6 +369,22 @@ impl From<CompensationArg> for Compensation {
             CompensationArg::Mean => Compensation::Mean,
             CompensationArg::Learned => Compensation::Learned,
             CompensationArg::None => Compensation::None,
+        }
+    }
+}
+
+/// `--recover`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RecoverArg {
+    Reconstruct,
+    None,
+}
+
+impl From<RecoverArg> for Recover {
+    fn from(arg: RecoverArg) -> Self {
+        match arg {
+            RecoverArg::Reconstruct => Recover::Reconstruct,
+            RecoverArg::None => Recover::None,
         }
     }
 }

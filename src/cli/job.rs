@@ -11,7 +11,7 @@ use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::pipeline::{self, Analysis, Options, Outcome};
 use autobot_onnx::report::{gather, json, text};
-use autobot_onnx::verify::Verdict;
+use autobot_onnx::verify::{self, Verdict};
 use autobot_onnx::{Error, Result, learn, rewrite};
 use std::collections::BTreeMap;
 
@@ -94,12 +94,33 @@ impl Job {
         )?;
         let masked = rewrite::masked(graph, &outcome.rewritten.sliced, &outcome.biases)?;
         let masked = self.model.with_graph(masked)?.to_bytes()?;
-        let small = self.model.with_graph(outcome.rewritten.graph.clone())?;
+        let exact = self.model.with_graph(outcome.rewritten.graph.clone())?;
+        let small = self.model.with_graph(outcome.graph().clone())?;
         let bytes = small.to_bytes()?;
         let inputs: Vec<Fact> = graph.inputs.iter().filter_map(|&v| facts.fact[v].clone()).collect();
-        let verdict = pipeline::verdict(&outcome, &inputs, &masked, &bytes)?;
+        let verdict = pipeline::verdict(&outcome, &inputs, &masked, &exact.to_bytes()?)?;
+        if outcome.recovered.is_some() {
+            self.same_everywhere(&small, &bytes, &outcome)?;
+        }
         self.read_again(&bytes, &inputs, outcome.plan.macs)?;
         Ok(Done { small, outcome, verdict, bytes: bytes.len() as u64 })
+    }
+
+    /// A network with other weights than the original's has nothing to be equal to but itself: what will be written must give
+    /// in tract what it gives in our executor.
+    fn same_everywhere(&self, small: &Model, bytes: &[u8], outcome: &Outcome) -> Result<()> {
+        let facts = verify::facts_like(&self.model.graph, &self.facts, &small.graph)?;
+        let network = (&small.graph, &facts);
+        let (targets, _) = learn::targets(network.0, network.1)?;
+        match verify::compare_executors(network, bytes, &targets, &outcome.samples)? {
+            Ok(d) if d > verify::TOLERANCE => Err(Error::Verification {
+                reason: format!(
+                    "with the fitted weights tract and our executor differ by {d:.1e} of the range"
+                ),
+                hint: "nothing was written; please report this model, and try --recover none".into(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The last check: what will be written is read, and must cost what was planned.
@@ -146,6 +167,7 @@ impl Job {
             biases: outcome.biases.clone(),
             restated: outcome.rewritten.restated.clone(),
             agreement: outcome.agreement,
+            recovery: outcome.recovered.as_ref().map(gather::recovery),
             held_out: outcome.agreement.is_some_and(|a| a.images < data.images),
             training: outcome.trained.as_ref().map(gather::training),
             verification: gather::verification(&done.verdict),

@@ -3,7 +3,7 @@
 //! Only what the loss cannot see is dropped: the value between, where nobody else uses it.
 
 use super::program::{Kind, Program, Source, Step};
-use crate::ir::*;
+use crate::ops::conv_geometry;
 use crate::ops::kernels::conv::Geometry;
 use crate::ops::kernels::direct::Direct;
 
@@ -79,51 +79,10 @@ fn convolution(program: &Program, step: &Step) -> Option<Convolution> {
         _ => Vec::new(),
     };
     let weights = &program.constants[*w];
-    let geometry =
-        geometry(&op.attributes(), &program.shapes[*x], &weights.shape, &program.shapes[step.outputs[0]])?;
+    let geometry = conv_geometry(&op.attributes(), &program.shapes[*x], &weights.shape)?;
     let forward = Direct::new(&geometry, &weights.data)?;
     let backward = if program.gated[*x] { Direct::transposed(&geometry, &weights.data) } else { None };
     Some(Convolution { geometry, forward, backward, weights: *w, bias, relu: false, gate: None })
-}
-
-/// Sizes of a two-dimensional convolution from its attributes and shapes.
-fn geometry(attributes: &Attributes, x: &[usize], w: &[usize], y: &[usize]) -> Option<Geometry> {
-    let ([batch, cin, h, wd], [_, _, oh, ow], [cout, _, kh, kw]) = (x, y, w) else { return None };
-    let ints = |name: &str| match attributes.get(name) {
-        Some(Attr::Ints(v)) => Some(v.clone()),
-        _ => None,
-    };
-    let group = match attributes.get("group") {
-        Some(Attr::Int(g)) => *g as usize,
-        _ => 1,
-    };
-    let pair = |v: Option<Vec<i64>>| -> [usize; 2] { v.map_or([1, 1], |v| [v[0] as usize, v[1] as usize]) };
-    let (stride, dilation) = (pair(ints("strides")), pair(ints("dilations")));
-    let pad = match attributes.get("auto_pad") {
-        Some(Attr::Str(s)) if s == "VALID" => [0, 0],
-        Some(Attr::Str(s)) if s.starts_with("SAME") => {
-            let total = |a: usize, input: usize, output: usize, kernel: usize| {
-                let reach = (kernel - 1) * dilation[a] + 1;
-                (((output - 1) * stride[a] + reach) as isize - input as isize).max(0)
-            };
-            let both = [total(0, *h, *oh, *kh), total(1, *wd, *ow, *kw)];
-            let lower = s == "SAME_LOWER";
-            both.map(|t| if lower { t - t / 2 } else { t / 2 })
-        }
-        _ => ints("pads").map_or([0, 0], |p| [p[0] as isize, p[1] as isize]),
-    };
-    Some(Geometry {
-        batch: *batch,
-        cin: *cin,
-        cout: *cout,
-        group,
-        input: [1, *h, *wd],
-        output: [1, *oh, *ow],
-        kernel: [1, *kh, *kw],
-        stride: [1, stride[0], stride[1]],
-        dilation: [1, dilation[0], dilation[1]],
-        pad: [0, pad[0], pad[1]],
-    })
 }
 
 /// The gate on a convolution's input channels, if nobody else reads what it gives.

@@ -4,6 +4,7 @@
 
 use super::{Program, Workspace};
 use crate::error::{Error, Result};
+use rayon::prelude::*;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,6 +32,16 @@ impl Pool {
     /// Never.
     pub fn is_empty(&self) -> bool {
         false
+    }
+
+    /// `work` on every item; the results in the order of the items.
+    pub fn map<T: Sync, R: Send>(&self, items: &[T], work: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+        self.threads.install(|| items.par_iter().map(work).collect())
+    }
+
+    /// Changes every item.
+    pub fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Sync + Send) {
+        self.threads.install(|| items.par_iter_mut().for_each(work));
     }
 
     /// One workspace per thread for `program`.

@@ -148,53 +148,89 @@ impl<'a> Session<'a> {
 
     /// Compares the network at gates `lambda` with the unpruned one, image by image.
     pub fn agreement(&self, list: &[usize], lambda: &[f32]) -> Agreement {
-        let labels = self.data.labels();
         let parts = self.each(list, None, |chunk| {
-            chunk.workspace.forward(&self.program, None);
             let n = chunk.positions.len();
-            let whole: Vec<Vec<Vec<f32>>> = (0..n)
-                .map(|i| self.rows(chunk.workspace, i).into_iter().map(<[f32]>::to_vec).collect())
-                .collect();
+            let copy = |w: &Workspace, i| self.rows(w, i).into_iter().map(<[f32]>::to_vec).collect();
+            chunk.workspace.forward(&self.program, None);
+            let whole: Vec<Vec<Vec<f32>>> = (0..n).map(|i| copy(chunk.workspace, i)).collect();
             chunk.workspace.forward(&self.program, Some(lambda));
-            let mut counts = [0usize; 3];
-            let mut sums = [0.0f64; 4];
+            let mut tally = Tally::default();
             for (i, whole) in whole.iter().enumerate() {
-                let rows = self.rows(chunk.workspace, i);
-                let (a, b) = (argmax(&whole[0]), argmax(rows[0]));
-                counts[0] += usize::from(a == b);
-                if let Some(labels) = labels {
-                    let label = labels[list[chunk.positions.start + i]] as usize;
-                    counts[1] += usize::from(b == label);
-                    counts[2] += usize::from(a == label);
-                }
-                for (w, r) in whole.iter().zip(rows) {
-                    for (w, r) in w.iter().zip(r) {
-                        let (w, r) = (f64::from(*w), f64::from(*r));
-                        sums[0] += 1.0;
-                        sums[1] += w;
-                        sums[2] += w * w;
-                        sums[3] += (w - r) * (w - r);
-                    }
-                }
+                let label = self.label(list[chunk.positions.start + i]);
+                tally.add(whole, &self.rows(chunk.workspace, i), label);
             }
-            (counts, sums)
+            tally
         });
-        let mut counts = [0usize; 3];
-        let mut sums = [0.0f64; 4];
-        for (c, s) in parts {
-            (0..3).for_each(|k| counts[k] += c[k]);
-            (0..4).for_each(|k| sums[k] += s[k]);
+        parts.into_iter().fold(Tally::default(), Tally::with).agreement(self.classes)
+    }
+
+    /// Compares another network on the same data with this one at open gates, image by image.
+    pub fn agreement_with(&self, other: &Session, list: &[usize]) -> Agreement {
+        // A few images at a time: outputs can be large.
+        let mut tally = Tally::default();
+        for some in list.chunks(4 * self.program.batch * self.pool.len()) {
+            for ((whole, rows), &i) in self.outputs(some).iter().zip(other.outputs(some)).zip(some) {
+                let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+                tally.add(whole, &rows, self.label(i));
+            }
         }
-        let share = |count: usize| count as f64 / list.len().max(1) as f64;
-        let n = sums[0].max(1.0);
-        let variance = (sums[2] / n - (sums[1] / n).powi(2)).max(1e-12);
-        let labelled = self.classes && labels.is_some();
+        tally.agreement(self.classes)
+    }
+
+    fn label(&self, image: usize) -> Option<usize> {
+        self.data.labels().map(|l| l[image] as usize)
+    }
+}
+
+/// What an [`Agreement`] is counted from.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    images: usize,
+    labelled: usize,
+    /// Same class as the unpruned network, right, right before.
+    counts: [usize; 3],
+    /// Elements, their sum and squares in the unpruned network, squared differences.
+    sums: [f64; 4],
+}
+
+impl Tally {
+    /// Takes one image's targets in.
+    fn add(&mut self, whole: &[Vec<f32>], rows: &[&[f32]], label: Option<usize>) {
+        let (a, b) = (argmax(&whole[0]), argmax(rows[0]));
+        self.images += 1;
+        self.counts[0] += usize::from(a == b);
+        if let Some(label) = label {
+            self.labelled += 1;
+            self.counts[1] += usize::from(b == label);
+            self.counts[2] += usize::from(a == label);
+        }
+        for (w, r) in whole.iter().zip(rows).flat_map(|(w, r)| w.iter().zip(*r)) {
+            let (w, r) = (f64::from(*w), f64::from(*r));
+            let part = [1.0, w, w * w, (w - r) * (w - r)];
+            self.sums.iter_mut().zip(part).for_each(|(s, p)| *s += p);
+        }
+    }
+
+    fn with(mut self, other: Self) -> Self {
+        self.images += other.images;
+        self.labelled += other.labelled;
+        self.counts.iter_mut().zip(other.counts).for_each(|(a, b)| *a += b);
+        self.sums.iter_mut().zip(other.sums).for_each(|(a, b)| *a += b);
+        self
+    }
+
+    fn agreement(&self, classes: bool) -> Agreement {
+        let share = |count: usize| count as f64 / self.images.max(1) as f64;
+        let [n, sum, squares, differences] = self.sums;
+        let n = n.max(1.0);
+        let variance = (squares / n - (sum / n).powi(2)).max(1e-12);
+        let labelled = classes && self.labelled > 0;
         Agreement {
-            images: list.len(),
-            same_class: self.classes.then(|| share(counts[0])),
-            accuracy: labelled.then(|| share(counts[1])),
-            accuracy_before: labelled.then(|| share(counts[2])),
-            relative_error: (sums[3] / n / variance).sqrt(),
+            images: self.images,
+            same_class: classes.then(|| share(self.counts[0])),
+            accuracy: labelled.then(|| share(self.counts[1])),
+            accuracy_before: labelled.then(|| share(self.counts[2])),
+            relative_error: (differences / n / variance).sqrt(),
         }
     }
 }

@@ -21,6 +21,14 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(Conv { group, window: Window::read(r)? }))
 }
 
+/// The sizes of a convolution with these attributes over an input and a weight of these shapes.
+pub fn geometry(attributes: &Attributes, x: &[usize], w: &[usize]) -> Option<Geometry> {
+    // The attributes mean the same in every opset.
+    let reader = Reader::new(attributes, 1, 2, 1);
+    let conv = Conv { group: reader.int_or("group", 1).ok()?, window: Window::read(&reader).ok()? };
+    conv.geometry(x, w).ok()
+}
+
 impl Conv {
     fn geometry(&self, x: &[usize], w: &[usize]) -> Result<Geometry, Refusal> {
         if x.len() < 3 || x.len() > 5 {

@@ -5,6 +5,9 @@
 use crate::ir::{Attributes, Op, Reader, Refusal};
 
 pub mod kernels;
+
+pub use conv::geometry as conv_geometry;
+
 mod opaque;
 
 // Helpers that families of operators share.

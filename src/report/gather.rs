@@ -2,13 +2,15 @@
 //!
 //! Takes: graph, facts, analysis, plan. Gives: the structs of [`json`](super::json). Never: formats.
 
-use super::json::{Channels, DataFacts, Frozen, Group, Layer, ModelFacts, Port, Training, Verification};
+use super::json::{
+    Channels, DataFacts, Frozen, Group, Layer, ModelFacts, Port, Recovery, Training, Verification,
+};
 use crate::channels::{self, Groups};
 use crate::ir::{self, Axis, Facts, Graph, Io, Node, NodeId, ValueId};
 use crate::learn::calib::Calibration;
 use crate::learn::{Trained, unknown};
 use crate::onnx::Model;
-use crate::pipeline::Analysis;
+use crate::pipeline::{Analysis, Recovered};
 use crate::verify::{TOLERANCE, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -131,6 +133,11 @@ fn parameters(facts: &Facts, node: &Node) -> u64 {
 /// The training, where there was one.
 pub fn training(trained: &Trained) -> Training {
     Training { steps: trained.history.len(), best: trained.best, history: trained.history.clone() }
+}
+
+/// The fits of the layers.
+pub fn recovery(r: &Recovered) -> Recovery {
+    Recovery { agreement: r.agreement, layers: r.layers.clone() }
 }
 
 /// The verdict.

@@ -6,6 +6,7 @@
 use crate::bench::{self, Timing, board::Board};
 use crate::error::{Error, Result};
 use crate::learn::{Agreement, Record};
+use crate::recover::Fitted;
 use crate::rewrite::{Bias, Sliced};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -54,6 +55,8 @@ pub struct Run {
     pub restated: Vec<String>,
     /// Agreement with the unpruned network on calibration images held out of training.
     pub agreement: Option<Agreement>,
+    /// What the closed-form fits did (`--recover reconstruct`).
+    pub recovery: Option<Recovery>,
     /// True if the images of `agreement` took no part in training.
     pub held_out: bool,
     /// The training of the gates (`--criterion gates`).
@@ -113,6 +116,15 @@ pub struct Port {
     pub shape: Option<Vec<usize>>,
     /// True where the file leaves the first size open.
     pub any_batch: bool,
+}
+
+/// The layers' fits, and what they brought.
+#[derive(Debug, Clone, Serialize)]
+pub struct Recovery {
+    /// Agreement with the unpruned network afterwards, on the images of `agreement`.
+    pub agreement: Agreement,
+    /// Every layer that was looked at.
+    pub layers: Vec<Fitted>,
 }
 
 /// Times of model files: `autobot-onnx bench FILES --json FILE`.

@@ -263,7 +263,22 @@ fn agreement(run: &Run) -> String {
         }
     }
     .ok();
+    out += &recovery(run);
     out
+}
+
+/// What the fits brought, beside what stood before them.
+fn recovery(run: &Run) -> String {
+    let Some(r) = &run.recovery else { return String::new() };
+    let fitted = r.layers.iter().filter(|l| l.ridge.is_some()).count();
+    let what = match (r.agreement.accuracy, r.agreement.same_class) {
+        (Some(accuracy), Some(same)) => {
+            format!("{} accuracy, {} the same top class", percent(accuracy), percent(same))
+        }
+        (_, Some(same)) => format!("{} the same top class", percent(same)),
+        _ => format!("outputs differ by {} (rms)", percent(r.agreement.relative_error)),
+    };
+    format!("recovered {what}, after fitting {fitted} of {}\n", plural(r.layers.len(), "layer"))
 }
 
 fn verification(v: &Verification) -> String {

@@ -95,6 +95,30 @@ pub fn facts_like(big: &Graph, facts: &Facts, small: &Graph) -> Result<Facts> {
     infer(small, inputs.as_deref())
 }
 
+/// Largest difference between our executor and tract on one network. `Err` says why tract cannot run it.
+pub fn compare_executors(
+    (graph, facts): (&Graph, &Facts),
+    bytes: &[u8],
+    targets: &[ValueId],
+    samples: &[Sample],
+) -> Result<Result<f64, String>> {
+    let inputs: Vec<Fact> = graph.inputs.iter().filter_map(|&v| facts.fact[v].clone()).collect();
+    let tract = match runtime::run(bytes, &inputs, samples) {
+        Ok(found) => found,
+        Err(why) => return Ok(Err(why)),
+    };
+    let program = Program::compile(graph, facts, &[], &[], targets)?;
+    let mut d = Difference::default();
+    for (sample, found) in samples.iter().zip(tract) {
+        for (v, own) in targets.iter().zip(outputs(&program, sample, None)) {
+            if let Some(k) = graph.outputs.iter().position(|o| o == v) {
+                d.add(&own, &found[k]);
+            }
+        }
+    }
+    Ok(Ok(d.relative))
+}
+
 /// Compares two files in tract. `Err` says why tract cannot run the big one; if it runs the big one only, that is a
 /// failure of the small one and an error.
 pub fn compare_tract(

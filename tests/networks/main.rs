@@ -4,6 +4,7 @@ mod golden;
 mod gradient;
 mod macs;
 mod masked;
+mod recover;
 mod threads;
 
 use autobot_onnx::channels::{self, Groups, NONE, Residual};

@@ -1,0 +1,187 @@
+//! Layers that can be fitted: their inputs as columns, their weights as a matrix, and what they should give.
+
+use crate::ir::*;
+use crate::ops::{self, kernels::conv::Geometry};
+
+/// A convolution or a matrix product with stored weights of its own.
+#[derive(Debug, Clone)]
+pub(super) struct Layer {
+    pub name: String,
+    pub input: ValueId,
+    pub output: ValueId,
+    pub weight: ValueId,
+    pub bias: Option<ValueId>,
+    pub form: Form,
+}
+
+/// How a layer's output comes from its input and weights.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form {
+    /// w: [cout, cin / group, kernel…]
+    Conv(Geometry),
+    /// The last axis of x times w: [k, n], or [n, k] where `turned`.
+    Product { k: usize, n: usize, turned: bool },
+}
+
+/// New weights and biases, in the order in which the file stores them.
+pub(super) struct Weights {
+    pub weight: Vec<f64>,
+    pub bias: Option<Vec<f64>>,
+}
+
+/// What a layer's output should be.
+pub(super) struct Target {
+    /// The original's channels that it has.
+    pub channels: Vec<usize>,
+    /// The other operand of the addition that follows, if it is computed before, and the channels that are left of it: then
+    /// the sum is to be as it was.
+    pub sum: Option<(ValueId, Vec<usize>)>,
+}
+
+impl Layer {
+    /// Node `n` as a layer, if it is one whose weights may be changed.
+    pub fn of(graph: &Graph, facts: &Facts, n: NodeId) -> Option<Self> {
+        let node = &graph.nodes[n];
+        let (input, weight) = ((*node.inputs.first()?)?, (*node.inputs.get(1)?)?);
+        let output = (*node.outputs.first()?)?;
+        let bias = node.inputs.get(2).copied().flatten();
+        let (x, w, y) = (facts.shape(input)?, facts.shape(weight)?, facts.shape(output)?);
+        let own = |v: ValueId, rank: usize| {
+            let users = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
+            let stored =
+                graph.initializer(v).is_some_and(|t| t.data.dtype().is_float() && t.shape.len() == rank);
+            stored && users.filter(|&&u| u == v).count() == 1 && !graph.outputs.contains(&v)
+        };
+        let channels = |v: ValueId, cout: usize| own(v, 1) && facts.shape(v) == Some(&[cout]);
+        let attributes = node.op.attributes();
+        let plain = |name: &str| matches!(attributes.get(name), None | Some(Attr::Float(1.0)));
+        let flag = |name: &str| matches!(attributes.get(name), Some(Attr::Int(v)) if *v != 0);
+        let (form, cout) = match node.op_type.as_str() {
+            "Conv" if own(weight, x.len()) => {
+                let g = ops::conv_geometry(&attributes, x, w)?;
+                (Form::Conv(g), g.cout)
+            }
+            "Gemm" if own(weight, 2) && plain("alpha") && plain("beta") && !flag("transA") => {
+                let turned = flag("transB");
+                let (k, n) = if turned { (w[1], w[0]) } else { (w[0], w[1]) };
+                (Form::Product { k, n, turned }, n)
+            }
+            "MatMul" if own(weight, 2) && x.len() >= 2 => {
+                (Form::Product { k: w[0], n: w[1], turned: false }, w[1])
+            }
+            _ => return None,
+        };
+        let fits = node.op_type == "MatMul" || bias.is_none_or(|b| channels(b, cout));
+        let bias = bias.filter(|_| node.op_type != "MatMul");
+        let whole = volume(x) > 0 && volume(y) > 0;
+        let name = node.name.clone();
+        (fits && whole).then_some(Self { name, input, output, weight, bias, form })
+    }
+
+    /// Groups, inputs per group (rows of the columns), outputs per group.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        match self.form {
+            Form::Conv(g) => (g.group, g.cin / g.group * g.taps(), g.cout / g.group),
+            Form::Product { k, n, .. } => (1, k, n),
+        }
+    }
+
+    /// Output positions per chunk.
+    pub fn positions(&self, x: &Array<f32>) -> usize {
+        match self.form {
+            Form::Conv(g) => g.batch * g.pixels_out(),
+            Form::Product { k, .. } => x.data.len() / k.max(1),
+        }
+    }
+
+    /// The inputs of group `group` at every `step`-th position, from `first` on: row-major `[rows, positions]`.
+    pub fn columns(&self, x: &Array<f32>, group: usize, (first, step): (usize, usize)) -> Vec<f32> {
+        let taken: Vec<usize> = (first..self.positions(x)).step_by(step).collect();
+        let (_, rows, _) = self.sizes();
+        let mut out = vec![0.0; rows * taken.len()];
+        match self.form {
+            Form::Product { k, .. } => {
+                for (row, out) in out.chunks_exact_mut(taken.len().max(1)).enumerate() {
+                    out.iter_mut().zip(&taken).for_each(|(o, p)| *o = x.data[p * k + row]);
+                }
+            }
+            Form::Conv(g) => {
+                let (pixels, taps) = (g.pixels_out(), g.taps());
+                // Where each position's window begins: image, and the three spatial axes.
+                let corner = |&p: &usize| {
+                    let (image, at) = (p / pixels, p % pixels);
+                    let [_, h, w] = g.output;
+                    let o = [at / (h * w), at / w % h, at % w];
+                    (image, std::array::from_fn(|a| (o[a] * g.stride[a]) as isize - g.pad[a]))
+                };
+                let corners: Vec<(usize, [isize; 3])> = taken.iter().map(corner).collect();
+                for (row, out) in out.chunks_exact_mut(taken.len().max(1)).enumerate() {
+                    let (c, t) = (group * (g.cin / g.group) + row / taps, row % taps);
+                    let [_, kh, kw] = g.kernel;
+                    let tap = [t / (kh * kw), t / kw % kh, t % kw];
+                    for (o, (image, corner)) in out.iter_mut().zip(&corners) {
+                        let at: [isize; 3] =
+                            std::array::from_fn(|a| corner[a] + (tap[a] * g.dilation[a]) as isize);
+                        if (0..3).all(|a| at[a] >= 0 && (at[a] as usize) < g.input[a]) {
+                            let plane = (image * g.cin + c) * g.pixels_in();
+                            let [i, j, k] = at.map(|v| v as usize);
+                            *o = x.data[plane + (i * g.input[1] + j) * g.input[2] + k];
+                        }
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// Elements of an output value that belong to channel `c`, at every `step`-th position from `first` on.
+    pub fn outputs<'a>(
+        &self,
+        y: &'a Array<f32>,
+        c: usize,
+        (first, step): (usize, usize),
+    ) -> impl Iterator<Item = f32> + 'a {
+        let (channels, pixels) = match self.form {
+            Form::Conv(g) => (y.shape[1], g.pixels_out()),
+            Form::Product { .. } => (*y.shape.last().unwrap_or(&1), 1),
+        };
+        let positions = y.data.len() / channels.max(1);
+        (first..positions)
+            .step_by(step)
+            .map(move |p| y.data[(p / pixels * channels + c) * pixels + p % pixels])
+    }
+
+    /// The stored weights as a matrix by group: `[outputs, rows]`, group after group.
+    pub fn matrix(&self, stored: &[f64]) -> Vec<f64> {
+        match self.form {
+            Form::Product { k, n, turned: false } => turn(stored, k, n),
+            _ => stored.to_vec(),
+        }
+    }
+
+    /// The inverse of [`Layer::matrix`].
+    pub fn stored(&self, matrix: Vec<f64>) -> Vec<f64> {
+        match self.form {
+            Form::Product { k, n, turned: false } => turn(&matrix, n, k),
+            _ => matrix,
+        }
+    }
+}
+
+/// The transpose of a `rows × columns` matrix.
+fn turn(m: &[f64], rows: usize, columns: usize) -> Vec<f64> {
+    (0..rows * columns).map(|i| m[i % rows * columns + i / rows]).collect()
+}
+
+/// The other operand of the addition that alone uses `value`, if it has the same shape and is computed before.
+pub(super) fn sum_after(graph: &Graph, facts: &Facts, value: ValueId) -> Option<ValueId> {
+    let mut users = graph.nodes.iter().enumerate().filter(|(_, n)| n.inputs.contains(&Some(value)));
+    let (_, add) = users.next().filter(|(_, n)| n.op_type == "Add")?;
+    if users.next().is_some() || graph.outputs.contains(&value) {
+        return None;
+    }
+    let other = add.inputs.iter().flatten().copied().find(|&v| v != value)?;
+    let before = graph.producer(other).is_none_or(|p| graph.producer(value).is_some_and(|own| p < own));
+    let same = facts.constant[other].is_none() && facts.shape(other) == facts.shape(value);
+    (before && same).then_some(other)
+}

@@ -1,0 +1,162 @@
+//! A network that is run node by node over all images, so that a layer can be changed before what follows is computed.
+//!
+//! Invariants: a value is kept until the last node that uses it has run; chunks of images never mix.
+
+use super::layer::{Layer, Weights};
+use crate::error::Result;
+use crate::grad::Pool;
+use crate::ir::*;
+use crate::learn::calib::Calibration;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Values that are alive, of one chunk of images.
+type Values = HashMap<ValueId, Array<f32>>;
+
+/// A network on its way through its nodes.
+pub(super) struct Track {
+    pub graph: Graph,
+    pub facts: Facts,
+    /// Values by chunk.
+    pub chunks: Vec<Values>,
+    /// Last node that uses a value.
+    last: Vec<Option<NodeId>>,
+    next: NodeId,
+}
+
+/// Images per chunk: several where both networks take any batch, else what the file says.
+pub(super) fn batch(big: (&Graph, &Facts), small: &Graph) -> Result<usize> {
+    const SEVERAL: usize = 16;
+    let own = big.0.inputs.first().and_then(|&v| big.1.shape(v)?.first().copied()).unwrap_or(1);
+    let follows = |graph: &Graph| {
+        let one = facts_at(graph, own)?;
+        let many = facts_at(graph, SEVERAL)?;
+        let outputs = graph.outputs.iter().all(|&v| {
+            let pair = one.shape(v).zip(many.shape(v));
+            pair.is_some_and(|(a, b)| {
+                a.first() == Some(&own) && b.first() == Some(&SEVERAL) && a[1..] == b[1..]
+            })
+        });
+        Ok::<bool, crate::Error>(outputs && one.trouble == many.trouble)
+    };
+    Ok(if own == 1 && follows(big.0).unwrap_or(false) && follows(small).unwrap_or(false) {
+        SEVERAL
+    } else {
+        own
+    })
+}
+
+fn facts_at(graph: &Graph, batch: usize) -> Result<Facts> {
+    let fact = |&v: &ValueId| {
+        let mut fact = graph.values[v].declared.clone()?;
+        *fact.shape.first_mut()? = batch;
+        Some(fact)
+    };
+    let inputs: Option<Vec<Fact>> = graph.inputs.iter().map(fact).collect();
+    infer(graph, inputs.as_deref())
+}
+
+impl Track {
+    /// At the first node, without images.
+    pub fn new(graph: Graph, batch: usize) -> Result<Self> {
+        let facts = facts_at(&graph, batch)?;
+        let mut last = vec![None; graph.values.len()];
+        for (n, node) in graph.nodes.iter().enumerate() {
+            node.inputs.iter().flatten().for_each(|&v| last[v] = Some(n));
+        }
+        Ok(Self { graph, facts, chunks: Vec::new(), last, next: 0 })
+    }
+
+    /// Bytes of the values that are alive at a time, at the most.
+    pub fn peak(&self) -> usize {
+        let size = |v: ValueId| 4 * self.facts.shape(v).map_or(0, volume);
+        let (mut alive, mut peak) = (self.graph.inputs.iter().map(|&v| size(v)).sum::<usize>(), 0);
+        for (n, node) in self.graph.nodes.iter().enumerate() {
+            alive += node.outputs.iter().flatten().map(|&v| size(v)).sum::<usize>();
+            peak = peak.max(alive);
+            let dead: std::collections::BTreeSet<ValueId> = self.ends(n).collect();
+            alive -= dead.into_iter().map(size).sum::<usize>().min(alive);
+        }
+        peak
+    }
+
+    /// Values that nobody needs after node `n`.
+    fn ends(&self, n: NodeId) -> impl Iterator<Item = ValueId> {
+        let node = &self.graph.nodes[n];
+        let ended =
+            move |v: &ValueId| self.last[*v].is_none_or(|l| l <= n) && self.facts.constant[*v].is_none();
+        node.inputs.iter().chain(&node.outputs).flatten().copied().filter(ended)
+    }
+
+    /// Starts on these images, by chunk.
+    pub fn load(&mut self, data: &Calibration, chunks: &[&[usize]]) {
+        let inputs = &self.graph.inputs;
+        let one = |images: &&[usize]| {
+            let input = |(k, &v): (usize, &ValueId)| {
+                let mut x = Array::zeros(self.facts.shape(v).unwrap_or_default());
+                let len = x.data.len() / images.len();
+                for (row, &i) in x.data.chunks_exact_mut(len.max(1)).zip(*images) {
+                    data.write(k, i, None, row);
+                }
+                (v, x)
+            };
+            inputs.iter().enumerate().map(input).collect()
+        };
+        self.chunks = chunks.iter().map(one).collect();
+    }
+
+    /// Runs the next node.
+    pub fn advance(&mut self, pool: &Pool) {
+        let n = self.next;
+        self.next += 1;
+        let (node, facts) = (&self.graph.nodes[n], &self.facts);
+        let folded = node.outputs.iter().flatten().all(|&v| facts.constant[v].is_some());
+        let results = facts.results(node).filter(|_| facts.trouble[n].is_none() && !folded);
+        let constant: HashMap<ValueId, Array<f32>> = node
+            .inputs
+            .iter()
+            .flatten()
+            .filter_map(|&v| Some((v, facts.constant[v].as_ref()?.to_array())))
+            .collect();
+        let dead: Vec<ValueId> = self.ends(n).collect();
+        pool.each(&mut self.chunks, |values| {
+            if let Some(results) = &results {
+                let known = |v: ValueId| values.get(&v).or_else(|| constant.get(&v));
+                let x: Vec<Option<&Array<f32>>> = node.inputs.iter().map(|v| v.and_then(known)).collect();
+                // What depends on something that cannot be run cannot be run.
+                if x.iter().zip(&node.inputs).all(|(x, v)| x.is_some() == v.is_some()) {
+                    let mut y: Vec<Array<f32>> = results.iter().map(|f| Array::zeros(&f.shape)).collect();
+                    Diff::<f32>::forward(node.op.as_ref(), &x, &mut y);
+                    let outputs = node.outputs.iter().zip(y).filter_map(|(v, y)| Some(((*v)?, y)));
+                    values.extend(outputs);
+                }
+            }
+            dead.iter().for_each(|v| drop(values.remove(v)));
+        });
+    }
+
+    /// Runs until `value` is computed.
+    pub fn advance_past(&mut self, value: ValueId, pool: &Pool) {
+        let Some(producer) = self.graph.producer(value) else { return };
+        while self.next <= producer {
+            self.advance(pool);
+        }
+    }
+
+    /// Gives a layer that has not run yet other weights.
+    pub fn replace(&mut self, layer: &Layer, weights: Weights) {
+        let mut set = |v: ValueId, values: &[f64]| {
+            let Some(old) = self.facts.constant[v].as_ref() else { return };
+            let tensor = Arc::new(Tensor {
+                shape: old.shape.clone(),
+                data: Data::from_real(old.data.dtype(), values),
+            });
+            self.graph.values[v].origin = Origin::Initializer(tensor.clone());
+            self.facts.constant[v] = Some(tensor);
+        };
+        set(layer.weight, &weights.weight);
+        if let Some((bias, values)) = layer.bias.zip(weights.bias) {
+            set(bias, &values);
+        }
+    }
+}

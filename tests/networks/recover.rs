@@ -1,0 +1,118 @@
+//! Closed-form recovery: it leaves alone what is right already, repairs what can be repaired, makes no layer worse on images
+//! that it was not fitted on, and gives the same bits on any number of threads.
+
+use super::{Network, Residual, ours, random_plan};
+use autobot_onnx::channels::Groups;
+use autobot_onnx::grad::Pool;
+use autobot_onnx::ir::{Data, Graph, Origin, Tensor};
+use autobot_onnx::learn::calib::{Calibration, InputSpec};
+use autobot_onnx::recover::{Fitted, reconstruct};
+use autobot_onnx::{rewrite, verify};
+use std::path::Path;
+use std::sync::Arc;
+
+const IMAGES: usize = 256;
+
+fn data(network: &Network) -> Calibration {
+    let graph = &network.model.graph;
+    let spec = |&v: &usize| {
+        let shape = network.facts.shape(v).unwrap_or_default().to_vec();
+        InputSpec { name: graph.values[v].name.clone(), shape }
+    };
+    Calibration::synthetic(&graph.inputs.iter().map(spec).collect::<Vec<_>>(), IMAGES, 3)
+}
+
+/// The pruned graph, and what recovery makes of it.
+fn recovered(
+    network: &Network,
+    groups: &Groups,
+    kept: &[bool],
+    threads: usize,
+) -> (Graph, Graph, Vec<Fitted>) {
+    let (graph, facts) = (&network.model.graph, &network.facts);
+    let small = rewrite::rewrite(graph, facts, groups, kept, network.model.opset()).unwrap().graph;
+    let list: Vec<usize> = (0..IMAGES).collect();
+    let pool = Pool::new(threads).unwrap();
+    let (fitted, layers) =
+        reconstruct((graph, facts), &small, groups, kept, &data(network), &list, &pool).unwrap();
+    (small, fitted, layers)
+}
+
+/// Bytes of all stored constants.
+fn stored(graph: &Graph) -> Vec<Vec<u8>> {
+    let constants = (0..graph.values.len()).filter_map(|v| graph.initializer(v));
+    constants.map(|t| t.data.to_bytes()).collect()
+}
+
+#[test]
+fn what_is_whole_is_left_alone() {
+    for network in ours() {
+        let (groups, _) = network.groups(Residual::Select);
+        let (small, fitted, layers) = recovered(&network, &groups, &vec![true; groups.classes.len()], 2);
+        assert!(layers.iter().all(|l| l.ridge.is_none()), "{}: {layers:?}", network.name);
+        assert!(stored(&small) == stored(&fitted), "{}", network.name);
+    }
+}
+
+#[test]
+fn no_layer_gets_worse_and_no_shape_changes() {
+    let mut improved = 0;
+    for network in ours() {
+        let (groups, cost) = network.groups(Residual::Select);
+        let plan = random_plan(&network, &groups, &cost, 0.6, 5);
+        let (small, fitted, layers) = recovered(&network, &groups, &plan.kept, 2);
+        for l in &layers {
+            assert!(l.after <= l.before && l.after.is_finite(), "{}: {l:?}", network.name);
+        }
+        improved += layers.iter().filter(|l| l.after < 0.8 * l.before).count();
+        let facts = |g: &Graph| verify::facts_like(&network.model.graph, &network.facts, g).unwrap();
+        assert_eq!(facts(&small).fact, facts(&fitted).fact, "{}", network.name);
+    }
+    assert!(improved > 20, "only {improved} layers were matched clearly better");
+}
+
+#[test]
+fn a_channel_that_another_one_repeats_is_not_missed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut network = Network::read(&root.join("fixtures/residual/model.onnx"));
+    let mut graph = network.model.graph.clone();
+    for name in ["one.a.w", "one.a.b"] {
+        let v = graph.value_named(name).unwrap();
+        let old = graph.initializer(v).unwrap().clone();
+        let mut values: Vec<f64> = old.data.to_real();
+        let size = values.len() / old.shape[0];
+        values.copy_within(0..size, size);
+        let data = Data::from_real(old.data.dtype(), &values);
+        graph.values[v].origin = Origin::Initializer(Arc::new(Tensor { shape: old.shape.clone(), data }));
+    }
+    network.model = network.model.with_graph(graph).unwrap();
+    network.facts = network.model.facts().unwrap();
+    let (groups, _) = network.groups(Residual::Expand);
+    let repeated = network.model.graph.value_named("one.a.out").unwrap();
+    let mut kept = vec![true; groups.classes.len()];
+    kept[groups.axis(repeated, 1)[1] as usize] = false;
+    let (small, fitted, _) = recovered(&network, &groups, &kept, 2);
+    let samples = network.samples(4, 9);
+    let targets = network.targets();
+    let far = |graph: &Graph| {
+        verify::compare((&network.model.graph, &network.facts), &[], &[], &[], graph, &targets, &samples)
+            .unwrap()
+            .relative
+    };
+    let (before, after) = (far(&small), far(&fitted));
+    assert!(before > 1e-2 && after < 1e-3, "off by {before:.1e} before, {after:.1e} afterwards");
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let network = Network::read(&root.join("models/digits_residual.onnx"));
+    let (groups, cost) = network.groups(Residual::Select);
+    let plan = random_plan(&network, &groups, &cost, 0.5, 2);
+    let one = recovered(&network, &groups, &plan.kept, 1);
+    assert!(one.2.iter().any(|l| l.ridge.is_some()));
+    for threads in [2, 3] {
+        let other = recovered(&network, &groups, &plan.kept, threads);
+        assert!(stored(&one.1) == stored(&other.1) && one.2 == other.2, "{threads} threads");
+    }
+}
