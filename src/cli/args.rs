@@ -4,8 +4,8 @@
 
 use super::value;
 use autobot_onnx::channels::Residual;
-use autobot_onnx::learn::Wish;
 use autobot_onnx::learn::calib::{Augment, Layout, Resize};
+use autobot_onnx::learn::{Choice, Wish};
 use autobot_onnx::onnx::InputShape;
 use autobot_onnx::pipeline::{Compensation, Criterion, Options, Recover, Target};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -201,7 +201,7 @@ pub struct ModelArgs {
 pub struct ScopeArgs {
     /// How residual additions are read: 'tie' cuts branch and trunk together; 'expand' cuts a branch alone and scatters
     /// what is left of it back; 'select' also lets each layer gather what it reads of the trunk; 'auto' chooses
-    #[arg(long, value_enum, default_value_t = ResidualArg::Auto)]
+    #[arg(long, value_enum, default_value_t = ResidualArg::Auto, default_value_if("preset", "paper", "expand"))]
     pub residual: ResidualArg,
     /// Leave out layers and tensors whose names match
     #[arg(long, value_name = "REGEX")]
@@ -276,14 +276,22 @@ pub struct LearnArgs {
     /// as values
     #[arg(long, value_enum, default_value_t = LossArg::Auto)]
     pub loss: LossArg,
+    /// Where the following flags start: 'paper' is what the paper trained with (200 updates on 64 augmented images at a rate
+    /// of 0.6, the best single batch kept, branches expanded); each can still be given
+    #[arg(long, value_enum, default_value_t = PresetArg::Default)]
+    pub preset: PresetArg,
+    /// Which update's gates are kept, of the last 40 %: the one whose plan has the lowest loss over a few hundred images,
+    /// or the one with the lowest loss on its own batch
+    #[arg(long, value_enum, default_value_t = ChoiceArg::Plan, default_value_if("preset", "paper", "batch"))]
+    pub choice: ChoiceArg,
     /// Images per update
-    #[arg(long, value_name = "N", default_value_t = defaults().batch_size, value_parser = value::at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = defaults().batch_size, default_value_if("preset", "paper", "64"), value_parser = value::at_least_one)]
     pub batch_size: usize,
     /// Updates
-    #[arg(long, value_name = "N", default_value_t = defaults().batches, value_parser = value::at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = defaults().batches, default_value_if("preset", "paper", "200"), value_parser = value::at_least_one)]
     pub batches: usize,
     /// Random changes to the images: crop4, flip or both joined by a comma, or none
-    #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib")]
+    #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib", default_value_if("preset", "paper", "crop4,flip"))]
     pub augment: Option<Augment>,
     /// Weight of the budget in the loss
     #[arg(long, value_name = "X", default_value_t = defaults().beta, value_parser = value::not_negative)]
@@ -292,7 +300,7 @@ pub struct LearnArgs {
     #[arg(long, value_name = "X", default_value_t = defaults().gamma, value_parser = value::not_negative)]
     pub gamma: f64,
     /// Learning rate
-    #[arg(long, value_name = "X", default_value_t = defaults().lr, value_parser = value::positive)]
+    #[arg(long, value_name = "X", default_value_t = defaults().lr, default_value_if("preset", "paper", "0.6"), value_parser = value::positive)]
     pub lr: f64,
     /// Seed of everything random: the same seed gives the same file
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
@@ -373,6 +381,29 @@ impl From<CompensationArg> for Compensation {
     }
 }
 
+/// `--preset`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PresetArg {
+    Default,
+    Paper,
+}
+
+/// `--choice`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ChoiceArg {
+    Plan,
+    Batch,
+}
+
+impl From<ChoiceArg> for Choice {
+    fn from(arg: ChoiceArg) -> Self {
+        match arg {
+            ChoiceArg::Plan => Choice::Plan,
+            ChoiceArg::Batch => Choice::Batch,
+        }
+    }
+}
+
 /// `--recover`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RecoverArg {
@@ -424,6 +455,12 @@ mod tests {
         let cli = Cli::try_parse_from(["x", "inspect", "in.onnx"]).unwrap();
         assert!(cli.prune.input.is_none() && matches!(cli.command, Some(Command::Inspect(_))));
         assert!(Cli::try_parse_from(["x", "in.onnx", "--dry-run"]).is_ok());
+        let paper =
+            ["x", "in.onnx", "out.onnx", "--target-flops", "50%", "--preset", "paper", "--batches", "7"];
+        let cli = Cli::try_parse_from(paper).unwrap();
+        let learn = &cli.prune.learn;
+        assert_eq!((learn.batches, learn.batch_size, learn.lr, learn.choice), (7, 64, 0.6, ChoiceArg::Batch));
+        assert!(learn.augment.is_some() && cli.prune.scope.residual == ResidualArg::Expand);
         for missing in
             [&["x", "in.onnx", "out.onnx"][..], &["x", "in.onnx", "--target-flops", "1k"], &["x", "-q"]]
         {

@@ -12,7 +12,7 @@ use autobot_onnx::Error;
 use autobot_onnx::grad::Pool;
 use autobot_onnx::learn::calib::{Calibration, Preprocess};
 use autobot_onnx::onnx;
-use autobot_onnx::pipeline::{Compensation, Options, Target};
+use autobot_onnx::pipeline::{Compensation, Options, Recover, Target};
 use autobot_onnx::report::units::percent;
 use autobot_onnx::report::{gather, text};
 use autobot_onnx::verify::pair;
@@ -47,7 +47,11 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
     }
     let (name, bytes) = args.network.file();
     let model = onnx::parse(bytes, Path::new(name), &[])?;
-    let options = Options { compensation: Compensation::Mean, ..Options::new(Target::Share(0.5)) };
+    let options = Options {
+        compensation: Compensation::Learned,
+        recover: Recover::Reconstruct,
+        ..Options::new(Target::Share(0.5))
+    };
     let job = Job::new(model, bytes.len() as u64, options)?;
     job.announce(talk);
     talk.facts(&text::target(job.target()?, job.analysis.full));

@@ -32,6 +32,8 @@ pub struct Done {
     pub small: Model,
     pub outcome: Outcome,
     pub verdict: Verdict,
+    /// How far tract and our executor are apart with recovered weights, as a share of the output's range.
+    pub executors: Option<f64>,
     /// Size of the small file.
     pub bytes: u64,
 }
@@ -99,16 +101,17 @@ impl Job {
         let bytes = small.to_bytes()?;
         let inputs: Vec<Fact> = graph.inputs.iter().filter_map(|&v| facts.fact[v].clone()).collect();
         let verdict = pipeline::verdict(&outcome, &inputs, &masked, &exact.to_bytes()?)?;
-        if outcome.recovered.is_some() {
-            self.same_everywhere(&small, &bytes, &outcome)?;
-        }
+        let executors = match outcome.recovered {
+            Some(_) => self.same_everywhere(&small, &bytes, &outcome)?,
+            None => None,
+        };
         self.read_again(&bytes, &inputs, outcome.plan.macs)?;
-        Ok(Done { small, outcome, verdict, bytes: bytes.len() as u64 })
+        Ok(Done { small, outcome, verdict, executors, bytes: bytes.len() as u64 })
     }
 
     /// A network with other weights than the original's has nothing to be equal to but itself: what will be written must give
     /// in tract what it gives in our executor.
-    fn same_everywhere(&self, small: &Model, bytes: &[u8], outcome: &Outcome) -> Result<()> {
+    fn same_everywhere(&self, small: &Model, bytes: &[u8], outcome: &Outcome) -> Result<Option<f64>> {
         let facts = verify::facts_like(&self.model.graph, &self.facts, &small.graph)?;
         let network = (&small.graph, &facts);
         let (targets, _) = learn::targets(network.0, network.1)?;
@@ -119,7 +122,7 @@ impl Job {
                 ),
                 hint: "nothing was written; please report this model, and try --recover none".into(),
             }),
-            _ => Ok(()),
+            told => Ok(told.ok()),
         }
     }
 
@@ -167,7 +170,7 @@ impl Job {
             biases: outcome.biases.clone(),
             restated: outcome.rewritten.restated.clone(),
             agreement: outcome.agreement,
-            recovery: outcome.recovered.as_ref().map(gather::recovery),
+            recovery: outcome.recovered.as_ref().map(|r| gather::recovery(r, done.executors)),
             held_out: outcome.agreement.is_some_and(|a| a.images < data.images),
             training: outcome.trained.as_ref().map(gather::training),
             verification: gather::verification(&done.verdict),

@@ -94,7 +94,7 @@ pub fn options(target: Option<Target>, scope: &ScopeArgs, learn: Option<&LearnAr
     o.limits = Limits { min_channels: scope.min_channels, round_to: scope.round_to };
     if let Some(l) = learn {
         (o.criterion, o.compensation, o.wish) = (l.criterion.into(), l.compensation.into(), l.loss.into());
-        o.recover = l.recover.into();
+        (o.recover, o.choice) = (l.recover.into(), l.choice.into());
         (o.batches, o.batch_size, o.augment) = (l.batches, l.batch_size, l.augment);
         (o.lr, o.beta, o.gamma) = (l.lr, l.beta, l.gamma);
         (o.seed, o.threads) = (l.seed, l.threads);

@@ -135,9 +135,9 @@ pub fn training(trained: &Trained) -> Training {
     Training { steps: trained.history.len(), best: trained.best, history: trained.history.clone() }
 }
 
-/// The fits of the layers.
-pub fn recovery(r: &Recovered) -> Recovery {
-    Recovery { agreement: r.agreement, layers: r.layers.clone() }
+/// The fits of the layers; `executors` is how far tract and our executor are apart with the fitted weights.
+pub fn recovery(r: &Recovered, executors: Option<f64>) -> Recovery {
+    Recovery { agreement: r.agreement, layers: r.layers.clone(), executors }
 }
 
 /// The verdict.

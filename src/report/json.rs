@@ -125,6 +125,8 @@ pub struct Recovery {
     pub agreement: Agreement,
     /// Every layer that was looked at.
     pub layers: Vec<Fitted>,
+    /// max |tract − our executor| with the fitted weights, relative to the output's range; none where tract cannot run it.
+    pub executors: Option<f64>,
 }
 
 /// Times of model files: `autobot-onnx bench FILES --json FILE`.
@@ -264,6 +266,9 @@ pub struct Recipe {
     /// See [`Run::biases`].
     #[serde(default)]
     pub biases: Vec<Bias>,
+    /// See [`Run::recovery`].
+    #[serde(default)]
+    recovery: Option<serde::de::IgnoredAny>,
 }
 
 impl Recipe {
@@ -271,8 +276,17 @@ impl Recipe {
     pub fn read(path: &Path) -> Result<Self> {
         let hint = "give the file that --json wrote when the small network was made";
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e, hint))?;
-        serde_json::from_str(&text)
-            .map_err(|e| Error::file(path, format!("is no report of a run: {e}"), hint))
+        let recipe: Self = serde_json::from_str(&text)
+            .map_err(|e| Error::file(path, format!("is no report of a run: {e}"), hint))?;
+        if recipe.recovery.is_some() {
+            let hint = "leave --report out to see how much changed; the run itself proved the masking before the fits";
+            return Err(Error::file(
+                path,
+                "its network's weights were fitted after the pruning (--recover)",
+                hint,
+            ));
+        }
+        Ok(recipe)
     }
 }
 

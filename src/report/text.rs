@@ -47,6 +47,7 @@ pub fn result(run: &Run) -> String {
     );
     out += &agreement(run);
     out += &verification(&run.verification);
+    out += &recovery(run);
     out
 }
 
@@ -263,7 +264,6 @@ fn agreement(run: &Run) -> String {
         }
     }
     .ok();
-    out += &recovery(run);
     out
 }
 
@@ -278,7 +278,9 @@ fn recovery(run: &Run) -> String {
         (_, Some(same)) => format!("{} the same top class", percent(same)),
         _ => format!("outputs differ by {} (rms)", percent(r.agreement.relative_error)),
     };
-    format!("recovered {what}, after fitting {fitted} of {}\n", plural(r.layers.len(), "layer"))
+    let tract = r.executors.map(|d| format!("; tract and our executor differ by {} of the range", small(d)));
+    let layers = plural(r.layers.len(), "layer");
+    format!("recovered {what}, after fitting {fitted} of {layers}{}\n", tract.unwrap_or_default())
 }
 
 fn verification(v: &Verification) -> String {

@@ -209,6 +209,27 @@ fn help_explains_the_target() {
 }
 
 #[test]
+fn layers_are_fitted_after_the_pruning() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path();
+    let flags = ["--compensation", "learned", "--recover", "reconstruct", "--threads"];
+    let (shown, _) = prune(dir, "digits_residual.onnx", "one", &[&flags[..], &["1"]].concat());
+    prune(dir, "digits_residual.onnx", "two", &[&flags[..], &["2"]].concat());
+    assert!(shown.contains("recovered "), "{shown}");
+    let file = std::fs::read(dir.join("one.onnx")).unwrap();
+    assert_eq!(file, std::fs::read(dir.join("two.onnx")).unwrap(), "one thread or two");
+    let report = json(dir, "one.json");
+    let error = |of: &Value| of["agreement"]["relative_error"].as_f64().unwrap();
+    assert!(error(&report["recovery"]) < 0.7 * error(&report), "hardly anything was recovered");
+    assert!(report["recovery"]["executors"].as_f64().unwrap() <= 1e-4);
+    // Six updates of the gates, and two of the levels.
+    assert_eq!(report["training"]["history"].as_array().unwrap().len(), 8);
+    let mut verify = program(dir);
+    verify.arg("verify").arg(model("digits_residual.onnx")).args(["one.onnx", "--report", "one.json"]);
+    verify.assert().code(2).stderr(predicate::str::contains("fitted after the pruning"));
+}
+
+#[test]
 fn times_are_measured_side_by_side() {
     let folder = TempDir::new().unwrap();
     let names = ["digits_chain.onnx", "digits_residual.onnx"];

@@ -16,7 +16,7 @@ const CHUNK: usize = 144;
 pub struct Cpu {
     /// Lanes of a vector.
     pub lanes: usize,
-    /// Output channels per block: as many as its registers hold next to [`GROUP`] vectors of pixels.
+    /// Output channels per block: as many as its registers hold next to a group of vectors of pixels.
     pub block: usize,
     /// Plain arrays instead of the CPU's own vectors.
     portable: bool,
