@@ -320,7 +320,8 @@ pub fn prune(
     settle(&session, &training, &settings, &plan.kept, &mut levels, &mut |task| {
         let (budget, _) = loss::budget(plan.macs as f64, target as f64, analysis.full as f64);
         let step = history.len() + 1;
-        let record = Record { step, task, budget, hardness: 0.0, soft_macs: plan.macs as f64 };
+        let record =
+            Record { step, task, budget, hardness: 0.0, soft_macs: plan.macs as f64, dissimilarity: 0.0 };
         observer.step(&record);
         history.push(record);
     });

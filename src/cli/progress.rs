@@ -35,10 +35,11 @@ impl Observer for Progress {
 
     fn step(&mut self, r: &Record) {
         let terms = format!(
-            "task {:.3}  budget {:.3}  hardness {:.3}  soft {} MACs",
+            "task {:.3}  budget {:.3}  hardness {:.3}  reranked {:.4}  soft {} MACs",
             r.task,
             r.budget,
             r.hardness,
+            r.dissimilarity,
             count(r.soft_macs.max(0.0) as u64)
         );
         match &self.bar {

@@ -7,6 +7,7 @@ pub mod compensate;
 pub mod gate;
 pub mod loss;
 mod optim;
+mod ranking;
 mod session;
 mod task;
 mod train;

@@ -4,7 +4,7 @@
 use super::calib::Augment;
 use super::optim::Adam;
 use super::session::Chunk;
-use super::{Session, Task, gate, loss};
+use super::{Session, Task, gate, loss, ranking};
 use crate::channels::Groups;
 use crate::cost::Cost;
 use crate::grad::Workspace;
@@ -77,6 +77,9 @@ pub struct Record {
     pub hardness: f64,
     /// MACs at soft widths.
     pub soft_macs: f64,
+    /// How much the update changed the ranking of the channels: the normalised Kendall tau distance of α before and after,
+    /// mean over groups.
+    pub dissimilarity: f64,
 }
 
 /// What training gives.
@@ -131,7 +134,6 @@ pub fn train(
         cost.gradient(&lambda, settings.beta * slope, &mut gradient);
         let hardness = loss::hardness(&lambda, &masks, settings.gamma, &mut gradient);
         let total = task + settings.beta * budget + settings.gamma * hardness;
-        let record = Record { step, task, budget, hardness, soft_macs: soft };
         let late = step as f64 > 0.6 * settings.batches as f64;
         match settings.choice {
             Choice::Batch if late && total < best.0 || best.3 == 0 => {
@@ -149,8 +151,11 @@ pub fn train(
         for ((g, l), trainable) in gradient.iter_mut().zip(&lambda).zip(&session.trainable) {
             *g = if *trainable { *g * l * (1.0 - l) } else { 0.0 };
         }
+        let before = alpha.clone();
         adam.update(&mut alpha, &gradient);
+        let dissimilarity = ranking::dissimilarity(&before, &alpha, &masks);
         adam_levels.update(&mut levels, &gradient_levels);
+        let record = Record { step, task, budget, hardness, soft_macs: soft, dissimilarity };
         history.push(record);
         progress(&record);
     }
