@@ -1,6 +1,6 @@
 //! AveragePool: y = the mean of x in a window. <https://onnx.ai/onnx/operators/onnx__AveragePool.html>
 
-use super::pool::{self, Loops};
+use super::pool::{Loops, Plane, Pool, Windowed};
 use super::spatial::Window;
 use crate::ir::*;
 
@@ -17,71 +17,32 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         return unsupported(format!("dilations at opset {}", r.opset));
     }
     let (ceil_mode, count_include_pad) = (r.int("ceil_mode")?, r.int("count_include_pad")?);
-    Ok(Box::new(AveragePool { window, ceil_mode, count_include_pad }))
+    Ok(Box::new(Pool(AveragePool { window, ceil_mode, count_include_pad })))
 }
 
-impl AveragePool {
-    fn ceil(&self) -> bool {
-        self.ceil_mode.unwrap_or(0) != 0
+impl Windowed for AveragePool {
+    const DOES: &'static str = "averages";
+    fn window(&self) -> &Window {
+        &self.window
     }
-
-    fn loops<T: Real>(&self, x: &[usize]) -> Option<(Loops, Vec<T>)> {
-        let loops = Loops::new(&pool::resolve(&self.window, self.ceil(), x).ok()?, x);
-        let inverse = loops.inverse_counts(self.count_include_pad.unwrap_or(0) != 0);
-        Some((loops, inverse))
+    fn ceil_mode(&self) -> Option<i64> {
+        self.ceil_mode
     }
-}
-
-impl Op for AveragePool {
-    fn attributes(&self) -> Attributes {
-        let w = Writer::default()
-            .maybe("ceil_mode", self.ceil_mode)
-            .maybe("count_include_pad", self.count_include_pad);
-        self.window.write(w).done()
+    fn attributes(&self, w: Writer) -> Writer {
+        w.maybe("count_include_pad", self.count_include_pad)
     }
-    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        pool::infer(&self.window, self.ceil(), x)
+    /// One over the number of inputs of each output.
+    fn factors<T: Real>(&self, loops: &Loops) -> Vec<T> {
+        loops.inverse_counts(self.count_include_pad.unwrap_or(0) != 0)
     }
-    fn differentiable(&self) -> bool {
-        true
+    fn forward<T: Real>(&self, loops: &Loops, factors: &[T], x: &[T], y: &mut [T]) {
+        y.fill(T::zero());
+        loops.gather(x, y, |y, x| *y += x);
+        y.iter_mut().zip(factors).for_each(|(y, &f)| *y *= f);
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
-        pool::channels(io, "averages along this axis", link);
-    }
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
-    }
-}
-
-impl<T: Real> Diff<T> for AveragePool {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some((x, (loops, inverse))) = x[0].and_then(|x| Some((x, self.loops(&x.shape)?))) else { return };
-        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
-        y[0].data.fill(T::zero());
-        for (x, y) in x.data.chunks_exact(pin).zip(y[0].data.chunks_exact_mut(pout)) {
-            loops.gather(x, y, |y, x| *y += x);
-            y.iter_mut().zip(&inverse).for_each(|(y, &i)| *y *= i);
-        }
-    }
-
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
-        let Some((loops, inverse)) = self.loops::<T>(&x.shape) else { return };
-        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
-        let mut share = vec![T::zero(); pout];
-        for (dx, dy) in dx.data.chunks_exact_mut(pin).zip(dy[0].data.chunks_exact(pout)) {
-            share.iter_mut().zip(dy).zip(&inverse).for_each(|((s, &dy), &i)| *s = dy * i);
-            loops.scatter(dx, |o, _, dx| *dx += share[o]);
-        }
+    fn backward<T: Real>(&self, loops: &Loops, factors: &[T], io: Plane<T>, dx: &mut [T]) {
+        let share: Vec<T> = io.dy.iter().zip(factors).map(|(&dy, &f)| dy * f).collect();
+        loops.scatter(dx, |o, _, dx| *dx += share[o]);
     }
 }
 

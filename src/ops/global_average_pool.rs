@@ -1,7 +1,7 @@
 //! GlobalAveragePool: y = the mean of x over all spatial axes.
 //! <https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html>
 
-use super::pool;
+use super::pool::{Global, Whole};
 use super::reduce::sum;
 use crate::ir::*;
 
@@ -9,53 +9,17 @@ use crate::ir::*;
 struct GlobalAveragePool;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(GlobalAveragePool))
+    Ok(Box::new(Global(GlobalAveragePool)))
 }
 
-impl Op for GlobalAveragePool {
-    fn attributes(&self) -> Attributes {
-        Attributes::new()
+impl Whole for GlobalAveragePool {
+    const DOES: &'static str = "averages";
+    fn forward<T: Real>(&self, x: &[T]) -> T {
+        sum(x, |x| x) * T::of(1.0 / x.len() as f64)
     }
-    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        pool::infer_global(x)
-    }
-    fn differentiable(&self) -> bool {
-        true
-    }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
-        pool::channels(io, "averages over this axis", link);
-    }
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
-    }
-}
-
-impl<T: Real> Diff<T> for GlobalAveragePool {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some(x) = x[0] else { return };
-        let pixels = volume(&x.shape[2..]).max(1);
-        let share = T::of(1.0 / pixels as f64);
-        for (y, x) in y[0].data.iter_mut().zip(x.data.chunks_exact(pixels)) {
-            *y = sum(x, |x| x) * share;
-        }
-    }
-
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
-        let pixels = volume(&x.shape[2..]).max(1);
-        let share = T::of(1.0 / pixels as f64);
-        for (dx, &dy) in dx.data.chunks_exact_mut(pixels).zip(&dy[0].data) {
-            dx.iter_mut().for_each(|dx| *dx += dy * share);
-        }
+    fn backward<T: Real>(&self, x: &[T], _: T, dy: T, dx: &mut [T]) {
+        let share = dy * T::of(1.0 / x.len() as f64);
+        dx.iter_mut().for_each(|dx| *dx += share);
     }
 }
 

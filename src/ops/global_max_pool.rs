@@ -1,61 +1,25 @@
 //! GlobalMaxPool: y = the largest x over all spatial axes.
 //! <https://onnx.ai/onnx/operators/onnx__GlobalMaxPool.html>
 
-use super::pool;
+use super::pool::{Global, Whole};
 use crate::ir::*;
 
 #[derive(Debug)]
 struct GlobalMaxPool;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(GlobalMaxPool))
+    Ok(Box::new(Global(GlobalMaxPool)))
 }
 
-impl Op for GlobalMaxPool {
-    fn attributes(&self) -> Attributes {
-        Attributes::new()
+impl Whole for GlobalMaxPool {
+    const DOES: &'static str = "takes the maximum";
+    fn forward<T: Real>(&self, x: &[T]) -> T {
+        x.iter().copied().fold(T::min_value(), T::max)
     }
-    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        pool::infer_global(x)
-    }
-    fn differentiable(&self) -> bool {
-        true
-    }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
-        pool::channels(io, "takes the maximum over this axis", link);
-    }
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
-    }
-}
-
-impl<T: Real> Diff<T> for GlobalMaxPool {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some(x) = x[0] else { return };
-        let pixels = volume(&x.shape[2..]).max(1);
-        for (y, x) in y[0].data.iter_mut().zip(x.data.chunks_exact(pixels)) {
-            *y = x.iter().copied().fold(T::min_value(), T::max);
-        }
-    }
-
     /// The gradient goes to the first of the largest.
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
-        let pixels = volume(&x.shape[2..]).max(1);
-        for (c, (&y, &dy)) in y[0].data.iter().zip(&dy[0].data).enumerate() {
-            let plane = c * pixels..(c + 1) * pixels;
-            if let Some(k) = x.data[plane].iter().position(|&x| x == y) {
-                dx.data[c * pixels + k] += dy;
-            }
+    fn backward<T: Real>(&self, x: &[T], y: T, dy: T, dx: &mut [T]) {
+        if let Some(k) = x.iter().position(|&x| x == y) {
+            dx[k] += dy;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! LpPool: y = (Σ |x|ᵖ)^(1/p) in a window. <https://onnx.ai/onnx/operators/onnx__LpPool.html>
 
-use super::pool::{self, Loops};
+use super::pool::{Loops, Plane, Pool, Windowed};
 use super::spatial::Window;
 use crate::ir::*;
 
@@ -20,7 +20,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         return unsupported(format!("ceil_mode or dilations at opset {}", r.opset));
     }
     power(op.p)?;
-    Ok(Box::new(op))
+    Ok(Box::new(Pool(op)))
 }
 
 /// The exponent.
@@ -46,64 +46,32 @@ pub fn slope<T: Real>(x: T, y: T, p: i32) -> T {
 }
 
 impl LpPool {
-    fn ceil(&self) -> bool {
-        self.ceil_mode.unwrap_or(0) != 0
-    }
-
-    fn loops(&self, x: &[usize]) -> Option<(Loops, i32)> {
-        let r = pool::resolve(&self.window, self.ceil(), x).ok()?;
-        Some((Loops::new(&r, x), power(self.p).ok()?))
+    /// The exponent, which was checked when the operator was read.
+    fn p(&self) -> i32 {
+        power(self.p).unwrap_or(2)
     }
 }
 
-impl Op for LpPool {
-    fn attributes(&self) -> Attributes {
-        let w = Writer::default().maybe("ceil_mode", self.ceil_mode).maybe("p", self.p);
-        self.window.write(w).done()
+impl Windowed for LpPool {
+    const DOES: &'static str = "takes norms";
+    fn window(&self) -> &Window {
+        &self.window
     }
-    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        pool::infer(&self.window, self.ceil(), x)
+    fn ceil_mode(&self) -> Option<i64> {
+        self.ceil_mode
     }
-    fn differentiable(&self) -> bool {
-        true
+    fn attributes(&self, w: Writer) -> Writer {
+        w.maybe("p", self.p)
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
-        pool::channels(io, "takes norms along this axis", link);
+    fn forward<T: Real>(&self, loops: &Loops, _: &[T], x: &[T], y: &mut [T]) {
+        let p = self.p();
+        y.fill(T::zero());
+        loops.gather(x, y, |y, x| *y += x.abs().powi(p));
+        y.iter_mut().for_each(|y| *y = root(*y, p));
     }
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
-    }
-}
-
-impl<T: Real> Diff<T> for LpPool {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some((x, (loops, p))) = x[0].and_then(|x| Some((x, self.loops(&x.shape)?))) else { return };
-        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
-        y[0].data.fill(T::zero());
-        for (x, y) in x.data.chunks_exact(pin).zip(y[0].data.chunks_exact_mut(pout)) {
-            loops.gather(x, y, |y, x| *y += x.abs().powi(p));
-            y.iter_mut().for_each(|y| *y = root(*y, p));
-        }
-    }
-
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
-        let Some((loops, p)) = self.loops(&x.shape) else { return };
-        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
-        let planes = x.data.chunks_exact(pin).zip(dx.data.chunks_exact_mut(pin));
-        let results = y[0].data.chunks_exact(pout).zip(dy[0].data.chunks_exact(pout));
-        for ((x, dx), (y, dy)) in planes.zip(results) {
-            loops.scatter(dx, |o, i, dx| *dx += dy[o] * slope(x[i], y[o], p));
-        }
+    fn backward<T: Real>(&self, loops: &Loops, _: &[T], io: Plane<T>, dx: &mut [T]) {
+        let p = self.p();
+        loops.scatter(dx, |o, i, dx| *dx += io.dy[o] * slope(io.x[i], io.y[o], p));
     }
 }
 

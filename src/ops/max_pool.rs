@@ -1,6 +1,6 @@
 //! MaxPool: y = the largest x in a window. <https://onnx.ai/onnx/operators/onnx__MaxPool.html>
 
-use super::pool::{self, Loops};
+use super::pool::{Loops, Plane, Pool, Windowed};
 use super::spatial::Window;
 use crate::ir::*;
 
@@ -23,75 +23,33 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     if op.storage_order.unwrap_or(0) != 0 {
         return unsupported("storage_order=1");
     }
-    Ok(Box::new(op))
+    Ok(Box::new(Pool(op)))
 }
 
-impl MaxPool {
-    fn ceil(&self) -> bool {
-        self.ceil_mode.unwrap_or(0) != 0
+impl Windowed for MaxPool {
+    const DOES: &'static str = "takes maxima";
+    fn window(&self) -> &Window {
+        &self.window
     }
-
-    fn loops(&self, x: &[usize]) -> Option<Loops> {
-        pool::resolve(&self.window, self.ceil(), x).ok().map(|r| Loops::new(&r, x))
+    fn ceil_mode(&self) -> Option<i64> {
+        self.ceil_mode
     }
-}
-
-impl Op for MaxPool {
-    fn attributes(&self) -> Attributes {
-        let w =
-            Writer::default().maybe("ceil_mode", self.ceil_mode).maybe("storage_order", self.storage_order);
-        self.window.write(w).done()
+    fn attributes(&self, w: Writer) -> Writer {
+        w.maybe("storage_order", self.storage_order)
     }
-    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        pool::infer(&self.window, self.ceil(), x)
+    fn forward<T: Real>(&self, loops: &Loops, _: &[T], x: &[T], y: &mut [T]) {
+        y.fill(T::min_value());
+        loops.gather(x, y, |y, x| *y = if x > *y { x } else { *y });
     }
-    fn differentiable(&self) -> bool {
-        true
-    }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
-        pool::channels(io, "takes maxima along this axis", link);
-    }
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
-    }
-}
-
-impl<T: Real> Diff<T> for MaxPool {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some((x, loops)) = x[0].and_then(|x| Some((x, self.loops(&x.shape)?))) else { return };
-        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
-        y[0].data.fill(T::min_value());
-        for (x, y) in x.data.chunks_exact(pin).zip(y[0].data.chunks_exact_mut(pout)) {
-            loops.gather(x, y, |y, x| *y = if x > *y { x } else { *y });
-        }
-    }
-
     /// The gradient goes to the first of the largest.
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
-        let Some(loops) = self.loops(&x.shape) else { return };
-        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
-        let mut left = vec![T::zero(); pout];
-        let planes = x.data.chunks_exact(pin).zip(dx.data.chunks_exact_mut(pin));
-        let results = y[0].data.chunks_exact(pout).zip(dy[0].data.chunks_exact(pout));
-        for ((x, dx), (y, dy)) in planes.zip(results) {
-            left.copy_from_slice(dy);
-            loops.scatter(dx, |o, i, dx| {
-                if x[i] == y[o] {
-                    *dx += left[o];
-                    left[o] = T::zero();
-                }
-            });
-        }
+    fn backward<T: Real>(&self, loops: &Loops, _: &[T], io: Plane<T>, dx: &mut [T]) {
+        let mut left = io.dy.to_vec();
+        loops.scatter(dx, |o, i, dx| {
+            if io.x[i] == io.y[o] {
+                *dx += left[o];
+                left[o] = T::zero();
+            }
+        });
     }
 }
 

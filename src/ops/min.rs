@@ -18,9 +18,6 @@ impl Variadic for Min {
     fn f<T: Real>(&self, a: T, b: T) -> T {
         a.min(b)
     }
-    fn scale<T: Real>(&self, _: usize) -> T {
-        T::one()
-    }
     fn df<T: Real>(&self, x: T, y: T) -> T {
         if x == y { T::one() } else { T::zero() }
     }

@@ -1,10 +1,163 @@
-//! Family: y = some mean of x over a window, channel by channel. Batch and channels are tied; the spatial axes stay whole.
+//! Family: y = some mean of x over a window or over whole planes, channel by channel. Batch and channels are tied; the spatial
+//! axes stay whole.
 
 use super::spatial::{Resolved, Window, three};
 use crate::ir::*;
+use std::fmt::Debug;
+
+/// A pool over a sliding window.
+pub trait Windowed: Debug + Send + Sync + 'static {
+    /// What it does along a spatial axis.
+    const DOES: &'static str;
+    /// Its window.
+    fn window(&self) -> &Window;
+    /// The attribute ceil_mode.
+    fn ceil_mode(&self) -> Option<i64>;
+    /// Writes its other attributes.
+    fn attributes(&self, w: Writer) -> Writer;
+    /// A factor per output, the same for all planes; none for most pools.
+    fn factors<T: Real>(&self, _: &Loops) -> Vec<T> {
+        Vec::new()
+    }
+    /// One plane: y from x.
+    fn forward<T: Real>(&self, loops: &Loops, factors: &[T], x: &[T], y: &mut [T]);
+    /// One plane: dx from x, y and dy.
+    fn backward<T: Real>(&self, loops: &Loops, factors: &[T], io: Plane<T>, dx: &mut [T]);
+}
+
+/// One plane's values on the way back.
+#[derive(Debug, Clone, Copy)]
+pub struct Plane<'a, T> {
+    pub x: &'a [T],
+    pub y: &'a [T],
+    pub dy: &'a [T],
+}
+
+/// Makes it an operator.
+#[derive(Debug)]
+pub struct Pool<P>(pub P);
+
+impl<P: Windowed> Pool<P> {
+    fn ceil(&self) -> bool {
+        self.0.ceil_mode().unwrap_or(0) != 0
+    }
+
+    fn loops(&self, x: &[usize]) -> Option<Loops> {
+        resolve(self.0.window(), self.ceil(), x).ok().map(|r| Loops::new(&r, x))
+    }
+}
+
+impl<P: Windowed> Op for Pool<P> {
+    fn attributes(&self) -> Attributes {
+        let w = Writer::default().maybe("ceil_mode", self.0.ceil_mode());
+        self.0.window().write(self.0.attributes(w)).done()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        infer(self.0.window(), self.ceil(), x)
+    }
+    fn differentiable(&self) -> bool {
+        true
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        channels(io, &format!("{} along this axis", P::DOES), link);
+    }
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<P: Windowed, T: Real> Diff<T> for Pool<P> {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let Some((x, loops)) = x[0].and_then(|x| Some((x, self.loops(&x.shape)?))) else { return };
+        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
+        let factors = self.0.factors(&loops);
+        for (x, y) in x.data.chunks_exact(pin).zip(y[0].data.chunks_exact_mut(pout)) {
+            self.0.forward(&loops, &factors, x, y);
+        }
+    }
+
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        y: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
+        let Some(loops) = self.loops(&x.shape) else { return };
+        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
+        let planes = x.data.chunks_exact(pin).zip(dx.data.chunks_exact_mut(pin));
+        let results = y[0].data.chunks_exact(pout).zip(dy[0].data.chunks_exact(pout));
+        let factors = self.0.factors(&loops);
+        for ((x, dx), (y, dy)) in planes.zip(results) {
+            self.0.backward(&loops, &factors, Plane { x, y, dy }, dx);
+        }
+    }
+}
+
+/// A pool over whole planes.
+pub trait Whole: Debug + Send + Sync + 'static {
+    /// What it does over a spatial axis.
+    const DOES: &'static str;
+    /// y of a plane.
+    fn forward<T: Real>(&self, x: &[T]) -> T;
+    /// dx of a plane, from its x, y and dy.
+    fn backward<T: Real>(&self, x: &[T], y: T, dy: T, dx: &mut [T]);
+}
+
+/// Makes it an operator.
+#[derive(Debug)]
+pub struct Global<P>(pub P);
+
+impl<P: Whole> Op for Global<P> {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        infer_global(x)
+    }
+    fn differentiable(&self) -> bool {
+        true
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        channels(io, &format!("{} over this axis", P::DOES), link);
+    }
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<P: Whole, T: Real> Diff<T> for Global<P> {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let Some(x) = x[0] else { return };
+        let pixels = volume(&x.shape[2..]).max(1);
+        y[0].data.iter_mut().zip(x.data.chunks_exact(pixels)).for_each(|(y, x)| *y = self.0.forward(x));
+    }
+
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        y: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
+        let pixels = volume(&x.shape[2..]).max(1);
+        let planes = x.data.chunks_exact(pixels).zip(dx.data.chunks_exact_mut(pixels));
+        for ((x, dx), (&y, &dy)) in planes.zip(y[0].data.iter().zip(&dy[0].data)) {
+            self.0.backward(x, y, dy, dx);
+        }
+    }
+}
 
 /// Refuses the forms of a window that pools do not have, then resolves it for an input of shape `x`.
-pub fn resolve(window: &Window, ceil: bool, x: &[usize]) -> Result<Resolved, Refusal> {
+fn resolve(window: &Window, ceil: bool, x: &[usize]) -> Result<Resolved, Refusal> {
     if x.len() < 3 || x.len() > 5 {
         return unsupported(format!("a pool over an input of rank {}", x.len()));
     }
@@ -27,7 +180,7 @@ pub fn resolve(window: &Window, ceil: bool, x: &[usize]) -> Result<Resolved, Ref
 }
 
 /// The result of pooling `x`.
-pub fn infer(window: &Window, ceil: bool, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+fn infer(window: &Window, ceil: bool, x: &Operands) -> Result<Vec<Fact>, Refusal> {
     let fact = need(x, 0)?;
     let mut shape = fact.shape.clone();
     let r = resolve(window, ceil, &shape)?;
@@ -37,7 +190,7 @@ pub fn infer(window: &Window, ceil: bool, x: &Operands) -> Result<Vec<Fact>, Ref
 }
 
 /// States the ties of a pool; `why` says what it does along the spatial axes.
-pub fn channels(io: &Io, why: &str, link: &mut dyn Link) {
+fn channels(io: &Io, why: &str, link: &mut dyn Link) {
     let rank = io.output(0).len();
     (0..2).for_each(|axis| link.same(input(0, axis), output(0, axis)));
     for axis in 2..rank {

@@ -18,9 +18,6 @@ impl Variadic for Sum {
     fn f<T: Real>(&self, a: T, b: T) -> T {
         a + b
     }
-    fn scale<T: Real>(&self, _: usize) -> T {
-        T::one()
-    }
     fn df<T: Real>(&self, _: T, _: T) -> T {
         T::one()
     }

@@ -12,8 +12,10 @@ pub trait Variadic: Debug + Send + Sync + 'static {
     fn neutral<T: Real>(&self) -> T;
     /// x₀ ∘ x₁
     fn f<T: Real>(&self, a: T, b: T) -> T;
-    /// What the result is multiplied by, for `n` operands.
-    fn scale<T: Real>(&self, n: usize) -> T;
+    /// What the result is multiplied by, for so many operands.
+    fn scale<T: Real>(&self, _: usize) -> T {
+        T::one()
+    }
     /// dy/dx for an operand x, apart from the scale.
     fn df<T: Real>(&self, x: T, y: T) -> T;
 }
