@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::grad::Pool;
 use crate::ir::*;
 use crate::learn::calib::Calibration;
-use crate::rewrite;
+use crate::rewrite::Cuts;
 use layer::Layer;
 use track::Track;
 
@@ -51,9 +51,9 @@ pub fn reconstruct(
     list: &[usize],
     pool: &Pool,
 ) -> Result<(Graph, Vec<Fitted>)> {
-    let cuts = rewrite::cuts(groups, kept);
+    let cuts = Cuts::new(groups, kept);
     let all = |v: ValueId| big.1.shape(v).and_then(|s| s.get(1)).map_or(0, |&n| n);
-    let channels = |v: ValueId| cuts.get(&(v, 1)).cloned().unwrap_or_else(|| (0..all(v)).collect());
+    let channels = |v: ValueId| cuts.kept(v, 1).map_or_else(|| (0..all(v)).collect(), <[usize]>::to_vec);
     let batch = track::batch(big, small)?;
     let mut original = Track::new(big.0.clone(), batch)?;
     let mut pruned = Track::new(small.clone(), batch)?;

@@ -1,0 +1,76 @@
+//! Biases that take over what deleted channels leave behind.
+
+use super::Rewritten;
+use super::cuts::Cuts;
+use crate::channels::Groups;
+use crate::error::Result;
+use crate::ir::*;
+use std::sync::Arc;
+
+/// A bias that took over the means of deleted channels.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Bias {
+    /// The node whose bias it is.
+    pub node: String,
+    /// Name of the bias's initializer in the small file.
+    pub initializer: String,
+    /// What was added to the bias of each output channel, in the original numbering; 0 for deleted ones.
+    pub added: Vec<f64>,
+}
+
+/// Adds `amounts` (node of the original, amount per output channel of the original) to the biases of the rewritten graph. A
+/// node without a bias gets one.
+pub fn add_biases(
+    rewritten: &mut Rewritten,
+    old: &Graph,
+    facts: &Facts,
+    groups: &Groups,
+    kept: &[bool],
+    amounts: &[(NodeId, Vec<f64>)],
+) -> Result<Vec<Bias>> {
+    let cuts = Cuts::new(groups, kept);
+    let mut out = Vec::new();
+    for (n, amount) in amounts.iter().filter(|(_, a)| a.iter().any(|v| *v != 0.0)) {
+        let Some(y) = old.nodes[*n].outputs[0] else { continue };
+        let all: Vec<usize> = (0..amount.len()).collect();
+        let left = cuts.kept(y, 1).unwrap_or(&all);
+        let dtype = facts.fact[y].as_ref().map_or(DType::F32, |f| f.dtype);
+        let graph = &mut rewritten.graph;
+        let Some(at) = graph.nodes.iter().position(|m| m.outputs.first() == Some(&Some(y))) else { continue };
+        let place = raise_bias(graph, at, dtype, &left.iter().map(|&o| amount[o]).collect::<Vec<_>>());
+        let mut added = vec![0.0; amount.len()];
+        left.iter().for_each(|&o| added[o] = amount[o]);
+        out.push(Bias {
+            node: old.nodes[*n].name.clone(),
+            initializer: graph.values[place].name.clone(),
+            added,
+        });
+    }
+    Ok(out)
+}
+
+/// Adds `amount` to the bias of node `at`, which gets one of its own if it has none or shares it. Returns the bias.
+pub(super) fn raise_bias(graph: &mut Graph, at: NodeId, dtype: DType, amount: &[f64]) -> ValueId {
+    let bias = graph.nodes[at].inputs.get(2).copied().flatten();
+    let before = match bias.and_then(|b| graph.initializer(b)) {
+        Some(t) => t.data.to_real::<f64>(),
+        None => vec![0.0; amount.len()],
+    };
+    let sum: Vec<f64> = before.iter().zip(amount).map(|(a, b)| a + b).collect();
+    let tensor = Arc::new(Tensor { shape: vec![sum.len()], data: Data::from_real(dtype, &sum) });
+    let shared =
+        |b: ValueId| graph.nodes.iter().flat_map(|n| &n.inputs).flatten().filter(|&&u| u == b).count() > 1;
+    if let Some(b) = bias.filter(|&b| !shared(b)) {
+        graph.values[b].origin = Origin::Initializer(tensor);
+        return b;
+    }
+    let output = graph.nodes[at].outputs.first().copied().flatten();
+    let base = output.map_or("layer", |y| graph.values[y].name.as_str());
+    let name = graph.fresh_name(&format!("{base}_bias"));
+    graph.values.push(Value { name, origin: Origin::Initializer(tensor), declared: None });
+    let fresh = graph.values.len() - 1;
+    let inputs = &mut graph.nodes[at].inputs;
+    inputs.resize(inputs.len().max(3), None);
+    inputs[2] = Some(fresh);
+    fresh
+}

@@ -1,0 +1,49 @@
+//! Stored constants: initializers and Constant nodes alike.
+
+use crate::error::{Error, Result};
+use crate::ir::*;
+use crate::ops;
+use std::sync::Arc;
+
+/// The stored tensor of an initializer or of a Constant node.
+pub(super) fn constant(graph: &Graph, v: ValueId) -> Option<Tensor> {
+    match &graph.values[v].origin {
+        Origin::Initializer(t) => Some(t.as_ref().clone()),
+        Origin::Node(n, _) => {
+            let mut attributes = graph.nodes[*n].op.attributes();
+            match attributes.remove("value").or_else(|| attributes.remove("value_floats")) {
+                Some(Attr::Tensor(t)) => Some(t),
+                Some(Attr::Floats(f)) => Some(Tensor::floats(&[f.len()], f)),
+                _ => None,
+            }
+        }
+        Origin::Input | Origin::Carried => None,
+    }
+}
+
+/// Replaces the tensor of an initializer or of a Constant node.
+pub(super) fn set_constant(graph: &mut Graph, v: ValueId, change: impl Fn(&Tensor) -> Tensor) -> Result<()> {
+    let Some(old) = constant(graph, v) else { return Ok(()) };
+    let new = change(&old);
+    if let Origin::Node(n, _) = graph.values[v].origin {
+        let node = &mut graph.nodes[n];
+        let attributes = Writer::default().put("value", new).done();
+        node.op = Arc::from(read_op(&node.name, "Constant", 13, &attributes, 0)?);
+    } else {
+        graph.values[v].origin = Origin::Initializer(Arc::new(new));
+    }
+    Ok(())
+}
+
+/// An operator of ours, from its attributes.
+pub(super) fn read_op(
+    name: &str,
+    op_type: &str,
+    opset: i64,
+    attributes: &Attributes,
+    inputs: usize,
+) -> Result<Box<dyn Op>> {
+    ops::read(op_type, "", opset, attributes, inputs, 1).map_err(|e| {
+        Error::node(name, op_type, e.reason(), "this is a defect of autobot-onnx: please report it")
+    })
+}

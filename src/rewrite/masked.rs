@@ -1,0 +1,52 @@
+//! The masked original: what a pruned network must equal.
+
+use super::Sliced;
+use super::bias::{Bias, raise_bias};
+use super::constant::{constant, set_constant};
+use crate::error::{Error, Result};
+use crate::ir::*;
+
+/// The original with zeros in place of the sliced coordinates and with the biases added: what the small network must
+/// equal. Errors where these do not belong to the graph.
+pub fn masked(graph: &Graph, sliced: &[Sliced], biases: &[Bias]) -> Result<Graph> {
+    let mut new = graph.clone();
+    for s in sliced {
+        let foreign = |why: &str| {
+            let reason = format!("'{}' cannot be masked as planned: {why}", s.initializer);
+            Error::graph(reason, "give the plan together with the network that it was made for")
+        };
+        let v =
+            graph.value_named(&s.initializer).ok_or_else(|| foreign("the network has no such constant"))?;
+        let t = constant(&new, v).ok_or_else(|| foreign("it is no constant of the network"))?;
+        let size = *t.shape.get(s.axis).ok_or_else(|| foreign("it has no such axis"))?;
+        if !s.kept.is_sorted() || s.kept.last().is_some_and(|&k| k >= size) {
+            return Err(foreign("its axis does not have these coordinates"));
+        }
+        let zero = |t: &Tensor| {
+            let mut values = t.data.to_real::<f64>();
+            let inner = volume(&t.shape[s.axis + 1..]);
+            for (i, value) in values.iter_mut().enumerate() {
+                if s.kept.binary_search(&(i / inner % size)).is_err() {
+                    *value = 0.0;
+                }
+            }
+            t.with_values(&t.shape, &values)
+        };
+        set_constant(&mut new, v, zero)?;
+    }
+    for b in biases {
+        let foreign = |why: &str| {
+            let reason = format!("the bias of '{}' cannot be raised as planned: {why}", b.node);
+            Error::graph(reason, "give the plan together with the network that it was made for")
+        };
+        let node = new.nodes.iter().position(|n| n.name == b.node);
+        let at = node.ok_or_else(|| foreign("the network has no such node"))?;
+        let stored = |slot: usize| new.initializer((*new.nodes[at].inputs.get(slot)?)?);
+        if stored(2).is_some_and(|t| t.data.len() != b.added.len()) {
+            return Err(foreign("it has another size"));
+        }
+        let dtype = stored(2).or(stored(1)).map_or(DType::F32, |t| t.dtype());
+        raise_bias(&mut new, at, dtype, &b.added);
+    }
+    Ok(new)
+}

@@ -1,0 +1,220 @@
+//! Plan → graph: deletes the closed channels from everything that mentions them. The only writer.
+//!
+//! Takes: graph, facts, groups and which classes stay. Gives: a new graph, and the list of what was sliced.
+//! Ensures: the new graph's inferred shapes are the old ones less the deleted coordinates; inputs, outputs and names are
+//! untouched; expanded branches are scattered back to the width of their trunk. Never: changes a number it keeps.
+
+mod bias;
+mod constant;
+mod cuts;
+mod masked;
+mod route;
+mod settle;
+
+pub use bias::{Bias, add_biases};
+pub use masked::masked;
+
+pub(crate) use cuts::Cuts;
+
+use crate::channels::{Groups, Site};
+use crate::error::{Error, Result};
+use crate::ir::*;
+use constant::set_constant;
+use cuts::NodeKeep;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// A stored constant that lost coordinates of an axis.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Sliced {
+    /// Name of the initializer or of the Constant node's output.
+    pub initializer: String,
+    /// The axis.
+    pub axis: usize,
+    /// The coordinates that stay, in the original numbering.
+    pub kept: Vec<usize>,
+}
+
+/// A rewritten graph.
+#[derive(Debug, Clone)]
+pub struct Rewritten {
+    /// The smaller graph. Value numbers of the original are kept; new values follow.
+    pub graph: Graph,
+    /// What was sliced, in the order of the values.
+    pub sliced: Vec<Sliced>,
+    /// Constants that restate sizes or indices: their names.
+    pub restated: Vec<String>,
+}
+
+/// Deletes the classes that `kept` marks false.
+pub fn rewrite(
+    graph: &Graph,
+    facts: &Facts,
+    groups: &Groups,
+    kept: &[bool],
+    opset: i64,
+) -> Result<Rewritten> {
+    let mut r = Rewriter {
+        old: graph,
+        facts,
+        groups,
+        cuts: Cuts::new(groups, kept),
+        new: graph.clone(),
+        sliced: Vec::new(),
+        restated: Vec::new(),
+        picked: cuts::picked(groups, kept),
+        before: BTreeMap::new(),
+        later: Vec::new(),
+        opset,
+    };
+    r.slice_initializers();
+    for n in 0..graph.nodes.len() {
+        r.resize(n)?;
+    }
+    for site in &groups.expands {
+        r.expand(*site)?;
+    }
+    for select in &groups.selects {
+        r.select(select)?;
+    }
+    r.insert();
+    r.settle()?;
+    let done = Rewritten { graph: r.new, sliced: r.sliced, restated: r.restated };
+    check(graph, facts, &r.cuts, &done.graph)?;
+    Ok(done)
+}
+
+struct Rewriter<'a> {
+    old: &'a Graph,
+    facts: &'a Facts,
+    groups: &'a Groups,
+    cuts: Cuts,
+    picked: HashMap<Site, Vec<usize>>,
+    new: Graph,
+    sliced: Vec<Sliced>,
+    restated: Vec<String>,
+    /// Nodes to be inserted before a node.
+    before: BTreeMap<NodeId, Vec<Node>>,
+    /// Operands computed from shapes (old node, slot) and what they must be: checked once the graph is whole.
+    later: Vec<(NodeId, usize, Tensor)>,
+    opset: i64,
+}
+
+impl Rewriter<'_> {
+    fn slice_initializers(&mut self) {
+        for v in 0..self.old.values.len() {
+            let Some(t) = self.old.initializer(v) else { continue };
+            let mut t = t.clone();
+            for axis in 0..t.shape.len() {
+                if let Some(kept) = self.cuts.kept(v, axis) {
+                    t = Arc::new(t.slice(axis, kept));
+                    self.note_sliced(v, axis, &t);
+                }
+            }
+            self.new.values[v].origin = Origin::Initializer(t);
+        }
+    }
+
+    fn note_sliced(&mut self, v: ValueId, axis: usize, t: &Tensor) {
+        if t.dtype().is_float() || t.dtype().size() == 1 {
+            let initializer = self.old.values[v].name.clone();
+            self.sliced.push(Sliced {
+                initializer,
+                axis,
+                kept: self.cuts.kept(v, axis).unwrap_or_default().to_vec(),
+            });
+        }
+    }
+
+    fn resize(&mut self, n: NodeId) -> Result<()> {
+        let node = &self.old.nodes[n];
+        let touched = node.inputs.iter().chain(&node.outputs).flatten();
+        if !touched.into_iter().any(|&v| self.cuts.touch(v)) {
+            return Ok(());
+        }
+        let Some((x, y)) = self.facts.operands(node).zip(self.facts.results(node)) else { return Ok(()) };
+        let expands = self.groups.expands.iter().copied().filter(|s| s.node == n).collect();
+        let (groups, picked) = (self.groups, &self.picked);
+        let keep = NodeKeep { n, node, cuts: &self.cuts, expands, groups, picked };
+        let resized = node.op.resize(&Io { x: &x, y: &y }, &keep).map_err(|e| {
+            let hint = format!("leave it out: --exclude '^{}$'", regex::escape(&node.name));
+            Error::node(&node.name, &node.op_type, format!("cannot be made smaller: {}", e.reason()), hint)
+        })?;
+        if let Some(op) = resized.op {
+            self.new.nodes[n].op = Arc::from(op);
+            if node.op_type == "Constant"
+                && let Some(v) = node.outputs[0]
+                && let Some(t) = self.facts.constant[v].clone()
+            {
+                for axis in 0..t.shape.len() {
+                    if self.cuts.kept(v, axis).is_some() {
+                        self.note_sliced(v, axis, &t);
+                    }
+                }
+            }
+        }
+        for (slot, tensor) in resized.inputs {
+            self.restate(n, slot, tensor)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a node another constant input: in place if nobody else uses the constant, else as a new initializer.
+    fn restate(&mut self, n: NodeId, slot: usize, tensor: Tensor) -> Result<()> {
+        let Some(v) = self.old.nodes[n].inputs[slot] else { return Ok(()) };
+        let users = self.old.nodes.iter().flat_map(|n| &n.inputs).flatten().filter(|&&u| u == v).count();
+        let stored = self.old.initializer(v).is_some()
+            || self.old.producer(v).is_some_and(|p| self.old.nodes[p].op.attributes().contains_key("value"));
+        if users == 1 && stored && !self.old.outputs.contains(&v) {
+            set_constant(&mut self.new, v, |_| tensor.clone())?;
+            self.restated.push(self.old.values[v].name.clone());
+        } else if stored {
+            self.pin(n, slot, v, tensor);
+        } else {
+            self.later.push((n, slot, tensor));
+        }
+        Ok(())
+    }
+
+    /// Gives node `n` of the new graph a constant of its own in place of `v`.
+    fn pin(&mut self, n: NodeId, slot: usize, v: ValueId, tensor: Tensor) {
+        let wish = format!("{}_pruned", self.old.values[v].name);
+        let fresh = self.constant(&wish, tensor);
+        self.new.nodes[n].inputs[slot] = Some(fresh);
+        self.restated.push(self.new.values[fresh].name.clone());
+    }
+
+    fn constant(&mut self, wish: &str, tensor: Tensor) -> ValueId {
+        self.value(wish, Origin::Initializer(Arc::new(tensor)))
+    }
+
+    fn value(&mut self, wish: &str, origin: Origin) -> ValueId {
+        let name = self.new.fresh_name(wish);
+        self.new.values.push(Value { name, origin, declared: None });
+        self.new.values.len() - 1
+    }
+}
+
+/// Every value of the new graph must have its old shape less what was cut.
+fn check(old: &Graph, facts: &Facts, cuts: &Cuts, new: &Graph) -> Result<()> {
+    new.check()?;
+    let inputs: Option<Vec<Fact>> = old.inputs.iter().map(|&v| facts.fact[v].clone()).collect();
+    let found = infer(new, inputs.as_deref())?;
+    for v in 0..old.values.len() {
+        let Some(shape) = facts.shape(v) else { continue };
+        if facts.constant[v].as_ref().is_some_and(|t| !t.dtype().is_float()) {
+            continue; // restated sizes and indices
+        }
+        let expected = cuts.shape(v, shape);
+        if found.shape(v) != Some(&expected) {
+            let reason = format!(
+                "after the rewrite '{}' has shape {:?} where {expected:?} was planned",
+                old.values[v].name,
+                found.shape(v)
+            );
+            let hint = "nothing was written; please report this model, and try --exclude with the node that makes this value";
+            return Err(Error::Verification { reason, hint: hint.into() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! New nodes: branches scattered back to their trunk, readers that pick what they read of it.
+
+use super::Rewriter;
+use super::constant::read_op;
+use crate::channels::{Select, Site};
+use crate::error::{Error, Result};
+use crate::ir::*;
+use std::sync::Arc;
+
+impl Rewriter<'_> {
+    /// Scatters what is left of an expanded branch to the channels that its Add keeps: a zero plane is appended, then every
+    /// channel of the trunk picks its branch channel or the zero.
+    pub(super) fn expand(&mut self, site: Site) -> Result<()> {
+        let node = &self.old.nodes[site.node];
+        let (Some(branch), Some(result)) = (node.inputs[site.slot], node.outputs[0]) else { return Ok(()) };
+        let Some(shape) = self.facts.shape(branch) else { return Ok(()) };
+        let all: Vec<usize> = (0..shape[site.axis]).collect();
+        let left = self.cuts.kept(branch, site.axis).unwrap_or(&all);
+        let wanted = self.cuts.kept(result, site.axis).unwrap_or(&all);
+        if left == wanted {
+            return Ok(());
+        }
+        let index: Vec<i64> =
+            wanted.iter().map(|c| left.binary_search(c).unwrap_or(left.len()) as i64).collect();
+        let base = self.old.values[branch].name.clone();
+        let rank = shape.len();
+        let mut pads = vec![0i64; 2 * rank];
+        pads[rank + site.axis] = 1;
+        let padded = self.pad(site.node, branch, &base, pads)?;
+        self.gather(site, padded, &index, &format!("{base}_scattered"))
+    }
+
+    /// Lets a reader of a trunk gather the channels that it picks.
+    pub(super) fn select(&mut self, select: &Select) -> Result<()> {
+        let Select { site, value, own } = select;
+        let all: Vec<usize> = (0..own.len()).collect();
+        let left = self.cuts.kept(*value, site.axis).unwrap_or(&all);
+        let wanted = self.picked.get(site).map_or(&all[..], Vec::as_slice);
+        if left == wanted {
+            return Ok(());
+        }
+        let place = |c: &usize| left.binary_search(c).ok().map(|at| at as i64);
+        let Some(index) = wanted.iter().map(place).collect::<Option<Vec<i64>>>() else {
+            let node = &self.old.nodes[site.node];
+            let reason = format!("'{}' keeps a channel that its trunk has lost", node.name);
+            let hint = "nothing was written; please report this model, and try --residual expand";
+            return Err(Error::Verification { reason, hint: hint.into() });
+        };
+        let reader = self.old.nodes[site.node].outputs.first().copied().flatten().unwrap_or(*value);
+        let name = format!("{}_selected", self.old.values[reader].name);
+        self.gather(*site, *value, &index, &name)
+    }
+
+    /// Gives a node's input the coordinates `index` of `from`.
+    fn gather(&mut self, site: Site, from: ValueId, index: &[i64], name: &str) -> Result<()> {
+        let index = self.constant(&format!("{name}_index"), Tensor::ints(index));
+        let axis = Writer::default().put("axis", site.axis as i64).done();
+        let gathered = self.add_node(site.node, "Gather", name, axis, vec![from, index])?;
+        self.new.nodes[site.node].inputs[site.slot] = Some(gathered);
+        Ok(())
+    }
+
+    fn pad(&mut self, before: NodeId, x: ValueId, base: &str, pads: Vec<i64>) -> Result<ValueId> {
+        let wish = format!("{base}_padded");
+        if self.opset < 11 {
+            let attributes = Writer::default().put("pads", pads).done();
+            return self.add_node(before, "Pad", &wish, attributes, vec![x]);
+        }
+        let pads = self.constant(&format!("{base}_scatter_pads"), Tensor::ints(&pads));
+        self.add_node(before, "Pad", &wish, Attributes::new(), vec![x, pads])
+    }
+
+    fn add_node(
+        &mut self,
+        before: NodeId,
+        op_type: &str,
+        wish: &str,
+        attributes: Attributes,
+        inputs: Vec<ValueId>,
+    ) -> Result<ValueId> {
+        // The origin's node number is set when the nodes are inserted.
+        let out = self.value(wish, Origin::Node(usize::MAX, 0));
+        let name = self.new.values[out].name.clone();
+        let op = Arc::from(read_op(&name, op_type, self.opset, &attributes, inputs.len())?);
+        self.before.entry(before).or_default().push(Node {
+            name,
+            op_type: op_type.into(),
+            op,
+            inputs: inputs.into_iter().map(Some).collect(),
+            outputs: vec![Some(out)],
+            captured: Vec::new(),
+            source: None,
+        });
+        Ok(out)
+    }
+
+    pub(super) fn insert(&mut self) {
+        let nodes = std::mem::take(&mut self.new.nodes);
+        for (n, node) in nodes.into_iter().enumerate() {
+            self.new.nodes.extend(self.before.remove(&n).unwrap_or_default());
+            self.new.nodes.push(node);
+        }
+        for (n, node) in self.new.nodes.iter().enumerate() {
+            for (slot, v) in node.outputs.iter().enumerate() {
+                if let Some(v) = v {
+                    self.new.values[*v].origin = Origin::Node(n, slot);
+                }
+            }
+        }
+    }
+}
