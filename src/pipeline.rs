@@ -152,6 +152,8 @@ pub struct Analysis {
     pub full: u64,
     /// The smallest reachable MACs.
     pub smallest: u64,
+    /// What is kept there.
+    pub least: Vec<bool>,
 }
 
 /// Groups, cost and reach of a network under the options.
@@ -169,8 +171,18 @@ pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analys
     let cost = Cost::new(graph, facts, &groups);
     let n = groups.classes.len();
     let full = cost.hard(&vec![true; n]);
-    let smallest = Search::new(&groups, &cost, options.limits, vec![false; n]).smallest(&vec![1.0; n]).macs;
-    Ok(Analysis { groups, cost, full, smallest })
+    let fixed = match targets(graph, facts) {
+        Ok((targets, _)) => fixed(&gate::trainable(graph, &groups, &targets), &groups.unread(graph, facts)),
+        // What stands in the way is said when it is to be trained.
+        Err(_) => vec![false; n],
+    };
+    let least = Search::new(&groups, &cost, options.limits, fixed).smallest();
+    Ok(Analysis { groups, cost, full, smallest: least.macs, least: least.kept })
+}
+
+/// Nobody reads a dead class, or only zeros do: it may go whatever the gates say. One whose worth cannot be learned stays.
+fn fixed(trainable: &[bool], dead: &[bool]) -> Vec<bool> {
+    trainable.iter().zip(dead).map(|(trainable, dead)| !trainable && !dead).collect()
 }
 
 fn mentions(graph: &Graph, group: &Group, pattern: &Regex) -> bool {
@@ -283,10 +295,8 @@ pub fn prune(
     let shifts = &stand.shifts;
     let session =
         if shifts.is_empty() { session } else { Session::new(graph, facts, groups, shifts, data, &pool)? };
-    // Nobody reads a dead class, or only zeros do: it goes first, and nothing changes. One whose readers cannot be run stays.
     let dead = groups.unread(graph, facts);
-    let fixed = session.trainable.iter().zip(&dead).map(|(trainable, dead)| !trainable && !dead).collect();
-    let search = Search::new(groups, cost, options.limits, fixed);
+    let search = Search::new(groups, cost, options.limits, fixed(&session.trainable, &dead));
     let mut settings = settings(options, &session, data, &training, target);
     settings.levels = stand.levels.clone();
     let mut trained = None;

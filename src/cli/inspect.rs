@@ -8,7 +8,6 @@ use super::prune::{file_size, options};
 use super::talk::Talk;
 use super::{Answer, guard};
 use autobot_onnx::onnx;
-use autobot_onnx::plan::Search;
 use autobot_onnx::report::{gather, json, text};
 
 /// Inspects.
@@ -28,9 +27,6 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
 
 fn inspection(job: Job) -> json::Inspection {
     let a = &job.analysis;
-    let n = a.groups.classes.len();
-    let smallest =
-        Search::new(&a.groups, &a.cost, job.options.limits, vec![false; n]).smallest(&vec![1.0; n]);
-    let layers = gather::layers(&job.model.graph, &job.facts, a, &smallest.kept);
+    let layers = gather::layers(&job.model.graph, &job.facts, a, &a.least);
     json::Inspection { program: gather::program(), model: job.known, channels: job.channels, layers }
 }

@@ -219,16 +219,6 @@ impl Program {
         self.inputs.len()
     }
 
-    /// The λ indices of every gate and shift that reaches a target.
-    pub fn gate_indices(&self) -> impl Iterator<Item = &[u32]> {
-        let gates = self.steps.iter().filter_map(|s| match &s.kind {
-            Kind::Gate { index, .. } => Some(index.as_slice()),
-            Kind::Conv(conv) => conv.gate.as_deref(),
-            Kind::Op(_) => None,
-        });
-        gates.chain(self.steps.iter().filter_map(|s| s.shift.as_ref().map(|s| s.index.as_slice())))
-    }
-
     /// Elements per image of network input `k`.
     pub fn input_len(&self, k: usize) -> usize {
         volume(&self.shapes[self.inputs[k]]) / self.batch.max(1)

@@ -3,7 +3,7 @@
 use crate::channels::{Groups, NONE, Site};
 use crate::grad::{GateSpec, UNGATED};
 use crate::ir::{Graph, ValueId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// λ at the start (paper).
 pub const START: f64 = 0.9;
@@ -38,4 +38,26 @@ pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
             readers: sites.iter().map(|s| (s.node, s.slot)).collect(),
         })
         .collect()
+}
+/// For each class: has it a gate whose effect reaches one of `targets`, so that its worth can be learned?
+pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<bool> {
+    let mut before = BTreeSet::new();
+    let mut open: Vec<ValueId> = targets.to_vec();
+    while let Some(v) = open.pop() {
+        if let Some(n) = graph.producer(v).filter(|&n| before.insert(n)) {
+            open.extend(graph.nodes[n].inputs.iter().flatten());
+        }
+    }
+    let mut trainable = vec![false; groups.classes.len()];
+    for gate in specs(graph, groups) {
+        if gate.readers.iter().any(|(n, _)| before.contains(n)) {
+            gate.index.iter().filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = true);
+        }
+    }
+    // What the losses look at stays whole: its channels are the targets' own.
+    let whole = targets.iter().filter_map(|&t| groups.label.get(t)).flatten().flatten();
+    whole.filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = false);
+    // A trunk whose readers pick stays: its gate would stand at some of its readers only.
+    trainable.iter_mut().zip(groups.picked()).for_each(|(t, picked)| *t &= !picked);
+    trainable
 }

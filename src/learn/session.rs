@@ -4,7 +4,7 @@ use super::calib::{Augment, Calibration};
 use super::{gate, task};
 use crate::channels::Groups;
 use crate::error::Result;
-use crate::grad::{Pool, Program, ShiftSpec, UNGATED, Workspace, batched};
+use crate::grad::{Pool, Program, ShiftSpec, Workspace, batched};
 use crate::ir::*;
 use std::sync::Mutex;
 
@@ -58,18 +58,7 @@ impl<'a> Session<'a> {
         let facts = batched(graph, facts, &targets)?;
         let gates = gate::specs(graph, groups);
         let program = Program::compile(graph, &facts, &gates, shifts, &targets)?;
-        let mut trainable = vec![false; groups.classes.len()];
-        for index in program.gate_indices() {
-            index.iter().filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = true);
-        }
-        // What the losses look at stays whole: its channels are the targets' own.
-        let whole = targets.iter().filter_map(|&t| groups.label.get(t)).flatten().flatten();
-        for &c in whole.filter(|&&c| c != UNGATED) {
-            trainable[c as usize] = false;
-        }
-        // A trunk whose readers pick stays: its gate would stand at some of its readers only.
-        let picked = groups.picked();
-        trainable.iter_mut().zip(picked).for_each(|(t, picked)| *t &= !picked);
+        let trainable = gate::trainable(graph, groups, &targets);
         let workspaces = pool.workspaces(&program);
         Ok(Self { data, program, classes, trainable, pool, workspaces })
     }

@@ -50,9 +50,10 @@ impl<'a> Search<'a> {
         self.cost.hard(&vec![true; self.groups.classes.len()])
     }
 
-    /// The smallest plan there is, keeping the best by `score` where something must stay.
-    pub fn smallest(&self, score: &[f64]) -> Plan {
-        let order = self.order(score);
+    /// The plan that keeps as little as must stay. It is the same for all scores: what is said to be reachable before
+    /// anything is trained can be reached afterwards.
+    pub fn smallest(&self) -> Plan {
+        let order = self.order(&vec![0.0; self.fixed.len()]);
         self.complete(&order, 0)
     }
 
@@ -64,9 +65,14 @@ impl<'a> Search<'a> {
 
     /// As [`Search::meet`] by the threshold alone: what is left of the budget is not spent.
     pub fn threshold(&self, score: &[f64], target: u64) -> Result<Plan> {
-        let order = self.order(score);
+        let mut order = self.order(score);
         let (mut low, mut high) = (0, order.len());
         let mut best = self.complete(&order, 0);
+        if best.macs > target {
+            // Where something must stay, the best of it costs too much: what costs least goes in front.
+            best = self.smallest();
+            order.sort_by_key(|&c| !best.kept[c]);
+        }
         if best.macs > target {
             return Err(Error::argument(
                 "--target-flops",
