@@ -302,9 +302,6 @@ pub fn prune(
     let mut trained = None;
     let gated = options.criterion == Criterion::Gates;
     let updates = if gated { settings.batches } else { 0 } + settings.settling();
-    if gated {
-        search.meet(&vec![1.0; groups.classes.len()], target)?;
-    }
     if updates > 0 {
         observer.start(updates);
     }

@@ -7,8 +7,7 @@ pub mod board;
 
 use crate::runtime::{Runtime, Sample, Step};
 use serde::Serialize;
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How long to measure.
 #[derive(Debug, Clone, Copy)]
@@ -88,17 +87,19 @@ pub struct Layer {
 
 /// Median time of every node over some runs, in order of execution.
 pub fn layers((model, sample): &(Runtime, Sample), runs: usize) -> Result<Vec<Layer>, String> {
-    let mut times: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     let mut last: Vec<Step> = Vec::new();
+    let mut times: Vec<Vec<f64>> = Vec::new();
     for _ in 0..runs.max(1) {
         last = model.steps(sample)?;
-        for (k, step) in last.iter().enumerate() {
-            times.entry(k).or_default().push(1e3 * Duration::as_secs_f64(&step.time));
-        }
+        times.resize(last.len(), Vec::new());
+        times.iter_mut().zip(&last).for_each(|(t, step)| t.push(1e3 * step.time.as_secs_f64()));
     }
-    let median = |k: &usize| times.get(k).map_or(0.0, |t| Spread::of(t.clone()).median);
-    let one = |(k, s): (usize, Step)| Layer { name: s.name, operator: s.operator, milliseconds: median(&k) };
-    Ok(last.into_iter().enumerate().map(one).collect())
+    let one = |(s, t): (Step, Vec<f64>)| Layer {
+        name: s.name,
+        operator: s.operator,
+        milliseconds: Spread::of(t).median,
+    };
+    Ok(last.into_iter().zip(times).map(one).collect())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{Answer, data, guard};
 use autobot_onnx::bench::{self, Rounds, board::Board};
 use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::Cost;
-use autobot_onnx::ir::{Fact, Facts};
+use autobot_onnx::ir::Facts;
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::report::{gather, json, text};
@@ -68,7 +68,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
 /// The model in tract, with an input to run it on.
 fn load(model: &Model, facts: &Facts, path: &Path) -> Result<(Runtime, Sample)> {
     let graph = &model.graph;
-    let inputs: Vec<Fact> = graph.inputs.iter().filter_map(|&v| facts.fact[v].clone()).collect();
+    let inputs = facts.inputs(graph).unwrap_or_default();
     let data = Calibration::synthetic(&data::inputs(graph, facts)?, 1, 1);
     let sample = pipeline::samples(graph, facts, &data, &[0]).remove(0);
     let runtime = Runtime::load(&model.to_bytes()?, &inputs).map_err(|why| refused(path, &why))?;

@@ -99,7 +99,7 @@ impl Job {
         let exact = self.model.with_graph(outcome.rewritten.graph.clone())?;
         let small = self.model.with_graph(outcome.graph().clone())?;
         let bytes = small.to_bytes()?;
-        let inputs: Vec<Fact> = graph.inputs.iter().filter_map(|&v| facts.fact[v].clone()).collect();
+        let inputs = facts.inputs(graph).unwrap_or_default();
         let verdict = pipeline::verdict(&outcome, &inputs, &masked, &exact.to_bytes()?)?;
         let executors = match outcome.recovered {
             Some(_) => self.same_everywhere(&small, &bytes, &outcome)?,
@@ -131,8 +131,7 @@ impl Job {
         let model = onnx::parse(bytes, self.model.path(), &[])
             .or_else(|_| onnx::parse(bytes, self.model.path(), &shapes(&self.model, inputs)))?;
         let facts = autobot_onnx::ir::infer(&model.graph, Some(inputs))?;
-        let none = Groups { label: vec![Vec::new(); model.graph.values.len()], ..Groups::default() };
-        let macs = Cost::new(&model.graph, &facts, &none).hard(&[]);
+        let macs = Cost::new(&model.graph, &facts, &Groups::default()).hard(&[]);
         if macs == planned {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use super::args::VerifyArgs;
 use super::talk::Talk;
 use super::{Answer, data};
 use autobot_onnx::grad::Pool;
-use autobot_onnx::ir::{Fact, Facts};
+use autobot_onnx::ir::Facts;
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::report::json::Recipe;
@@ -38,7 +38,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Answer> {
 }
 
 fn tract(big: &Model, facts: &Facts, little: &Model, data: &Calibration) -> Result<Result<f64, String>> {
-    let inputs: Vec<Fact> = big.graph.inputs.iter().filter_map(|&v| facts.fact[v].clone()).collect();
+    let inputs = facts.inputs(&big.graph).unwrap_or_default();
     let first: Vec<usize> = (0..data.len().min(4)).collect();
     let samples = pipeline::samples(&big.graph, facts, data, &first);
     verify::compare_tract(&big.to_bytes()?, &little.to_bytes()?, &inputs, &samples)

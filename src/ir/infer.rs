@@ -30,6 +30,11 @@ impl Facts {
         self.fact[value].as_ref().map(|f| f.shape.as_slice())
     }
 
+    /// Facts of the inputs of `graph`, in their order; `None` if one is unknown.
+    pub fn inputs(&self, graph: &Graph) -> Option<Vec<Fact>> {
+        graph.inputs.iter().map(|&v| self.fact[v].clone()).collect()
+    }
+
     /// The operands of a node by slot; `None` for the whole if one that is present has no known fact.
     pub fn operands<'a>(&'a self, node: &Node) -> Option<Vec<Option<Operand<'a>>>> {
         node.inputs

@@ -39,6 +39,7 @@ pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
         })
         .collect()
 }
+
 /// For each class: has it a gate whose effect reaches one of `targets`, so that its worth can be learned?
 pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<bool> {
     let mut before = BTreeSet::new();

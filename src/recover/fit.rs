@@ -49,10 +49,10 @@ impl Sums {
         self.t.iter_mut().flatten().zip(part.t.iter().flatten()).for_each(|(s, p)| *s += p);
     }
 
-    /// Σ|t − Wx|²
-    fn error(&self, w: &Mat<f64>) -> f64 {
+    /// Σ|t − Wx|², where `gram` is [`Sums::gram`].
+    fn error(&self, w: &Mat<f64>, gram: &Mat<f64>) -> f64 {
         let (outputs, rows) = (w.nrows(), w.ncols());
-        let wg = w * self.gram();
+        let wg = w * gram;
         let mut sum = 0.0;
         for o in 0..outputs {
             let square: f64 = (0..rows).map(|r| w[(o, r)] * (wg[(o, r)] - 2.0 * self.b[o * rows + r])).sum();
@@ -115,10 +115,11 @@ pub(super) fn fit(
                 with_one,
                 |o, r| if r < rows { matrix[at(o) * rows + r] } else { constant(o) },
             );
-        let own = judge.error(&old);
+        let gram = judge.gram();
+        let own = judge.error(&old, &gram);
         let best = candidates(&train, &old, bias.is_some())
             .into_iter()
-            .map(|(strength, w)| (judge.error(&w), strength, w))
+            .map(|(strength, w)| (judge.error(&w, &gram), strength, w))
             .min_by(|a, b| a.0.total_cmp(&b.0))
             .filter(|(error, _, _)| *error < own && own > NEGLIGIBLE * judge.energy());
         before += own;

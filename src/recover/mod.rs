@@ -11,9 +11,9 @@ mod track;
 
 use crate::channels::Groups;
 use crate::error::Result;
-use crate::grad::Pool;
+use crate::grad::{Pool, batched};
 use crate::ir::*;
-use crate::learn::calib::Calibration;
+use crate::learn::{self, calib::Calibration};
 use crate::rewrite::Cuts;
 use layer::Layer;
 use track::Track;
@@ -54,9 +54,13 @@ pub fn reconstruct(
     let cuts = Cuts::new(groups, kept);
     let all = |v: ValueId| big.1.shape(v).and_then(|s| s.get(1)).map_or(0, |&n| n);
     let channels = |v: ValueId| cuts.kept(v, 1).map_or_else(|| (0..all(v)).collect(), <[usize]>::to_vec);
-    let batch = track::batch(big, small)?;
-    let mut original = Track::new(big.0.clone(), batch)?;
-    let mut pruned = Track::new(small.clone(), batch)?;
+    let (targets, _) = learn::targets(big.0, big.1)?;
+    // Where the pruned network does not take as many images at a time as the original, both take what the file says.
+    let both = |facts: Facts| infer(small, facts.inputs(big.0).as_deref()).map(|of_small| (facts, of_small));
+    let (facts, of_small) = both(batched(big.0, big.1, &targets)?).or_else(|_| both(big.1.clone()))?;
+    let batch = big.0.inputs.first().and_then(|&v| facts.shape(v)?.first().copied()).unwrap_or(1).max(1);
+    let mut original = Track::new(big.0.clone(), facts);
+    let mut pruned = Track::new(small.clone(), of_small);
     let image = (original.peak() + pruned.peak()) / batch;
     let images = (ALIVE_BYTES / image.max(1)).clamp(4 * batch, IMAGES).min(list.len());
     let chunks: Vec<&[usize]> = list[..images].chunks(batch).filter(|c| c.len() == batch).collect();

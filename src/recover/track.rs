@@ -3,11 +3,10 @@
 //! Invariants: a value is kept until the last node that uses it has run; chunks of images never mix.
 
 use super::layer::{Layer, Weights};
-use crate::error::Result;
 use crate::grad::Pool;
 use crate::ir::*;
 use crate::learn::calib::Calibration;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Values that are alive, of one chunk of images.
@@ -24,47 +23,14 @@ pub(super) struct Track {
     next: NodeId,
 }
 
-/// Images per chunk: several where both networks take any batch, else what the file says.
-pub(super) fn batch(big: (&Graph, &Facts), small: &Graph) -> Result<usize> {
-    const SEVERAL: usize = 16;
-    let own = big.0.inputs.first().and_then(|&v| big.1.shape(v)?.first().copied()).unwrap_or(1);
-    let follows = |graph: &Graph| {
-        let one = facts_at(graph, own)?;
-        let many = facts_at(graph, SEVERAL)?;
-        let outputs = graph.outputs.iter().all(|&v| {
-            let pair = one.shape(v).zip(many.shape(v));
-            pair.is_some_and(|(a, b)| {
-                a.first() == Some(&own) && b.first() == Some(&SEVERAL) && a[1..] == b[1..]
-            })
-        });
-        Ok::<bool, crate::Error>(outputs && one.trouble == many.trouble)
-    };
-    Ok(if own == 1 && follows(big.0).unwrap_or(false) && follows(small).unwrap_or(false) {
-        SEVERAL
-    } else {
-        own
-    })
-}
-
-fn facts_at(graph: &Graph, batch: usize) -> Result<Facts> {
-    let fact = |&v: &ValueId| {
-        let mut fact = graph.values[v].declared.clone()?;
-        *fact.shape.first_mut()? = batch;
-        Some(fact)
-    };
-    let inputs: Option<Vec<Fact>> = graph.inputs.iter().map(fact).collect();
-    infer(graph, inputs.as_deref())
-}
-
 impl Track {
-    /// At the first node, without images.
-    pub fn new(graph: Graph, batch: usize) -> Result<Self> {
-        let facts = facts_at(&graph, batch)?;
+    /// At the first node, without images. `facts` carry the images per chunk.
+    pub fn new(graph: Graph, facts: Facts) -> Self {
         let mut last = vec![None; graph.values.len()];
         for (n, node) in graph.nodes.iter().enumerate() {
             node.inputs.iter().flatten().for_each(|&v| last[v] = Some(n));
         }
-        Ok(Self { graph, facts, chunks: Vec::new(), last, next: 0 })
+        Self { graph, facts, chunks: Vec::new(), last, next: 0 }
     }
 
     /// Bytes of the values that are alive at a time, at the most.
@@ -74,7 +40,7 @@ impl Track {
         for (n, node) in self.graph.nodes.iter().enumerate() {
             alive += node.outputs.iter().flatten().map(|&v| size(v)).sum::<usize>();
             peak = peak.max(alive);
-            let dead: std::collections::BTreeSet<ValueId> = self.ends(n).collect();
+            let dead: BTreeSet<ValueId> = self.ends(n).collect();
             alive -= dead.into_iter().map(size).sum::<usize>().min(alive);
         }
         peak

@@ -198,8 +198,7 @@ impl Rewriter<'_> {
 /// Every value of the new graph must have its old shape less what was cut.
 fn check(old: &Graph, facts: &Facts, cuts: &Cuts, new: &Graph) -> Result<()> {
     new.check()?;
-    let inputs: Option<Vec<Fact>> = old.inputs.iter().map(|&v| facts.fact[v].clone()).collect();
-    let found = infer(new, inputs.as_deref())?;
+    let found = infer(new, facts.inputs(old).as_deref())?;
     for v in 0..old.values.len() {
         let Some(shape) = facts.shape(v) else { continue };
         if facts.constant[v].as_ref().is_some_and(|t| !t.dtype().is_float()) {

@@ -9,7 +9,7 @@ impl Rewriter<'_> {
     /// Operands that the file computes from shapes follow the deletion by themselves, or do not: those whose value is not
     /// what it must be become constants. That holds for numbers derived from a width too (a scale 1/√d must stay).
     pub(super) fn settle(&mut self) -> Result<()> {
-        let inputs: Option<Vec<Fact>> = self.old.inputs.iter().map(|&v| self.facts.fact[v].clone()).collect();
+        let inputs = self.facts.inputs(self.old);
         let place: HashMap<ValueId, NodeId> = (0..self.new.nodes.len())
             .filter_map(|n| Some((self.new.nodes[n].outputs.first().copied().flatten()?, n)))
             .collect();

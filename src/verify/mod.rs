@@ -91,8 +91,7 @@ pub fn compare(
 
 /// Facts of the small graph at the input shapes of the big one.
 pub fn facts_like(big: &Graph, facts: &Facts, small: &Graph) -> Result<Facts> {
-    let inputs: Option<Vec<Fact>> = big.inputs.iter().map(|&v| facts.fact[v].clone()).collect();
-    infer(small, inputs.as_deref())
+    infer(small, facts.inputs(big).as_deref())
 }
 
 /// Largest difference between our executor and tract on one network. `Err` says why tract cannot run it.
@@ -102,7 +101,7 @@ pub fn compare_executors(
     targets: &[ValueId],
     samples: &[Sample],
 ) -> Result<Result<f64, String>> {
-    let inputs: Vec<Fact> = graph.inputs.iter().filter_map(|&v| facts.fact[v].clone()).collect();
+    let inputs = facts.inputs(graph).unwrap_or_default();
     let tract = match runtime::run(bytes, &inputs, samples) {
         Ok(found) => found,
         Err(why) => return Ok(Err(why)),

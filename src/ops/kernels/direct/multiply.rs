@@ -192,9 +192,8 @@ impl Pass<'_> {
         let place = |j: usize, v: Vector| v.to + (block * BLOCK + j) * direct.stride;
         // No index into the accumulators may depend on data, or they would not stay in registers.
         if width == ROWS && vectors.iter().all(|v| v.valid == S::F32_LANES) {
-            let out = |j: usize, k: usize| unsafe {
-                y.as_ptr().add(place(j, vectors[k])).cast::<S::f32s>().cast_mut()
-            };
+            let y = y.as_mut_ptr();
+            let out = |j: usize, k: usize| unsafe { y.add(place(j, vectors[k])).cast::<S::f32s>() };
             if start == Start::Add {
                 for j in 0..ROWS {
                     for k in 0..N {
