@@ -130,18 +130,24 @@ pub fn fresh(name: &str, tensor: &Tensor) -> TensorProto {
     t
 }
 
+/// At most two different values.
+fn is_mask(data: &Data) -> bool {
+    let v = data.to_real::<f64>();
+    let other = v.iter().find(|&&x| x != v[0]);
+    v.iter().all(|x| *x == v[0] || Some(x) == other)
+}
+
 /// The first element that no weight may be: NaN anywhere, and an infinity except as the one element of a bound
-/// (the maximum of a Clip, the filler of a Pad).
+/// (the maximum of a Clip, the filler of a Pad) or beside a single other value (a mask).
 pub fn check_finite(t: &Tensor) -> Result<(), Fault> {
-    let bad = |v: f64| v.is_nan() || (v.is_infinite() && t.data.len() > 1);
     let found = match &t.data {
-        Data::F32(v) => v.iter().position(|&v| bad(v.into())),
-        Data::F64(v) => v.iter().position(|&v| bad(v)),
-        Data::F16(v) => v.iter().position(|&v| bad(v.into())),
-        Data::BF16(v) => v.iter().position(|&v| bad(v.into())),
+        Data::F32(v) => v.iter().position(|v| !v.is_finite()),
+        Data::F64(v) => v.iter().position(|v| !v.is_finite()),
+        Data::F16(v) => v.iter().position(|v| !v.is_finite()),
+        Data::BF16(v) => v.iter().position(|v| !v.is_finite()),
         _ => None,
     };
-    let Some(index) = found else { return Ok(()) };
+    let Some(index) = found.filter(|_| !is_mask(&t.data)) else { return Ok(()) };
     let value = t.data.to_real::<f64>()[index];
     let name = if value.is_nan() { "NaN" } else { "infinity" };
     let hint = "training has diverged or the export went wrong: take an earlier checkpoint and export it";

@@ -1,36 +1,29 @@
 //! DequantizeLinear: y = (x − zero point)·scale. <https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html>
 
 use super::function::{Function, Values};
-use super::quantization::{axis_of, channels, each};
+use super::quantization::{Layout, axis_of, channels, each};
 use crate::ir::*;
 
 #[derive(Debug)]
-struct DequantizeLinear {
-    axis: Option<i64>,
-    block_size: Option<i64>,
-}
+struct DequantizeLinear(Layout);
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    let (axis, block_size) = (r.int("axis")?, r.int("block_size")?);
-    match block_size {
-        None | Some(0) => Ok(Box::new(Values(DequantizeLinear { axis, block_size }))),
-        Some(_) => unsupported("scales per block"),
-    }
+    Ok(Box::new(Values(DequantizeLinear(Layout::read(r)?))))
 }
 
 impl Function for DequantizeLinear {
     fn attributes(&self) -> Attributes {
-        Writer::default().maybe("axis", self.axis).maybe("block_size", self.block_size).done()
+        self.0.write(Writer::default()).done()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        axis_of(self.axis, x)?;
+        axis_of(self.0, x)?;
         Ok(vec![Fact::new(need(x, 1)?.dtype, need(x, 0)?.shape.clone())])
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
-        channels(self.axis, io, link);
+        channels(self.0, io, link);
     }
     fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        each(self.axis, x, &mut y[0], |x, scale, zero| (x - zero) * scale);
+        each(self.0, x, &mut y[0], |x, scale, zero| (x - zero) * scale);
     }
 }
 
@@ -46,6 +39,12 @@ pub fn cases() -> Vec<super::laws::Case> {
         case("whole").inputs([int8(&[2, 3, 4]), scalar(0.1), int8(&[])]).free(9),
         case("per channel").inputs([int8(&[2, 3, 4]), floats(&[0.1, 0.2, 0.3]), int8(&[3])]).free(9),
         case("first axis").int("axis", 0).inputs([int8(&[2, 3]), floats(&[0.1, 0.2])]).free(5),
+        case("blocks")
+            .opset(21)
+            .int("axis", 1)
+            .int("block_size", 2)
+            .inputs([int8(&[2, 3]), Given::Fixed(Tensor::floats(&[2, 2], vec![0.1, 0.2, 0.3, 0.4])), int8(&[2, 2])])
+            .free(2),
         case("from behind").int("axis", -1).inputs([int8(&[2, 3]), floats(&[0.1, 0.2, 0.3])]).free(5),
     ]
 }

@@ -1,7 +1,8 @@
-//! Einsum of two operands, as a stack of matrix products. <https://onnx.ai/onnx/operators/onnx__Einsum.html>
+//! Einsum of one operand (sums, diagonals, transpositions), or of two as a stack of matrix products.
+//! <https://onnx.ai/onnx/operators/onnx__Einsum.html>
 //!
-//! A letter of both operands that the result lacks is contracted: it is read at the first operand. Letters of one operand that
-//! the result lacks, repeated letters, ellipses and other numbers of operands are not supported.
+//! A letter of both operands that the result lacks is contracted: it is read at the first operand. With two operands, letters
+//! of one that the result lacks, repeated letters and ellipses are not supported; nor are more operands.
 
 use super::kernels::matmul::{matmul, plain, transposed};
 use crate::ir::*;
@@ -22,9 +23,10 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         Some((operands, result)) => (operands.to_owned(), Some(result.chars().collect::<Vec<char>>())),
         None => (letters, None),
     };
-    let Some((a, b)) = operands.split_once(',') else {
+    let Some((a, b)) = operands.split_once(',') else { return single(equation, &operands, result) };
+    if b.contains(',') {
         return unsupported(format!("equation '{equation}' (two operands are supported)"));
-    };
+    }
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let y = result.unwrap_or_else(|| {
         let mut once: Vec<char> = a.iter().chain(&b).copied().collect();
@@ -40,6 +42,146 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         return unsupported(format!("equation '{equation}'"));
     }
     Ok(Box::new(Einsum { equation, a, b, y }))
+}
+
+/// Einsum of one operand.
+#[derive(Debug)]
+struct Single {
+    equation: String,
+    /// Letters of the operand and of the result, with [`REST`] in place of an ellipsis.
+    x: Vec<char>,
+    y: Vec<char>,
+}
+
+/// Stands for the axes that have no letter.
+const REST: char = '…';
+
+fn single(equation: String, operand: &str, result: Option<Vec<char>>) -> Result<Box<dyn Op>, Refusal> {
+    let letters = |l: &str| l.replace("...", "…").chars().collect::<Vec<char>>();
+    let x = letters(operand);
+    let once = |c: &&char| **c == REST || x.iter().filter(|d| d == c).count() == 1;
+    let y = match result {
+        Some(y) => letters(&y.iter().collect::<String>()),
+        None => {
+            let mut once: Vec<char> = x.iter().filter(once).copied().collect();
+            once.sort_unstable_by_key(|&c| (c != REST, c));
+            once
+        }
+    };
+    let fine = |l: &[char]| l.iter().all(|&c| c == REST || c.is_ascii_alphabetic());
+    let repeated = y.iter().enumerate().any(|(i, c)| y[..i].contains(c));
+    let lost = x.contains(&REST) && !y.contains(&REST);
+    if !fine(&x) || !fine(&y) || repeated || lost || y.iter().any(|c| !x.contains(c)) {
+        return unsupported(format!("equation '{equation}'"));
+    }
+    Ok(Box::new(Single { equation, x, y }))
+}
+
+impl Single {
+    /// The axes' letters for an operand of `rank` axes; the axes of an ellipsis are numbered.
+    fn letters(&self, rank: usize) -> (Vec<char>, Vec<char>) {
+        let rest = rank.saturating_sub(self.x.len() - usize::from(self.x.contains(&REST)));
+        let spell = |l: &[char]| {
+            let number = |k: usize| char::from_u32(0xE000 + k as u32).unwrap_or(REST);
+            let of = |&c: &char| if c == REST { (0..rest).map(number).collect() } else { vec![c] };
+            l.iter().flat_map(of).collect::<Vec<char>>()
+        };
+        (spell(&self.x), spell(&self.y))
+    }
+
+    /// Calls `f(element of the operand, element of the result)` for every product of the sum.
+    fn each(&self, shape: &[usize], mut f: impl FnMut(usize, usize)) {
+        let (x, y) = self.letters(shape.len());
+        let mut letters = y.clone();
+        x.iter().for_each(|c| if !letters.contains(c) { letters.push(*c) });
+        let size = |c: &char| axis(&x, *c).map_or(1, |k| shape[k]);
+        let sizes: Shape = letters.iter().map(size).collect();
+        let step = |of: &[char], shape: &[usize], c: &char| -> usize {
+            (0..of.len()).filter(|&k| of[k] == *c).map(|k| volume(&shape[k + 1..])).sum()
+        };
+        let result: Shape = y.iter().map(size).collect();
+        let to: Vec<usize> = letters.iter().map(|c| step(&y, &result, c)).collect();
+        let from: Vec<usize> = letters.iter().map(|c| step(&x, shape, c)).collect();
+        for k in 0..volume(&sizes) {
+            let (mut rest, mut i, mut o) = (k, 0, 0);
+            for l in (0..sizes.len()).rev() {
+                let at = rest % sizes[l];
+                rest /= sizes[l];
+                i += at * from[l];
+                o += at * to[l];
+            }
+            f(i, o);
+        }
+    }
+}
+
+impl Op for Single {
+    fn attributes(&self) -> Attributes {
+        Writer::default().put("equation", self.equation.clone()).done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let fact = need(x, 0)?;
+        let (letters, result) = self.letters(fact.shape.len());
+        let differs = |(k, c): (usize, &char)| axis(&letters, *c).is_some_and(|j| fact.shape[j] != fact.shape[k]);
+        if letters.len() != fact.shape.len() || letters.iter().enumerate().any(differs) {
+            return invalid(format!("equation '{}' for {:?}", self.equation, fact.shape));
+        }
+        let size = |c: &char| axis(&letters, *c).map_or(1, |k| fact.shape[k]);
+        Ok(vec![Fact::new(fact.dtype, result.iter().map(size).collect::<Shape>())])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let Some(shape) = io.input(0) else { return };
+        let (x, y) = self.letters(shape.len());
+        for (k, c) in x.iter().enumerate() {
+            match axis(&y, *c) {
+                _ if x.iter().filter(|d| *d == c).count() > 1 => link.freeze(input(0, k), "takes a diagonal"),
+                Some(j) => link.same(input(0, k), output(0, j)),
+                None => {
+                    // A sum: what is zero may go.
+                    (0..shape[k]).for_each(|i| link.leave(input(0, k), i));
+                    link.reads(input(0, k));
+                }
+            }
+        }
+        for (j, c) in y.iter().enumerate() {
+            if x.iter().filter(|d| *d == c).count() > 1 {
+                link.freeze(output(0, j), "takes a diagonal");
+            }
+        }
+    }
+
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<T: Real> Diff<T> for Single {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let (Some(x), y) = (x[0], &mut y[0].data) else { return };
+        y.fill(T::zero());
+        self.each(&x.shape, |i, o| y[o] += x.data[i]);
+    }
+
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
+        self.each(&x.shape, |i, o| dx.data[i] += dy[0].data[o]);
+    }
 }
 
 /// The letters by what happens to them: in all three; rows (a only); columns (b only); contracted.
@@ -248,6 +390,9 @@ pub fn cases() -> Vec<super::laws::Case> {
         case("nchw,dc->nhdw").inputs([data(&[1, 3, 2, 2]), weight(&[4, 3])]).free(3 + 2 + 2 + 4),
         case("bhid,bhjd->bhij").inputs([data(&[1, 2, 3, 2]), data(&[1, 2, 4, 2])]).free(2 + 3 + 2 + 4),
         case("i,i").inputs([data(&[3]), data(&[3])]).free(3),
+        case("ij->ji").inputs([data(&[2, 3])]).free(5),
+        case("bij->b").inputs([data(&[2, 3, 2])]).free(2 + 3 + 2),
+        case("...ii->...i").inputs([data(&[4, 3, 3])]).free(4),
         case("ji,j->ij").inputs([data(&[3, 2]), weight(&[3])]).free(5),
     ]
 }

@@ -10,16 +10,16 @@ struct LayerNormalization {
     axis: Option<i64>,
     epsilon: Option<f32>,
     stash_type: Option<i64>,
+    /// With 2 or 3: the rows' means, and one by their deviations.
+    outputs: usize,
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    if r.outputs > 1 {
-        return unsupported("mean and deviation as outputs");
-    }
     Ok(Box::new(LayerNormalization {
         axis: r.int("axis")?,
         epsilon: r.float("epsilon")?,
         stash_type: r.int("stash_type")?,
+        outputs: r.outputs,
     }))
 }
 
@@ -58,7 +58,11 @@ impl Op for LayerNormalization {
                 return unsupported(format!("input {slot} of shape {p:?} for lines of shape {line:?}"));
             }
         }
-        Ok(vec![fact.clone()])
+        let first = self.axis(fact.shape.len())?;
+        let rows = (0..fact.shape.len()).map(|k| if k < first { fact.shape[k] } else { 1 }).collect::<Shape>();
+        let mut facts = vec![fact.clone()];
+        facts.resize(self.outputs.max(1), Fact::new(DType::F32, rows));
+        Ok(facts)
     }
 
     fn differentiable(&self) -> bool {
@@ -68,6 +72,9 @@ impl Op for LayerNormalization {
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Ok(first) = self.axis(io.output(0).len()) else { return };
         tie_others(io, |axis| axis >= first, "normalises over this axis", link);
+        for slot in 1..io.y.len() {
+            (0..first).for_each(|axis| link.same(input(0, axis), output(slot, axis)));
+        }
     }
 
     fn macs(&self, _: &Io) -> Vec<Product> {
@@ -84,7 +91,14 @@ impl<T: Real> Diff<T> for LayerNormalization {
         let shapes: Vec<Option<&[usize]>> = x.iter().map(|x| x.map(|x| x.shape.as_slice())).collect();
         let (Some(a), Some(scale)) = (x[0], x[1]) else { return };
         let bias = x.get(2).copied().flatten().map(|b| b.data.as_slice());
-        self.rows(&shapes, |r| r.forward(&a.data, &scale.data, bias, &mut y[0].data));
+        self.rows(&shapes, |r| {
+            r.forward(&a.data, &scale.data, bias, &mut y[0].data);
+            let (means, inverses) = y.split_at_mut(1).1.split_at_mut(self.outputs.clamp(1, 2) - 1);
+            for (k, (mean, inverse)) in r.all_moments(&a.data).enumerate() {
+                means.iter_mut().for_each(|y| y.data[k] = mean);
+                inverses.iter_mut().for_each(|y| y.data[k] = inverse);
+            }
+        });
     }
     fn backward(
         &self,
@@ -95,7 +109,13 @@ impl<T: Real> Diff<T> for LayerNormalization {
     ) {
         let shapes: Vec<Option<&[usize]>> = x.iter().map(|x| x.map(|x| x.shape.as_slice())).collect();
         let (Some(a), Some(scale)) = (x[0], x[1]) else { return };
-        self.rows(&shapes, |r| r.backward(&a.data, &scale.data, &dy[0].data, dx));
+        self.rows(&shapes, |r| {
+            r.backward(&a.data, &scale.data, &dy[0].data, dx);
+            let [mean, inverse] = [1, 2].map(|k| dy.get(k).map(|g| g.data.as_slice()));
+            if let (Some(dx), Some(_)) = (&mut dx[0], mean) {
+                r.backward_moments(&a.data, mean, inverse, &mut dx.data);
+            }
+        });
     }
 }
 
@@ -106,6 +126,10 @@ pub fn cases() -> Vec<super::laws::Case> {
     vec![
         case("last axis").inputs([data(&[2, 3, 4]), weight(&[4]), weight(&[4])]).free(5),
         case("without bias").int("axis", 2).inputs([data(&[2, 3, 4]), weight(&[4])]).free(5),
+        case("with mean and deviation")
+            .outputs(3)
+            .inputs([data(&[2, 3, 4]), weight(&[4]), weight(&[4])])
+            .free(5),
         case("two axes")
             .int("axis", -2)
             .float("epsilon", 0.1)

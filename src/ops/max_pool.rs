@@ -1,4 +1,6 @@
 //! MaxPool: y = the largest x in a window. <https://onnx.ai/onnx/operators/onnx__MaxPool.html>
+//!
+//! The second result, where wanted, counts elements across channels, so these stay whole.
 
 use super::pool::{Loops, Plane, Pool, Windowed};
 use super::spatial::Window;
@@ -17,13 +19,90 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         ceil_mode: r.int("ceil_mode")?,
         storage_order: r.int("storage_order")?,
     };
-    if r.outputs > 1 {
-        return unsupported("the output Indices");
+    match r.outputs {
+        ..2 => Ok(Box::new(Pool(op))),
+        _ => Ok(Box::new(WithIndices(Pool(op)))),
     }
-    if op.storage_order.unwrap_or(0) != 0 {
-        return unsupported("storage_order=1");
+}
+
+/// With the result Indices.
+#[derive(Debug)]
+struct WithIndices(Pool<MaxPool>);
+
+impl WithIndices {
+    /// Position in the whole operand of element `i` of plane `plane`.
+    fn index(&self, shape: &[usize], plane: usize, i: usize) -> usize {
+        let base = plane * volume(&shape[2..]);
+        if self.0.0.storage_order.unwrap_or(0) == 0 {
+            return base + i;
+        }
+        // Column major: the first spatial axis is the innermost.
+        let (mut at, mut step, mut rest) = (0, volume(&shape[2..]), i);
+        for &size in shape[2..].iter().rev() {
+            step /= size;
+            at += rest % size * step;
+            rest /= size;
+        }
+        base + at
     }
-    Ok(Box::new(Pool(op)))
+}
+
+impl Op for WithIndices {
+    fn attributes(&self) -> Attributes {
+        Op::attributes(&self.0)
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let y = self.0.infer(x)?;
+        let indices = Fact::new(DType::I64, y[0].shape.clone());
+        Ok([y, vec![indices]].concat())
+    }
+    fn differentiable(&self) -> bool {
+        true
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        for axis in 0..io.output(0).len() {
+            link.freeze(input(0, axis), "counts positions across this axis");
+            link.freeze(output(0, axis), "counts positions across this axis");
+        }
+    }
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<T: Real> Diff<T> for WithIndices {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        self.0.forward(x, y);
+        let (Some(x), [y, indices]) = (x[0], y) else { return };
+        let Some(loops) = self.0.loops(&x.shape) else { return };
+        let shape = &x.shape;
+        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
+        let planes = x.data.chunks_exact(pin).zip(y.data.chunks_exact(pout));
+        for (plane, ((x, y), at)) in planes.zip(indices.data.chunks_exact_mut(pout)).enumerate() {
+            let mut first = vec![usize::MAX; pout];
+            let stride = loops.stride();
+            loops.rows(|o, i, n| {
+                for (o, i) in (0..n).map(|k| (o + k, i + k * stride)).filter(|&(o, i)| x[i] == y[o]) {
+                    first[o] = first[o].min(i);
+                }
+            });
+            for (at, i) in at.iter_mut().zip(first) {
+                *at = T::of(self.index(shape, plane, i) as f64);
+            }
+        }
+    }
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        y: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        self.0.backward(x, y, dy, dx);
+    }
 }
 
 impl Windowed for MaxPool {
@@ -81,6 +160,7 @@ pub fn cases() -> Vec<super::laws::Case> {
             .ints("strides", &[1, 3])
             .inputs([data(&[1, 2, 4, 7])])
             .free(2),
+        case("with indices", &[2, 2]).outputs(2).inputs([data(&[1, 2, 3, 4])]),
         case("1d", &[3]).inputs([data(&[1, 2, 5])]).free(2),
         case("3d", &[2, 1, 2]).ints("strides", &[1, 2, 1]).inputs([data(&[1, 2, 3, 3, 3])]).free(2),
     ]

@@ -23,6 +23,23 @@ impl Rows<'_> {
         (mean, (var + T::of(self.epsilon)).sqrt().recip())
     }
 
+    /// Mean and inverse deviation of each row.
+    pub fn all_moments<T: Real>(&self, x: &[T]) -> impl Iterator<Item = (T, T)> {
+        x.chunks_exact(self.row.max(1)).map(|x| self.moments(x))
+    }
+
+    /// Adds to `dx` what the gradients of mean and inverse deviation, one per row, bring.
+    pub fn backward_moments<T: Real>(&self, x: &[T], mean: Option<&[T]>, inverse: Option<&[T]>, dx: &mut [T]) {
+        let share = T::of(1.0 / self.row as f64);
+        let rows = x.chunks_exact(self.row.max(1)).zip(dx.chunks_exact_mut(self.row.max(1)));
+        for (r, (x, dx)) in rows.enumerate() {
+            let (m, i) = self.moments(x);
+            let to_mean = mean.map_or(T::zero(), |g| g[r]) * share;
+            let to_inverse = inverse.map_or(T::zero(), |g| g[r]) * i * i * i * share;
+            dx.iter_mut().zip(x).for_each(|(dx, &x)| *dx += to_mean - to_inverse * (x - m));
+        }
+    }
+
     /// Normalises all rows of `x`.
     pub fn forward<T: Real>(&self, x: &[T], scale: &[T], bias: Option<&[T]>, y: &mut [T]) {
         if x.is_empty() {

@@ -42,7 +42,8 @@ impl<P: Windowed> Pool<P> {
         self.0.ceil_mode().unwrap_or(0) != 0
     }
 
-    fn loops(&self, x: &[usize]) -> Option<Loops> {
+    /// The loops over an operand of shape `x`.
+    pub fn loops(&self, x: &[usize]) -> Option<Loops> {
         resolve(self.0.window(), self.ceil(), x).ok().map(|r| Loops::new(&r, x))
     }
 }

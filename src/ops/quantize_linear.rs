@@ -2,16 +2,15 @@
 
 use super::function::{Function, Values};
 use super::pointwise::Pointwise;
-use super::quantization::{axis_of, channels, each};
+use super::quantization::{Layout, axis_of, channels, each};
 use super::round::Round;
 use crate::ir::*;
 use std::sync::OnceLock;
 
 #[derive(Debug)]
 struct QuantizeLinear {
-    axis: Option<i64>,
+    layout: Layout,
     saturate: Option<i64>,
-    block_size: Option<i64>,
     output_dtype: Option<i64>,
     /// Type of the result, which the zero point's type decides: learnt when shapes are inferred.
     dtype: OnceLock<DType>,
@@ -19,15 +18,11 @@ struct QuantizeLinear {
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     let op = QuantizeLinear {
-        axis: r.int("axis")?,
+        layout: Layout::read(r)?,
         saturate: r.int("saturate")?,
-        block_size: r.int("block_size")?,
         output_dtype: r.int("output_dtype")?,
         dtype: OnceLock::new(),
     };
-    if op.block_size.is_some_and(|b| b != 0) {
-        return unsupported("scales per block");
-    }
     Ok(Box::new(Values(op)))
 }
 
@@ -44,15 +39,13 @@ fn range(dtype: DType) -> Option<(f64, f64)> {
 
 impl Function for QuantizeLinear {
     fn attributes(&self) -> Attributes {
-        Writer::default()
-            .maybe("axis", self.axis)
-            .maybe("saturate", self.saturate)
-            .maybe("block_size", self.block_size)
+        let w = self.layout.write(Writer::default());
+        w.maybe("saturate", self.saturate)
             .maybe("output_dtype", self.output_dtype)
             .done()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        axis_of(self.axis, x)?;
+        axis_of(self.layout, x)?;
         let zero = x.get(2).copied().flatten().map(|o| o.fact.dtype);
         let wish = self.output_dtype.filter(|&code| code != 0).map(|code| code as i32);
         let dtype = zero.or(wish.map_or(Some(DType::U8), DType::from_onnx));
@@ -63,12 +56,14 @@ impl Function for QuantizeLinear {
         Ok(vec![Fact::new(dtype, need(x, 0)?.shape.clone())])
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
-        channels(self.axis, io, link);
+        channels(self.layout, io, link);
     }
     fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (low, high) = self.dtype.get().and_then(|&d| range(d)).unwrap_or((0.0, 255.0));
         let (low, high) = (T::of(low), T::of(high));
-        each(self.axis, x, &mut y[0], |x, scale, zero| (Round.f(x / scale) + zero).max(low).min(high));
+        // In single precision, as the standard says: a half must be a half.
+        let level = |x: T, scale: T| Round.f(T::of(f64::from((x / scale).wide() as f32)));
+        each(self.layout, x, &mut y[0], |x, scale, zero| (level(x, scale) + zero).max(low).min(high));
     }
 }
 

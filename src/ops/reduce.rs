@@ -2,6 +2,7 @@
 
 use super::broadcast::runs;
 use crate::ir::*;
+use std::sync::OnceLock;
 
 /// What the fold computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct Reduce {
     keepdims: Option<i64>,
     noop_with_empty_axes: Option<i64>,
     axes_input: bool,
+    /// True for bits, whose largest value is 1: learnt when shapes are inferred.
+    bits: OnceLock<bool>,
 }
 
 /// Reads a reduction whose axes are an input from opset `since` on.
@@ -75,6 +78,7 @@ pub fn read(r: &Reader, fold: Fold, since: i64) -> Result<Box<dyn Op>, Refusal> 
         keepdims: r.int("keepdims")?,
         noop_with_empty_axes: if axes_input { r.int("noop_with_empty_axes")? } else { None },
         axes_input,
+        bits: OnceLock::new(),
     };
     Ok(Box::new(reduce))
 }
@@ -204,9 +208,10 @@ impl Op for Reduce {
         };
         let folded = self.folded(fact.shape.len(), given)?;
         let empty = fact.shape.iter().zip(&folded).any(|(&size, &f)| f && size == 0);
-        if empty && matches!(self.fold, Fold::Mean | Fold::Max | Fold::Min) {
-            return unsupported("a reduction over nothing");
+        if empty && self.fold == Fold::Mean {
+            return unsupported("a mean over nothing");
         }
+        self.bits.get_or_init(|| fact.dtype == DType::Bool);
         let kept = fact.shape.iter().zip(&folded).filter_map(|(&size, &f)| match f {
             true => self.keeps().then_some(1),
             false => Some(size),
@@ -257,8 +262,12 @@ impl<T: Real> Diff<T> for Reduce {
         let y = &mut y[0].data;
         y.fill(self.fold.start());
         if a.data.is_empty() {
-            if matches!(self.fold, Fold::LogSum | Fold::LogSumExp) {
-                y.fill(T::neg_infinity());
+            let bits = self.bits.get() == Some(&true);
+            match self.fold {
+                Fold::LogSum | Fold::LogSumExp => y.fill(T::neg_infinity()),
+                Fold::Max if bits => y.fill(T::zero()),
+                Fold::Min if bits => y.fill(T::one()),
+                _ => {}
             }
             return;
         }

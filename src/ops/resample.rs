@@ -52,8 +52,9 @@ pub enum Place {
 }
 
 impl Place {
-    /// In single precision, as the runtimes do: rounding decides which input is nearest.
-    fn of(self, i: usize, scale: f32, input: usize, output: usize) -> f32 {
+    /// In single precision, as the runtimes do: rounding decides which input is nearest. `extent` is the output's before it
+    /// was rounded to pixels.
+    fn of(self, i: usize, scale: f32, input: usize, output: usize, extent: f32) -> f32 {
         let (x, n, m) = (i as f32, input as f32, output as f32);
         match self {
             Self::HalfPixel => (x + 0.5) / scale - 0.5,
@@ -62,7 +63,7 @@ impl Place {
                 n / 2.0 * (1.0 - adjust) + (x + 0.5) / scale - 0.5
             }
             Self::PytorchHalfPixel if output > 1 => (x + 0.5) / scale - 0.5,
-            Self::AlignCorners if output > 1 => x * (n - 1.0) / (m - 1.0),
+            Self::AlignCorners if output > 1 => x * (n - 1.0) / (extent - 1.0),
             Self::PytorchHalfPixel | Self::AlignCorners => 0.0,
             Self::Asymmetric => x / scale,
             Self::TfHalfPixelForNn => (x + 0.5) / scale,
@@ -72,6 +73,17 @@ impl Place {
             Self::TfCrop(start, end) => 0.5 * (start + end) * (n - 1.0),
         }
     }
+}
+
+/// How much larger an axis becomes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Zoom {
+    /// Output pixels per input pixel.
+    pub scale: f32,
+    /// Extent of the output before it was rounded to pixels.
+    pub extent: f32,
+    /// A filter that lets no aliases through where the axis shrinks.
+    pub antialias: bool,
 }
 
 /// For each output along an axis, its inputs and their weights.
@@ -91,16 +103,19 @@ pub struct Taps {
 
 impl Taps {
     /// The taps of an axis.
-    pub fn new(mode: Mode, place: Place, scale: f32, input: usize, output: usize) -> Self {
+    pub fn new(mode: Mode, place: Place, zoom: Zoom, input: usize, output: usize) -> Self {
+        // Shrinking without aliases: the filter becomes as much wider as the picture becomes smaller.
+        let stretch = if zoom.antialias { f64::from(zoom.scale).min(1.0) } else { 1.0 };
         let width = match mode {
             Mode::Nearest(_) => 1,
-            Mode::Linear => 2,
-            Mode::Cubic { .. } => 4,
+            Mode::Linear => reach(1.0, stretch),
+            Mode::Cubic { .. } => reach(2.0, stretch),
         };
+        let scale = zoom.scale;
         let mut taps = Self { input, output, width, at: vec![], weight: vec![], outside: vec![] };
         let last = input as i64 - 1;
         for i in 0..output {
-            let x = place.of(i, scale, input, output);
+            let x = place.of(i, scale, input, output, zoom.extent);
             let outside = matches!(place, Place::TfCrop(..)) && !(0.0..=last as f32).contains(&x);
             if outside {
                 taps.outside.push(i);
@@ -108,8 +123,7 @@ impl Taps {
                 taps.weight.extend(std::iter::repeat_n(0.0, width));
                 continue;
             }
-            let (first, weights) = around(mode, x);
-            let mut weights = weights[..width].to_vec();
+            let (first, mut weights) = around(mode, x, stretch, width);
             if matches!(mode, Mode::Cubic { exclude: true, .. }) {
                 for (k, w) in weights.iter_mut().enumerate() {
                     if !(0..=last).contains(&(first + k as i64)) {
@@ -179,25 +193,40 @@ impl Taps {
     }
 }
 
-/// The first of the inputs around `x`, and the weights from there on.
-fn around(mode: Mode, x: f32) -> (i64, [f64; 4]) {
-    let floor = x.floor();
-    let f = f64::from(x - floor);
-    match mode {
+/// Inputs that a filter of half-width `radius` reaches when it is `1 / stretch` times as wide.
+fn reach(radius: f64, stretch: f64) -> usize {
+    2 * (radius / stretch).ceil() as usize
+}
+
+/// The first of the `width` inputs around `x`, and their weights.
+fn around(mode: Mode, x: f32, stretch: f64, width: usize) -> (i64, Vec<f64>) {
+    let (floor, ceil) = (x.floor(), x.ceil());
+    let filter: &dyn Fn(f64) -> f64 = match mode {
         Mode::Nearest(rounding) => {
             let nearest = match rounding {
                 Rounding::HalfDown => (x - 0.5).ceil(),
                 Rounding::HalfUp => (x + 0.5).floor(),
                 Rounding::Floor => floor,
-                Rounding::Ceil => x.ceil(),
+                Rounding::Ceil => ceil,
             };
-            (nearest as i64, [1.0, 0.0, 0.0, 0.0])
+            return (nearest as i64, vec![1.0]);
         }
-        Mode::Linear => (floor as i64, [1.0 - f, f, 0.0, 0.0]),
-        Mode::Cubic { a, .. } => {
-            let near = |t: f64| ((a + 2.0) * t - (a + 3.0)) * t * t + 1.0;
-            let far = |t: f64| ((a * t - 5.0 * a) * t + 8.0 * a) * t - 4.0 * a;
-            (floor as i64 - 1, [far(1.0 + f), near(f), near(1.0 - f), far(2.0 - f)])
-        }
+        Mode::Linear => &|t| (1.0 - t).max(0.0),
+        Mode::Cubic { a, .. } => &move |t| match t {
+            ..1.0 => ((a + 2.0) * t - (a + 3.0)) * t * t + 1.0,
+            ..2.0 => ((a * t - 5.0 * a) * t + 8.0 * a) * t - 4.0 * a,
+            _ => 0.0,
+        },
+    };
+    // As many inputs on either side; a place on an input has it on its left where the filter is narrow.
+    let left = if stretch < 1.0 { ceil - 1.0 } else { floor };
+    let first = left as i64 + 1 - width as i64 / 2;
+    let place = f64::from(x - left) + (width / 2 - 1) as f64;
+    let weight = |k: usize| filter(((k as f64 - place) * stretch).abs());
+    let mut weights: Vec<f64> = (0..width).map(weight).collect();
+    if stretch < 1.0 {
+        let total: f64 = weights.iter().sum();
+        weights.iter_mut().for_each(|w| *w /= total);
     }
+    (first, weights)
 }

@@ -3,7 +3,7 @@
 //! An axis with scale 1 passes through; where `sizes` restates its width, the width is restated after deletion.
 
 use super::reduce::{axis_of, tie_others};
-use super::resample::{Mode, Place, Rounding, Taps};
+use super::resample::{Mode, Place, Rounding, Taps, Zoom};
 use crate::ir::*;
 
 /// Resize, or one of its predecessors.
@@ -14,10 +14,22 @@ pub struct Resize {
     place: String,
     extrapolation: f32,
     axes: Option<Vec<i64>>,
+    antialias: bool,
+    /// What `sizes` bound if the axes keep their proportions.
+    bound: Option<Bound>,
     /// Scales as an attribute (Upsample of opset 7).
     scales: Option<Vec<f32>>,
     /// Upsample, or Resize of opset 10: scales are input 1, there is nothing else.
     simple: bool,
+}
+
+/// Sizes of which one is met and the others follow its scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Bound {
+    /// None is exceeded.
+    Largest,
+    /// None is fallen short of.
+    Smallest,
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
@@ -45,12 +57,12 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         .maybe("extrapolation_value", extrapolation)
         .maybe("antialias", antialias)
         .maybe("axes", axes.clone());
-    if antialias.unwrap_or(0) != 0 {
-        return unsupported("antialias=1");
-    }
-    if policy != "stretch" {
-        return unsupported(format!("keep_aspect_ratio_policy={policy}"));
-    }
+    let bound = match policy.as_str() {
+        "stretch" => None,
+        "not_larger" => Some(Bound::Largest),
+        "not_smaller" => Some(Bound::Smallest),
+        other => return invalid(format!("keep_aspect_ratio_policy '{other}' is not defined")),
+    };
     let rounding = match nearest.as_str() {
         "round_prefer_floor" => Rounding::HalfDown,
         "round_prefer_ceil" => Rounding::HalfUp,
@@ -70,6 +82,8 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         place,
         extrapolation: extrapolation.unwrap_or(0.0),
         axes,
+        antialias: antialias.unwrap_or(0) != 0,
+        bound,
         scales: None,
         simple: false,
     };
@@ -87,7 +101,17 @@ pub fn read_simple(r: &Reader, scales: Option<Vec<f32>>) -> Result<Box<dyn Op>, 
         other => return invalid(format!("mode '{other}' is not defined")),
     };
     let place = "asymmetric".to_owned();
-    Ok(Box::new(Resize { given, mode, place, extrapolation: 0.0, axes: None, scales, simple: true }))
+    Ok(Box::new(Resize {
+        given,
+        mode,
+        place,
+        extrapolation: 0.0,
+        axes: None,
+        antialias: false,
+        bound: None,
+        scales,
+        simple: true,
+    }))
 }
 
 /// The values of the inputs that say how to resize.
@@ -154,15 +178,23 @@ impl Resize {
             }
             fits("bounds of a region", wish.roi.as_ref().map_or(0, Vec::len), 2 * axes.len())?;
         }
+        let ratio = |(k, &axis): (usize, &usize)| Some(wish.sizes.as_ref()?[k] as f32 / x[axis] as f32);
+        let ratios = axes.iter().enumerate().filter_map(ratio);
+        let common = match self.bound {
+            None => None,
+            Some(Bound::Largest) => ratios.reduce(f32::min),
+            Some(Bound::Smallest) => ratios.reduce(f32::max),
+        };
         for (k, &axis) in axes.iter().enumerate() {
             let input = x[axis];
             let roi = match &wish.roi {
                 Some(roi) => (roi[k], roi[k + axes.len()]),
                 None => (0.0, 1.0),
             };
-            let (scale, output) = match (&wish.scales, &wish.sizes) {
-                (Some(s), _) => (s[k], f64::from((input as f32 * s[k]).floor())),
-                (_, Some(s)) => (s[k] as f32 / input as f32, s[k] as f64),
+            let (scale, output) = match (&wish.scales, common, &wish.sizes) {
+                (Some(s), _, _) => (s[k], f64::from((input as f32 * s[k]).floor())),
+                (_, Some(scale), _) => (scale, f64::from((input as f32 * scale + 0.5).floor())),
+                (_, _, Some(s)) => (s[k] as f32 / input as f32, s[k] as f64),
                 _ => continue,
             };
             if !(scale > 0.0 && (0.0..=f64::from(1 << 30)).contains(&output)) {
@@ -175,7 +207,9 @@ impl Resize {
             if input == 0 {
                 return unsupported(format!("axis {axis} is empty"));
             }
-            let taps = Taps::new(self.mode, self.place(roi)?, scale, input, output);
+            let extent = if wish.scales.is_some() && !self.simple { input as f32 * scale } else { output as f32 };
+            let zoom = Zoom { scale, extent, antialias: self.antialias };
+            let taps = Taps::new(self.mode, self.place(roi)?, zoom, input, output);
             let downward = self.simple && scale < 1.0 && matches!(self.mode, Mode::Nearest(_));
             if downward && (0..output).any(|i| (i as f32 / scale).fract() != 0.0) {
                 return unsupported("a nearest pixel that this opset does not define");
@@ -363,6 +397,22 @@ pub fn cases() -> Vec<super::laws::Case> {
         all("nearest", "tf_half_pixel_for_nn").opset(11).string("nearest_mode", "round_prefer_ceil"),
         all("cubic", "half_pixel").float("cubic_coeff_a", -0.5),
         all("cubic", "asymmetric").int("exclude_outside", 1),
+        all("linear", "half_pixel").opset(18).int("antialias", 1).inputs([
+            data(&[1, 2, 5, 4]),
+            absent(),
+            floats(&[1.0, 1.0, 0.4, 0.5]),
+        ]),
+        all("cubic", "half_pixel").opset(18).int("antialias", 1).inputs([
+            data(&[1, 2, 7, 4]),
+            absent(),
+            floats(&[1.0, 1.0, 0.5, 1.5]),
+        ]),
+        case("proportions")
+            .opset(18)
+            .string("keep_aspect_ratio_policy", "not_larger")
+            .ints("axes", &[2, 3])
+            .inputs([data(&[1, 2, 4, 2]), absent(), absent(), ints(&[6, 6])])
+            .free(2),
         case("a region")
             .string("mode", "linear")
             .string("coordinate_transformation_mode", "tf_crop_and_resize")

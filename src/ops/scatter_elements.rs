@@ -2,6 +2,7 @@
 //! <https://onnx.ai/onnx/operators/onnx__ScatterElements.html>
 
 use super::gather_elements::{check, named};
+use super::function::{Function, Values};
 use super::indexing::axis_in;
 use super::movement::{Move, Moved, Movement};
 use crate::ir::*;
@@ -14,9 +15,77 @@ struct ScatterElements {
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     let (axis, reduction) = (r.int("axis")?, r.string("reduction")?);
-    match reduction.as_deref() {
-        None | Some("none") => Ok(Box::new(Moved(ScatterElements { axis, reduction }))),
-        Some(other) => unsupported(format!("reduction '{other}'")),
+    match Reduction::of(reduction.as_deref())? {
+        None => Ok(Box::new(Moved(ScatterElements { axis, reduction }))),
+        Some(how) => Ok(Box::new(Values(Reduced { op: ScatterElements { axis, reduction }, how }))),
+    }
+}
+
+/// How an update meets what is there.
+#[derive(Debug, Clone, Copy)]
+pub enum Reduction {
+    Add,
+    Mul,
+    Max,
+    Min,
+}
+
+impl Reduction {
+    /// The attribute's value; `None` overwrites.
+    pub fn of(name: Option<&str>) -> Result<Option<Self>, Refusal> {
+        Ok(Some(match name {
+            None | Some("none") => return Ok(None),
+            Some("add") => Self::Add,
+            Some("mul") => Self::Mul,
+            Some("max") => Self::Max,
+            Some("min") => Self::Min,
+            Some(other) => return invalid(format!("reduction '{other}' is not defined")),
+        }))
+    }
+
+    fn of_two<T: Real>(self, old: T, new: T) -> T {
+        match self {
+            Self::Add => old + new,
+            Self::Mul => old * new,
+            Self::Max => old.max(new),
+            Self::Min => old.min(new),
+        }
+    }
+}
+
+/// Where a scatter puts its updates: slices of one length.
+pub trait Scatter: Movement {
+    /// The first element of each slice (`None` where the index is out of range), and the slices' length.
+    fn places<T: Real>(&self, x: &Array<T>, indices: &Array<T>) -> Option<(Vec<Option<usize>>, usize)>;
+}
+
+/// A scatter that combines; known by value, without gradient.
+#[derive(Debug)]
+pub struct Reduced<S> {
+    /// The scatter.
+    pub op: S,
+    /// How it combines.
+    pub how: Reduction,
+}
+
+impl<S: Scatter> Function for Reduced<S> {
+    fn attributes(&self) -> Attributes {
+        self.op.attributes()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        self.op.infer(x)
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        self.op.channels(io, link);
+    }
+    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let (Some(x), Some(indices), Some(updates), y) = (x[0], x[1], x[2], &mut y[0]) else { return };
+        y.data.copy_from_slice(&x.data);
+        let Some((places, len)) = self.op.places(x, indices) else { return };
+        for (update, place) in updates.data.chunks(len.max(1)).zip(places) {
+            let Some(at) = place else { continue };
+            y.data[at..at + len].iter_mut().zip(update).for_each(|(y, &u)| *y = self.how.of_two(*y, u));
+        }
     }
 }
 
@@ -60,8 +129,15 @@ impl Movement for ScatterElements {
     }
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
         let (Some(x), Some(indices)) = (x[0], x[1]) else { return };
-        let Ok(axis) = axis_in(self.axis.unwrap_or(0), x.shape.len()) else { return };
-        overwrite(x.data.len(), &named(&x.shape, indices, axis), 1, f);
+        let Some((places, len)) = self.places(x, indices) else { return };
+        overwrite(x.data.len(), &places, len, f);
+    }
+}
+
+impl Scatter for ScatterElements {
+    fn places<T: Real>(&self, x: &Array<T>, indices: &Array<T>) -> Option<(Vec<Option<usize>>, usize)> {
+        let axis = axis_in(self.axis.unwrap_or(0), x.shape.len()).ok()?;
+        Some((named(&x.shape, indices, axis), 1))
     }
 }
 
@@ -74,6 +150,10 @@ pub fn cases() -> Vec<super::laws::Case> {
     let case = |name| Case::new("ScatterElements").named(name).opset(18).int("axis", 1);
     vec![
         case("rows").inputs([data(&[2, 3]), indices(&[2, 2], &[0, 2, -2, 2]), data(&[2, 2])]).free(2),
+        case("added")
+            .string("reduction", "add")
+            .inputs([data(&[2, 3]), indices(&[2, 2], &[0, 2, -2, -2]), data(&[2, 2])])
+            .free(2),
         case("twice the same").string("reduction", "none").inputs([
             data(&[2, 3]),
             indices(&[1, 2], &[1, 1]),

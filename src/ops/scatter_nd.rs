@@ -2,7 +2,8 @@
 
 use super::gather_nd::slices;
 use super::movement::{Move, Moved, Movement};
-use super::scatter_elements::overwrite;
+use super::function::Values;
+use super::scatter_elements::{Reduced, Reduction, Scatter, overwrite};
 use crate::ir::*;
 
 #[derive(Debug)]
@@ -12,9 +13,9 @@ struct ScatterNd {
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     let reduction = r.string("reduction")?;
-    match reduction.as_deref() {
-        None | Some("none") => Ok(Box::new(Moved(ScatterNd { reduction }))),
-        Some(other) => unsupported(format!("reduction '{other}'")),
+    match Reduction::of(reduction.as_deref())? {
+        None => Ok(Box::new(Moved(ScatterNd { reduction }))),
+        Some(how) => Ok(Box::new(Values(Reduced { op: ScatterNd { reduction }, how }))),
     }
 }
 
@@ -39,8 +40,15 @@ impl Movement for ScatterNd {
     }
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
         let (Some(x), Some(indices)) = (x[0], x[1]) else { return };
-        let Some(&tuple) = indices.shape.last() else { return };
-        overwrite(x.data.len(), &slices(&x.shape, indices, 0), volume(&x.shape[tuple..]), f);
+        let Some((places, len)) = self.places(x, indices) else { return };
+        overwrite(x.data.len(), &places, len, f);
+    }
+}
+
+impl Scatter for ScatterNd {
+    fn places<T: Real>(&self, x: &Array<T>, indices: &Array<T>) -> Option<(Vec<Option<usize>>, usize)> {
+        let &tuple = indices.shape.last()?;
+        Some((slices(&x.shape, indices, 0), volume(&x.shape[tuple..])))
     }
 }
 
@@ -52,6 +60,11 @@ pub fn cases() -> Vec<super::laws::Case> {
     };
     vec![
         Case::new("ScatterND").inputs([data(&[4, 3]), indices(&[2, 1], &[2, 0]), data(&[2, 3])]).free(3),
+        Case::new("ScatterND")
+            .named("largest")
+            .string("reduction", "max")
+            .inputs([data(&[4, 3]), indices(&[2, 1], &[2, 2]), data(&[2, 3])])
+            .free(3),
         Case::new("ScatterND").named("elements").inputs([
             data(&[2, 3]),
             indices(&[2, 2], &[0, 1, -1, 2]),

@@ -1,6 +1,7 @@
 //! SpaceToDepth: blocks of pixels become blocks of channels. <https://onnx.ai/onnx/operators/onnx__SpaceToDepth.html>
 //!
-//! A channel of the operand becomes b² channels of the result: they are one class.
+//! A channel of the operand becomes b² channels of the result: they are one class. Of these, `mode` puts the same pixel of all
+//! channels side by side (DCR, the only one before opset 28), or all pixels of the same channel (CRD).
 
 use super::movement::{Move, Moved, Movement, along};
 use crate::ir::*;
@@ -8,6 +9,7 @@ use crate::ir::*;
 #[derive(Debug)]
 struct SpaceToDepth {
     blocksize: i64,
+    mode: Option<String>,
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
@@ -15,18 +17,27 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     if !(1..=1 << 16).contains(&blocksize) {
         return invalid(format!("blocks of size {blocksize}"));
     }
-    Ok(Box::new(Moved(SpaceToDepth { blocksize })))
+    let mode = r.string("mode")?;
+    match mode.as_deref() {
+        None | Some("DCR" | "CRD") => Ok(Box::new(Moved(SpaceToDepth { blocksize, mode }))),
+        Some(other) => invalid(format!("mode '{other}' is not defined")),
+    }
 }
 
 impl SpaceToDepth {
     fn block(&self) -> usize {
         self.blocksize as usize
     }
+
+    /// Are all pixels of a channel neighbours?
+    fn by_channel(&self) -> bool {
+        self.mode.as_deref() == Some("CRD")
+    }
 }
 
 impl Movement for SpaceToDepth {
     fn attributes(&self) -> Attributes {
-        Writer::default().put("blocksize", self.blocksize).done()
+        Writer::default().put("blocksize", self.blocksize).maybe("mode", self.mode.clone()).done()
     }
 
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
@@ -42,16 +53,17 @@ impl Movement for SpaceToDepth {
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let (Some(&[_, c, _, _]), b) = (io.input(0), self.block()) else { return };
         link.same(input(0, 0), output(0, 0));
-        (0..c * b * b).for_each(|i| link.tie(input(0, 1), i % c, output(0, 1), i));
+        let source = |i: usize| if self.by_channel() { i / (b * b) } else { i % c };
+        (0..c * b * b).for_each(|i| link.tie(input(0, 1), source(i), output(0, 1), i));
     }
 
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
         let (Some(&[n, c, h, w]), b) = (x[0].map(|x| &x.shape[..]), self.block()) else { return };
         let axis = |size: usize, step: usize| -> Vec<usize> { (0..size).map(|i| i * step).collect() };
-        along(
-            &[axis(n, c * h * w), axis(b, w), axis(b, 1), axis(c, h * w), axis(h / b, b * w), axis(w / b, b)],
-            f,
-        );
+        let (channels, rows, columns) = (axis(c, h * w), axis(b, w), axis(b, 1));
+        let blocks = if self.by_channel() { [channels, rows, columns] } else { [rows, columns, channels] };
+        let [first, second, third] = blocks;
+        along(&[axis(n, c * h * w), first, second, third, axis(h / b, b * w), axis(w / b, b)], f);
     }
 }
 
@@ -60,6 +72,12 @@ pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, data};
     vec![
         Case::new("SpaceToDepth").int("blocksize", 2).inputs([data(&[2, 3, 4, 6])]).free(2 + 3),
+        Case::new("SpaceToDepth")
+            .named("by channel")
+            .string("mode", "CRD")
+            .int("blocksize", 2)
+            .inputs([data(&[2, 3, 4, 6])])
+            .free(2 + 3),
         Case::new("SpaceToDepth").named("thirds").int("blocksize", 3).inputs([data(&[1, 2, 3, 6])]).free(2),
     ]
 }

@@ -1,5 +1,6 @@
 //! Laws of whole networks, on every fixture, every demo network, and further real networks where they are at hand.
 
+mod backend;
 mod golden;
 mod gradient;
 mod macs;
@@ -98,6 +99,11 @@ fn random_plan(network: &Network, groups: &Groups, cost: &Cost, share: f64, seed
 
 /// The ONNX files below a folder of the repository, sorted.
 fn files(folder: &str) -> Vec<PathBuf> {
+    files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+}
+
+/// The ONNX files below a folder, sorted.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
     fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
         for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()) {
             if path.is_dir() {
@@ -108,7 +114,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
         }
     }
     let mut found = Vec::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut found);
+    collect(folder, &mut found);
     found.sort();
     found
 }

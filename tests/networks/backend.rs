@@ -1,0 +1,127 @@
+//! ONNX's own node tests: our executor gives what the standard expects. `tests/sweep/backend.py` writes them into a folder,
+//! which `ONNX_NODE_TESTS` names; each file holds a network, and its inputs and expected outputs as Constant nodes.
+
+use super::files_below;
+use autobot_onnx::grad::{Program, Workspace};
+use autobot_onnx::ir::{DType, Data, Facts, Graph, Origin, Tensor, ValueId, infer};
+use autobot_onnx::onnx::{self, Model};
+use std::path::Path;
+use std::sync::Arc;
+
+#[test]
+fn node_tests_of_the_standard_pass() {
+    let Ok(folder) = std::env::var("ONNX_NODE_TESTS") else {
+        return eprintln!("skipped: ONNX_NODE_TESTS names no folder (tests/sweep/backend.py writes one)");
+    };
+    let paths = files_below(Path::new(&folder));
+    assert!(!paths.is_empty(), "{folder} holds no node tests");
+    let (mut wrong, mut trained) = (Vec::new(), 0);
+    for path in &paths {
+        match judge(path) {
+            Ok(run) => trained += usize::from(run),
+            Err(why) => wrong.push(format!("{}: {why}", path.file_stem().unwrap_or_default().display())),
+        }
+    }
+    eprintln!("{} node tests, {trained} of them also in the compiled program", paths.len());
+    assert!(wrong.is_empty(), "{} of {} wrong:\n{}", wrong.len(), paths.len(), wrong.join("\n"));
+}
+
+/// One case; true where it could also run as a compiled program.
+fn judge(path: &Path) -> Result<bool, String> {
+    let model = onnx::read(path, &[]).map_err(|e| e.to_string())?;
+    let facts = model.facts().map_err(|e| e.to_string())?;
+    let given = |v: ValueId| named(&model, &facts, "given", v);
+    // Folded: every input a constant.
+    let mut graph = model.graph.clone();
+    for &v in &model.graph.inputs {
+        graph.values[v].origin = Origin::Initializer(given(v).ok_or("an input has no value")?);
+    }
+    graph.inputs.clear();
+    let folded = infer(&graph, None).map_err(|e| e.to_string())?;
+    for &v in &graph.outputs {
+        let Some(expected) = named(&model, &facts, "expected", v) else { continue };
+        let name = &graph.values[v].name;
+        let Some(found) = &folded.constant[v] else {
+            let why = folded.trouble.iter().flatten().next().cloned().unwrap_or_default();
+            return Err(format!("'{name}' is not computed: {why}"));
+        };
+        if (found.dtype(), &found.shape) != (expected.dtype(), &expected.shape) {
+            let [f, e] = [found, &expected].map(|t| format!("{:?} {:?}", t.dtype(), t.shape));
+            return Err(format!("'{name}' is {f}, not {e}"));
+        }
+        near(&model, &found.to_array().data, &expected).map_err(|why| format!("'{name}', folded: {why}"))?;
+    }
+    run(&model, &folded, graph)
+}
+
+/// Compiled: floating-point inputs are inputs, the others constants.
+fn run(model: &Model, folded: &Facts, mut graph: Graph) -> Result<bool, String> {
+    let float = |v: &ValueId| folded.fact[*v].as_ref().is_some_and(|f| f.dtype.is_float());
+    graph.inputs = model.graph.inputs.iter().copied().filter(float).collect();
+    for &v in &graph.inputs {
+        graph.values[v].origin = Origin::Input;
+    }
+    let given: Option<Vec<_>> = graph.inputs.iter().map(|&v| folded.fact[v].clone()).collect();
+    let facts = infer(&graph, given.as_deref()).map_err(|e| e.to_string())?;
+    let free = |v: &ValueId| facts.constant[*v].is_none() && float(v);
+    let targets: Vec<_> = graph.outputs.iter().copied().filter(free).collect();
+    if targets.is_empty() || targets.len() < graph.outputs.len() {
+        return Ok(false);
+    }
+    let Ok(program) = Program::compile(&graph, &facts, &[], &[], &targets) else { return Ok(false) };
+    let mut workspace = Workspace::new(&program);
+    for (k, &v) in graph.inputs.iter().enumerate() {
+        let x = folded.constant[v].as_ref().expect("a given input").to_array::<f32>();
+        workspace.input(&program, k).copy_from_slice(&x.data);
+    }
+    workspace.forward(&program, None);
+    for (k, &v) in targets.iter().enumerate() {
+        let Some(expected) = named(model, folded, "expected", v) else { continue };
+        let found: Vec<f64> = workspace.target(&program, k).data.iter().map(|&x| x.into()).collect();
+        near(model, &found, &expected).map_err(|why| format!("'{}', run: {why}", graph.values[v].name))?;
+    }
+    Ok(true)
+}
+
+/// The constant `ROLE:NAME OF v`, or `ROLE bits:NAME OF v`, which holds the bits of floating-point numbers.
+fn named(model: &Model, facts: &Facts, role: &str, v: ValueId) -> Option<Arc<Tensor>> {
+    let value = &model.graph.values[v];
+    let find = |role: &str| {
+        let v = model.graph.value_named(&format!("{role}:{}", value.name))?;
+        facts.constant[v].clone()
+    };
+    let Some(bits) = find(&format!("{role} bits")) else { return find(role) };
+    let data = match &bits.data {
+        Data::U32(v) => Data::F32(v.iter().map(|&b| f32::from_bits(b)).collect()),
+        Data::U64(v) => Data::F64(v.iter().map(|&b| f64::from_bits(b)).collect()),
+        Data::U16(v) if value.declared.as_ref()?.dtype == DType::F16 => {
+            Data::F16(v.iter().map(|&b| half::f16::from_bits(b)).collect())
+        }
+        Data::U16(v) => Data::BF16(v.iter().map(|&b| half::bf16::from_bits(b)).collect()),
+        other => panic!("bits as {other:?}"),
+    };
+    Some(Arc::new(Tensor { shape: bits.shape.clone(), data }))
+}
+
+/// As the standard compares: |found − expected| ≤ atol + rtol·|expected|, with two steps of a 16-bit type's precision.
+fn near(model: &Model, found: &[f64], expected: &Tensor) -> Result<(), String> {
+    let [rtol, atol] = ["rtol", "atol"].map(|key| {
+        let entry = model.metadata().find(|(k, _)| *k == key);
+        entry.and_then(|(_, v)| v.parse::<f64>().ok()).expect("the case's tolerance")
+    });
+    let step = match expected.dtype() {
+        DType::F16 => 2e-3,
+        DType::BF16 => 1.6e-2,
+        _ => 0.0,
+    };
+    let rtol = rtol + step;
+    let expected = expected.to_array::<f64>().data;
+    let far = |(f, e): &(&f64, &f64)| {
+        !(f == e || (f.is_nan() && e.is_nan()) || (*f - *e).abs() <= atol + rtol * e.abs())
+    };
+    let wrong = found.iter().zip(&expected).filter(far).count();
+    match found.iter().zip(&expected).find(far) {
+        None => Ok(()),
+        Some((f, e)) => Err(format!("{wrong} of {} differ, {f} for {e}", expected.len())),
+    }
+}
