@@ -498,10 +498,12 @@ impl Namer {
     }
 }
 
-/// Output channels of weighted layers that are not free, by layer and reason.
+/// Output channels of weighted layers that are not free, by layer and reason. What is computed before the network runs is
+/// no layer.
 fn frozen(graph: &Graph, facts: &Facts, labels: &mut Labels, groups: &Groups) -> Vec<Frozen> {
     let mut out = Vec::new();
-    for node in &graph.nodes {
+    let runs = |node: &&Node| node.outputs.iter().flatten().any(|&v| facts.constant[v].is_none());
+    for node in graph.nodes.iter().filter(runs) {
         let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
         let widths: BTreeSet<Axis> =
             node.op.macs(&Io { x: &x, y: &y }).into_iter().flat_map(|p| p.widths).collect();

@@ -206,9 +206,16 @@ impl Labels {
                 _ => self.union(at, other),
             }
         }
-        self.reads.extend(said.reads.iter().filter_map(|&a| site(a)));
-        self.absorbs.extend(said.absorbs.iter().filter_map(|&a| site(a)));
-        for (a, why) in &said.freezes {
+        let mut freezes = said.freezes;
+        if node.outputs.iter().flatten().all(|&v| facts.constant[v].is_some()) {
+            // No gate stands where nothing is computed at run time, and nothing is to be saved.
+            let why = "sums over this axis before the network runs";
+            freezes.extend(said.reads.iter().map(|&a| (a, why.to_owned())));
+        } else {
+            self.reads.extend(said.reads.iter().filter_map(|&a| site(a)));
+            self.absorbs.extend(said.absorbs.iter().filter_map(|&a| site(a)));
+        }
+        for (a, why) in &freezes {
             if let Some(v) = value(*a) {
                 let reason = self.note(Some(n), why);
                 let size = facts.shape(v).unwrap_or_default()[a.axis];

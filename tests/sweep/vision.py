@@ -82,6 +82,8 @@ def export(name, exporter, path):
     net, x = build(name)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
+        # Its fused attention is an operator of its own, which TorchScript cannot export.
+        torch.backends.mha.set_fastpath_enabled(False)
         if exporter == "dynamo":
             torch.onnx.export(net, x, path, dynamo=True, verbose=False)
         else:
