@@ -100,7 +100,7 @@ impl Job {
         let small = self.model.with_graph(outcome.graph().clone())?;
         let bytes = small.to_bytes()?;
         let inputs = facts.inputs(graph).unwrap_or_default();
-        let verdict = pipeline::verdict(&outcome, &inputs, &masked, &exact.to_bytes()?)?;
+        let verdict = pipeline::verdict(&outcome, (graph, facts), &masked, &exact.to_bytes()?)?;
         let executors = match outcome.recovered {
             Some(_) => self.same_everywhere(&small, &bytes, &outcome)?,
             None => None,

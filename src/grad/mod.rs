@@ -7,11 +7,13 @@
 mod batch;
 mod fold;
 mod lower;
+mod plain;
 mod pool;
 mod program;
 mod run;
 
 pub use batch::batched;
+pub use plain::Plain;
 pub use pool::Pool;
 pub use program::{GateSpec, Program, ShiftSpec, UNGATED, targets};
 pub use run::Workspace;

@@ -29,7 +29,13 @@ impl Rows<'_> {
     }
 
     /// Adds to `dx` what the gradients of mean and inverse deviation, one per row, bring.
-    pub fn backward_moments<T: Real>(&self, x: &[T], mean: Option<&[T]>, inverse: Option<&[T]>, dx: &mut [T]) {
+    pub fn backward_moments<T: Real>(
+        &self,
+        x: &[T],
+        mean: Option<&[T]>,
+        inverse: Option<&[T]>,
+        dx: &mut [T],
+    ) {
         let share = T::of(1.0 / self.row as f64);
         let rows = x.chunks_exact(self.row.max(1)).zip(dx.chunks_exact_mut(self.row.max(1)));
         for (r, (x, dx)) in rows.enumerate() {

@@ -146,8 +146,10 @@ pub fn verification(v: &Verdict) -> Verification {
         samples: v.samples,
         absolute: v.absolute,
         relative: v.relative,
+        rounding: v.rounding,
         tract: v.tract.as_ref().ok().copied(),
         tract_says: v.tract.as_ref().err().cloned(),
+        noise: v.noise,
         tolerance: TOLERANCE,
         pass: v.pass,
     }

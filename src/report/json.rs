@@ -46,7 +46,7 @@ pub struct Run {
     pub bytes_after: u64,
     /// Every layer that has multiply-accumulates.
     pub layers: Vec<Layer>,
-    /// Every initializer (or Constant node's output) that lost something, one entry per axis. With zeros at all other
+    /// Every initializer (or output of a Constant or ConstantOfShape node) that lost something, one entry per axis. With zeros at all other
     /// coordinates, and with `biases` added, the original computes what the small network does.
     pub sliced: Vec<Sliced>,
     /// Biases that took over the means of deleted channels (`--compensation mean` or `learned`).
@@ -248,10 +248,16 @@ pub struct Verification {
     pub absolute: f64,
     /// The same as a share of the output's range.
     pub relative: f64,
+    /// Where the network blows the rounding of single precision up beyond the tolerance: that share in single precision. The
+    /// two figures above are then in double precision.
+    pub rounding: Option<f64>,
     /// max |masked − pruned| in tract as a share of the output's range; none where tract cannot run the original.
     pub tract: Option<f64>,
     /// Why tract could not tell.
     pub tract_says: Option<String>,
+    /// Where tract's share is beyond the tolerance: how far tract and our executor are apart on the same small network. Tract
+    /// passes within that.
+    pub noise: Option<f64>,
     /// Largest share allowed.
     pub tolerance: f64,
     /// True if every difference that was measured is within the tolerance.

@@ -285,12 +285,21 @@ fn recovery(run: &Run) -> String {
 
 fn verification(v: &Verification) -> String {
     let tract = match (v.tract, &v.tract_says) {
-        (Some(d), _) => format!("{} in tract", small(d)),
+        (Some(d), _) => match v.noise {
+            Some(n) => {
+                format!("{} in tract (which is {} from our executor on one network)", small(d), small(n))
+            }
+            None => format!("{} in tract", small(d)),
+        },
         (None, Some(why)) => format!("not measured in tract ({why})"),
         (None, None) => "not measured in tract".into(),
     };
+    let precision = match v.rounding {
+        Some(r) => format!(" (in double precision; single precision rounds by {})", small(r)),
+        None => String::new(),
+    };
     format!(
-        "verified  {}: max |masked − pruned| is {} in our executor, {tract}, of the output's range ({}, limit {})\n",
+        "verified  {}: max |masked − pruned| is {} in our executor{precision}, {tract}, of the output's range ({}, limit {})\n",
         if v.pass { "pass" } else { "FAIL" },
         small(v.relative),
         plural(v.samples, "input"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub(super) fn constant(graph: &Graph, v: ValueId) -> Option<Tensor> {
     match &graph.values[v].origin {
         Origin::Initializer(t) => Some(t.as_ref().clone()),
-        Origin::Node(n, _) => {
+        Origin::Node(n, _) if graph.nodes[*n].op_type == "Constant" => {
             let mut attributes = graph.nodes[*n].op.attributes();
             match attributes.remove("value").or_else(|| attributes.remove("value_floats")) {
                 Some(Attr::Tensor(t)) => Some(t),
@@ -17,18 +17,26 @@ pub(super) fn constant(graph: &Graph, v: ValueId) -> Option<Tensor> {
                 _ => None,
             }
         }
-        Origin::Input | Origin::Carried => None,
+        Origin::Node(..) | Origin::Input | Origin::Carried => None,
     }
 }
 
 /// Replaces the tensor of an initializer or of a Constant node.
 pub(super) fn set_constant(graph: &mut Graph, v: ValueId, change: impl Fn(&Tensor) -> Tensor) -> Result<()> {
-    let Some(old) = constant(graph, v) else { return Ok(()) };
-    let new = change(&old);
+    match constant(graph, v) {
+        Some(old) => store(graph, v, change(&old)),
+        None => Ok(()),
+    }
+}
+
+/// Makes `v` a stored constant: a new initializer, or its node a Constant node.
+pub(super) fn store(graph: &mut Graph, v: ValueId, new: Tensor) -> Result<()> {
     if let Origin::Node(n, _) = graph.values[v].origin {
         let node = &mut graph.nodes[n];
         let attributes = Writer::default().put("value", new).done();
         node.op = Arc::from(read_op(&node.name, "Constant", 13, &attributes, 0)?);
+        node.op_type = "Constant".into();
+        node.inputs.clear();
     } else {
         graph.values[v].origin = Origin::Initializer(Arc::new(new));
     }

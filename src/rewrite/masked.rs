@@ -2,7 +2,7 @@
 
 use super::Sliced;
 use super::bias::{Bias, raise_bias};
-use super::constant::{constant, set_constant};
+use super::constant::{constant, store};
 use crate::error::{Error, Result};
 use crate::ir::*;
 
@@ -10,6 +10,8 @@ use crate::ir::*;
 /// equal. Errors where these do not belong to the graph.
 pub fn masked(graph: &Graph, sliced: &[Sliced], biases: &[Bias]) -> Result<Graph> {
     let mut new = graph.clone();
+    // What nodes make of nothing (ConstantOfShape) is computed once, and only if there is any.
+    let mut computed = None;
     for s in sliced {
         let foreign = |why: &str| {
             let reason = format!("'{}' cannot be masked as planned: {why}", s.initializer);
@@ -17,22 +19,31 @@ pub fn masked(graph: &Graph, sliced: &[Sliced], biases: &[Bias]) -> Result<Graph
         };
         let v =
             graph.value_named(&s.initializer).ok_or_else(|| foreign("the network has no such constant"))?;
-        let t = constant(&new, v).ok_or_else(|| foreign("it is no constant of the network"))?;
+        let stored = match constant(&new, v) {
+            Some(t) => Some(t),
+            None => {
+                let facts = match computed.take() {
+                    Some(facts) => facts,
+                    None => infer(graph, None)?,
+                };
+                let t = facts.constant[v].as_deref().cloned();
+                computed = Some(facts);
+                t
+            }
+        };
+        let t = stored.ok_or_else(|| foreign("it is no constant of the network"))?;
         let size = *t.shape.get(s.axis).ok_or_else(|| foreign("it has no such axis"))?;
         if !s.kept.is_sorted() || s.kept.last().is_some_and(|&k| k >= size) {
             return Err(foreign("its axis does not have these coordinates"));
         }
-        let zero = |t: &Tensor| {
-            let mut values = t.data.to_real::<f64>();
-            let inner = volume(&t.shape[s.axis + 1..]);
-            for (i, value) in values.iter_mut().enumerate() {
-                if s.kept.binary_search(&(i / inner % size)).is_err() {
-                    *value = 0.0;
-                }
+        let mut values = t.data.to_real::<f64>();
+        let inner = volume(&t.shape[s.axis + 1..]);
+        for (i, value) in values.iter_mut().enumerate() {
+            if s.kept.binary_search(&(i / inner % size)).is_err() {
+                *value = 0.0;
             }
-            t.with_values(&t.shape, &values)
-        };
-        set_constant(&mut new, v, zero)?;
+        }
+        store(&mut new, v, t.with_values(&t.shape, &values))?;
     }
     for b in biases {
         let foreign = |why: &str| {

@@ -19,7 +19,7 @@ pub(crate) use cuts::Cuts;
 use crate::channels::{Groups, Site};
 use crate::error::{Error, Result};
 use crate::ir::*;
-use constant::set_constant;
+use constant::{constant, set_constant};
 use cuts::NodeKeep;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 /// A stored constant that lost coordinates of an axis.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sliced {
-    /// Name of the initializer or of the Constant node's output.
+    /// Name of the initializer, or of the result of the node that it comes from (Constant, ConstantOfShape).
     pub initializer: String,
     /// The axis.
     pub axis: usize,
@@ -116,13 +116,9 @@ impl Rewriter<'_> {
     }
 
     fn note_sliced(&mut self, v: ValueId, axis: usize, t: &Tensor) {
-        if t.dtype().is_float() || t.dtype().size() == 1 {
+        if let Some(kept) = self.cuts.kept(v, axis).filter(|_| slices(t.dtype())) {
             let initializer = self.old.values[v].name.clone();
-            self.sliced.push(Sliced {
-                initializer,
-                axis,
-                kept: self.cuts.kept(v, axis).unwrap_or_default().to_vec(),
-            });
+            self.sliced.push(Sliced { initializer, axis, kept: kept.to_vec() });
         }
     }
 
@@ -142,16 +138,13 @@ impl Rewriter<'_> {
         })?;
         if let Some(op) = resized.op {
             self.new.nodes[n].op = Arc::from(op);
-            if node.op_type == "Constant"
-                && let Some(v) = node.outputs[0]
-                && let Some(t) = self.facts.constant[v].clone()
-            {
-                for axis in 0..t.shape.len() {
-                    if self.cuts.kept(v, axis).is_some() {
-                        self.note_sliced(v, axis, &t);
-                    }
-                }
-            }
+        }
+        // A constant that is made here, and of nothing that is sliced itself.
+        let sliced = |v: &ValueId| self.cuts.touch(*v) && self.facts.fact[*v].as_ref().is_some_and(|f| slices(f.dtype));
+        if let Some(v) = node.outputs[0].filter(|_| !node.inputs.iter().flatten().any(sliced))
+            && let Some(t) = self.facts.constant[v].clone()
+        {
+            (0..t.shape.len()).for_each(|axis| self.note_sliced(v, axis, &t));
         }
         for (slot, tensor) in resized.inputs {
             self.restate(n, slot, tensor)?;
@@ -163,8 +156,7 @@ impl Rewriter<'_> {
     fn restate(&mut self, n: NodeId, slot: usize, tensor: Tensor) -> Result<()> {
         let Some(v) = self.old.nodes[n].inputs[slot] else { return Ok(()) };
         let users = self.old.nodes.iter().flat_map(|n| &n.inputs).flatten().filter(|&&u| u == v).count();
-        let stored = self.old.initializer(v).is_some()
-            || self.old.producer(v).is_some_and(|p| self.old.nodes[p].op.attributes().contains_key("value"));
+        let stored = constant(self.old, v).is_some();
         if users == 1 && stored && !self.old.outputs.contains(&v) {
             set_constant(&mut self.new, v, |_| tensor.clone())?;
             self.restated.push(self.old.values[v].name.clone());
@@ -193,6 +185,11 @@ impl Rewriter<'_> {
         self.new.values.push(Value { name, origin, declared: None });
         self.new.values.len() - 1
     }
+}
+
+/// Is it sliced where it loses coordinates, and not restated like sizes and indices?
+fn slices(dtype: DType) -> bool {
+    dtype.is_float() || dtype.size() == 1
 }
 
 /// Every value of the new graph must have its old shape less what was cut.

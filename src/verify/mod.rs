@@ -4,7 +4,7 @@
 //! Never: passes what it did not run.
 
 use crate::error::{Error, Result};
-use crate::grad::{GateSpec, Program, ShiftSpec, Workspace};
+use crate::grad::{GateSpec, Plain, Program, ShiftSpec, Workspace};
 use crate::ir::*;
 use crate::runtime::{self, Sample};
 
@@ -22,9 +22,14 @@ pub struct Verdict {
     pub absolute: f64,
     /// The same relative to the output's range.
     pub relative: f64,
+    /// Where single precision rounds by more than the tolerance allows: by how much. The two figures above are then measured
+    /// in double precision.
+    pub rounding: Option<f64>,
     /// Largest |masked − pruned| in tract relative to the output's range, or why tract could not tell.
     pub tract: Result<f64, String>,
-    /// True if every difference measured is within [`TOLERANCE`].
+    /// Where tract's figure is beyond the tolerance: how far tract and our executor are apart on the same network.
+    pub noise: Option<f64>,
+    /// True if every difference measured is within [`TOLERANCE`], tract's within its noise.
     pub pass: bool,
 }
 
@@ -40,18 +45,27 @@ pub struct Difference {
     pub relative: f64,
 }
 
+/// The original with closed gates against the small network.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Proof {
+    /// Differences in our executor; in double precision where single precision cannot tell.
+    pub difference: Difference,
+    /// The relative difference in single precision, where that cannot tell.
+    pub rounding: Option<f64>,
+}
+
 impl Difference {
     /// Takes one output of one sample in. Shapes that differ count as infinitely far apart.
-    pub fn add(&mut self, a: &[f32], b: &[f32]) {
-        let (low, high) =
-            a.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
-        let far = a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+    pub fn add<T: Real>(&mut self, a: &[T], b: &[T]) {
+        let ends = (f64::INFINITY, f64::NEG_INFINITY);
+        let (low, high) = a.iter().fold(ends, |(l, h), v| (l.min(v.wide()), h.max(v.wide())));
+        let far = a.iter().zip(b).map(|(&a, &b)| (a - b).wide().abs()).fold(0.0, f64::max);
         let broken = a.len() != b.len() || a.iter().zip(b).any(|(a, b)| a.is_nan() != b.is_nan());
         let far = if broken { f64::INFINITY } else { far };
         // A constant output has no range of its own: its magnitude stands in, whole where the output is one number.
-        let magnitude = f64::from(high.abs().max(low.abs()));
+        let magnitude = high.abs().max(low.abs());
         let floor = if a.len() == 1 { magnitude } else { magnitude * 1e-3 };
-        let range = f64::from(high - low).max(floor).max(LEAST_RANGE);
+        let range = (high - low).max(floor).max(LEAST_RANGE);
         self.absolute = self.absolute.max(far);
         self.relative = self.relative.max(far / range);
     }
@@ -67,7 +81,8 @@ pub fn outputs(program: &Program, sample: &Sample, lambda: Option<&[f32]>) -> Ve
     (0..program.target_values.len()).map(|t| workspace.target(program, t).data.clone()).collect()
 }
 
-/// Compares the original with gates at `lambda` against the small graph, in our executor.
+/// Compares the original with gates at `lambda` against the small graph, in our executor. Networks that blow rounding up
+/// beyond the tolerance are compared again in double precision, on one sample.
 pub fn compare(
     big: (&Graph, &Facts),
     gates: &[GateSpec],
@@ -76,7 +91,7 @@ pub fn compare(
     small: &Graph,
     targets: &[ValueId],
     samples: &[Sample],
-) -> Result<Difference> {
+) -> Result<Proof> {
     let masked = Program::compile(big.0, big.1, gates, shifts, targets)?;
     let facts = facts_like(big.0, big.1, small)?;
     let pruned = Program::compile(small, &facts, &[], &[], targets)?;
@@ -86,7 +101,23 @@ pub fn compare(
         let b = outputs(&pruned, sample, None);
         a.iter().zip(&b).for_each(|(a, b)| d.add(a, b));
     }
-    Ok(d)
+    if d.relative <= TOLERANCE {
+        return Ok(Proof { difference: d, rounding: None });
+    }
+    let wide: Vec<f64> = lambda.iter().map(|&l| l.into()).collect();
+    let of = |sample: &Sample, graph, facts, gates, shifts| {
+        let plain = Plain { graph, facts, gates, shifts, targets };
+        let x: Vec<Array<f64>> =
+            sample.iter().map(|x| Array::new(&x.shape, x.data.iter().map(|&x| x.into()).collect())).collect();
+        plain.outputs(&x, &wide)
+    };
+    let pair = samples.first().and_then(|sample| {
+        Some((of(sample, big.0, big.1, gates, shifts)?, of(sample, small, &facts, &[], &[])?))
+    });
+    let Some((a, b)) = pair else { return Ok(Proof { difference: d, rounding: None }) };
+    let mut double = Difference::default();
+    a.iter().zip(&b).for_each(|(a, b)| double.add(&a.data, &b.data));
+    Ok(Proof { difference: double, rounding: Some(d.relative) })
 }
 
 /// Facts of the small graph at the input shapes of the big one.

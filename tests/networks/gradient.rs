@@ -4,8 +4,8 @@
 //! and ReLUs, takes several images at a time and computes in f32.
 
 use super::{Network, Residual, ours};
-use autobot_onnx::grad::{GateSpec, Program, ShiftSpec, UNGATED, Workspace, batched};
-use autobot_onnx::ir::{Array, Diff, Facts, Graph, ValueId, volume};
+use autobot_onnx::grad::{Plain, Program, Workspace, batched};
+use autobot_onnx::ir::Array;
 use autobot_onnx::learn::compensate::{Moments, Stand};
 use autobot_onnx::pipeline::{Compensation, gates};
 use autobot_onnx::random::Draw;
@@ -19,70 +19,6 @@ fn executor_equals_interpreter_and_backward_equals_differences() {
             }
         }
     }
-}
-
-/// A gated network, run operator by operator.
-struct Plain<'a> {
-    graph: &'a Graph,
-    facts: &'a Facts,
-    gates: &'a [GateSpec],
-    shifts: &'a [ShiftSpec],
-    targets: &'a [ValueId],
-}
-
-impl Plain<'_> {
-    fn outputs(&self, inputs: &[Array<f64>], lambda: &[f64]) -> Vec<Array<f64>> {
-        let constant = |v: usize| self.facts.constant[v].as_ref().map(|t| t.to_array());
-        let mut values: Vec<Option<Array<f64>>> = (0..self.graph.values.len()).map(constant).collect();
-        for (&v, x) in self.graph.inputs.iter().zip(inputs) {
-            values[v] = Some(x.clone());
-        }
-        for (n, node) in self.graph.nodes.iter().enumerate() {
-            let open = node.inputs.iter().flatten().any(|&v| values[v].is_none());
-            if open || node.outputs.iter().flatten().all(|&v| values[v].is_some()) {
-                continue;
-            }
-            let Some(results) = self.facts.results(node).filter(|_| self.facts.trouble[n].is_none()) else {
-                continue;
-            };
-            let mut x: Vec<Option<Array<f64>>> =
-                node.inputs.iter().map(|v| v.and_then(|v| values[v].clone())).collect();
-            for gate in self.gates {
-                for &(_, slot) in gate.readers.iter().filter(|(reader, _)| *reader == n) {
-                    along(x[slot].as_mut().unwrap(), gate.axis, |c, x| *x *= at(lambda, gate.index[c]));
-                }
-            }
-            let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
-            let mut y: Vec<Array<f64>> = results.iter().map(|f| Array::zeros(&f.shape)).collect();
-            Diff::<f64>::forward(node.op.as_ref(), &x, &mut y);
-            for shift in self.shifts.iter().filter(|s| s.node == n) {
-                let columns = shift.index.len();
-                let term = |(m, c): (&f32, usize)| {
-                    f64::from(*m) * (1.0 - at(lambda, shift.index[c])) * at(lambda, shift.level[c])
-                };
-                let row = |o: usize| shift.matrix[o * columns..][..columns].iter().zip(0..);
-                let by: Vec<f64> =
-                    (0..shift.matrix.len() / columns).map(|o| row(o).map(term).sum()).collect();
-                along(&mut y[0], shift.axis, |o, y| *y += by[o]);
-            }
-            for (v, y) in node.outputs.iter().zip(y) {
-                if let Some(v) = v {
-                    values[*v] = Some(y);
-                }
-            }
-        }
-        self.targets.iter().map(|&v| values[v].take().unwrap()).collect()
-    }
-}
-
-fn at(lambda: &[f64], index: u32) -> f64 {
-    if index == UNGATED { 1.0 } else { lambda[index as usize] }
-}
-
-fn along(a: &mut Array<f64>, axis: usize, mut f: impl FnMut(usize, &mut f64)) {
-    let inner = volume(&a.shape[axis + 1..]);
-    let size = a.shape[axis];
-    a.data.iter_mut().enumerate().for_each(|(i, x)| f(i / inner % size, x));
 }
 
 fn compare(network: &Network, residual: Residual, compensation: Compensation) {
@@ -118,7 +54,7 @@ fn compare(network: &Network, residual: Residual, compensation: Compensation) {
         inputs.push(Array::new(facts.shape(v).unwrap(), x.iter().map(|&x| f64::from(x)).collect()));
     }
     workspace.forward(&program, Some(&lambda));
-    let expected = plain.outputs(&inputs, &wide);
+    let expected = plain.outputs(&inputs, &wide).unwrap();
     let mut weights = Vec::new();
     for (t, y) in expected.iter().enumerate() {
         let range = y.data.iter().fold(0.0f64, |m, y| m.max(y.abs()));
@@ -133,7 +69,7 @@ fn compare(network: &Network, residual: Residual, compensation: Compensation) {
     workspace.backward(&program, &lambda, &mut gradient);
 
     let loss = |lambda: &[f64]| -> f64 {
-        let y = plain.outputs(&inputs, lambda);
+        let y = plain.outputs(&inputs, lambda).unwrap();
         y.iter().zip(&weights).flat_map(|(y, w)| y.data.iter().zip(w)).map(|(y, w)| y * f64::from(*w)).sum()
     };
     // Demo networks have hundreds of gates: some of them will do.

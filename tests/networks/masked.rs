@@ -92,7 +92,7 @@ fn executor(network: &Network, groups: &Groups, plan: &Plan, done: &Rewritten) -
     let gates = gates(graph, groups);
     let samples = network.samples(2, 3);
     let d = verify::compare((graph, facts), &gates, &[], &lambda, &done.graph, &network.targets(), &samples);
-    d.map(|d| d.relative).map_err(|e| e.to_string())
+    d.map(|d| d.difference.relative).map_err(|e| e.to_string())
 }
 
 /// The small file against the original: what must not change has not.

@@ -97,6 +97,7 @@ fn a_channel_that_another_one_repeats_is_not_missed() {
     let far = |graph: &Graph| {
         verify::compare((&network.model.graph, &network.facts), &[], &[], &[], graph, &targets, &samples)
             .unwrap()
+            .difference
             .relative
     };
     let (before, after) = (far(&small), far(&fitted));

@@ -64,6 +64,8 @@ def build(name):
         for p in net.parameters():
             if p.numel() == max(p.shape, default=0):
                 p += 0.1 * torch.randn_like(p)
+            elif not p.any():
+                p.normal_(0, 0.02)
         for key, b in net.named_buffers():
             if key.endswith("running_mean"):
                 b.normal_(0, 0.1)
