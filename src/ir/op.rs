@@ -152,7 +152,7 @@ pub struct Resized {
     /// The operator with restated attributes; `None` where none changed.
     pub op: Option<Box<dyn Op>>,
     /// Constant inputs that restate a width or an index, by slot, with their new values. (Weights are not
-    /// listed: their coordinates are tied, and the rewriter slices them.)
+    /// listed: their coordinates are tied, and the rewriter slices them.) A slot that the node leaves open is filled.
     pub inputs: Vec<(usize, Tensor)>,
 }
 

@@ -479,13 +479,18 @@ fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups
         }
     }
     for (slot, t) in &resized.inputs {
+        let slots = small.len().max(slot + 1);
+        small.resize(slots, None);
+        tensors.resize(slots, None);
         small[*slot] = Some(t.to_array());
         tensors[*slot] = Some(t.clone());
     }
-    let small_facts: Vec<Option<Fact>> = small
-        .iter()
-        .zip(io.x)
-        .map(|(a, o)| a.as_ref().zip(*o).map(|(a, o)| Fact::new(o.fact.dtype, a.shape.clone())))
+    let dtype = |k: usize| match (&tensors[k], io.x.get(k).copied().flatten()) {
+        (_, Some(o)) => Some(o.fact.dtype),
+        (t, None) => t.as_ref().map(Tensor::dtype),
+    };
+    let small_facts: Vec<Option<Fact>> = (0..small.len())
+        .map(|k| small[k].as_ref().zip(dtype(k)).map(|(a, dtype)| Fact::new(dtype, a.shape.clone())))
         .collect();
     let operands: Vec<Option<Operand>> = small_facts
         .iter()

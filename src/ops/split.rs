@@ -1,7 +1,7 @@
 //! Split: consecutive parts along an axis; sizes as attribute (before opset 13), operand, or equal.
 //! <https://onnx.ai/onnx/operators/onnx__Split.html>
 //!
-//! Equal parts that nothing restates must stay equal: slot j of every part is one class.
+//! Equal parts that do not stay equal get their sizes as an operand.
 
 use super::indexing::{axis_in, constant, count, restated};
 use super::movement::{Move, Moved, Movement};
@@ -64,10 +64,6 @@ impl Split {
         let parts = self.parts(x[axis], io.value(1).map(Tensor::to_ints)).ok()?;
         Some((axis, parts))
     }
-
-    fn is_equal(&self, io: &Io) -> bool {
-        !self.sizes_are_attribute && io.input(1).is_none()
-    }
 }
 
 impl Movement for Split {
@@ -93,10 +89,6 @@ impl Movement for Split {
 
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let (Some(x), Some((axis, parts))) = (io.input(0), self.resolved(io)) else { return };
-        let equal = self.is_equal(io);
-        if equal && parts.contains(&0) {
-            return link.freeze(input(0, axis), "has an empty part");
-        }
         let mut offset = 0;
         for (slot, &size) in parts.iter().enumerate() {
             let wanted = io.output(slot).len() == x.len() && io.output(slot)[axis] == size;
@@ -108,9 +100,6 @@ impl Movement for Split {
                 if wanted {
                     link.tie(input(0, axis), offset + i, output(slot, axis), i);
                 }
-                if equal {
-                    link.tie(input(0, axis), i, input(0, axis), offset + i);
-                }
             }
             offset += size;
         }
@@ -118,9 +107,7 @@ impl Movement for Split {
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         let Some((axis, parts)) = self.resolved(io) else { return Ok(Resized::default()) };
-        let Some(kept) = keep.kept(input(0, axis)).filter(|_| !self.is_equal(io)) else {
-            return Ok(Resized::default());
-        };
+        let Some(kept) = keep.kept(input(0, axis)) else { return Ok(Resized::default()) };
         let mut offset = 0;
         let sizes: Vec<i64> = parts
             .iter()
@@ -133,7 +120,14 @@ impl Movement for Split {
             let op = Moved(Split { sizes: Some(sizes), ..self.clone() });
             return Ok(Resized { op: Some(Box::new(op)), inputs: Vec::new() });
         }
-        Ok(Resized { op: None, inputs: restated(io, 1, &sizes) })
+        if io.input(1).is_some() {
+            return Ok(Resized { op: None, inputs: restated(io, 1, &sizes) });
+        }
+        if self.equal(kept.len()).is_ok_and(|equal| equal.iter().zip(&sizes).all(|(&e, &s)| e as i64 == s)) {
+            return Ok(Resized::default());
+        }
+        let op = Moved(Split { num_outputs: None, ..self.clone() });
+        Ok(Resized { op: Some(Box::new(op)), inputs: vec![(1, Tensor::ints(&sizes))] })
     }
 
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move)) {
@@ -161,18 +155,18 @@ pub fn cases() -> Vec<super::laws::Case> {
     let two = |name| Case::new("Split").named(name).outputs(2).int("axis", 1);
     vec![
         two("sizes").inputs([six(), ints(&[2, 4])]).free(2 + 6 + 2),
-        two("equal").inputs([six()]).free(2 + 3 + 2),
+        two("equal").inputs([six()]).free(2 + 6 + 2),
         two("equal, old").opset(11).inputs([six()]).free(2 + 6 + 2),
         two("sizes, old").opset(11).ints("split", &[1, 5]).inputs([six()]).free(2 + 5 + 2),
         two("from behind").opset(2).int("axis", -2).ints("split", &[3, 3]).inputs([six()]).free(2 + 6 + 2),
-        two("num_outputs").opset(18).int("num_outputs", 2).inputs([data(&[1, 5])]).free(3),
+        two("num_outputs").opset(18).int("num_outputs", 2).inputs([data(&[1, 5])]).free(5),
         Case::new("Split")
             .named("three of eight")
             .opset(18)
             .outputs(3)
             .int("num_outputs", 3)
             .inputs([data(&[8])])
-            .free(3),
+            .free(8),
         Case::new("Split").named("first axis").outputs(1).inputs([data(&[3, 2])]).free(3 + 2),
     ]
 }

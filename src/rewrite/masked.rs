@@ -10,7 +10,7 @@ use crate::ir::*;
 /// equal. Errors where these do not belong to the graph.
 pub fn masked(graph: &Graph, sliced: &[Sliced], biases: &[Bias]) -> Result<Graph> {
     let mut new = graph.clone();
-    // What nodes make of nothing (ConstantOfShape) is computed once, and only if there is any.
+    // What nodes make of nothing (ConstantOfShape), computed once.
     let mut computed = None;
     for s in sliced {
         let foreign = |why: &str| {
@@ -38,12 +38,15 @@ pub fn masked(graph: &Graph, sliced: &[Sliced], biases: &[Bias]) -> Result<Graph
         }
         let mut values = t.data.to_real::<f64>();
         let inner = volume(&t.shape[s.axis + 1..]);
+        let mut changed = false;
         for (i, value) in values.iter_mut().enumerate() {
-            if s.kept.binary_search(&(i / inner % size)).is_err() {
-                *value = 0.0;
+            if *value != 0.0 && s.kept.binary_search(&(i / inner % size)).is_err() {
+                (*value, changed) = (0.0, true);
             }
         }
-        store(&mut new, v, t.with_values(&t.shape, &values))?;
+        if changed {
+            store(&mut new, v, t.with_values(&t.shape, &values))?;
+        }
     }
     for b in biases {
         let foreign = |why: &str| {

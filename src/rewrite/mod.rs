@@ -140,7 +140,9 @@ impl Rewriter<'_> {
             self.new.nodes[n].op = Arc::from(op);
         }
         // A constant that is made here, and of nothing that is sliced itself.
-        let sliced = |v: &ValueId| self.cuts.touch(*v) && self.facts.fact[*v].as_ref().is_some_and(|f| slices(f.dtype));
+        let sliced = |v: &ValueId| {
+            self.cuts.touch(*v) && self.facts.fact[*v].as_ref().is_some_and(|f| slices(f.dtype))
+        };
         if let Some(v) = node.outputs[0].filter(|_| !node.inputs.iter().flatten().any(sliced))
             && let Some(t) = self.facts.constant[v].clone()
         {
@@ -154,7 +156,15 @@ impl Rewriter<'_> {
 
     /// Gives a node another constant input: in place if nobody else uses the constant, else as a new initializer.
     fn restate(&mut self, n: NodeId, slot: usize, tensor: Tensor) -> Result<()> {
-        let Some(v) = self.old.nodes[n].inputs[slot] else { return Ok(()) };
+        let Some(v) = self.old.nodes[n].inputs.get(slot).copied().flatten() else {
+            let wish = format!("{}_sizes", self.old.nodes[n].name);
+            let fresh = self.constant(&wish, tensor);
+            let inputs = &mut self.new.nodes[n].inputs;
+            inputs.resize(inputs.len().max(slot + 1), None);
+            inputs[slot] = Some(fresh);
+            self.restated.push(self.new.values[fresh].name.clone());
+            return Ok(());
+        };
         let users = self.old.nodes.iter().flat_map(|n| &n.inputs).flatten().filter(|&&u| u == v).count();
         let stored = constant(self.old, v).is_some();
         if users == 1 && stored && !self.old.outputs.contains(&v) {

@@ -164,4 +164,5 @@ def main():
     sys.exit(0 if light() and not code else 1)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -99,6 +99,7 @@ def masked(path, sliced):
 
 # What these give depends on comparisons: where two scores are nearly equal, rounding decides.
 DISCRETE = {"TopK", "NonMaxSuppression", "NonZero", "ArgMax", "ArgMin", "Unique"}
+COMPARISONS = {"Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
 
 
 def decided(path):
@@ -108,16 +109,16 @@ def decided(path):
         return None
     known = onnx.shape_inference.infer_shapes(model)
     kinds = {v.name: v.type.tensor_type.elem_type for v in [*known.graph.value_info, *known.graph.output]}
+    made = {o for n in model.graph.node for o in n.output}
     tainted, targets = set(), []
     for node in model.graph.node:
         inner = {i for a in node.attribute if a.HasField("g") for n in a.g.node for i in n.input}
         inputs = {*node.input, *inner}
-        if tainted & inputs:
+        decides = node.op_type in DISCRETE | COMPARISONS
+        if decides or tainted & inputs:
             tainted |= set(node.output)
-        elif node.op_type in DISCRETE:
-            tainted |= set(node.output)
-            made = {o for n in model.graph.node for o in n.output}
-            targets += [i for i in node.input[:2] if i in made and kinds.get(i) == onnx.TensorProto.FLOAT]
+            clean = (i for i in node.input if i in made - tainted)
+            targets += [i for i in clean if kinds.get(i) == onnx.TensorProto.FLOAT]
     return list(dict.fromkeys(targets + [o.name for o in model.graph.output if o.name not in tainted]))
 
 

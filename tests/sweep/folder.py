@@ -40,4 +40,5 @@ def main():
     print(check.table(rows))
 
 
-main()
+if __name__ == "__main__":
+    main()
