@@ -1,7 +1,7 @@
 //! How long each stage takes. See benches/README.md.
 
 use autobot_onnx::channels::{self, Groups, Residual};
-use autobot_onnx::cost::Cost;
+use autobot_onnx::cost::{Convention, Cost};
 use autobot_onnx::grad::{Pool, Program, Workspace, batched};
 use autobot_onnx::ir::{Fact, Facts};
 use autobot_onnx::learn::calib::{Calibration, InputSpec};
@@ -31,7 +31,7 @@ impl Network {
         let model = onnx::read(path, &[]).unwrap();
         let facts = model.facts().unwrap();
         let groups = channels::group(&model.graph, &facts, Residual::Expand);
-        let cost = Cost::new(&model.graph, &facts, &groups);
+        let cost = Cost::new(&model.graph, &facts, &groups, Convention::Macs);
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Self { name, path: path.into(), model, facts, groups, cost }
     }

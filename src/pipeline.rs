@@ -4,7 +4,7 @@
 //! Never: writes a file; that is for the caller, once the outcome passed.
 
 use crate::channels::{self, Group, Groups, Residual};
-use crate::cost::Cost;
+use crate::cost::{Convention, Cost};
 use crate::error::{Error, Result};
 use crate::grad::{GateSpec, Pool, ShiftSpec};
 use crate::ir::*;
@@ -68,6 +68,8 @@ pub enum Recover {
 pub struct Options {
     /// What to keep.
     pub target: Target,
+    /// What is counted.
+    pub convention: Convention,
     /// Where scores come from.
     pub criterion: Criterion,
     /// What replaces deleted channels.
@@ -115,6 +117,7 @@ impl Options {
     pub fn new(target: Target) -> Self {
         Self {
             target,
+            convention: Convention::default(),
             criterion: Criterion::default(),
             compensation: Compensation::default(),
             recover: Recover::default(),
@@ -168,7 +171,7 @@ pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analys
         }
         Ok(())
     });
-    let cost = Cost::new(graph, facts, &groups);
+    let cost = Cost::new(graph, facts, &groups, options.convention);
     let n = groups.classes.len();
     let full = cost.hard(&vec![true; n]);
     let fixed = match targets(graph, facts) {

@@ -4,6 +4,7 @@
 
 use super::value;
 use autobot_onnx::channels::Residual;
+use autobot_onnx::cost::Convention;
 use autobot_onnx::learn::calib::{Augment, Layout, Resize};
 use autobot_onnx::learn::{Choice, Wish};
 use autobot_onnx::onnx::InputShape;
@@ -203,6 +204,10 @@ pub struct ScopeArgs {
     /// what is left of it back; 'select' also lets each layer gather what it reads of the trunk; 'auto' chooses
     #[arg(long, value_enum, default_value_t = ResidualArg::Auto, default_value_if("preset", "paper", "expand"))]
     pub residual: ResidualArg,
+    /// What is counted: multiply-accumulates; or, as the paper does, also two operations per element of a
+    /// BatchNormalization node, and average pooling
+    #[arg(long, value_enum, default_value_t = ConventionArg::Macs)]
+    pub flops_convention: ConventionArg,
     /// Leave out layers and tensors whose names match
     #[arg(long, value_name = "REGEX")]
     pub exclude: Option<Regex>,
@@ -313,6 +318,22 @@ pub struct LearnArgs {
 /// The library's own defaults.
 fn defaults() -> Options {
     Options::new(Target::Share(1.0))
+}
+
+/// `--flops-convention`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConventionArg {
+    Macs,
+    Paper,
+}
+
+impl From<ConventionArg> for Convention {
+    fn from(arg: ConventionArg) -> Self {
+        match arg {
+            ConventionArg::Macs => Convention::Macs,
+            ConventionArg::Paper => Convention::Paper,
+        }
+    }
 }
 
 /// `--residual`

@@ -9,7 +9,7 @@ use super::talk::Talk;
 use super::{Answer, data, guard};
 use autobot_onnx::bench::{self, Rounds, board::Board};
 use autobot_onnx::channels::Groups;
-use autobot_onnx::cost::Cost;
+use autobot_onnx::cost::{Convention, Cost};
 use autobot_onnx::ir::Facts;
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, Model};
@@ -30,7 +30,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
         let model = onnx::read(path, &args.model.input_shape)?;
         let facts = model.facts()?;
         ready.push(load(&model, &facts, path)?);
-        let macs = Cost::new(&model.graph, &facts, &Groups::default()).hard(&[]);
+        let macs = Cost::new(&model.graph, &facts, &Groups::default(), Convention::Macs).hard(&[]);
         files.push((path.display().to_string(), file_size(path)?, macs));
     }
     let talk = Talk { quiet: args.quiet };

@@ -43,7 +43,7 @@ impl Job {
     pub fn new(model: Model, bytes: u64, options: Options) -> Result<Self> {
         let facts = model.facts()?;
         let analysis = pipeline::analyse(&model.graph, &facts, &options)?;
-        let known = gather::model(&model, &facts, bytes, analysis.full);
+        let known = gather::model(&model, &facts, bytes, analysis.full, options.convention);
         let channels = gather::channels(&model.graph, &facts, &analysis);
         Ok(Self { model, facts, options, analysis, known, channels })
     }
@@ -131,7 +131,7 @@ impl Job {
         let model = onnx::parse(bytes, self.model.path(), &[])
             .or_else(|_| onnx::parse(bytes, self.model.path(), &shapes(&self.model, inputs)))?;
         let facts = autobot_onnx::ir::infer(&model.graph, Some(inputs))?;
-        let macs = Cost::new(&model.graph, &facts, &Groups::default()).hard(&[]);
+        let macs = Cost::new(&model.graph, &facts, &Groups::default(), self.options.convention).hard(&[]);
         if macs == planned {
             return Ok(());
         }

@@ -89,7 +89,7 @@ pub fn file_size(path: &Path) -> autobot_onnx::Result<u64> {
 /// The options of the library.
 pub fn options(target: Option<Target>, scope: &ScopeArgs, learn: Option<&LearnArgs>) -> Options {
     let mut o = Options::new(target.unwrap_or(Target::Share(1.0)));
-    o.residual = scope.residual.into();
+    (o.residual, o.convention) = (scope.residual.into(), scope.flops_convention.into());
     (o.exclude, o.only) = (scope.exclude.clone(), scope.only.clone());
     o.limits = Limits { min_channels: scope.min_channels, round_to: scope.round_to };
     if let Some(l) = learn {

@@ -6,6 +6,16 @@
 use crate::channels::{Groups, NONE};
 use crate::ir::*;
 
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Convention {
+    /// Multiply-accumulates.
+    #[default]
+    Macs,
+    /// As the paper's "FLOPs": multiply-accumulates, two for each element of a BatchNormalization, and average pooling.
+    Paper,
+}
+
 /// A width: what is fixed of it, and the classes it counts, with how often each appears.
 #[derive(Debug, Clone, PartialEq)]
 struct Width {
@@ -27,7 +37,7 @@ struct Term {
 }
 
 /// Multiply-accumulates of a network by the widths of its classes (Conv, ConvTranspose, Gemm, MatMul; biases and
-/// normalisations are not counted).
+/// normalisations are not counted, except by [`Convention::Paper`]).
 #[derive(Debug, Clone, Default)]
 pub struct Cost {
     terms: Vec<Term>,
@@ -36,7 +46,7 @@ pub struct Cost {
 
 impl Cost {
     /// Collects the terms of all nodes.
-    pub fn new(graph: &Graph, facts: &Facts, groups: &Groups) -> Self {
+    pub fn new(graph: &Graph, facts: &Facts, groups: &Groups, convention: Convention) -> Self {
         let mut terms = Vec::new();
         for (n, node) in graph.nodes.iter().enumerate() {
             let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
@@ -45,7 +55,12 @@ impl Cost {
             {
                 continue;
             }
-            for product in node.op.macs(&Io { x: &x, y: &y }) {
+            let io = Io { x: &x, y: &y };
+            let others = match convention {
+                Convention::Macs => Vec::new(),
+                Convention::Paper => node.op.other_operations(&io),
+            };
+            for product in node.op.macs(&io).into_iter().chain(others) {
                 let widths = product.widths.iter().map(|&axis| width(n, node, axis, facts, groups)).collect();
                 terms.push(Term { node: n, coefficient: product.coefficient, widths });
             }

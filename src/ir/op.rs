@@ -185,6 +185,10 @@ pub trait Op: Debug + Send + Sync + Diff<f32> + Diff<f64> {
     /// States which coordinates belong together. What is unsaid is frozen.
     fn channels(&self, io: &Io, link: &mut dyn Link);
 
+    /// Operations beside multiply-accumulates, for counts that include them: two per element of a BatchNormalization, the
+    /// window's additions and one division per average.
+    fn other_operations(&self, io: &Io) -> Vec<Product>;
+
     /// Multiply-accumulates, as a sum of products of widths.
     fn macs(&self, io: &Io) -> Vec<Product>;
 

@@ -25,6 +25,9 @@ impl Op for Add {
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, link, true);
     }
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

@@ -22,6 +22,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
 
 impl Windowed for AveragePool {
     const DOES: &'static str = "averages";
+    const AVERAGES: bool = true;
     fn window(&self) -> &Window {
         &self.window
     }

@@ -42,6 +42,9 @@ impl<F: Binary> Op for Pair<F> {
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, link, F::ABSORBS);
     }
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }
@@ -131,6 +134,9 @@ impl Op for Comparison {
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, link, false);
+    }
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
     }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()

@@ -45,6 +45,9 @@ impl Op for Clip {
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         tie_all(io, link);
     }
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

@@ -106,6 +106,10 @@ impl Op for Conv {
         }
     }
 
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
     fn macs(&self, io: &Io) -> Vec<Product> {
         let (Some(w), y) = (io.input(1), io.output(0)) else { return Vec::new() };
         let plane = (y[0] * volume(&y[2..]) * volume(&w[2..])) as f64;

@@ -161,6 +161,10 @@ impl Op for ConvTranspose {
         }
     }
 
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
     fn macs(&self, io: &Io) -> Vec<Product> {
         let (Some(x), Some(w)) = (io.input(0), io.input(1)) else { return Vec::new() };
         let plane = (x[0] * volume(&x[2..]) * volume(&w[2..])) as f64;

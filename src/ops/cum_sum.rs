@@ -67,6 +67,10 @@ impl Op for CumSum {
         }
     }
 
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

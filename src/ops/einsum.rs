@@ -156,6 +156,10 @@ impl Op for Single {
         }
     }
 
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }
@@ -308,6 +312,10 @@ impl Op for Einsum {
                 link.reads(input(0, i));
             }
         }
+    }
+
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
     }
 
     fn macs(&self, io: &Io) -> Vec<Product> {

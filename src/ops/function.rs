@@ -32,6 +32,9 @@ impl<F: Function> Op for Values<F> {
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         self.0.channels(io, link);
     }
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

@@ -93,6 +93,10 @@ impl Op for Gemm {
         broadcast::channels_of(io, 2, link);
     }
 
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
     fn macs(&self, io: &Io) -> Vec<Product> {
         // A result axis that comes from a constant is the layer's own.
         let [row, ka, _, column] = self.axes();

@@ -14,6 +14,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 
 impl Whole for GlobalAveragePool {
     const DOES: &'static str = "averages";
+    const AVERAGES: bool = true;
     fn forward<T: Real>(&self, x: &[T]) -> T {
         sum(x, |x| x) * T::of(1.0 / x.len() as f64)
     }

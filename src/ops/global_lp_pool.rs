@@ -40,6 +40,9 @@ impl Op for GlobalLpPool {
             link.reads(input(0, axis));
         }
     }
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

@@ -53,6 +53,10 @@ impl Op for InstanceNormalization {
         (1..3).for_each(|slot| link.same(input(slot, 0), output(0, 1)));
     }
 
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

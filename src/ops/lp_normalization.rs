@@ -63,6 +63,10 @@ impl Op for LpNormalization {
         link.reads(input(0, axis));
     }
 
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

@@ -83,6 +83,10 @@ impl Op for Lrn {
         tie_others(io, |axis| axis == 1, "normalises over neighbouring channels", link);
     }
 
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

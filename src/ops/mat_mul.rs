@@ -110,6 +110,10 @@ impl Op for MatMul {
         }
     }
 
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
     fn macs(&self, io: &Io) -> Vec<Product> {
         let (Some(a), Some(b), y) = (io.input(0), io.input(1), io.output(0)) else { return Vec::new() };
         let (row, ka, _, column) = axes(a.len(), b.len());

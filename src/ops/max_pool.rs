@@ -65,6 +65,9 @@ impl Op for WithIndices {
             link.freeze(output(0, axis), "counts positions across this axis");
         }
     }
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

@@ -79,6 +79,10 @@ impl Op for MeanVarianceNormalization {
         tie_others(io, |axis| whole[axis], "normalises over this axis", link);
     }
 
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

@@ -60,6 +60,9 @@ impl<M: Movement> Op for Moved<M> {
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         self.0.channels(io, link);
     }
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

@@ -26,6 +26,9 @@ impl Op for Opaque {
         false
     }
     fn channels(&self, _: &Io, _: &mut dyn Link) {}
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

@@ -39,6 +39,9 @@ impl<F: Pointwise> Op for Map<F> {
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         tie_all(io, link);
     }
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

@@ -9,6 +9,8 @@ use std::fmt::Debug;
 pub trait Windowed: Debug + Send + Sync + 'static {
     /// What it does along a spatial axis.
     const DOES: &'static str;
+    /// Is it a plain average?
+    const AVERAGES: bool = false;
     /// Its window.
     fn window(&self) -> &Window;
     /// The attribute ceil_mode.
@@ -62,6 +64,13 @@ impl<P: Windowed> Op for Pool<P> {
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, &format!("{} along this axis", P::DOES), link);
     }
+    fn other_operations(&self, io: &Io) -> Vec<Product> {
+        let window = self.0.window().kernel().ok().flatten().map(|k| volume(&k));
+        match window.filter(|_| P::AVERAGES) {
+            Some(window) => averaging(window, io.output(0)),
+            None => Vec::new(),
+        }
+    }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }
@@ -103,6 +112,8 @@ impl<P: Windowed, T: Real> Diff<T> for Pool<P> {
 pub trait Whole: Debug + Send + Sync + 'static {
     /// What it does over a spatial axis.
     const DOES: &'static str;
+    /// Is it a plain average?
+    const AVERAGES: bool = false;
     /// y of a plane.
     fn forward<T: Real>(&self, x: &[T]) -> T;
     /// dx of a plane, from its x, y and dy.
@@ -125,6 +136,12 @@ impl<P: Whole> Op for Global<P> {
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, &format!("{} over this axis", P::DOES), link);
+    }
+    fn other_operations(&self, io: &Io) -> Vec<Product> {
+        match io.input(0).filter(|_| P::AVERAGES) {
+            Some(x) => averaging(volume(&x[2..]), io.output(0)),
+            None => Vec::new(),
+        }
     }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
@@ -178,6 +195,12 @@ fn resolve(window: &Window, ceil: bool, x: &[usize]) -> Result<Resolved, Refusal
         return unsupported("ceil_mode=1 together with auto_pad=VALID (runtimes disagree on it)");
     }
     Ok(r)
+}
+
+/// The window's additions and one division for each result.
+pub fn averaging(window: usize, y: &[usize]) -> Vec<Product> {
+    let Some(&channels) = y.get(1).filter(|&&c| c > 0) else { return Vec::new() };
+    vec![Product { coefficient: ((window + 1) * volume(y) / channels) as f64, widths: vec![output(0, 1)] }]
 }
 
 /// The result of pooling `x`.

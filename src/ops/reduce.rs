@@ -247,6 +247,16 @@ impl Op for Reduce {
         }
     }
 
+    fn other_operations(&self, io: &Io) -> Vec<Product> {
+        // Over all pixels of a picture it is a global average pool.
+        match (self.fold, io.input(0), io.output(0)) {
+            (Fold::Mean, Some(x @ &[n, c, ..]), y) if x.len() == 4 && volume(y) == n * c => {
+                super::pool::averaging(volume(&x[2..]), y)
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

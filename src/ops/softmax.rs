@@ -61,6 +61,10 @@ impl Op for Softmax {
         tie_others(io, |axis| (first..last).contains(&axis), "normalises over this axis", link);
     }
 
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

@@ -37,6 +37,9 @@ impl<F: Variadic> Op for Fold<F> {
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, link, F::ABSORBS);
     }
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }

@@ -6,6 +6,7 @@ use super::json::{
     Channels, DataFacts, Frozen, Group, Layer, ModelFacts, Port, Recovery, Training, Verification,
 };
 use crate::channels::{self, Groups};
+use crate::cost::Convention;
 use crate::ir::{self, Axis, Facts, Graph, Io, Node, NodeId, ValueId};
 use crate::learn::calib::Calibration;
 use crate::learn::{Trained, unknown};
@@ -19,8 +20,8 @@ pub fn program() -> String {
     concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into()
 }
 
-/// Facts of a model file of `bytes` bytes that costs `macs`.
-pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64) -> ModelFacts {
+/// Facts of a model file of `bytes` bytes that costs `macs`, counted by `convention`.
+pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64, convention: Convention) -> ModelFacts {
     let graph = &model.graph;
     let port = |v: ValueId, any_batch: bool| Port {
         name: graph.values[v].name.clone(),
@@ -46,6 +47,10 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64) -> ModelFacts 
         outputs: graph.outputs.iter().map(|&v| port(v, any)).collect(),
         parameters: graph.parameters() as u64,
         macs,
+        flops_convention: match convention {
+            Convention::Macs => "macs",
+            Convention::Paper => "paper",
+        },
         unknown_operators,
         nodes_without_shape,
     }

@@ -101,6 +101,8 @@ pub struct ModelFacts {
     pub parameters: u64,
     /// Multiply-accumulates at batch 1.
     pub macs: u64,
+    /// What every count of multiply-accumulates here includes: "macs", or "paper" for `--flops-convention paper`.
+    pub flops_convention: &'static str,
     /// Operators that are not known, with their number; what they touch is left alone.
     pub unknown_operators: BTreeMap<String, usize>,
     /// Nodes behind them whose shapes are not known; their multiply-accumulates are not counted.

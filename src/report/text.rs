@@ -132,6 +132,9 @@ fn head(m: &ModelFacts) -> String {
         bytes(m.bytes),
         plural(m.nodes, "node")
     );
+    if m.flops_convention == "paper" {
+        out += "counted   as MACs: also 2 per element of a BatchNormalization, and average pooling\n";
+    }
     if !m.unknown_operators.is_empty() {
         let names: Vec<String> = m.unknown_operators.iter().map(|(op, n)| format!("{op} ({n})")).collect();
         let behind = match m.nodes_without_shape {

@@ -1,8 +1,9 @@
 //! Our count of multiply-accumulates is tract's, and what models.json says.
 
 use super::{Network, Residual, others, ours, random_plan};
+use autobot_onnx::cost::{Convention, Cost};
 use autobot_onnx::ir::{Fact, Graph};
-use autobot_onnx::{cost::Cost, rewrite, verify};
+use autobot_onnx::{rewrite, verify};
 use std::collections::HashMap;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::Cost as Spent;
@@ -15,7 +16,7 @@ fn macs_are_tracts_before_and_after() {
         let plan = random_plan(&network, &groups, &cost, 0.5, 4);
         let small = rewrite::rewrite(graph, facts, &groups, &plan.kept, model.opset()).unwrap().graph;
         let small_facts = verify::facts_like(graph, facts, &small).unwrap();
-        let counted = Cost::new(&small, &small_facts, &no_groups(small.values.len()));
+        let counted = Cost::new(&small, &small_facts, &no_groups(small.values.len()), Convention::Macs);
         let name = &network.name;
         assert_eq!(counted.hard(&[]), plan.macs, "{name}: the pruned graph does not cost what was planned");
         let bytes = model.with_graph(small.clone()).and_then(|m| m.to_bytes()).unwrap();

@@ -10,7 +10,7 @@ mod recover;
 mod threads;
 
 use autobot_onnx::channels::{self, Groups, NONE, Residual};
-use autobot_onnx::cost::Cost;
+use autobot_onnx::cost::{Convention, Cost};
 use autobot_onnx::ir::{Fact, Facts, ValueId};
 use autobot_onnx::learn::calib::{Calibration, InputSpec};
 use autobot_onnx::onnx::{self, InputShape, Model};
@@ -68,7 +68,7 @@ impl Network {
 
     fn groups(&self, residual: Residual) -> (Groups, Cost) {
         let groups = channels::group(&self.model.graph, &self.facts, residual);
-        let cost = Cost::new(&self.model.graph, &self.facts, &groups);
+        let cost = Cost::new(&self.model.graph, &self.facts, &groups, Convention::Macs);
         (groups, cost)
     }
 
