@@ -41,6 +41,7 @@ const LARGEST: u64 = i32::MAX as u64;
 pub struct Model {
     /// The network.
     pub graph: Graph,
+    /// The file, with but a token of each large initializer: the graph holds its elements.
     proto: ModelProto,
     path: PathBuf,
     folder: Folder,
@@ -60,12 +61,17 @@ pub fn read(path: &Path, given: &[InputShape]) -> Result<Model> {
         return Err(Error::file(path, "larger than 2 GiB, which protobuf does not allow", hint));
     }
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e, hint))?;
-    parse(&bytes, path, given)
+    let proto = decode(&bytes, path)?;
+    drop(bytes);
+    assemble(proto, path, given)
 }
 
 /// Reads a model from memory. `path` is named in messages, and its folder is where external data are looked for.
 pub fn parse(bytes: &[u8], path: &Path, given: &[InputShape]) -> Result<Model> {
-    let proto = decode(bytes, path)?;
+    assemble(decode(bytes, path)?, path, given)
+}
+
+fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<Model> {
     let folder = Folder::of(path);
     for t in walk::tensors(&proto).into_iter().filter(|t| external::is_external(t)) {
         folder.check(t).map_err(|fault| fault.of(format_args!("tensor '{}'", t.name), path))?;
@@ -82,6 +88,7 @@ pub fn parse(bytes: &[u8], path: &Path, given: &[InputShape]) -> Result<Model> {
         ));
     }
     let (graph, inputs) = read::graph(graph, path, &folder, opset, given)?;
+    write::lighten(&mut proto, &graph);
     Ok(Model { graph, proto, path: path.to_owned(), folder, opset, inputs })
 }
 

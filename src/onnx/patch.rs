@@ -54,8 +54,10 @@ fn initializers(proto: &mut GraphProto, old: &Graph, new: &Graph, list: bool) {
         new.values.iter().filter(|v| matches!(v.origin, Origin::Carried)).map(|v| v.name.as_str()).collect();
     proto.initializer.retain_mut(|t| match after.remove(t.name.as_str()) {
         Some(tensor) => {
-            if before.get(t.name.as_str()).is_none_or(|old| !Arc::ptr_eq(old, tensor) && old != &tensor) {
+            let old = before.get(t.name.as_str());
+            if old.is_none_or(|old| !Arc::ptr_eq(old, tensor) && old != &tensor) {
                 tensor::store(t, tensor);
+                tensor::lighten(t, tensor);
             }
             true
         }
@@ -63,7 +65,9 @@ fn initializers(proto: &mut GraphProto, old: &Graph, new: &Graph, list: bool) {
     });
     let added = new.values.iter().filter_map(|v| after.get(v.name.as_str()).map(|t| (&v.name, *t)));
     for (name, tensor) in added {
-        proto.initializer.push(tensor::fresh(name, tensor));
+        let mut t = tensor::fresh(name, tensor);
+        tensor::lighten(&mut t, tensor);
+        proto.initializer.push(t);
         if list {
             proto.input.push(shapes::fresh(name, &Fact::new(tensor.dtype(), tensor.shape.clone())));
         }

@@ -75,8 +75,7 @@ fn typed(t: &TensorProto, dtype: DType) -> Data {
 /// `raw_data` until the model is written.
 pub fn store(t: &mut TensorProto, tensor: &Tensor) {
     let lists = t.raw_data.is_empty() && has_lists(t);
-    t.dims = tensor.shape.iter().map(|&d| d as i64).collect();
-    t.data_type = tensor.dtype().onnx();
+    relabel(t, tensor);
     t.raw_data.clear();
     clear_lists(t);
     if lists {
@@ -87,6 +86,41 @@ pub fn store(t: &mut TensorProto, tensor: &Tensor) {
             external::forget(t);
         }
     }
+}
+
+/// Elements from which on a graph's own copy stands for a tensor's.
+const LARGE: usize = 1024;
+
+/// Leaves one element of `t` as a token of its form, where `tensor` holds the rest and gives it back bit by bit.
+pub fn lighten(t: &mut TensorProto, tensor: &Tensor) {
+    if tensor.data.len() < LARGE || external::is_external(t) {
+        return;
+    }
+    if !t.raw_data.is_empty() {
+        t.raw_data = vec![0];
+        return;
+    }
+    // Narrow integers share a wider list, which may hold what they do not.
+    match tensor.data {
+        Data::F32(_) => t.float_data = vec![0.0],
+        Data::F64(_) => t.double_data = vec![0.0],
+        Data::I64(_) => t.int64_data = vec![0],
+        Data::I32(_) => t.int32_data = vec![0],
+        _ => {}
+    }
+}
+
+/// Is `t` but a token of `tensor`?
+pub fn is_light(t: &TensorProto, tensor: &Tensor) -> bool {
+    let lists = [t.float_data.len(), t.double_data.len(), t.int64_data.len(), t.int32_data.len()];
+    let whole: usize = t.dims.iter().map(|&d| d as usize).product();
+    whole >= LARGE && tensor.data.len() == whole && t.raw_data.len().max(lists.into_iter().sum()) == 1
+}
+
+/// Gives a token the type and the dimensions of another tensor, which holds its elements.
+pub fn relabel(t: &mut TensorProto, tensor: &Tensor) {
+    t.dims = tensor.shape.iter().map(|&d| d as i64).collect();
+    t.data_type = tensor.dtype().onnx();
 }
 
 fn has_lists(t: &TensorProto) -> bool {

@@ -6,20 +6,49 @@
 
 use super::external::{self, Appender};
 use super::fault::Fault;
-use super::{LARGEST, Model, walk};
+use super::{LARGEST, Model, tensor, walk};
 use crate::error::{Error, Result};
+use crate::ir::{Graph, Origin, Tensor};
 use onnx_protobuf::{Message, ModelProto};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
+/// Leaves but a token of each large initializer that `graph` holds.
+pub fn lighten(proto: &mut ModelProto, graph: &Graph) {
+    let held = held(graph);
+    for t in proto.graph.as_mut().into_iter().flat_map(|g| &mut g.initializer) {
+        held.get(t.name.as_str()).into_iter().for_each(|tensor| tensor::lighten(t, tensor));
+    }
+}
+
+/// The file with all its elements.
+pub fn whole(model: &Model) -> ModelProto {
+    let mut proto = model.proto.clone();
+    let held = held(&model.graph);
+    for t in proto.graph.as_mut().into_iter().flat_map(|g| &mut g.initializer) {
+        if let Some(tensor) = held.get(t.name.as_str()).filter(|tensor| tensor::is_light(t, tensor)) {
+            tensor::store(t, tensor);
+        }
+    }
+    proto
+}
+
+fn held(graph: &Graph) -> HashMap<&str, &Tensor> {
+    graph
+        .values
+        .iter()
+        .filter_map(|v| match &v.origin {
+            Origin::Initializer(t) => Some((v.name.as_str(), t.as_ref())),
+            _ => None,
+        })
+        .collect()
+}
+
 /// One self-contained message.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
-    if !has_external(&model.proto) {
-        return encode(&model.proto, &model.path);
-    }
-    let mut proto = model.proto.clone();
+    let mut proto = whole(model);
     for t in walk::tensors_mut(&mut proto).into_iter().filter(|t| external::is_external(t)) {
         let bytes = model.folder.bytes(t);
         t.raw_data = bytes.map_err(|fault| fault.of(format_args!("tensor '{}'", t.name), &model.path))?;
@@ -33,7 +62,14 @@ fn has_external(proto: &ModelProto) -> bool {
 }
 
 fn encode(proto: &ModelProto, path: &Path) -> Result<Vec<u8>> {
-    if proto.compute_size() > LARGEST {
+    check_size(proto, path)?;
+    proto.write_to_bytes().map_err(|e| Fault::new(e.to_string()).of("it cannot be encoded", path))
+}
+
+/// The size of the message. Errors where protobuf does not allow it.
+fn check_size(proto: &ModelProto, path: &Path) -> Result<u64> {
+    let size = proto.compute_size();
+    if size > LARGEST {
         let hint = "save the model you start from with its weights beside it: \
                     onnx.save(..., save_as_external_data=True)";
         return Err(Error::file(
@@ -42,7 +78,7 @@ fn encode(proto: &ModelProto, path: &Path) -> Result<Vec<u8>> {
             hint,
         ));
     }
-    proto.write_to_bytes().map_err(|e| Fault::new(e.to_string()).of("it cannot be encoded", path))
+    Ok(size)
 }
 
 /// Writes the model to `path`.
@@ -52,17 +88,14 @@ pub fn write(model: &Model, path: &Path) -> Result<u64> {
         return Err(Error::file(path, "the model is read from this file", "give the output another name"));
     }
     if !has_external(&model.proto) {
-        let bytes = encode(&model.proto, &model.path)?;
-        save(beside(path)?, path, &bytes)?;
-        return Ok(bytes.len() as u64);
+        return save(beside(path)?, path, &whole(model), &model.path);
     }
     let data = data_path(path, &sources)?;
     let (file, proto, written) = write_data(model, &data)?;
-    let bytes = encode(&proto, &model.path)?;
+    check_size(&proto, &model.path)?;
     let temporary = beside(path)?;
     persist(file, &data)?;
-    save(temporary, path, &bytes)?;
-    Ok(written + bytes.len() as u64)
+    Ok(written + save(temporary, path, &proto, &model.path)?)
 }
 
 /// The files that the model was read from.
@@ -90,7 +123,7 @@ fn data_path(path: &Path, sources: &BTreeSet<PathBuf>) -> Result<PathBuf> {
 fn write_data(model: &Model, data: &Path) -> Result<(NamedTempFile, ModelProto, u64)> {
     let fail = |e| Error::io(data, e, "free some space, or write to another folder");
     let file = beside(data)?;
-    let mut proto = model.proto.clone();
+    let mut proto = whole(model);
     let name = data.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let mut appender = Appender { out: BufWriter::new(file), name, written: 0 };
     for t in walk::tensors_mut(&mut proto).into_iter().filter(|t| external::is_external(t)) {
@@ -116,10 +149,16 @@ fn beside(path: &Path) -> Result<NamedTempFile> {
     builder.prefix(".autobot-onnx-").tempfile_in(folder).map_err(|e| Error::io(path, e, hint))
 }
 
-fn save(mut file: NamedTempFile, path: &Path, bytes: &[u8]) -> Result<()> {
-    let hint = "free some space, or write to another folder";
-    file.write_all(bytes).map_err(|e| Error::io(path, e, hint))?;
-    persist(file, path)
+/// Writes a model that was read from `source`; returns its size.
+fn save(mut file: NamedTempFile, path: &Path, proto: &ModelProto, source: &Path) -> Result<u64> {
+    let size = check_size(proto, source)?;
+    let fail = |e| Error::io(path, e, "free some space, or write to another folder");
+    let mut out = BufWriter::new(file.as_file_mut());
+    proto.write_to_writer(&mut out).map_err(|e| fail(std::io::Error::other(e)))?;
+    out.flush().map_err(fail)?;
+    drop(out);
+    persist(file, path)?;
+    Ok(size)
 }
 
 fn persist(file: NamedTempFile, path: &Path) -> Result<()> {

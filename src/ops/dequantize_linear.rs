@@ -43,7 +43,11 @@ pub fn cases() -> Vec<super::laws::Case> {
             .opset(21)
             .int("axis", 1)
             .int("block_size", 2)
-            .inputs([int8(&[2, 3]), Given::Fixed(Tensor::floats(&[2, 2], vec![0.1, 0.2, 0.3, 0.4])), int8(&[2, 2])])
+            .inputs([
+                int8(&[2, 3]),
+                Given::Fixed(Tensor::floats(&[2, 2], vec![0.1, 0.2, 0.3, 0.4])),
+                int8(&[2, 2]),
+            ])
             .free(2),
         case("from behind").int("axis", -1).inputs([int8(&[2, 3]), floats(&[0.1, 0.2, 0.3])]).free(5),
     ]

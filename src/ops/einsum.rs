@@ -93,7 +93,11 @@ impl Single {
     fn each(&self, shape: &[usize], mut f: impl FnMut(usize, usize)) {
         let (x, y) = self.letters(shape.len());
         let mut letters = y.clone();
-        x.iter().for_each(|c| if !letters.contains(c) { letters.push(*c) });
+        x.iter().for_each(|c| {
+            if !letters.contains(c) {
+                letters.push(*c)
+            }
+        });
         let size = |c: &char| axis(&x, *c).map_or(1, |k| shape[k]);
         let sizes: Shape = letters.iter().map(size).collect();
         let step = |of: &[char], shape: &[usize], c: &char| -> usize {
@@ -123,7 +127,8 @@ impl Op for Single {
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let fact = need(x, 0)?;
         let (letters, result) = self.letters(fact.shape.len());
-        let differs = |(k, c): (usize, &char)| axis(&letters, *c).is_some_and(|j| fact.shape[j] != fact.shape[k]);
+        let differs =
+            |(k, c): (usize, &char)| axis(&letters, *c).is_some_and(|j| fact.shape[j] != fact.shape[k]);
         if letters.len() != fact.shape.len() || letters.iter().enumerate().any(differs) {
             return invalid(format!("equation '{}' for {:?}", self.equation, fact.shape));
         }

@@ -59,7 +59,8 @@ impl Op for LayerNormalization {
             }
         }
         let first = self.axis(fact.shape.len())?;
-        let rows = (0..fact.shape.len()).map(|k| if k < first { fact.shape[k] } else { 1 }).collect::<Shape>();
+        let rows =
+            (0..fact.shape.len()).map(|k| if k < first { fact.shape[k] } else { 1 }).collect::<Shape>();
         let mut facts = vec![fact.clone()];
         facts.resize(self.outputs.max(1), Fact::new(DType::F32, rows));
         Ok(facts)

@@ -40,9 +40,7 @@ fn range(dtype: DType) -> Option<(f64, f64)> {
 impl Function for QuantizeLinear {
     fn attributes(&self) -> Attributes {
         let w = self.layout.write(Writer::default());
-        w.maybe("saturate", self.saturate)
-            .maybe("output_dtype", self.output_dtype)
-            .done()
+        w.maybe("saturate", self.saturate).maybe("output_dtype", self.output_dtype).done()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         axis_of(self.layout, x)?;

@@ -207,7 +207,8 @@ impl Resize {
             if input == 0 {
                 return unsupported(format!("axis {axis} is empty"));
             }
-            let extent = if wish.scales.is_some() && !self.simple { input as f32 * scale } else { output as f32 };
+            let extent =
+                if wish.scales.is_some() && !self.simple { input as f32 * scale } else { output as f32 };
             let zoom = Zoom { scale, extent, antialias: self.antialias };
             let taps = Taps::new(self.mode, self.place(roi)?, zoom, input, output);
             let downward = self.simple && scale < 1.0 && matches!(self.mode, Mode::Nearest(_));

@@ -1,8 +1,8 @@
 //! ScatterElements: y = x, except y[i, index[i, j, …], …] = updates[i, j, …].
 //! <https://onnx.ai/onnx/operators/onnx__ScatterElements.html>
 
-use super::gather_elements::{check, named};
 use super::function::{Function, Values};
+use super::gather_elements::{check, named};
 use super::indexing::axis_in;
 use super::movement::{Move, Moved, Movement};
 use crate::ir::*;

@@ -1,8 +1,8 @@
 //! ScatterND: y = x, except slices named by index tuples. <https://onnx.ai/onnx/operators/onnx__ScatterND.html>
 
+use super::function::Values;
 use super::gather_nd::slices;
 use super::movement::{Move, Moved, Movement};
-use super::function::Values;
 use super::scatter_elements::{Reduced, Reduction, Scatter, overwrite};
 use crate::ir::*;
 
