@@ -460,17 +460,21 @@ pub fn samples(graph: &Graph, facts: &Facts, data: &Calibration, list: &[usize])
         .collect()
 }
 
-/// The verdict over an outcome of pruning `graph`, with the bytes of the masked original and of the small file run in tract.
+/// The verdict over an outcome of pruning `graph`, with the bytes of the masked original and of the small file run in tract
+/// (`None` where they do not fit in one message).
 pub fn verdict(
     outcome: &Outcome,
     (graph, facts): (&Graph, &Facts),
-    masked: &[u8],
-    small: &[u8],
+    masked: Option<&[u8]>,
+    small: Option<&[u8]>,
 ) -> Result<Verdict> {
     let inputs = facts.inputs(graph).unwrap_or_default();
-    let tract = verify::compare_tract(masked, small, &inputs, &outcome.samples)?;
-    let noise = match tract {
-        Ok(far) if far > verify::TOLERANCE => {
+    let tract = match (masked, small) {
+        (Some(masked), Some(small)) => verify::compare_tract(masked, small, &inputs, &outcome.samples)?,
+        _ => Err("it takes a model in one piece of at most 2 GiB".into()),
+    };
+    let noise = match (&tract, small) {
+        (Ok(far), Some(small)) if *far > verify::TOLERANCE => {
             let exact = &outcome.rewritten.graph;
             let facts = verify::facts_like(graph, facts, exact)?;
             let (targets, _) = targets(exact, &facts)?;

@@ -8,7 +8,7 @@ use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::Cost;
 use autobot_onnx::ir::{Fact, Facts};
 use autobot_onnx::learn::calib::Calibration;
-use autobot_onnx::onnx::{self, Model};
+use autobot_onnx::onnx::{self, InputShape, Model};
 use autobot_onnx::pipeline::{self, Analysis, Options, Outcome};
 use autobot_onnx::report::{gather, json, text};
 use autobot_onnx::verify::{self, Verdict};
@@ -39,8 +39,9 @@ pub struct Done {
 }
 
 impl Job {
-    /// Analyses a model. `bytes` is its file's size.
+    /// Analyses a model. `bytes` is its file's size, without external data.
     pub fn new(model: Model, bytes: u64, options: Options) -> Result<Self> {
+        let bytes = bytes + model.external_size();
         let facts = model.facts()?;
         let analysis = pipeline::analyse(&model.graph, &facts, &options)?;
         let known = gather::model(&model, &facts, bytes, analysis.full, options.convention);
@@ -95,18 +96,21 @@ impl Job {
             &mut progress,
         )?;
         let masked = rewrite::masked(graph, &outcome.rewritten.sliced, &outcome.biases)?;
-        let masked = self.model.with_graph(masked)?.to_bytes()?;
+        let masked = self.model.with_graph(masked)?.message()?;
         let exact = self.model.with_graph(outcome.rewritten.graph.clone())?;
         let small = self.model.with_graph(outcome.graph().clone())?;
-        let bytes = small.to_bytes()?;
         let inputs = facts.inputs(graph).unwrap_or_default();
-        let verdict = pipeline::verdict(&outcome, (graph, facts), &masked, &exact.to_bytes()?)?;
-        let executors = match outcome.recovered {
-            Some(_) => self.same_everywhere(&small, &bytes, &outcome)?,
-            None => None,
+        let verdict =
+            pipeline::verdict(&outcome, (graph, facts), masked.as_deref(), exact.message()?.as_deref())?;
+        drop((masked, exact));
+        let bytes = small.message()?;
+        let executors = match (&outcome.recovered, &bytes) {
+            (Some(_), Some(bytes)) => self.same_everywhere(&small, bytes, &outcome)?,
+            _ => None,
         };
-        self.read_again(&bytes, &inputs, outcome.plan.macs)?;
-        Ok(Done { small, outcome, verdict, executors, bytes: bytes.len() as u64 })
+        self.read_again(&small, bytes.as_deref(), &inputs, outcome.plan.macs)?;
+        let size = bytes.map_or(small.size(), |b| b.len() as u64);
+        Ok(Done { small, outcome, verdict, executors, bytes: size })
     }
 
     /// A network with other weights than the original's has nothing to be equal to but itself: what will be written must give
@@ -127,11 +131,17 @@ impl Job {
     }
 
     /// The last check: what will be written is read, and must cost what was planned.
-    fn read_again(&self, bytes: &[u8], inputs: &[Fact], planned: u64) -> Result<()> {
-        let model = onnx::parse(bytes, self.model.path(), &[])
-            .or_else(|_| onnx::parse(bytes, self.model.path(), &shapes(&self.model, inputs)))?;
-        let facts = autobot_onnx::ir::infer(&model.graph, Some(inputs))?;
-        let macs = Cost::new(&model.graph, &facts, &Groups::default(), self.options.convention).hard(&[]);
+    fn read_again(&self, small: &Model, bytes: Option<&[u8]>, inputs: &[Fact], planned: u64) -> Result<()> {
+        let graph = match bytes {
+            Some(bytes) => {
+                let read = |given: &[InputShape]| onnx::parse(bytes, self.model.path(), given);
+                read(&[]).or_else(|_| read(&shapes(&self.model, inputs)))?.graph
+            }
+            // More than one message may take: the graph itself.
+            None => small.graph.clone(),
+        };
+        let facts = autobot_onnx::ir::infer(&graph, Some(inputs))?;
+        let macs = Cost::new(&graph, &facts, &Groups::default(), self.options.convention).hard(&[]);
         if macs == planned {
             return Ok(());
         }

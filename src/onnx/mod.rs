@@ -194,6 +194,21 @@ impl Model {
         write::to_bytes(self)
     }
 
+    /// As [`Self::to_bytes`]; `None` above 2 GiB, which is more than one message may take.
+    pub fn message(&self) -> Result<Option<Vec<u8>>> {
+        if self.size() > LARGEST { Ok(None) } else { self.to_bytes().map(Some) }
+    }
+
+    /// Bytes that the model takes, with those of its initializers that stand in other files; up to some bytes of framing.
+    pub fn size(&self) -> u64 {
+        write::size(self)
+    }
+
+    /// Bytes of its initializers that stand in other files.
+    pub fn external_size(&self) -> u64 {
+        write::external_size(self)
+    }
+
     /// Writes the model, and what was in other files into one new file beside it, called like the model with `.data`
     /// added. Returns the number of bytes of both. Nothing is left behind on an error; the files that the model was
     /// read from are never written to.

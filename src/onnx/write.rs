@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::{LARGEST, Model, tensor, walk};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Origin, Tensor};
-use onnx_protobuf::{Message, ModelProto};
+use onnx_protobuf::{Message, ModelProto, TensorProto};
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -33,6 +33,28 @@ pub fn whole(model: &Model) -> ModelProto {
         }
     }
     proto
+}
+
+/// Bytes of the message with all that it refers to.
+pub fn size(model: &Model) -> u64 {
+    // What is new of an external tensor waits in the message.
+    let elsewhere = |t: &TensorProto| external::is_external(t) && t.raw_data.is_empty();
+    model.proto.compute_size() + elements(model, |t, tensor| tensor::is_light(t, tensor) || elsewhere(t))
+}
+
+/// Bytes that are in other files.
+pub fn external_size(model: &Model) -> u64 {
+    elements(model, |t, _| external::is_external(t))
+}
+
+/// Bytes of the initializers that `count` picks.
+fn elements(model: &Model, count: impl Fn(&TensorProto, &Tensor) -> bool) -> u64 {
+    let held = held(&model.graph);
+    let bytes = |t: &TensorProto| {
+        let tensor = held.get(t.name.as_str()).filter(|tensor| count(t, tensor))?;
+        Some((tensor.data.len() * tensor.dtype().size()) as u64)
+    };
+    model.proto.graph.iter().flat_map(|g| &g.initializer).filter_map(bytes).sum()
 }
 
 fn held(graph: &Graph) -> HashMap<&str, &Tensor> {
