@@ -278,6 +278,10 @@ def main():
     p.add_argument("--epochs", type=int, default=200)
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
+    if a.weights and len(a.only) != 1:
+        p.error("--weights are those of one network: name it with --only")
+    if a.train and "resnet50" in a.only:
+        p.error("--train is for CIFAR-10: leave resnet50 out with --only")
     a.out.mkdir(parents=True, exist_ok=True)
     for name in a.only:
         torch.manual_seed(a.seed)

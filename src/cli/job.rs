@@ -109,7 +109,7 @@ impl Job {
             _ => None,
         };
         self.read_again(&small, bytes.as_deref(), &inputs, outcome.plan.macs)?;
-        let size = bytes.map_or(small.size(), |b| b.len() as u64);
+        let size = bytes.map_or_else(|| small.size(), |b| b.len() as u64);
         Ok(Done { small, outcome, verdict, executors, bytes: size })
     }
 

@@ -196,7 +196,7 @@ impl Model {
 
     /// As [`Self::to_bytes`]; `None` above 2 GiB, which is more than one message may take.
     pub fn message(&self) -> Result<Option<Vec<u8>>> {
-        if self.size() > LARGEST { Ok(None) } else { self.to_bytes().map(Some) }
+        write::message(self)
     }
 
     /// Bytes that the model takes, with those of its initializers that stand in other files; up to some bytes of framing.

@@ -93,7 +93,17 @@ const LARGE: usize = 1024;
 
 /// Leaves one element of `t` as a token of its form, where `tensor` holds the rest and gives it back bit by bit.
 pub fn lighten(t: &mut TensorProto, tensor: &Tensor) {
-    if tensor.data.len() < LARGE || external::is_external(t) {
+    let lists = [
+        t.float_data.is_empty(),
+        t.double_data.is_empty(),
+        t.int64_data.is_empty(),
+        t.uint64_data.is_empty(),
+        t.int32_data.is_empty(),
+    ];
+    let forms = lists.into_iter().chain([t.raw_data.is_empty()]).filter(|empty| !empty).count();
+    // A truth value may be stored as any number but 0.
+    let exact = tensor.dtype() != DType::Bool && forms == 1;
+    if tensor.data.len() < LARGE || external::is_external(t) || !exact {
         return;
     }
     if !t.raw_data.is_empty() {
@@ -117,8 +127,8 @@ pub fn is_light(t: &TensorProto, tensor: &Tensor) -> bool {
     whole >= LARGE && tensor.data.len() == whole && t.raw_data.len().max(lists.into_iter().sum()) == 1
 }
 
-/// Gives a token the type and the dimensions of another tensor, which holds its elements.
-pub fn relabel(t: &mut TensorProto, tensor: &Tensor) {
+/// The type and the dimensions of another tensor.
+fn relabel(t: &mut TensorProto, tensor: &Tensor) {
     t.dims = tensor.shape.iter().map(|&d| d as i64).collect();
     t.data_type = tensor.dtype().onnx();
 }
@@ -164,11 +174,11 @@ pub fn fresh(name: &str, tensor: &Tensor) -> TensorProto {
     t
 }
 
-/// At most two different values.
+/// One value, or minus infinity and one other.
 fn is_mask(data: &Data) -> bool {
     let v = data.to_real::<f64>();
-    let other = v.iter().find(|&&x| x != v[0]);
-    v.iter().all(|x| *x == v[0] || Some(x) == other)
+    let other = v.iter().find(|x| x.is_finite());
+    v.len() == 1 && !v[0].is_nan() || v.iter().all(|x| *x == f64::NEG_INFINITY || Some(x) == other)
 }
 
 /// The first element that no weight may be: NaN anywhere, and an infinity except as the one element of a bound

@@ -70,13 +70,24 @@ fn held(graph: &Graph) -> HashMap<&str, &Tensor> {
 
 /// One self-contained message.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
+    encode(&inlined(model)?, &model.path)
+}
+
+/// One self-contained message, if it fits in one.
+pub fn message(model: &Model) -> Result<Option<Vec<u8>>> {
+    let proto = inlined(model)?;
+    if proto.compute_size() > LARGEST { Ok(None) } else { encode(&proto, &model.path).map(Some) }
+}
+
+/// The file with all its elements, those of other files included.
+fn inlined(model: &Model) -> Result<ModelProto> {
     let mut proto = whole(model);
     for t in walk::tensors_mut(&mut proto).into_iter().filter(|t| external::is_external(t)) {
         let bytes = model.folder.bytes(t);
         t.raw_data = bytes.map_err(|fault| fault.of(format_args!("tensor '{}'", t.name), &model.path))?;
         external::forget(t);
     }
-    encode(&proto, &model.path)
+    Ok(proto)
 }
 
 fn has_external(proto: &ModelProto) -> bool {
@@ -110,14 +121,16 @@ pub fn write(model: &Model, path: &Path) -> Result<u64> {
         return Err(Error::file(path, "the model is read from this file", "give the output another name"));
     }
     if !has_external(&model.proto) {
-        return save(beside(path)?, path, &whole(model), &model.path);
+        let (temporary, size) = fill(path, &whole(model), &model.path)?;
+        persist(temporary, path)?;
+        return Ok(size);
     }
     let data = data_path(path, &sources)?;
     let (file, proto, written) = write_data(model, &data)?;
-    check_size(&proto, &model.path)?;
-    let temporary = beside(path)?;
+    let (temporary, size) = fill(path, &proto, &model.path)?;
     persist(file, &data)?;
-    Ok(written + save(temporary, path, &proto, &model.path)?)
+    persist(temporary, path)?;
+    Ok(written + size)
 }
 
 /// The files that the model was read from.
@@ -171,16 +184,16 @@ fn beside(path: &Path) -> Result<NamedTempFile> {
     builder.prefix(".autobot-onnx-").tempfile_in(folder).map_err(|e| Error::io(path, e, hint))
 }
 
-/// Writes a model that was read from `source`; returns its size.
-fn save(mut file: NamedTempFile, path: &Path, proto: &ModelProto, source: &Path) -> Result<u64> {
+/// A temporary file that will be `path`, with a model in it that was read from `source`; and its size.
+fn fill(path: &Path, proto: &ModelProto, source: &Path) -> Result<(NamedTempFile, u64)> {
     let size = check_size(proto, source)?;
     let fail = |e| Error::io(path, e, "free some space, or write to another folder");
+    let mut file = beside(path)?;
     let mut out = BufWriter::new(file.as_file_mut());
     proto.write_to_writer(&mut out).map_err(|e| fail(std::io::Error::other(e)))?;
     out.flush().map_err(fail)?;
     drop(out);
-    persist(file, path)?;
-    Ok(size)
+    Ok((file, size))
 }
 
 fn persist(file: NamedTempFile, path: &Path) -> Result<()> {

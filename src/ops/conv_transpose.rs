@@ -4,6 +4,7 @@
 //! One to three spatial axes. With one input channel per group it reads nothing: its channels pass through. In any other
 //! grouped form slot j of every group is one class.
 
+use super::indexing::shape_from;
 use super::kernels::conv::{self, Geometry};
 use super::spatial::{Window, three};
 use crate::ir::*;
@@ -131,7 +132,8 @@ impl Op for ConvTranspose {
         }
         let mut shape = vec![g.batch, g.cin];
         shape.extend(&g.input[3 - (x0.shape.len() - 2)..]);
-        Ok(vec![Fact::new(x0.dtype, shape)])
+        let sizes: Vec<i64> = shape.into_iter().map(|size| size as i64).collect();
+        Ok(vec![Fact::new(x0.dtype, shape_from(&sizes)?)])
     }
 
     fn differentiable(&self) -> bool {

@@ -70,7 +70,8 @@ fn single(equation: String, operand: &str, result: Option<Vec<char>>) -> Result<
     };
     let fine = |l: &[char]| l.iter().all(|&c| c == REST || c.is_ascii_alphabetic());
     let repeated = y.iter().enumerate().any(|(i, c)| y[..i].contains(c));
-    let lost = x.contains(&REST) && !y.contains(&REST);
+    let rests = x.iter().filter(|&&c| c == REST).count();
+    let lost = rests > 1 || x.contains(&REST) && !y.contains(&REST);
     if !fine(&x) || !fine(&y) || repeated || lost || y.iter().any(|c| !x.contains(c)) {
         return unsupported(format!("equation '{equation}'"));
     }
@@ -129,7 +130,7 @@ impl Op for Single {
         let (letters, result) = self.letters(fact.shape.len());
         let differs =
             |(k, c): (usize, &char)| axis(&letters, *c).is_some_and(|j| fact.shape[j] != fact.shape[k]);
-        if letters.len() != fact.shape.len() || letters.iter().enumerate().any(differs) {
+        if x.len() != 1 || letters.len() != fact.shape.len() || letters.iter().enumerate().any(differs) {
             return invalid(format!("equation '{}' for {:?}", self.equation, fact.shape));
         }
         let size = |c: &char| axis(&letters, *c).map_or(1, |k| fact.shape[k]);

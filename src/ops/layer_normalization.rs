@@ -15,6 +15,9 @@ struct LayerNormalization {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
+    if r.outputs > 3 {
+        return invalid(format!("{} outputs", r.outputs));
+    }
     Ok(Box::new(LayerNormalization {
         axis: r.int("axis")?,
         epsilon: r.float("epsilon")?,
@@ -74,7 +77,8 @@ impl Op for LayerNormalization {
         let Ok(first) = self.axis(io.output(0).len()) else { return };
         tie_others(io, |axis| axis >= first, "normalises over this axis", link);
         for slot in 1..io.y.len() {
-            (0..first).for_each(|axis| link.same(input(0, axis), output(slot, axis)));
+            let wanted = io.output(slot).len() == io.output(0).len();
+            (0..first).filter(|_| wanted).for_each(|axis| link.same(input(0, axis), output(slot, axis)));
         }
     }
 
@@ -99,9 +103,10 @@ impl<T: Real> Diff<T> for LayerNormalization {
         self.rows(&shapes, |r| {
             r.forward(&a.data, &scale.data, bias, &mut y[0].data);
             let (means, inverses) = y.split_at_mut(1).1.split_at_mut(self.outputs.clamp(1, 2) - 1);
-            for (k, (mean, inverse)) in r.all_moments(&a.data).enumerate() {
-                means.iter_mut().for_each(|y| y.data[k] = mean);
-                inverses.iter_mut().for_each(|y| y.data[k] = inverse);
+            // A result that nobody wants has no elements.
+            for (k, (mean, inverse)) in r.all_moments(&a.data).enumerate().filter(|_| self.outputs > 1) {
+                means.iter_mut().flat_map(|y| y.data.get_mut(k)).for_each(|y| *y = mean);
+                inverses.iter_mut().flat_map(|y| y.data.get_mut(k)).for_each(|y| *y = inverse);
             }
         });
     }
@@ -116,8 +121,9 @@ impl<T: Real> Diff<T> for LayerNormalization {
         let (Some(a), Some(scale)) = (x[0], x[1]) else { return };
         self.rows(&shapes, |r| {
             r.backward(&a.data, &scale.data, &dy[0].data, dx);
-            let [mean, inverse] = [1, 2].map(|k| dy.get(k).map(|g| g.data.as_slice()));
-            if let (Some(dx), Some(_)) = (&mut dx[0], mean) {
+            let [mean, inverse] =
+                [1, 2].map(|k| dy.get(k).map(|g| g.data.as_slice()).filter(|g| !g.is_empty()));
+            if let (Some(dx), true) = (&mut dx[0], mean.is_some() || inverse.is_some()) {
                 r.backward_moments(&a.data, mean, inverse, &mut dx.data);
             }
         });

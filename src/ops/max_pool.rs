@@ -92,7 +92,8 @@ impl<T: Real> Diff<T> for WithIndices {
                     first[o] = first[o].min(i);
                 }
             });
-            for (at, i) in at.iter_mut().zip(first) {
+            // A window of NaN, or of nothing, has no largest.
+            for (at, i) in at.iter_mut().zip(first).filter(|(_, i)| *i != usize::MAX) {
                 *at = T::of(self.index(shape, plane, i) as f64);
             }
         }

@@ -249,10 +249,9 @@ impl Op for Reduce {
 
     fn other_operations(&self, io: &Io) -> Vec<Product> {
         // Over all pixels of a picture it is a global average pool.
-        match (self.fold, io.input(0), io.output(0)) {
-            (Fold::Mean, Some(x @ &[n, c, ..]), y) if x.len() == 4 && volume(y) == n * c => {
-                super::pool::averaging(volume(&x[2..]), y)
-            }
+        let Some(x) = io.input(0).filter(|_| self.fold == Fold::Mean) else { return Vec::new() };
+        match self.folded(x.len(), io.value(1).map(Tensor::to_ints)).as_deref() {
+            Ok([false, false, true, true]) => super::pool::averaging(volume(&x[2..]), io.output(0)),
             _ => Vec::new(),
         }
     }

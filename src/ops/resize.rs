@@ -57,6 +57,9 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         .maybe("extrapolation_value", extrapolation)
         .maybe("antialias", antialias)
         .maybe("axes", axes.clone());
+    if mode == "linear" && antialias.unwrap_or(0) != 0 && exclude.unwrap_or(0) != 0 {
+        return unsupported("exclude_outside=1 together with antialias=1 in mode linear");
+    }
     let bound = match policy.as_str() {
         "stretch" => None,
         "not_larger" => Some(Bound::Largest),

@@ -154,7 +154,6 @@ pub fn verification(v: &Verdict) -> Verification {
         rounding: v.rounding,
         tract: v.tract.as_ref().ok().copied(),
         tract_says: v.tract.as_ref().err().cloned(),
-        noise: v.noise,
         tolerance: TOLERANCE,
         pass: v.pass,
     }

@@ -257,9 +257,6 @@ pub struct Verification {
     pub tract: Option<f64>,
     /// Why tract could not tell.
     pub tract_says: Option<String>,
-    /// Where tract's share is beyond the tolerance: how far tract and our executor are apart on the same small network. Tract
-    /// passes within that.
-    pub noise: Option<f64>,
     /// Largest share allowed.
     pub tolerance: f64,
     /// True if every difference that was measured is within the tolerance.

@@ -288,12 +288,7 @@ fn recovery(run: &Run) -> String {
 
 fn verification(v: &Verification) -> String {
     let tract = match (v.tract, &v.tract_says) {
-        (Some(d), _) => match v.noise {
-            Some(n) => {
-                format!("{} in tract (which is {} from our executor on one network)", small(d), small(n))
-            }
-            None => format!("{} in tract", small(d)),
-        },
+        (Some(d), _) => format!("{} in tract", small(d)),
         (None, Some(why)) => format!("not measured in tract ({why})"),
         (None, None) => "not measured in tract".into(),
     };

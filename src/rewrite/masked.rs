@@ -22,13 +22,10 @@ pub fn masked(graph: &Graph, sliced: &[Sliced], biases: &[Bias]) -> Result<Graph
         let stored = match constant(&new, v) {
             Some(t) => Some(t),
             None => {
-                let facts = match computed.take() {
-                    Some(facts) => facts,
-                    None => infer(graph, None)?,
-                };
-                let t = facts.constant[v].as_deref().cloned();
-                computed = Some(facts);
-                t
+                if computed.is_none() {
+                    computed = Some(infer(graph, None)?);
+                }
+                computed.as_ref().and_then(|facts| facts.constant[v].as_deref().cloned())
             }
         };
         let t = stored.ok_or_else(|| foreign("it is no constant of the network"))?;

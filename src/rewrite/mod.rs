@@ -27,7 +27,7 @@ use std::sync::Arc;
 /// A stored constant that lost coordinates of an axis.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sliced {
-    /// Name of the initializer, or of the result of the node that it comes from (Constant, ConstantOfShape).
+    /// Name of the initializer, or of the result of the node that makes it (Constant, ConstantOfShape and the like).
     pub initializer: String,
     /// The axis.
     pub axis: usize,
@@ -143,7 +143,8 @@ impl Rewriter<'_> {
         let sliced = |v: &ValueId| {
             self.cuts.touch(*v) && self.facts.fact[*v].as_ref().is_some_and(|f| slices(f.dtype))
         };
-        if let Some(v) = node.outputs[0].filter(|_| !node.inputs.iter().flatten().any(sliced))
+        if let Some(v) =
+            node.outputs.first().copied().flatten().filter(|_| !node.inputs.iter().flatten().any(sliced))
             && let Some(t) = self.facts.constant[v].clone()
         {
             (0..t.shape.len()).for_each(|axis| self.note_sliced(v, axis, &t));

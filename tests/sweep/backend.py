@@ -117,7 +117,7 @@ def write(folder):
         copy.CopyFrom(model)
         stored = {t.name for t in copy.graph.initializer}
         inputs = [i for i in copy.graph.input if len(x) == len(copy.graph.input) or i.name not in stored]
-        nodes = []
+        added = []
         for i, v in zip(inputs, x):
             if np.asarray(v).size == 0 and not isinstance(v, onnx.TensorProto):
                 # An input of size zero cannot be told from one whose size is open.
@@ -126,9 +126,9 @@ def write(folder):
                 copy.graph.input.remove(i)
                 copy.graph.node.insert(0, node)
             else:
-                nodes.append(constant("given", i.name, v))
-        nodes += [constant("expected", o.name, v) for o, v in zip(copy.graph.output, y)]
-        copy.graph.node.extend(nodes)
+                added.append(constant("given", i.name, v))
+        added += [constant("expected", o.name, v) for o, v in zip(copy.graph.output, y)]
+        copy.graph.node.extend(added)
         for key, v in (("rtol", rtol), ("atol", atol)):
             copy.metadata_props.add(key=key, value=str(v))
         onnx.save(copy, folder / f"{name}.onnx")

@@ -56,9 +56,9 @@ def ours(name, binary):
         channels[frozen["layer"]] -= frozen["channels"]
     # "/layer1/layer1.0/conv1/Conv" is the module layer1.0.conv1; repeated parts of a path name a level once.
     out = {}
-    for path, free in channels.items():
+    for node, free in channels.items():
         names = []
-        for part in path.strip("/").split("/")[:-1]:
+        for part in node.strip("/").split("/")[:-1]:
             if names and part.startswith(names[-1] + "."):
                 names.pop()
             names.append(part)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prune every ONNX file of a folder by random scores, and judge each result in onnxruntime.
 
-  python tests/sweep/folder.py FOLDER [--only TEXT] [--shape NAME=1,3,320,320 …] [--out rows.jsonl]
+  python tests/sweep/folder.py FOLDER [--only TEXT] [--shape FILE=1,3,320,320 …] [--out rows.jsonl]
 
 Prints a Markdown table. Needs: numpy, onnx, onnxruntime, and `cargo build --release`.
 """
@@ -38,6 +38,7 @@ def main():
             with a.out.open("a") as f:
                 f.write(row.json() + "\n")
     print(check.table(rows))
+    sys.exit(any(r.status not in ("pruned", "refused", "nothing free") for r in rows))
 
 
 if __name__ == "__main__":

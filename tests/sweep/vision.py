@@ -13,6 +13,7 @@ Needs: torch, torchvision, numpy, onnx, onnxruntime, onnxscript, and `cargo buil
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,6 @@ from pathlib import Path
 
 import check
 
-SKIPPED = ("quantized_", "video")
 EXPORTERS = ("torchscript", "dynamo")
 
 
@@ -102,7 +102,7 @@ def one(name, exporter, a):
         path = Path(folder) / "model.onnx"
         try:
             export(name, exporter, str(path))
-        except BaseException as e:
+        except Exception as e:
             row = check.Row(name, "not exported", str(e)[-300:])
         else:
             exported = time.time() - start
@@ -119,12 +119,15 @@ def apart(job):
     words = [sys.executable, __file__, "--one", name, exporter, "--binary", a.binary, "--threads", str(a.threads)]
     words += ["--temp", a.temp] if a.temp else []
     env = os.environ | {"OMP_NUM_THREADS": str(a.threads)}
+    pipe = subprocess.PIPE
+    child = subprocess.Popen([str(w) for w in words], stdout=pipe, stderr=pipe, text=True, env=env, start_new_session=True)
     try:
-        done = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=a.limit, env=env)
-        line = [w for w in done.stdout.splitlines() if w.startswith("ROW ")]
+        told, says = child.communicate(timeout=a.limit)
+        line = [w for w in told.splitlines() if w.startswith("ROW ")]
         row = json.loads(line[0][4:]) if line else None
-        says = done.stderr[-500:]
+        says = says[-500:]
     except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
         row, says = None, f"took more than {a.limit} s"
     if row is None:
         row = json.loads(check.Row(name, "no result", says).json()) | {"exporter": exporter}
