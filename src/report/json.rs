@@ -251,7 +251,7 @@ pub struct Verification {
     /// The same as a share of the output's range.
     pub relative: f64,
     /// Where the network blows the rounding of single precision up beyond the tolerance: that share in single precision. The
-    /// two figures above are then in double precision.
+    /// two figures above hold such inputs' differences in double precision.
     pub rounding: Option<f64>,
     /// max |masked − pruned| in tract as a share of the output's range; none where tract cannot run the original.
     pub tract: Option<f64>,

@@ -293,7 +293,7 @@ fn verification(v: &Verification) -> String {
         (None, None) => "not measured in tract".into(),
     };
     let precision = match v.rounding {
-        Some(r) => format!(" (in double precision; single precision rounds by {})", small(r)),
+        Some(r) => format!(" (in double precision where single precision rounds by up to {})", small(r)),
         None => String::new(),
     };
     format!(

@@ -22,8 +22,8 @@ pub struct Verdict {
     pub absolute: f64,
     /// The same relative to the output's range.
     pub relative: f64,
-    /// Where single precision rounds by more than the tolerance allows: by how much. The two figures above are then measured
-    /// in double precision.
+    /// Where single precision rounds by more than the tolerance allows: by how much. Such samples count in double precision
+    /// above.
     pub rounding: Option<f64>,
     /// Largest |masked − pruned| in tract relative to the output's range, or why tract could not tell.
     pub tract: Result<f64, String>,
