@@ -133,7 +133,7 @@ def session(model, folder):
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     if not isinstance(model, (str, Path)):
         path = Path(folder) / "masked.onnx"
-        big = model.ByteSize() > 1_500_000_000
+        big = sum(len(t.raw_data) for t in model.graph.initializer) > 1_500_000_000
         onnx.save(model, path, save_as_external_data=big, location="masked.data")
         model = path
     return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
