@@ -502,8 +502,7 @@ impl Namer {
 /// no layer.
 fn frozen(graph: &Graph, facts: &Facts, labels: &mut Labels, groups: &Groups) -> Vec<Frozen> {
     let mut out = Vec::new();
-    let runs = |node: &&Node| node.outputs.iter().flatten().any(|&v| facts.constant[v].is_none());
-    for node in graph.nodes.iter().filter(runs) {
+    for node in graph.nodes.iter().filter(|node| !facts.is_folded(node)) {
         let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
         let widths: BTreeSet<Axis> =
             node.op.macs(&Io { x: &x, y: &y }).into_iter().flat_map(|p| p.widths).collect();

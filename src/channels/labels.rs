@@ -207,7 +207,7 @@ impl Labels {
             }
         }
         let mut freezes = said.freezes;
-        if node.outputs.iter().flatten().all(|&v| facts.constant[v].is_some()) {
+        if facts.is_folded(node) {
             // No gate stands where nothing is computed at run time, and nothing is to be saved.
             let why = "sums over this axis before the network runs";
             freezes.extend(said.reads.iter().map(|&a| (a, why.to_owned())));

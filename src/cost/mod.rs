@@ -7,7 +7,8 @@ use crate::channels::{Groups, NONE};
 use crate::ir::*;
 
 /// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Convention {
     /// Multiply-accumulates.
     #[default]
@@ -50,9 +51,7 @@ impl Cost {
         let mut terms = Vec::new();
         for (n, node) in graph.nodes.iter().enumerate() {
             let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
-            if facts.trouble[n].is_some()
-                || node.outputs.iter().flatten().all(|&v| facts.constant[v].is_some())
-            {
+            if facts.trouble[n].is_some() || facts.is_folded(node) {
                 continue;
             }
             let io = Io { x: &x, y: &y };

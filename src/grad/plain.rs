@@ -35,9 +35,8 @@ impl Plain<'_> {
         let constant = |v: ValueId| facts.constant[v].as_ref().map(|t| t.to_array::<f64>());
         for (n, node) in graph.nodes.iter().enumerate() {
             let known = |v: &ValueId| values[*v].is_some() || facts.constant[*v].is_some();
-            let folded = node.outputs.iter().flatten().all(|&v| facts.constant[v].is_some());
             let open = !node.inputs.iter().flatten().all(known) || facts.trouble[n].is_some();
-            let results = facts.results(node).filter(|_| !open && !folded);
+            let results = facts.results(node).filter(|_| !open && !facts.is_folded(node));
             if let Some(results) = results {
                 let y = self.node(n, node, results, &values, constant, lambda);
                 for (v, y) in node.outputs.iter().zip(y) {

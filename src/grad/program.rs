@@ -137,8 +137,7 @@ fn runnable(graph: &Graph, facts: &Facts) -> Runnable {
             && node.captured.is_empty()
             && node.inputs.iter().flatten().all(|&v| values[v])
             && node.outputs.iter().flatten().all(|&v| is_float(v) || facts.constant[v].is_some())
-            && (node.op.differentiable()
-                || node.outputs.iter().flatten().all(|&v| facts.constant[v].is_some()));
+            && (node.op.differentiable() || facts.is_folded(node));
         node.outputs.iter().flatten().for_each(|&v| values[v] |= ok);
         ok
     });

@@ -35,6 +35,11 @@ impl Facts {
         graph.inputs.iter().map(|&v| self.fact[v].clone()).collect()
     }
 
+    /// True if all results of a node are constants: it is computed before the network runs.
+    pub fn is_folded(&self, node: &Node) -> bool {
+        node.outputs.iter().flatten().all(|&v| self.constant[v].is_some())
+    }
+
     /// The operands of a node by slot; `None` for the whole if one that is present has no known fact.
     pub fn operands<'a>(&'a self, node: &Node) -> Option<Vec<Option<Operand<'a>>>> {
         node.inputs

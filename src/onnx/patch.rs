@@ -74,7 +74,8 @@ fn initializers(proto: &mut GraphProto, old: &Graph, new: &Graph, list: bool) {
     }
 }
 
-fn constants(graph: &Graph) -> HashMap<&str, &Arc<Tensor>> {
+/// The initializers by name.
+pub fn constants(graph: &Graph) -> HashMap<&str, &Arc<Tensor>> {
     let constant = |v: usize| graph.initializer(v).map(|t| (graph.values[v].name.as_str(), t));
     (0..graph.values.len()).filter_map(constant).collect()
 }

@@ -75,7 +75,8 @@ fn typed(t: &TensorProto, dtype: DType) -> Data {
 /// `raw_data` until the model is written.
 pub fn store(t: &mut TensorProto, tensor: &Tensor) {
     let lists = t.raw_data.is_empty() && has_lists(t);
-    relabel(t, tensor);
+    t.dims = tensor.shape.iter().map(|&d| d as i64).collect();
+    t.data_type = tensor.dtype().onnx();
     t.raw_data.clear();
     clear_lists(t);
     if lists {
@@ -125,12 +126,6 @@ pub fn is_light(t: &TensorProto, tensor: &Tensor) -> bool {
     let lists = [t.float_data.len(), t.double_data.len(), t.int64_data.len(), t.int32_data.len()];
     let whole: usize = t.dims.iter().map(|&d| d as usize).product();
     whole >= LARGE && tensor.data.len() == whole && t.raw_data.len().max(lists.into_iter().sum()) == 1
-}
-
-/// The type and the dimensions of another tensor.
-fn relabel(t: &mut TensorProto, tensor: &Tensor) {
-    t.dims = tensor.shape.iter().map(|&d| d as i64).collect();
-    t.data_type = tensor.dtype().onnx();
 }
 
 fn has_lists(t: &TensorProto) -> bool {

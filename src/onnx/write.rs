@@ -6,18 +6,19 @@
 
 use super::external::{self, Appender};
 use super::fault::Fault;
+use super::patch::constants;
 use super::{LARGEST, Model, tensor, walk};
 use crate::error::{Error, Result};
-use crate::ir::{Graph, Origin, Tensor};
+use crate::ir::{Graph, Tensor};
 use onnx_protobuf::{Message, ModelProto, TensorProto};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// Leaves but a token of each large initializer that `graph` holds.
 pub fn lighten(proto: &mut ModelProto, graph: &Graph) {
-    let held = held(graph);
+    let held = constants(graph);
     for t in proto.graph.as_mut().into_iter().flat_map(|g| &mut g.initializer) {
         held.get(t.name.as_str()).into_iter().for_each(|tensor| tensor::lighten(t, tensor));
     }
@@ -26,7 +27,7 @@ pub fn lighten(proto: &mut ModelProto, graph: &Graph) {
 /// The file with all its elements.
 pub fn whole(model: &Model) -> ModelProto {
     let mut proto = model.proto.clone();
-    let held = held(&model.graph);
+    let held = constants(&model.graph);
     for t in proto.graph.as_mut().into_iter().flat_map(|g| &mut g.initializer) {
         if let Some(tensor) = held.get(t.name.as_str()).filter(|tensor| tensor::is_light(t, tensor)) {
             tensor::store(t, tensor);
@@ -49,23 +50,12 @@ pub fn external_size(model: &Model) -> u64 {
 
 /// Bytes of the initializers that `count` picks.
 fn elements(model: &Model, count: impl Fn(&TensorProto, &Tensor) -> bool) -> u64 {
-    let held = held(&model.graph);
+    let held = constants(&model.graph);
     let bytes = |t: &TensorProto| {
         let tensor = held.get(t.name.as_str()).filter(|tensor| count(t, tensor))?;
         Some((tensor.data.len() * tensor.dtype().size()) as u64)
     };
     model.proto.graph.iter().flat_map(|g| &g.initializer).filter_map(bytes).sum()
-}
-
-fn held(graph: &Graph) -> HashMap<&str, &Tensor> {
-    graph
-        .values
-        .iter()
-        .filter_map(|v| match &v.origin {
-            Origin::Initializer(t) => Some((v.name.as_str(), t.as_ref())),
-            _ => None,
-        })
-        .collect()
 }
 
 /// One self-contained message.

@@ -76,7 +76,7 @@ impl Track {
         let n = self.next;
         self.next += 1;
         let (node, facts) = (&self.graph.nodes[n], &self.facts);
-        let folded = node.outputs.iter().flatten().all(|&v| facts.constant[v].is_some());
+        let folded = facts.is_folded(node);
         let results = facts.results(node).filter(|_| facts.trouble[n].is_none() && !folded);
         let constant: HashMap<ValueId, Array<f32>> = node
             .inputs

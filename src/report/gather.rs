@@ -47,10 +47,7 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64, convention: Co
         outputs: graph.outputs.iter().map(|&v| port(v, any)).collect(),
         parameters: graph.parameters() as u64,
         macs,
-        flops_convention: match convention {
-            Convention::Macs => "macs",
-            Convention::Paper => "paper",
-        },
+        flops_convention: convention,
         unknown_operators,
         nodes_without_shape,
     }

@@ -4,6 +4,7 @@
 //! added; counts are exact (the text rounds them). Never: a number that was not measured in the run.
 
 use crate::bench::{self, Timing, board::Board};
+use crate::cost::Convention;
 use crate::error::{Error, Result};
 use crate::learn::{Agreement, Record};
 use crate::recover::Fitted;
@@ -46,8 +47,8 @@ pub struct Run {
     pub bytes_after: u64,
     /// Every layer that has multiply-accumulates.
     pub layers: Vec<Layer>,
-    /// Every initializer (or output of a Constant or ConstantOfShape node) that lost something, one entry per axis. With zeros at all other
-    /// coordinates, and with `biases` added, the original computes what the small network does.
+    /// Every initializer (or output of a Constant or ConstantOfShape node) that lost something, one entry per axis. With
+    /// zeros at all other coordinates, and with `biases` added, the original computes what the small network does.
     pub sliced: Vec<Sliced>,
     /// Biases that took over the means of deleted channels (`--compensation mean` or `learned`).
     pub biases: Vec<Bias>,
@@ -102,7 +103,7 @@ pub struct ModelFacts {
     /// Multiply-accumulates at batch 1.
     pub macs: u64,
     /// What every count of multiply-accumulates here includes: "macs", or "paper" for `--flops-convention paper`.
-    pub flops_convention: &'static str,
+    pub flops_convention: Convention,
     /// Operators that are not known, with their number; what they touch is left alone.
     pub unknown_operators: BTreeMap<String, usize>,
     /// Nodes behind them whose shapes are not known; their multiply-accumulates are not counted.

@@ -9,6 +9,7 @@ use super::json::{
 use super::table::{Side, table};
 use super::units::{bytes, count, percent, plural, share, small};
 use crate::bench::board::Board;
+use crate::cost::Convention;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -132,7 +133,7 @@ fn head(m: &ModelFacts) -> String {
         bytes(m.bytes),
         plural(m.nodes, "node")
     );
-    if m.flops_convention == "paper" {
+    if m.flops_convention == Convention::Paper {
         out += "counted   as MACs: also 2 per element of a BatchNormalization, and average pooling\n";
     }
     if !m.unknown_operators.is_empty() {
