@@ -29,14 +29,10 @@
 //!
 //! ```
 //! use autobot_onnx::pipeline::{self, Criterion, Observer, Options, Target};
-//! use autobot_onnx::{learn::Record, learn::calib::{Calibration, InputSpec}, onnx};
+//! use autobot_onnx::{learn::calib::{Calibration, InputSpec}, onnx};
 //!
 //! struct Quiet;
-//! impl Observer for Quiet {
-//!     fn start(&mut self, _: usize) {}
-//!     fn step(&mut self, _: &Record) {}
-//!     fn done(&mut self) {}
-//! }
+//! impl Observer for Quiet {}
 //!
 //! let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/digits_residual.onnx");
 //! let model = onnx::read(path.as_ref(), &[])?;

@@ -8,7 +8,8 @@ use autobot_onnx::cost::Convention;
 use autobot_onnx::learn::calib::{Augment, Layout, Resize};
 use autobot_onnx::learn::{Choice, Wish};
 use autobot_onnx::onnx::InputShape;
-use autobot_onnx::pipeline::{Compensation, Criterion, Options, Recover, Target};
+use autobot_onnx::pipeline::{Compensation, Criterion, Finetune, Options, Target};
+use autobot_onnx::recover::Method;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 use std::path::PathBuf;
@@ -68,6 +69,8 @@ pub struct PruneArgs {
     pub scope: ScopeArgs,
     #[command(flatten)]
     pub learn: LearnArgs,
+    #[command(flatten)]
+    pub recovery: RecoveryArgs,
     /// Show what could be pruned and whether the target can be reached; train and write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -273,10 +276,6 @@ pub struct LearnArgs {
     /// beside the gates, or nothing
     #[arg(long, value_enum, default_value_t = CompensationArg::of(defaults().compensation))]
     pub compensation: CompensationArg,
-    /// What makes up for lost accuracy: 'reconstruct' fits every layer in closed form to what the unpruned network's layer
-    /// gave, without labels; 'none' changes no weight
-    #[arg(long, value_enum, default_value_t = RecoverArg::None)]
-    pub recover: RecoverArg,
     /// What the outputs are judged by: labels where there are any, else the unpruned network's outputs, as class scores or
     /// as values
     #[arg(long, value_enum, default_value_t = LossArg::Auto)]
@@ -295,7 +294,8 @@ pub struct LearnArgs {
     /// Updates
     #[arg(long, value_name = "N", default_value_t = defaults().batches, default_value_if("preset", "paper", "200"), value_parser = value::at_least_one)]
     pub batches: usize,
-    /// Random changes to the images: crop4, flip or both joined by a comma, or none
+    /// Random changes to the images: crop4, flip or both joined by a comma, or none [default: none for the gates, crops by an
+    /// eighth and flips for finetuning]
     #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib", default_value_if("preset", "paper", "crop4,flip"))]
     pub augment: Option<Augment>,
     /// Weight of the budget in the loss
@@ -304,15 +304,47 @@ pub struct LearnArgs {
     /// Weight of the hardness of the gates in the loss
     #[arg(long, value_name = "X", default_value_t = defaults().gamma, value_parser = value::not_negative)]
     pub gamma: f64,
-    /// Learning rate
+    /// Learning rate of the gates
     #[arg(long, value_name = "X", default_value_t = defaults().lr, default_value_if("preset", "paper", "0.6"), value_parser = value::positive)]
-    pub lr: f64,
+    pub gate_lr: f64,
     /// Seed of everything random: the same seed gives the same file
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     pub seed: u64,
     /// Threads; 0 takes one per core. The result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+}
+
+/// What is done about lost accuracy after pruning.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Recovery")]
+pub struct RecoveryArgs {
+    /// 'reconstruct' fits every layer in closed form to what the unpruned network's layer gave, without labels; 'finetune' then
+    /// trains the weights; 'none' changes no weight; 'auto' reconstructs where there are images (--calib)
+    #[arg(long, value_enum, default_value_t = RecoverArg::Auto)]
+    pub recover: RecoverArg,
+    /// Finetuning: passes over the images
+    #[arg(long, value_name = "N", default_value_t = Finetune::default().epochs, value_parser = value::at_least_one)]
+    pub epochs: usize,
+    /// Finetuning: the optimiser, SGD with momentum 0.9 or AdamW
+    #[arg(long, value_enum, default_value_t = OptimizerArg::Sgd)]
+    pub optimizer: OptimizerArg,
+    /// Finetuning: the learning rate after the warm-up, from where it falls to zero as half a cosine
+    #[arg(long, value_name = "X", default_value_t = Finetune::default().lr, default_value_if("optimizer", "adamw", "0.001"), value_parser = value::positive)]
+    pub lr: f64,
+    /// Finetuning: decay of the weights (not of biases)
+    #[arg(long, value_name = "X", default_value_t = Finetune::default().weight_decay, default_value_if("optimizer", "adamw", "0.01"), value_parser = value::not_negative)]
+    pub weight_decay: f64,
+    /// Finetuning: what logits are divided by when the unpruned network's are followed
+    #[arg(long, value_name = "X", default_value_t = Finetune::default().temperature, value_parser = value::positive)]
+    pub temperature: f64,
+    /// Finetuning: share of the labels in the loss, where there are any; the rest follows the unpruned network
+    #[arg(long, value_name = "SHARE", default_value_t = Finetune::default().labels, value_parser = value::share)]
+    pub label_share: f64,
+    /// Finetuning: keep the state of the run here, and go on from it if it is there (after a power cut, say); it is removed
+    /// when the small network is written
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
 }
 
 /// The library's own defaults.
@@ -428,15 +460,24 @@ impl From<ChoiceArg> for Choice {
 /// `--recover`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RecoverArg {
+    Auto,
     Reconstruct,
+    Finetune,
     None,
 }
 
-impl From<RecoverArg> for Recover {
-    fn from(arg: RecoverArg) -> Self {
+/// `--optimizer`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OptimizerArg {
+    Sgd,
+    Adamw,
+}
+
+impl From<OptimizerArg> for Method {
+    fn from(arg: OptimizerArg) -> Self {
         match arg {
-            RecoverArg::Reconstruct => Recover::Reconstruct,
-            RecoverArg::None => Recover::None,
+            OptimizerArg::Sgd => Method::Sgd { momentum: 0.9 },
+            OptimizerArg::Adamw => Method::AdamW,
         }
     }
 }
@@ -480,7 +521,10 @@ mod tests {
             ["x", "in.onnx", "out.onnx", "--target-flops", "50%", "--preset", "paper", "--batches", "7"];
         let cli = Cli::try_parse_from(paper).unwrap();
         let learn = &cli.prune.learn;
-        assert_eq!((learn.batches, learn.batch_size, learn.lr, learn.choice), (7, 64, 0.6, ChoiceArg::Batch));
+        assert_eq!(
+            (learn.batches, learn.batch_size, learn.gate_lr, learn.choice),
+            (7, 64, 0.6, ChoiceArg::Batch)
+        );
         assert!(learn.augment.is_some() && cli.prune.scope.residual == ResidualArg::Expand);
         for missing in
             [&["x", "in.onnx", "out.onnx"][..], &["x", "in.onnx", "--target-flops", "1k"], &["x", "-q"]]

@@ -6,6 +6,7 @@
 use super::args::{DemoArgs, DemoName};
 use super::guard;
 use super::job::{Done, Job};
+use super::progress::Watch;
 use super::talk::Talk;
 use super::{Answer, data};
 use autobot_onnx::Error;
@@ -56,7 +57,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
     job.announce(talk);
     talk.facts(&text::target(job.target()?, job.analysis.full));
     let [calibration, test] = [unpack(CALIBRATION, &job)?, unpack(TEST, &job)?];
-    let done = job.run(&calibration, args.quiet)?;
+    let done = job.run(&calibration, &mut Watch::new(args.quiet))?;
     let written = args.output.as_ref().filter(|_| done.verdict.pass).map(|p| p.display().to_string());
     let source = Some("1000 built-in images".to_owned());
     let report = job.report(&done, gather::data(&calibration, source), BTreeMap::new(), written);

@@ -2,14 +2,13 @@
 //!
 //! Takes: a model, options, data. Gives: [`Done`]. Never: writes a file; calls unverified work done.
 
-use super::progress::Progress;
 use super::talk::Talk;
 use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::Cost;
 use autobot_onnx::ir::{Fact, Facts};
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, InputShape, Model};
-use autobot_onnx::pipeline::{self, Analysis, Options, Outcome};
+use autobot_onnx::pipeline::{self, Analysis, Observer, Options, Outcome};
 use autobot_onnx::report::{gather, json, text};
 use autobot_onnx::verify::{self, Verdict};
 use autobot_onnx::{Error, Result, learn, rewrite};
@@ -83,18 +82,10 @@ impl Job {
     }
 
     /// Trains, rewrites, verifies.
-    pub fn run(&self, data: &Calibration, quiet: bool) -> Result<Done> {
+    pub fn run(&self, data: &Calibration, observer: &mut dyn Observer) -> Result<Done> {
         let (graph, facts) = (&self.model.graph, &self.facts);
-        let mut progress = Progress::new(quiet);
-        let outcome = pipeline::prune(
-            graph,
-            facts,
-            &self.analysis,
-            data,
-            &self.options,
-            self.model.opset(),
-            &mut progress,
-        )?;
+        let outcome =
+            pipeline::prune(graph, facts, &self.analysis, data, &self.options, self.model.opset(), observer)?;
         let masked = rewrite::masked(graph, &outcome.rewritten.sliced, &outcome.biases)?;
         let masked = self.model.with_graph(masked)?.message()?;
         let exact = self.model.with_graph(outcome.rewritten.graph.clone())?;

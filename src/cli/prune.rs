@@ -2,13 +2,14 @@
 //!
 //! Takes: [`PruneArgs`]. Gives: a small model file, printed results, a JSON report. Never: writes what was not verified.
 
-use super::args::{LearnArgs, PruneArgs, ScopeArgs};
+use super::args::{LearnArgs, PruneArgs, RecoverArg, RecoveryArgs, ScopeArgs};
 use super::guard::{self, Named};
 use super::job::{Done, Job};
+use super::progress::Watch;
 use super::talk::Talk;
 use super::{Answer, data};
-use autobot_onnx::learn::calib::Calibration;
-use autobot_onnx::pipeline::{Criterion, Options, Target};
+use autobot_onnx::learn::calib::{Augment, Calibration};
+use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
 use autobot_onnx::plan::Limits;
 use autobot_onnx::report::{gather, json, text};
 use autobot_onnx::{Error, onnx};
@@ -21,7 +22,8 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     let input = args.input.as_deref().unwrap_or(Path::new(""));
     check_places(input, args)?;
     let model = onnx::read(input, &args.model.input_shape)?;
-    let options = options(args.target_flops, &args.scope, Some(&args.learn));
+    let mut options = options(args.target_flops, &args.scope, Some(&args.learn));
+    options.recover = recover(&args.recovery, args.data.calib.is_some(), args.learn.augment);
     let job = Job::new(model, file_size(input)?, options)?;
     job.announce(talk);
     if args.target_flops.is_some() {
@@ -34,11 +36,36 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     if args.dry_run {
         return Ok(rehearsed(talk));
     }
-    let done = job.run(&data, args.quiet)?;
+    let mut watch = Watch::new(args.quiet);
+    if let Some(path) = &args.recovery.checkpoint {
+        watch.keep_in(path, checkpoint::fingerprint(&job.model.graph, data.len(), &job.options), talk)?;
+    }
+    let done = job.run(&data, &mut watch)?;
     let path = args.output.as_deref().unwrap_or(Path::new(""));
     let written = done.verdict.pass.then(|| path.display().to_string());
     let report = job.report(&done, gather::data(&data, args.data.source()), typed, written);
-    finish(&done, &report, path, args.json.as_deref(), talk)
+    let answer = finish(&done, &report, path, args.json.as_deref(), talk)?;
+    watch.finish();
+    Ok(answer)
+}
+
+/// What is to be done about lost accuracy.
+fn recover(args: &RecoveryArgs, images: bool, augment: Option<Augment>) -> Recover {
+    match args.recover {
+        RecoverArg::None => Recover::None,
+        RecoverArg::Auto if !images => Recover::None,
+        RecoverArg::Auto | RecoverArg::Reconstruct => Recover::Reconstruct,
+        RecoverArg::Finetune => Recover::Finetune(Finetune {
+            epochs: args.epochs,
+            method: args.optimizer.into(),
+            lr: args.lr,
+            weight_decay: args.weight_decay,
+            temperature: args.temperature,
+            labels: args.label_share,
+            augment,
+            ..Finetune::default()
+        }),
+    }
 }
 
 fn rehearsed(talk: Talk) -> Answer {
@@ -78,6 +105,7 @@ fn check_places(input: &Path, args: &PruneArgs) -> autobot_onnx::Result<()> {
     let mut outputs: Vec<Named> = Vec::new();
     outputs.extend(args.output.as_deref().map(|p| ("OUT.onnx", p)));
     outputs.extend(args.json.as_deref().map(|p| ("--json", p)));
+    outputs.extend(args.recovery.checkpoint.as_deref().map(|p| ("--checkpoint", p)));
     guard::outputs(&outputs, &inputs)
 }
 
@@ -94,9 +122,9 @@ pub fn options(target: Option<Target>, scope: &ScopeArgs, learn: Option<&LearnAr
     o.limits = Limits { min_channels: scope.min_channels, round_to: scope.round_to };
     if let Some(l) = learn {
         (o.criterion, o.compensation, o.wish) = (l.criterion.into(), l.compensation.into(), l.loss.into());
-        (o.recover, o.choice) = (l.recover.into(), l.choice.into());
+        o.choice = l.choice.into();
         (o.batches, o.batch_size, o.augment) = (l.batches, l.batch_size, l.augment);
-        (o.lr, o.beta, o.gamma) = (l.lr, l.beta, l.gamma);
+        (o.lr, o.beta, o.gamma) = (l.gate_lr, l.beta, l.gamma);
         (o.seed, o.threads) = (l.seed, l.threads);
     }
     o

@@ -40,8 +40,11 @@ fn foldable(
     if conv.op_type != "Conv" {
         return None;
     }
+    // What is trained stands as it is.
     let constant = |s: Option<&Option<Source>>| match s {
-        Some(Some(Source::Constant(c))) => Some(&program.constants[*c]),
+        Some(Some(Source::Constant(c))) if program.parameter(Some(Source::Constant(*c))).is_none() => {
+            Some(&program.constants[*c])
+        }
         _ => None,
     };
     let w = constant(conv.inputs.get(1))?;

@@ -6,6 +6,7 @@ use super::program::{Kind, Program, Source, Step};
 use crate::ops::conv_geometry;
 use crate::ops::kernels::conv::Geometry;
 use crate::ops::kernels::direct::Direct;
+use std::collections::BTreeSet;
 
 /// A convolution with constant weights, the gate before it and the ReLU behind it.
 #[derive(Debug, Clone)]
@@ -14,9 +15,10 @@ pub(super) struct Convolution {
     pub forward: Direct,
     /// For the input gradient, where it is a convolution again.
     pub backward: Option<Direct>,
-    /// Constant with the weights, for the input gradient where it is not.
+    /// Constant with the weights.
     pub weights: usize,
-    pub bias: Vec<f32>,
+    /// Constant with the bias.
+    pub bias: Option<usize>,
     pub relu: bool,
     /// λ index per input channel.
     pub gate: Option<Vec<u32>>,
@@ -51,6 +53,21 @@ pub(super) fn lower(program: &mut Program) {
     program.steps = out.into_iter().flatten().collect();
 }
 
+/// Packs the weights of every convolution whose weights are among these constants again.
+pub(super) fn prepare_again(program: &mut Program, changed: &BTreeSet<usize>) {
+    let constants = &program.constants;
+    for step in &mut program.steps {
+        let Kind::Conv(conv) = &mut step.kind else { continue };
+        if changed.contains(&conv.weights) {
+            let weights = &constants[conv.weights].data;
+            conv.forward.repack(weights);
+            if let Some(backward) = &mut conv.backward {
+                backward.repack_transposed(weights);
+            }
+        }
+    }
+}
+
 /// How often each slot is read; targets count as read.
 pub(super) fn count_uses(program: &Program) -> Vec<usize> {
     let mut uses = vec![0; program.shapes.len()];
@@ -74,14 +91,14 @@ fn convolution(program: &Program, step: &Step) -> Option<Convolution> {
         return None;
     }
     let bias = match step.inputs.get(2) {
-        Some(Some(Source::Constant(b))) => program.constants[*b].data.clone(),
+        Some(Some(Source::Constant(b))) => Some(*b),
         Some(Some(Source::Slot(_))) => return None,
-        _ => Vec::new(),
+        _ => None,
     };
     let weights = &program.constants[*w];
     let geometry = conv_geometry(&op.attributes(), &program.shapes[*x], &weights.shape)?;
     let forward = Direct::new(&geometry, &weights.data)?;
-    let backward = if program.gated[*x] { Direct::transposed(&geometry, &weights.data) } else { None };
+    let backward = if program.live[*x] { Direct::transposed(&geometry, &weights.data) } else { None };
     Some(Convolution { geometry, forward, backward, weights: *w, bias, relu: false, gate: None })
 }
 

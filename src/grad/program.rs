@@ -4,7 +4,7 @@
 //! between a value and the nodes that read it.
 
 use super::fold::fold_batch_norm;
-use super::lower::{Convolution, lower};
+use super::lower::{Convolution, lower, prepare_again};
 use crate::error::{Error, Result};
 use crate::ir::*;
 use std::collections::{BTreeSet, HashMap};
@@ -77,8 +77,8 @@ pub(super) struct Step {
     pub inputs: Vec<Option<Source>>,
     pub outputs: Vec<usize>,
     pub shift: Option<Shift>,
-    /// True if a gate lies before it: then gradients are wanted for its inputs that depend on one.
-    pub gated: bool,
+    /// True if a gate or a parameter lies before it or in it: then gradients are wanted for its inputs that depend on one.
+    pub live: bool,
 }
 
 /// The steps of a network at one batch size.
@@ -87,8 +87,10 @@ pub struct Program {
     pub(super) steps: Vec<Step>,
     pub(super) constants: Vec<Array<f32>>,
     pub(super) shapes: Vec<Shape>,
-    /// Slots that depend on a gate.
-    pub(super) gated: Vec<bool>,
+    /// Slots that depend on a gate or a parameter.
+    pub(super) live: Vec<bool>,
+    /// Constants that are trained, in the order in which they were asked for; none where nothing depends on one.
+    pub(super) parameters: Vec<Option<usize>>,
     pub(super) inputs: Vec<usize>,
     pub(super) targets: Vec<usize>,
     /// For watched values: their slot.
@@ -148,6 +150,7 @@ fn runnable(graph: &Graph, facts: &Facts) -> Runnable {
 struct Compiler<'a> {
     facts: &'a Facts,
     program: Program,
+    parameters: BTreeSet<ValueId>,
     constant_of: HashMap<ValueId, usize>,
     slot_of: HashMap<ValueId, usize>,
     gated_slot: HashMap<(NodeId, usize), usize>,
@@ -163,13 +166,35 @@ impl Program {
         shifts: &[ShiftSpec],
         targets: &[ValueId],
     ) -> Result<Self> {
+        Self::build(graph, facts, (gates, shifts), &[], targets)
+    }
+
+    /// As [`Program::compile`], without gates, for training the constants `parameters`: stored ones that no folded constant
+    /// is made from.
+    pub fn trainable(
+        graph: &Graph,
+        facts: &Facts,
+        parameters: &[ValueId],
+        targets: &[ValueId],
+    ) -> Result<Self> {
+        Self::build(graph, facts, (&[], &[]), parameters, targets)
+    }
+
+    fn build(
+        graph: &Graph,
+        facts: &Facts,
+        (gates, shifts): (&[GateSpec], &[ShiftSpec]),
+        parameters: &[ValueId],
+        targets: &[ValueId],
+    ) -> Result<Self> {
         let wanted = needed(graph, facts, targets)?;
         let batch = graph.inputs.first().and_then(|&v| facts.shape(v)?.first().copied()).unwrap_or(1);
         let program = Program {
             steps: vec![],
             constants: vec![],
             shapes: vec![],
-            gated: vec![],
+            live: vec![],
+            parameters: vec![],
             inputs: vec![],
             targets: vec![],
             slots: HashMap::new(),
@@ -179,6 +204,7 @@ impl Program {
         let mut c = Compiler {
             facts,
             program,
+            parameters: parameters.iter().copied().collect(),
             constant_of: HashMap::new(),
             slot_of: HashMap::new(),
             gated_slot: HashMap::new(),
@@ -201,6 +227,7 @@ impl Program {
             };
             c.program.targets.push(slot);
         }
+        c.program.parameters = parameters.iter().map(|v| c.constant_of.get(v).copied()).collect();
         c.program.slots = c.slot_of;
         let mut program = c.program;
         fold_batch_norm(&mut program);
@@ -223,6 +250,32 @@ impl Program {
         volume(&self.shapes[self.inputs[k]]) / self.batch.max(1)
     }
 
+    /// Which parameter a source is.
+    pub(super) fn parameter(&self, source: Option<Source>) -> Option<usize> {
+        match source? {
+            Source::Constant(c) => self.parameters.iter().position(|p| *p == Some(c)),
+            Source::Slot(_) => None,
+        }
+    }
+
+    /// Gradients of the parameters, at zero.
+    pub fn gradients(&self) -> Vec<Array<f32>> {
+        let zero =
+            |p: &Option<usize>| p.map_or_else(Array::default, |c| Array::zeros(&self.constants[c].shape));
+        self.parameters.iter().map(zero).collect()
+    }
+
+    /// Gives the parameters other values, row-major as they are stored; those of no use are passed over.
+    pub fn set_parameters<'v>(&mut self, values: impl Iterator<Item = &'v [f32]>) {
+        for (at, value) in self.parameters.iter().zip(values) {
+            if let Some(c) = at {
+                self.constants[*c].data.copy_from_slice(value);
+            }
+        }
+        let changes = self.parameters.iter().flatten().copied().collect();
+        prepare_again(self, &changes);
+    }
+
     /// Bytes a workspace holds.
     pub fn workspace_bytes(&self) -> usize {
         self.shapes.iter().map(|s| 4 * volume(s)).sum::<usize>() * 2
@@ -230,16 +283,16 @@ impl Program {
 }
 
 impl Compiler<'_> {
-    fn slot(&mut self, v: ValueId, gated: bool) -> usize {
+    fn slot(&mut self, v: ValueId, live: bool) -> usize {
         let shape = self.facts.shape(v).unwrap_or_default().to_vec();
-        let slot = self.new_slot(shape, gated);
+        let slot = self.new_slot(shape, live);
         self.slot_of.insert(v, slot);
         slot
     }
 
-    fn new_slot(&mut self, shape: Shape, gated: bool) -> usize {
+    fn new_slot(&mut self, shape: Shape, live: bool) -> usize {
         self.program.shapes.push(shape);
-        self.program.gated.push(gated);
+        self.program.live.push(live);
         self.program.shapes.len() - 1
     }
 
@@ -262,8 +315,9 @@ impl Compiler<'_> {
             })
             .collect();
         let shift = shifts.iter().find(|s| s.node == n);
-        let gated = shift.is_some()
-            || inputs.iter().flatten().any(|s| matches!(s, Source::Slot(s) if self.program.gated[*s]));
+        let live = shift.is_some()
+            || node.inputs.iter().flatten().any(|v| self.parameters.contains(v))
+            || inputs.iter().flatten().any(|s| matches!(s, Source::Slot(s) if self.program.live[*s]));
         let shapes: Vec<Shape> =
             self.facts.results(node).unwrap_or_default().into_iter().map(|f| f.shape).collect();
         let outputs = node
@@ -271,7 +325,7 @@ impl Compiler<'_> {
             .iter()
             .zip(shapes)
             .map(|(v, shape)| match v {
-                Some(v) => self.slot(*v, gated),
+                Some(v) => self.slot(*v, live),
                 None => self.new_slot(shape, false),
             })
             .collect();
@@ -283,7 +337,7 @@ impl Compiler<'_> {
             inputs,
             outputs,
             shift,
-            gated,
+            live,
         });
     }
 
@@ -305,7 +359,7 @@ impl Compiler<'_> {
                             inputs: vec![Some(Source::Slot(source))],
                             outputs: vec![slot],
                             shift: None,
-                            gated: true,
+                            live: true,
                         });
                         behind.insert(source, slot);
                         slot

@@ -5,6 +5,7 @@ use super::program::{Kind, Program, Shift, Source, Step, UNGATED};
 use crate::ir::*;
 use crate::ops::kernels::conv;
 use crate::ops::kernels::direct::Start;
+use std::ops::Range;
 
 /// Buffers for one thread: every value and its gradient.
 #[derive(Debug)]
@@ -56,7 +57,8 @@ impl Workspace {
                 }
                 Kind::Conv(conv) => {
                     if let Some(Source::Slot(s)) = step.inputs[0] {
-                        conv_forward(conv, step.shift.as_ref(), &self.y[s], lambda, &mut out[0]);
+                        let bias = conv.bias.map_or(&[][..], |b| &program.constants[b].data);
+                        conv_forward(conv, bias, step.shift.as_ref(), &self.y[s], lambda, &mut out[0]);
                     }
                 }
                 Kind::Gate { axis, index } => {
@@ -82,40 +84,65 @@ impl Workspace {
         &mut self.dy[slot].data
     }
 
-    /// Adds dL/dλ to `gradient`, per gate index, and dL/dκ behind it. The gradients at the targets must have been set; buffers of other
-    /// values are cleared here.
+    /// Adds dL/dλ to `gradient`, per gate index, and dL/dκ behind it. The gradients at the targets must have been set; buffers
+    /// of other values are cleared here.
     pub fn backward(&mut self, program: &Program, lambda: &[f32], gradient: &mut [f32]) {
+        self.back(program, Gradients { lambda, gates: gradient, parameters: &mut [] });
+    }
+
+    /// Adds dL/dθ of every parameter to `gradients` (see [`Program::gradients`]). The gradients at the targets must have been
+    /// set.
+    pub fn backward_parameters(&mut self, program: &Program, gradients: &mut [Array<f32>]) {
+        self.back(program, Gradients { lambda: &[], gates: &mut [], parameters: gradients });
+    }
+
+    fn back(&mut self, program: &Program, mut into: Gradients) {
         for step in &program.steps {
-            for &o in step.outputs.iter().filter(|o| program.gated[**o] && !program.targets.contains(o)) {
+            for &o in step.outputs.iter().filter(|o| program.live[**o] && !program.targets.contains(o)) {
                 fit(&mut self.dy[o], &program.shapes[o]);
                 self.dy[o].data.fill(0.0);
             }
         }
-        for step in program.steps.iter().rev().filter(|s| s.gated) {
-            self.step_backward(program, step, lambda, gradient);
+        for step in program.steps.iter().rev().filter(|s| s.live) {
+            self.step_backward(program, step, &mut into);
         }
     }
 
-    fn step_backward(&mut self, program: &Program, step: &Step, lambda: &[f32], gradient: &mut [f32]) {
+    /// The buffer for the gradient of a step's operand, where it is wanted.
+    fn gradient_of<'b>(
+        &'b mut self,
+        program: &Program,
+        source: Option<Source>,
+        into: &'b mut Gradients,
+    ) -> Option<&'b mut Array<f32>> {
+        match source {
+            Some(Source::Slot(s)) => program.live[s].then(|| &mut self.dy[s]),
+            _ => program.parameter(source).map(|p| &mut into.parameters[p]),
+        }
+    }
+
+    fn step_backward(&mut self, program: &Program, step: &Step, into: &mut Gradients) {
         let dy: Vec<Array<f32>> = step.outputs.iter().map(|&o| std::mem::take(&mut self.dy[o])).collect();
         if let (Some(shift), Kind::Op(_)) = (&step.shift, &step.kind) {
-            shift_backward(shift, &dy[0], lambda, gradient);
+            shift_backward(shift, &dy[0], into);
         }
         match &step.kind {
             Kind::Conv(conv) => {
                 if let Some(Source::Slot(s)) = step.inputs[0] {
-                    let dx = program.gated[s].then(|| std::mem::take(&mut self.dy[s]));
+                    let dx = program.live[s].then(|| std::mem::take(&mut self.dy[s]));
                     let weights = &program.constants[conv.weights].data;
+                    let [w, b] = [1, 2].map(|k| program.parameter(step.inputs.get(k).copied().flatten()));
                     let io = ConvIo { x: &self.y[s], y: &self.y[step.outputs[0]], dy: &dy[0], weights };
-                    if let Some(dx) = conv_backward(conv, step.shift.as_ref(), &io, lambda, dx, gradient) {
+                    conv_backward_parameters(conv, &io, [w, b], into);
+                    if let Some(dx) = conv_backward(conv, step.shift.as_ref(), &io, dx, into) {
                         self.dy[s] = dx;
                     }
                 }
             }
             Kind::Gate { axis, index } => {
                 if let Some(Source::Slot(s)) = step.inputs[0] {
-                    let dx = program.gated[s].then(|| std::mem::take(&mut self.dy[s]));
-                    let dx = gate_backward(&self.y[s], *axis, index, lambda, &dy[0], dx, gradient);
+                    let dx = program.live[s].then(|| std::mem::take(&mut self.dy[s]));
+                    let dx = gate_backward(&self.y[s], *axis, index, &dy[0], dx, into);
                     if let Some(dx) = dx {
                         self.dy[s] = dx;
                     }
@@ -126,14 +153,11 @@ impl Workspace {
                 let mut taken: Vec<(usize, Array<f32>)> = Vec::new();
                 let mut double = Vec::new();
                 for (k, source) in step.inputs.iter().enumerate() {
-                    if let Some(Source::Slot(s)) = source
-                        && program.gated[*s]
-                    {
-                        if taken.iter().any(|(at, _)| step.inputs[*at] == *source) {
-                            double.push(k);
-                        } else {
-                            taken.push((k, std::mem::take(&mut self.dy[*s])));
-                        }
+                    let Some(buffer) = self.gradient_of(program, *source, into) else { continue };
+                    if taken.iter().any(|(at, _)| step.inputs[*at] == *source) {
+                        double.push(k);
+                    } else {
+                        taken.push((k, std::mem::take(buffer)));
                     }
                 }
                 let y: Vec<Array<f32>> =
@@ -161,8 +185,8 @@ impl Workspace {
                     }
                 }
                 for (k, a) in taken {
-                    if let Some(Source::Slot(s)) = step.inputs[k] {
-                        self.dy[s] = a;
+                    if let Some(buffer) = self.gradient_of(program, step.inputs[k], into) {
+                        *buffer = a;
                     }
                 }
                 for (&o, a) in step.outputs.iter().zip(y) {
@@ -174,6 +198,16 @@ impl Workspace {
             self.dy[o] = a;
         }
     }
+}
+
+/// Where a pass leaves its gradients.
+struct Gradients<'a> {
+    /// λ, and κ behind them, at which the pass went forward.
+    lambda: &'a [f32],
+    /// dL/dλ and dL/dκ.
+    gates: &'a mut [f32],
+    /// dL/dθ by parameter.
+    parameters: &'a mut [Array<f32>],
 }
 
 fn operands<'a>(step: &Step, program: &'a Program, y: &'a [Array<f32>]) -> Vec<Option<&'a Array<f32>>> {
@@ -200,7 +234,7 @@ fn lambda_at(lambda: &[f32], index: u32) -> f32 {
 }
 
 /// Calls `f(coordinate, range)` for each run of elements that share a coordinate of `axis`.
-fn rows(shape: &[usize], axis: usize, mut f: impl FnMut(usize, std::ops::Range<usize>)) {
+fn rows(shape: &[usize], axis: usize, mut f: impl FnMut(usize, Range<usize>)) {
     let inner = volume(&shape[axis + 1..]);
     for o in 0..volume(&shape[..axis]) {
         for c in 0..shape[axis] {
@@ -227,18 +261,17 @@ fn gate_backward(
     x: &Array<f32>,
     axis: usize,
     index: &[u32],
-    lambda: &[f32],
     dy: &Array<f32>,
     mut dx: Option<Array<f32>>,
-    gradient: &mut [f32],
+    into: &mut Gradients,
 ) -> Option<Array<f32>> {
     rows(&x.shape, axis, |c, r| {
         let dy = &dy.data[r.clone()];
         if index[c] != UNGATED {
-            gradient[index[c] as usize] += dot(&x.data[r.clone()], dy);
+            into.gates[index[c] as usize] += dot(&x.data[r.clone()], dy);
         }
         if let Some(dx) = &mut dx {
-            let l = lambda_at(lambda, index[c]);
+            let l = lambda_at(into.lambda, index[c]);
             dx.data[r].iter_mut().zip(dy).for_each(|(dx, dy)| *dx += l * dy);
         }
     });
@@ -259,7 +292,8 @@ fn shift_amounts(shift: &Shift, lambda: &[f32]) -> Vec<f32> {
 }
 
 /// With s_c = Σ_o m[o, c]·Σ dy_o: dλ_c −= κ_c·s_c, dκ_c += (1 − λ_c)·s_c
-fn shift_backward(shift: &Shift, dy: &Array<f32>, lambda: &[f32], gradient: &mut [f32]) {
+fn shift_backward(shift: &Shift, dy: &Array<f32>, into: &mut Gradients) {
+    let lambda = into.lambda;
     let columns = shift.index.len().max(1);
     let mut sums = vec![0.0f32; shift.matrix.len() / columns];
     rows(&dy.shape, shift.axis, |o, r| sums[o] += dy.data[r].iter().sum::<f32>());
@@ -270,9 +304,9 @@ fn shift_backward(shift: &Shift, dy: &Array<f32>, lambda: &[f32], gradient: &mut
     for ((&i, &l), s) in
         shift.index.iter().zip(&shift.level).zip(&of_channel).filter(|((i, _), _)| **i != UNGATED)
     {
-        gradient[i as usize] -= s * lambda_at(lambda, l);
+        into.gates[i as usize] -= s * lambda_at(lambda, l);
         if l != UNGATED {
-            gradient[l as usize] += s * (1.0 - lambda_at(lambda, i));
+            into.gates[l as usize] += s * (1.0 - lambda_at(lambda, i));
         }
     }
 }
@@ -280,6 +314,7 @@ fn shift_backward(shift: &Shift, dy: &Array<f32>, lambda: &[f32], gradient: &mut
 /// y = relu(conv(x ⊙ λ) + b + shift)
 fn conv_forward(
     c: &Convolution,
+    bias: &[f32],
     shift: Option<&Shift>,
     x: &Array<f32>,
     lambda: Option<&[f32]>,
@@ -301,10 +336,10 @@ fn conv_forward(
         (Some(shift), Some(lambda)) => {
             let by = shift_amounts(shift, lambda);
             shifted =
-                by.iter().enumerate().map(|(o, s)| c.bias.get(o).unwrap_or(&0.0) + s).collect::<Vec<f32>>();
+                by.iter().enumerate().map(|(o, s)| bias.get(o).unwrap_or(&0.0) + s).collect::<Vec<f32>>();
             &shifted
         }
-        _ => &c.bias,
+        _ => bias,
     };
     c.forward.run(row, Start::Bias(bias), c.relu, &mut y.data);
 }
@@ -316,28 +351,56 @@ struct ConvIo<'a> {
     weights: &'a [f32],
 }
 
+impl ConvIo<'_> {
+    /// Some of the gradient, taken through the ReLU.
+    fn before_relu(&self, relu: bool, from: Range<usize>, out: &mut [f32]) {
+        let (dy, y) = (&self.dy.data[from.clone()], &self.y.data[from]);
+        if relu {
+            out.iter_mut().zip(dy).zip(y).for_each(|((o, d), y)| *o = if *y > 0.0 { *d } else { 0.0 });
+        } else {
+            out.copy_from_slice(dy);
+        }
+    }
+}
+
+/// Adds the gradients of weight and bias, where they are wanted. There are no gates then.
+fn conv_backward_parameters(
+    c: &Convolution,
+    io: &ConvIo,
+    [weight, bias]: [Option<usize>; 2],
+    into: &mut Gradients,
+) {
+    if weight.is_none() && bias.is_none() {
+        return;
+    }
+    let mut dy = vec![0.0; io.dy.data.len()];
+    io.before_relu(c.relu, 0..dy.len(), &mut dy);
+    if let Some(p) = weight {
+        let (cin, pixels) = (c.geometry.cin, c.geometry.pixels_in());
+        let row = |n: usize, k: usize, r: usize, out: &mut [f32]| {
+            out.copy_from_slice(&io.x.data[(n * cin + k) * pixels + r * out.len()..][..out.len()]);
+        };
+        c.forward.gradient(row, &mut dy, &mut into.parameters[p].data);
+    }
+    if let Some(p) = bias {
+        conv::backward_bias(c.geometry.cout, c.geometry.pixels_out(), &dy, &mut into.parameters[p].data);
+    }
+}
+
 /// Through ReLU, convolution and gate: dx += λ ⊙ convᵀ(dy·[y > 0]), dλ_c += Σ x·convᵀ(…)
 fn conv_backward(
     c: &Convolution,
     shift: Option<&Shift>,
     io: &ConvIo,
-    lambda: &[f32],
     mut dx: Option<Array<f32>>,
-    gradient: &mut [f32],
+    into: &mut Gradients,
 ) -> Option<Array<f32>> {
     let pixels = c.geometry.pixels_out();
-    let masked = |from: std::ops::Range<usize>, out: &mut [f32]| {
-        let (dy, y) = (&io.dy.data[from.clone()], &io.y.data[from]);
-        if c.relu {
-            out.iter_mut().zip(dy).zip(y).for_each(|((o, d), y)| *o = if *y > 0.0 { *d } else { 0.0 });
-        } else {
-            out.copy_from_slice(dy);
-        }
-    };
+    let masked = |from: Range<usize>, out: &mut [f32]| io.before_relu(c.relu, from, out);
     if let Some(shift) = shift {
         let mut all = Array::zeros(&io.dy.shape);
         masked(0..io.dy.data.len(), &mut all.data);
-        shift_backward(shift, &all, lambda, gradient);
+        shift_backward(shift, &all, into);
     }
     if dx.is_none() && c.gate.is_none() {
         return None;
@@ -370,7 +433,7 @@ fn conv_backward(
         }
     }
     match (&c.gate, before_gate) {
-        (Some(index), Some(g)) => gate_backward(io.x, 1, index, lambda, &g, dx, gradient),
+        (Some(index), Some(g)) => gate_backward(io.x, 1, index, &g, dx, into),
         _ => dx,
     }
 }

@@ -33,11 +33,18 @@ pub fn one_hot(label: usize, classes: usize, smoothing: f64) -> Vec<f64> {
     p
 }
 
-/// KL(teacher ‖ student) on logits, and its gradient times `weight` into `dx`.
-pub fn distil(x: &[f32], teacher: &[f32], weight: f64, dx: &mut [f32]) -> f64 {
-    let p = softmax(teacher);
+/// T²·KL(teacher ‖ student) on logits divided by the temperature T (Hinton et al., arXiv 1503.02531), and its gradient times
+/// `weight` into `dx`.
+pub fn distil(x: &[f32], teacher: &[f32], temperature: f64, weight: f64, dx: &mut [f32]) -> f64 {
+    let cool = |v: &[f32]| -> Vec<f32> { v.iter().map(|v| (f64::from(*v) / temperature) as f32).collect() };
+    let p = softmax(&cool(teacher));
     let entropy: f64 = -p.iter().map(|&p| if p > 0.0 { p * p.ln() } else { 0.0 }).sum::<f64>();
-    cross_entropy(x, &p, weight, dx) - weight * entropy
+    // d/dx of a function of x/T brings 1/T.
+    let mut gradient = vec![0.0; x.len()];
+    let weight = weight * temperature * temperature;
+    let loss = cross_entropy(&cool(x), &p, weight, &mut gradient) - weight * entropy;
+    dx.iter_mut().zip(gradient).for_each(|(d, g)| *d += (f64::from(g) / temperature) as f32);
+    loss
 }
 
 /// mean (x − t)² / variance, and its gradient times `weight` into `dx`.
@@ -94,10 +101,12 @@ mod tests {
         let (x, t) = ([0.3f32, -1.2, 2.0, 0.1], [1.0f32, 0.2, -0.4, 0.9]);
         let p = one_hot(2, 4, 0.1);
         type Loss<'a> = &'a dyn Fn(&[f32], &mut [f32]) -> f64;
-        let losses: [Loss; 3] =
-            [&|x, dx| cross_entropy(x, &p, 0.7, dx), &|x, dx| distil(x, &t, 0.7, dx), &|x, dx| {
-                squared_error(x, &t, 0.5, 0.7, dx)
-            }];
+        let losses: [Loss; 4] = [
+            &|x, dx| cross_entropy(x, &p, 0.7, dx),
+            &|x, dx| distil(x, &t, 1.0, 0.7, dx),
+            &|x, dx| distil(x, &t, 4.0, 0.7, dx),
+            &|x, dx| squared_error(x, &t, 0.5, 0.7, dx),
+        ];
         for loss in losses {
             let mut dx = [0.0; 4];
             loss(&x, &mut dx);
@@ -111,7 +120,7 @@ mod tests {
     #[test]
     fn a_student_equal_to_its_teacher_has_no_loss() {
         let x = [0.3f32, -1.2, 2.0];
-        assert!(distil(&x, &x, 1.0, &mut [0.0; 3]).abs() < 1e-9);
+        assert!(distil(&x, &x, 2.0, 1.0, &mut [0.0; 3]).abs() < 1e-9);
         assert_eq!(squared_error(&x, &x, 1.0, 1.0, &mut [0.0; 3]), 0.0);
     }
 

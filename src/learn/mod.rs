@@ -12,6 +12,6 @@ mod session;
 mod task;
 mod train;
 
-pub use session::{Agreement, Session};
+pub use session::{Agreement, Chunk, Session};
 pub use task::{Task, Wish, targets, unknown};
 pub use train::{Choice, Record, Settings, Trained, hard, settle, train};

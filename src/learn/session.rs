@@ -1,7 +1,7 @@
 //! A network compiled with its gates, threads to run it, and calibration images: what training and evaluation share.
 
 use super::calib::{Augment, Calibration};
-use super::{gate, task};
+use super::{Task, gate, task};
 use crate::channels::Groups;
 use crate::error::Result;
 use crate::grad::{Pool, Program, ShiftSpec, Workspace, batched};
@@ -18,12 +18,13 @@ pub struct Session<'a> {
     pub classes: bool,
     /// For each class: has it a gate whose effect reaches a target?
     pub trainable: Vec<bool>,
-    pool: &'a Pool,
+    /// The threads that work.
+    pub pool: &'a Pool,
     workspaces: Vec<Mutex<Workspace>>,
 }
 
 /// How well outputs agree with the unpruned network's, over some images.
-#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Agreement {
     /// Images compared.
     pub images: usize,
@@ -38,7 +39,8 @@ pub struct Agreement {
 }
 
 /// One chunk of images on its way.
-pub(super) struct Chunk<'w> {
+#[derive(Debug)]
+pub struct Chunk<'w> {
     pub workspace: &'w mut Workspace,
     /// Positions in the list of images that this chunk covers.
     pub positions: std::ops::Range<usize>,
@@ -63,13 +65,27 @@ impl<'a> Session<'a> {
         Ok(Self { data, program, classes, trainable, pool, workspaces })
     }
 
+    /// Compiles the network without gates, for training the constants `parameters`.
+    pub fn trainable(
+        (graph, facts): (&Graph, &Facts),
+        parameters: &[ValueId],
+        data: &'a Calibration,
+        pool: &'a Pool,
+    ) -> Result<Self> {
+        let (targets, classes) = task::targets(graph, facts)?;
+        let facts = batched(graph, facts, &targets)?;
+        let program = Program::trainable(graph, &facts, parameters, &targets)?;
+        let workspaces = pool.workspaces(&program);
+        Ok(Self { data, program, classes, trainable: Vec::new(), pool, workspaces })
+    }
+
     /// Number of chunks for `n` images.
     pub fn chunks(&self, n: usize) -> usize {
         n.div_ceil(self.program.batch)
     }
 
     /// Loads the images `list` chunk by chunk and calls `work` on each; results in order.
-    pub(super) fn each<R: Send>(
+    pub fn each<R: Send>(
         &self,
         list: &[usize],
         augment: Option<(&Augment, u64)>,
@@ -92,7 +108,7 @@ impl<'a> Session<'a> {
     }
 
     /// Rows of the targets for image `i` of a chunk.
-    pub(super) fn rows<'w>(&self, workspace: &'w Workspace, i: usize) -> Vec<&'w [f32]> {
+    pub fn rows<'w>(&self, workspace: &'w Workspace, i: usize) -> Vec<&'w [f32]> {
         (0..self.program.target_values.len())
             .map(|t| {
                 let y = workspace.target(&self.program, t);
@@ -102,9 +118,44 @@ impl<'a> Session<'a> {
             .collect()
     }
 
+    /// The loss of a chunk that went forward, its share in the batch being `weight` per image, and dL/d(target), by target.
+    /// `images` are those of the batch; `teacher` holds the unpruned network's targets for the chunk's.
+    pub fn loss(
+        &self,
+        chunk: &Chunk,
+        images: &[usize],
+        teacher: &[Vec<Vec<f32>>],
+        weight: f64,
+        task: &Task,
+    ) -> (f64, Vec<Vec<f32>>) {
+        let program = &self.program;
+        let zeros = |t| vec![0.0; chunk.workspace.target(program, t).data.len()];
+        let mut gradients: Vec<Vec<f32>> = (0..program.target_values.len()).map(zeros).collect();
+        let mut total = 0.0;
+        for (i, teacher) in teacher.iter().enumerate() {
+            let label = self.data.labels().map(|l| l[images[chunk.positions.start + i]]);
+            let x = self.rows(chunk.workspace, i);
+            let teacher: Vec<&[f32]> = teacher.iter().map(Vec::as_slice).collect();
+            let mut dx: Vec<&mut [f32]> = gradients
+                .iter_mut()
+                .map(|g| {
+                    let len = g.len() / program.batch;
+                    &mut g[i * len..(i + 1) * len]
+                })
+                .collect();
+            total += task.loss(&x, &teacher, label, weight, &mut dx);
+        }
+        (total, gradients)
+    }
+
     /// Values of the targets of the unpruned network, for each image of `list`.
     pub fn outputs(&self, list: &[usize]) -> Vec<Vec<Vec<f32>>> {
-        let chunks = self.each(list, None, |chunk| {
+        self.outputs_of(list, None)
+    }
+
+    /// The same, of changed images.
+    pub fn outputs_of(&self, list: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Vec<Vec<f32>>> {
+        let chunks = self.each(list, augment, |chunk| {
             chunk.workspace.forward(&self.program, None);
             let rows = |i| self.rows(chunk.workspace, i).into_iter().map(<[f32]>::to_vec).collect();
             (0..chunk.positions.len()).map(rows).collect::<Vec<_>>()

@@ -28,9 +28,14 @@ pub enum Task {
         smoothing: f64,
         /// Weight of the distillation term beside the labels (0 is labels only).
         distil: f64,
+        /// Temperature of the distillation.
+        temperature: f64,
     },
     /// KL(unpruned ‖ gated) on logits.
-    Distil,
+    Distil {
+        /// What the logits are divided by.
+        temperature: f64,
+    },
     /// Σ over outputs of (gated − unpruned)² / variance of the output.
     Values {
         /// Variance of each target over calibration images.
@@ -59,17 +64,20 @@ impl Task {
         dx: &mut [&mut [f32]],
     ) -> f64 {
         match (self, label) {
-            (Task::Labels { smoothing, distil }, Some(label)) => {
+            (Task::Labels { smoothing, distil, temperature }, Some(label)) => {
                 let p = loss::one_hot(label as usize, x[0].len(), *smoothing);
                 let hard = loss::cross_entropy(x[0], &p, weight * (1.0 - distil), dx[0]);
-                let soft =
-                    if *distil > 0.0 { loss::distil(x[0], teacher[0], weight * distil, dx[0]) } else { 0.0 };
-                hard + soft
+                match *distil > 0.0 {
+                    true => hard + loss::distil(x[0], teacher[0], *temperature, weight * distil, dx[0]),
+                    false => hard,
+                }
             }
             (Task::Values { variance }, _) => (0..x.len())
                 .map(|t| loss::squared_error(x[t], teacher[t], variance[t], weight / x.len() as f64, dx[t]))
                 .sum(),
-            _ => loss::distil(x[0], teacher[0], weight, dx[0]),
+            (Task::Distil { temperature } | Task::Labels { temperature, .. }, _) => {
+                loss::distil(x[0], teacher[0], *temperature, weight, dx[0])
+            }
         }
     }
 }

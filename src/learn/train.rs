@@ -65,7 +65,7 @@ impl Settings {
 }
 
 /// One update, as it is shown and reported.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Record {
     /// 1, 2, …
     pub step: usize,
@@ -83,7 +83,7 @@ pub struct Record {
 }
 
 /// What training gives.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
     /// α per class; infinite where a class has no trainable gate (it stays).
     pub alpha: Vec<f64>,
@@ -252,24 +252,7 @@ fn outputs_loss(
         vec![Vec::new(); n]
     };
     chunk.workspace.forward(program, Some(lambda));
-    let targets = program.target_values.len();
-    let mut gradients: Vec<Vec<f32>> =
-        (0..targets).map(|t| vec![0.0; chunk.workspace.target(program, t).data.len()]).collect();
-    let mut total = 0.0;
-    for (i, teacher) in teacher.iter().enumerate() {
-        let label = session.data.labels().map(|l| l[images[chunk.positions.start + i]]);
-        let x = session.rows(chunk.workspace, i);
-        let teacher: Vec<&[f32]> = teacher.iter().map(Vec::as_slice).collect();
-        let mut dx: Vec<&mut [f32]> = gradients
-            .iter_mut()
-            .map(|g| {
-                let len = g.len() / program.batch;
-                &mut g[i * len..(i + 1) * len]
-            })
-            .collect();
-        total += task.loss(&x, &teacher, label, weight, &mut dx);
-    }
-    (total, gradients)
+    session.loss(chunk, images, &teacher, weight, task)
 }
 
 /// Task loss over images, without gradient.

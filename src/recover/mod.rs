@@ -1,89 +1,10 @@
-//! Recovery without labels: after pruning, every layer is fitted in closed form to what the unpruned network's layer gave.
+//! What makes up for lost accuracy after pruning: [`reconstruct`], in closed form, and [`finetune`], by training.
 //!
-//! Takes: the original graph, the pruned one, images. Gives: the pruned graph with other weights and biases in the same
-//! shapes, and a [`Fitted`] per layer. Layers are taken in graph order, each on the inputs that the layers before it, already
-//! fitted, really give it; its weights move from where they are (ridge) towards the least squares of the difference, and stay
-//! where they are unless images that took no part in the fit are matched better. Never: changes the graph's shape.
+//! Takes: the original network, the pruned one, images. Gives: the pruned graph with other weights and biases in the same
+//! shapes, and what became of them. Never: changes the graph's shape, or needs a label.
 
-mod fit;
-mod layer;
-mod track;
+mod finetune;
+mod reconstruct;
 
-use crate::channels::Groups;
-use crate::error::Result;
-use crate::grad::{Pool, batched};
-use crate::ir::*;
-use crate::learn::{self, calib::Calibration};
-use crate::rewrite::Cuts;
-use layer::Layer;
-use track::Track;
-
-/// Images that are looked at, at the most: more change little.
-const IMAGES: usize = 1024;
-
-/// The images that are looked at are so many that the values of both networks that are alive at a time fit here.
-const ALIVE_BYTES: usize = 768 << 20;
-
-/// Every so many chunks of images, one is held out of the fit and judges it.
-const HELD_OUT: usize = 5;
-
-/// What became of a layer.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Fitted {
-    /// The node.
-    pub layer: String,
-    /// Squared error of its output on held-out images, relative to the variance of what it should be: before.
-    pub before: f64,
-    /// The same afterwards; as before where the weights were left alone.
-    pub after: f64,
-    /// Strength of the ridge relative to the mean square of the inputs; none where the weights were left alone.
-    pub ridge: Option<f64>,
-}
-
-/// Fits all layers of `small`, which was made from `big` by keeping the classes `kept` of `groups`, on images of `list`.
-/// Weights that are shared, or not stored in plain, are left alone.
-pub fn reconstruct(
-    big: (&Graph, &Facts),
-    small: &Graph,
-    groups: &Groups,
-    kept: &[bool],
-    data: &Calibration,
-    list: &[usize],
-    pool: &Pool,
-) -> Result<(Graph, Vec<Fitted>)> {
-    let cuts = Cuts::new(groups, kept);
-    let all = |v: ValueId| big.1.shape(v).and_then(|s| s.get(1)).map_or(0, |&n| n);
-    let channels = |v: ValueId| cuts.kept(v, 1).map_or_else(|| (0..all(v)).collect(), <[usize]>::to_vec);
-    let (targets, _) = learn::targets(big.0, big.1)?;
-    // Where the pruned network does not take as many images at a time as the original, both take what the file says.
-    let both = |facts: Facts| infer(small, facts.inputs(big.0).as_deref()).map(|of_small| (facts, of_small));
-    let (facts, of_small) = both(batched(big.0, big.1, &targets)?).or_else(|_| both(big.1.clone()))?;
-    let batch = big.0.inputs.first().and_then(|&v| facts.shape(v)?.first().copied()).unwrap_or(1).max(1);
-    let mut original = Track::new(big.0.clone(), facts);
-    let mut pruned = Track::new(small.clone(), of_small);
-    let image = (original.peak() + pruned.peak()) / batch;
-    let images = (ALIVE_BYTES / image.max(1)).clamp(4 * batch, IMAGES).min(list.len());
-    let chunks: Vec<&[usize]> = list[..images].chunks(batch).filter(|c| c.len() == batch).collect();
-    if chunks.len() < 2 {
-        return Ok((small.clone(), Vec::new()));
-    }
-    original.load(data, &chunks);
-    pruned.load(data, &chunks);
-    let mut done = Vec::new();
-    for n in 0..small.nodes.len() {
-        if let Some(layer) = Layer::of(&pruned.graph, &pruned.facts, n) {
-            original.advance_past(layer.output, pool);
-            let sum = layer::sum_after(&original.graph, &original.facts, layer.output);
-            let target =
-                layer::Target { channels: channels(layer.output), sum: sum.map(|t| (t, channels(t))) };
-            if let Some((fitted, weights)) = fit::fit(&layer, &target, &original, &pruned, pool) {
-                done.push(fitted);
-                if let Some(weights) = weights {
-                    pruned.replace(&layer, weights);
-                }
-            }
-        }
-        pruned.advance(pool);
-    }
-    Ok((pruned.graph, done))
-}
+pub use finetune::{Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters};
+pub use reconstruct::{Fitted, reconstruct};

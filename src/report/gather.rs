@@ -3,15 +3,16 @@
 //! Takes: graph, facts, analysis, plan. Gives: the structs of [`json`](super::json). Never: formats.
 
 use super::json::{
-    Channels, DataFacts, Frozen, Group, Layer, ModelFacts, Port, Recovery, Training, Verification,
+    Channels, DataFacts, Frozen, Group, Layer, ModelFacts, Port, Recovery, Training, Tuning, Verification,
 };
 use crate::channels::{self, Groups};
 use crate::cost::Convention;
 use crate::ir::{self, Axis, Facts, Graph, Io, Node, NodeId, ValueId};
 use crate::learn::calib::Calibration;
-use crate::learn::{Trained, unknown};
+use crate::learn::{Agreement, Trained, unknown};
 use crate::onnx::Model;
 use crate::pipeline::{Analysis, Recovered};
+use crate::recover::Epoch;
 use crate::verify::{TOLERANCE, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -137,9 +138,17 @@ pub fn training(trained: &Trained) -> Training {
     Training { steps: trained.history.len(), best: trained.best, history: trained.history.clone() }
 }
 
-/// The fits of the layers; `executors` is how far tract and our executor are apart with the fitted weights.
+/// The recovery's steps; `executors` is how far tract and our executor are apart with the new weights.
 pub fn recovery(r: &Recovered, executors: Option<f64>) -> Recovery {
-    Recovery { agreement: r.agreement, layers: r.layers.clone(), executors }
+    let tuning =
+        |(epochs, best, _): &(Vec<Epoch>, usize, Agreement)| Tuning { epochs: epochs.clone(), best: *best };
+    Recovery {
+        agreement: r.tuned.as_ref().map_or(r.fitted, |(_, _, after)| *after),
+        fitted: r.fitted,
+        layers: r.layers.clone(),
+        tuning: r.tuned.as_ref().map(tuning),
+        executors,
+    }
 }
 
 /// The verdict.

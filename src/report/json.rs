@@ -7,7 +7,7 @@ use crate::bench::{self, Timing, board::Board};
 use crate::cost::Convention;
 use crate::error::{Error, Result};
 use crate::learn::{Agreement, Record};
-use crate::recover::Fitted;
+use crate::recover::{Epoch, Fitted};
 use crate::rewrite::{Bias, Sliced};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ pub struct Run {
     pub restated: Vec<String>,
     /// Agreement with the unpruned network on calibration images held out of training.
     pub agreement: Option<Agreement>,
-    /// What the closed-form fits did (`--recover reconstruct`).
+    /// What was done about lost accuracy (`--recover`).
     pub recovery: Option<Recovery>,
     /// True if the images of `agreement` took no part in training.
     pub held_out: bool,
@@ -121,15 +121,28 @@ pub struct Port {
     pub any_batch: bool,
 }
 
-/// The layers' fits, and what they brought.
+/// What the recovery brought, step by step.
 #[derive(Debug, Clone, Serialize)]
 pub struct Recovery {
-    /// Agreement with the unpruned network afterwards, on the images of `agreement`.
+    /// Agreement with the unpruned network after the last step, on the images of the run's `agreement`.
     pub agreement: Agreement,
-    /// Every layer that was looked at.
+    /// The same after the closed-form fits.
+    pub fitted: Agreement,
+    /// Every layer that the fits looked at.
     pub layers: Vec<Fitted>,
-    /// max |tract − our executor| with the fitted weights, relative to the output's range; none where tract cannot run it.
+    /// The training of the weights (`--recover finetune`).
+    pub tuning: Option<Tuning>,
+    /// max |tract − our executor| with the new weights, relative to the output's range; none where tract cannot run it.
     pub executors: Option<f64>,
+}
+
+/// How the weights were trained.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tuning {
+    /// The losses by epoch; the first entry is the state before any.
+    pub epochs: Vec<Epoch>,
+    /// The entry whose weights were taken.
+    pub best: usize,
 }
 
 /// Times of model files: `autobot-onnx bench FILES --json FILE`.

@@ -10,6 +10,7 @@ use super::table::{Side, table};
 use super::units::{bytes, count, percent, plural, share, small};
 use crate::bench::board::Board;
 use crate::cost::Convention;
+use crate::learn::Agreement;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -271,20 +272,27 @@ fn agreement(run: &Run) -> String {
     out
 }
 
-/// What the fits brought, beside what stood before them.
+/// What every step of the recovery brought, on the images on which the loss was measured.
 fn recovery(run: &Run) -> String {
     let Some(r) = &run.recovery else { return String::new() };
-    let fitted = r.layers.iter().filter(|l| l.ridge.is_some()).count();
-    let what = match (r.agreement.accuracy, r.agreement.same_class) {
+    let what = |a: &Agreement| match (a.accuracy, a.same_class) {
         (Some(accuracy), Some(same)) => {
             format!("{} accuracy, {} the same top class", percent(accuracy), percent(same))
         }
         (_, Some(same)) => format!("{} the same top class", percent(same)),
-        _ => format!("outputs differ by {} (rms)", percent(r.agreement.relative_error)),
+        _ => format!("outputs differ by {} (rms)", percent(a.relative_error)),
     };
-    let tract = r.executors.map(|d| format!("; tract and our executor differ by {} of the range", small(d)));
+    let fitted = r.layers.iter().filter(|l| l.ridge.is_some()).count();
     let layers = plural(r.layers.len(), "layer");
-    format!("recovered {what}, after fitting {fitted} of {layers}{}\n", tract.unwrap_or_default())
+    let mut out = format!("fitted    {}, with {fitted} of {layers} fitted\n", what(&r.fitted));
+    if let Some(t) = &r.tuning {
+        let epochs = plural(t.epochs.len() - 1, "epoch");
+        let _ = writeln!(out, "tuned     {}, after {epochs} (the best: {})", what(&r.agreement), t.best);
+    }
+    if let Some(d) = r.executors {
+        let _ = writeln!(out, "executed  tract and our executor differ by {} of the range", small(d));
+    }
+    out
 }
 
 fn verification(v: &Verification) -> String {

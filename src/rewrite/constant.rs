@@ -21,6 +21,15 @@ pub(super) fn constant(graph: &Graph, v: ValueId) -> Option<Tensor> {
     }
 }
 
+/// True for an initializer and for the output of a Constant node, which [`store`] can replace.
+pub fn is_stored(graph: &Graph, v: ValueId) -> bool {
+    match graph.values[v].origin {
+        Origin::Initializer(_) => true,
+        Origin::Node(n, _) => graph.nodes[n].op_type == "Constant",
+        Origin::Input | Origin::Carried => false,
+    }
+}
+
 /// Replaces the tensor of an initializer or of a Constant node.
 pub(super) fn set_constant(graph: &mut Graph, v: ValueId, change: impl Fn(&Tensor) -> Tensor) -> Result<()> {
     match constant(graph, v) {
@@ -30,7 +39,7 @@ pub(super) fn set_constant(graph: &mut Graph, v: ValueId, change: impl Fn(&Tenso
 }
 
 /// Makes `v` a stored constant: a new initializer, or its node a Constant node.
-pub(super) fn store(graph: &mut Graph, v: ValueId, new: Tensor) -> Result<()> {
+pub fn store(graph: &mut Graph, v: ValueId, new: Tensor) -> Result<()> {
     if let Origin::Node(n, _) = graph.values[v].origin {
         let node = &mut graph.nodes[n];
         let attributes = Writer::default().put("value", new).done();

@@ -12,6 +12,7 @@ mod route;
 mod settle;
 
 pub use bias::{Bias, add_biases};
+pub use constant::{is_stored, store};
 pub use masked::masked;
 
 pub(crate) use cuts::Cuts;

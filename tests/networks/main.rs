@@ -1,6 +1,7 @@
 //! Laws of whole networks, on every fixture, every demo network, and further real networks where they are at hand.
 
 mod backend;
+mod finetune;
 mod golden;
 mod gradient;
 mod macs;
@@ -72,14 +73,19 @@ impl Network {
         (groups, cost)
     }
 
-    fn samples(&self, n: usize, seed: u64) -> Vec<Sample> {
+    /// `n` synthetic images.
+    fn data(&self, n: usize, seed: u64) -> Calibration {
         let graph = &self.model.graph;
         let spec = |&v: &ValueId| InputSpec {
             name: graph.values[v].name.clone(),
             shape: self.facts.shape(v).unwrap_or_default().to_vec(),
         };
-        let data = Calibration::synthetic(&graph.inputs.iter().map(spec).collect::<Vec<_>>(), n, seed);
-        pipeline::samples(graph, &self.facts, &data, &(0..n).collect::<Vec<_>>())
+        Calibration::synthetic(&graph.inputs.iter().map(spec).collect::<Vec<_>>(), n, seed)
+    }
+
+    fn samples(&self, n: usize, seed: u64) -> Vec<Sample> {
+        let all: Vec<usize> = (0..n).collect();
+        pipeline::samples(&self.model.graph, &self.facts, &self.data(n, seed), &all)
     }
 }
 

@@ -1,29 +1,19 @@
 //! What is said to be reachable is reached: exactly, and proved like any other result.
 
 use super::{ALL, ours};
-use autobot_onnx::learn::Record;
-use autobot_onnx::learn::calib::{Calibration, InputSpec};
 use autobot_onnx::pipeline::{self, Criterion, Observer, Options, Target};
 use autobot_onnx::verify::TOLERANCE;
 
 struct Silent;
 
-impl Observer for Silent {
-    fn start(&mut self, _: usize) {}
-    fn step(&mut self, _: &Record) {}
-    fn done(&mut self) {}
-}
+impl Observer for Silent {}
 
 #[test]
 fn the_smallest_target_can_be_met_and_nothing_below_it() {
     for network in ours() {
         for residual in ALL {
             let (graph, facts) = (&network.model.graph, &network.facts);
-            let spec = |&v: &usize| InputSpec {
-                name: graph.values[v].name.clone(),
-                shape: facts.shape(v).unwrap_or_default().to_vec(),
-            };
-            let data = Calibration::synthetic(&graph.inputs.iter().map(spec).collect::<Vec<_>>(), 16, 1);
+            let data = network.data(16, 1);
             let mut options = Options::new(Target::Share(1.0));
             (options.criterion, options.residual) = (Criterion::L1, residual);
             let analysis = pipeline::analyse(graph, facts, &options).unwrap();

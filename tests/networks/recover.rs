@@ -5,22 +5,12 @@ use super::{Network, Residual, ours, random_plan};
 use autobot_onnx::channels::Groups;
 use autobot_onnx::grad::Pool;
 use autobot_onnx::ir::{Data, Graph, Origin, Tensor};
-use autobot_onnx::learn::calib::{Calibration, InputSpec};
 use autobot_onnx::recover::{Fitted, reconstruct};
 use autobot_onnx::{rewrite, verify};
 use std::path::Path;
 use std::sync::Arc;
 
 const IMAGES: usize = 256;
-
-fn data(network: &Network) -> Calibration {
-    let graph = &network.model.graph;
-    let spec = |&v: &usize| {
-        let shape = network.facts.shape(v).unwrap_or_default().to_vec();
-        InputSpec { name: graph.values[v].name.clone(), shape }
-    };
-    Calibration::synthetic(&graph.inputs.iter().map(spec).collect::<Vec<_>>(), IMAGES, 3)
-}
 
 /// The pruned graph, and what recovery makes of it.
 fn recovered(
@@ -33,8 +23,15 @@ fn recovered(
     let small = rewrite::rewrite(graph, facts, groups, kept, network.model.opset()).unwrap().graph;
     let list: Vec<usize> = (0..IMAGES).collect();
     let pool = Pool::new(threads).unwrap();
-    let (fitted, layers) =
-        reconstruct((graph, facts), &small, groups, kept, &data(network), &list, &pool).unwrap();
+    let (fitted, layers) = reconstruct(
+        (graph, facts),
+        &small,
+        (groups, kept),
+        (&network.data(IMAGES, 3), &list),
+        &pool,
+        &mut |_, _| (),
+    )
+    .unwrap();
     (small, fitted, layers)
 }
 

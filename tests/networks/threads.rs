@@ -9,11 +9,7 @@ use std::path::Path;
 
 struct Silent;
 
-impl Observer for Silent {
-    fn start(&mut self, _: usize) {}
-    fn step(&mut self, _: &autobot_onnx::learn::Record) {}
-    fn done(&mut self) {}
-}
+impl Observer for Silent {}
 
 fn train(threads: usize) -> (Vec<u64>, Vec<bool>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");

@@ -6,10 +6,12 @@
 //!
 //! Invariants: sums run over input channels and taps in a fixed order, so results do not depend on the grouping of pixels.
 
+mod gradient;
 mod multiply;
 mod planes;
 
 use super::conv::Geometry;
+use gradient::Gather;
 pub use multiply::Cpu;
 use multiply::Multiply;
 use std::cell::RefCell;
@@ -124,18 +126,19 @@ impl Direct {
         if g.stride != [1; 3] || g.group != 1 {
             return None;
         }
-        let taps = g.taps();
-        let mut flipped = vec![0.0; w.len()];
-        for o in 0..g.cout {
-            for c in 0..g.cin {
-                for t in 0..taps {
-                    flipped[(c * g.cout + o) * taps + taps - 1 - t] = w[(o * g.cin + c) * taps + t];
-                }
-            }
-        }
         let pad = std::array::from_fn(|a| ((g.kernel[a] - 1) * g.dilation[a]) as isize - g.pad[a]);
         let back = Geometry { cin: g.cout, cout: g.cin, input: g.output, output: g.input, pad, ..*g };
-        Self::on(cpu, &back, &flipped)
+        Self::on(cpu, &back, &flip(w, g.cout, g.cin, g.taps()))
+    }
+
+    /// Takes other weights of the same shape.
+    pub fn repack(&mut self, w: &[f32]) {
+        self.weights = pack(&self.g, w, self.cpu.block);
+    }
+
+    /// Takes other weights of the convolution that this is the transpose of.
+    pub fn repack_transposed(&mut self, w: &[f32]) {
+        self.repack(&flip(w, self.g.cin, self.g.cout, self.g.taps()));
     }
 
     fn place_taps(&mut self) {
@@ -185,13 +188,7 @@ impl Direct {
     ) {
         let y = &mut y[..self.g.batch * self.g.cout * self.g.pixels_out()];
         BUFFERS.with_borrow_mut(|[planes, outputs]| {
-            let images = if self.layout == Layout::Columns { 1 } else { self.g.batch };
-            // One vector of slack: a run's last vector may load past the last row.
-            let need = images * self.g.cin * self.channel + self.cpu.lanes;
-            fit(planes, need);
-            self.fill(planes, row);
-            planes[need - self.cpu.lanes..need].fill(0.0);
-            let planes = &planes[..need];
+            let planes = self.prepare(planes, row);
             if self.layout == Layout::Columns {
                 fit(outputs, y.len());
                 if start == Start::Add {
@@ -205,6 +202,38 @@ impl Direct {
                 unsafe { Multiply { direct: self, planes, start, relu, y }.run() };
             }
         });
+    }
+
+    /// Adds the weight gradient to `dw` `[cout, cin, taps]`; `row` gives the input as for [`Direct::run`], `dy` is the
+    /// gradient of the output.
+    pub fn gradient(&self, row: impl FnMut(usize, usize, usize, &mut [f32]), dy: &mut [f32], dw: &mut [f32]) {
+        BUFFERS.with_borrow_mut(|[planes, outputs]| {
+            let planes = self.prepare(planes, row);
+            let dy = if self.layout == Layout::Columns {
+                fit(outputs, dy.len());
+                self.exchange(dy, |side, own| outputs[side].copy_from_slice(own));
+                outputs
+            } else {
+                dy
+            };
+            // SAFETY: the vectors were placed for buffers of these sizes.
+            unsafe { Gather { direct: self, planes, dy, dw }.run() };
+        });
+    }
+
+    /// The input in this convolution's layout.
+    fn prepare<'b>(
+        &self,
+        planes: &'b mut Vec<f32>,
+        row: impl FnMut(usize, usize, usize, &mut [f32]),
+    ) -> &'b [f32] {
+        let images = if self.layout == Layout::Columns { 1 } else { self.g.batch };
+        // One vector of slack: a run's last vector may load past the last row.
+        let need = images * self.g.cin * self.channel + self.cpu.lanes;
+        fit(planes, need);
+        self.fill(planes, row);
+        planes[need - self.cpu.lanes..need].fill(0.0);
+        &planes[..need]
     }
 
     /// Calls `f` for each channel of each image with its place among images side by side, and its own pixels.
@@ -243,6 +272,19 @@ fn squash(g: &Geometry) -> Geometry {
         return *g;
     }
     Geometry { input: [1, 1, g.pixels_in()], output: [1, 1, g.pixels_out()], ..*g }
+}
+
+/// `[cout, cin, taps]` with the channel axes exchanged and the taps reversed.
+fn flip(w: &[f32], cout: usize, cin: usize, taps: usize) -> Vec<f32> {
+    let mut flipped = vec![0.0; w.len()];
+    for o in 0..cout {
+        for c in 0..cin {
+            for t in 0..taps {
+                flipped[(c * cout + o) * taps + taps - 1 - t] = w[(o * cin + c) * taps + t];
+            }
+        }
+    }
+    flipped
 }
 
 /// Weights by block, input channel, tap and channel within the block; missing channels are zero.
@@ -329,8 +371,14 @@ mod tests {
         direct.run(copy(&x, g.cin, g.input), Start::Bias(&bias), true, &mut y);
         close(&expected.iter().map(|v| v.max(0.0)).collect::<Vec<_>>(), &y, g);
 
+        let mut dy = numbers(expected.len(), 4);
+        let mut expected = numbers(w.len(), 6);
+        let mut dw = expected.clone();
+        conv::backward_weights(g, &x, &dy, &mut expected);
+        direct.gradient(copy(&x, g.cin, g.input), &mut dy, &mut dw);
+        close(&expected, &dw, g);
+
         let Some(back) = Direct::transposed_on(cpu, g, &w) else { return };
-        let dy = numbers(expected.len(), 4);
         let mut expected = numbers(x.len(), 5);
         let mut dx = expected.clone();
         conv::backward_input(g, &dy, &w, &mut expected);
@@ -339,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn forward_and_transposed_agree_with_the_column_form_on_all_vectors() {
+    fn forward_transposed_and_gradient_agree_with_the_column_form_on_all_vectors() {
         for g in cases() {
             agree(Cpu::detect(), &g);
             agree(Cpu::portable(), &g);

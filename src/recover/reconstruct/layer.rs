@@ -2,6 +2,7 @@
 
 use crate::ir::*;
 use crate::ops::{self, kernels::conv::Geometry};
+use crate::rewrite;
 
 /// A convolution or a matrix product with stored weights of its own.
 #[derive(Debug, Clone)]
@@ -48,9 +49,12 @@ impl Layer {
         let (x, w, y) = (facts.shape(input)?, facts.shape(weight)?, facts.shape(output)?);
         let own = |v: ValueId, rank: usize| {
             let users = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
-            let stored =
-                graph.initializer(v).is_some_and(|t| t.data.dtype().is_float() && t.shape.len() == rank);
-            stored && users.filter(|&&u| u == v).count() == 1 && !graph.outputs.contains(&v)
+            let known = facts.constant[v].as_ref();
+            let plain = known.is_some_and(|t| t.data.dtype().is_float() && t.shape.len() == rank);
+            plain
+                && rewrite::is_stored(graph, v)
+                && users.filter(|&&u| u == v).count() == 1
+                && !graph.outputs.contains(&v)
         };
         let channels = |v: ValueId, cout: usize| own(v, 1) && facts.shape(v) == Some(&[cout]);
         let attributes = node.op.attributes();

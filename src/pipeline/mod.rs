@@ -3,143 +3,28 @@
 //! Takes: a graph with its facts, options, calibration data. Gives: an [`Outcome`] with everything that was measured.
 //! Never: writes a file; that is for the caller, once the outcome passed.
 
-use crate::channels::{self, Group, Groups, Residual};
-use crate::cost::{Convention, Cost};
+pub mod checkpoint;
+mod choose;
+mod options;
+mod recovery;
+
+use crate::channels::{self, Group, Groups};
+use crate::cost::Cost;
 use crate::error::{Error, Result};
 use crate::grad::{GateSpec, Pool, ShiftSpec};
 use crate::ir::*;
-use crate::learn::calib::{Augment, Calibration};
-use crate::learn::{
-    Agreement, Choice, Record, Session, Settings, Task, Trained, Wish, compensate, compensate::Stand, gate,
-    hard, loss, settle, targets, train,
-};
-use crate::plan::{self, Limits, Plan, Search};
-use crate::recover::{self, Fitted};
+use crate::learn::calib::Calibration;
+use crate::learn::{Agreement, Record, Session, Trained, compensate, compensate::Stand, gate, hard, targets};
+use crate::plan::{Plan, Search};
+use crate::recover::{Epoch, State, Update};
 use crate::rewrite::{self, Bias, Rewritten};
 use crate::runtime::Sample;
 use crate::verify::{self, Verdict};
+use choose::Learning;
+pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target};
+use recovery::Recovery;
+pub use recovery::{Before, Recovered};
 use regex::Regex;
-
-/// How much is to be kept.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Target {
-    /// Share of the network's MACs, 0 to 1.
-    Share(f64),
-    /// MACs.
-    Macs(u64),
-}
-
-/// Where scores come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Criterion {
-    /// Trained gates.
-    #[default]
-    Gates,
-    /// Group-L1 norm of the weights.
-    L1,
-    /// Chance.
-    Random,
-}
-
-/// What replaces a deleted channel's contribution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compensation {
-    /// Its calibration mean, in the readers' biases.
-    Mean,
-    /// A constant that is trained beside the gates, in the readers' biases.
-    Learned,
-    /// Nothing.
-    #[default]
-    None,
-}
-
-/// What makes up for lost accuracy after pruning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Recover {
-    /// Every layer is fitted in closed form to what the unpruned network's layer gave; no labels.
-    Reconstruct,
-    /// Nothing: no weight is changed.
-    #[default]
-    None,
-}
-
-/// Everything a run can be told.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// What to keep.
-    pub target: Target,
-    /// What is counted.
-    pub convention: Convention,
-    /// Where scores come from.
-    pub criterion: Criterion,
-    /// What replaces deleted channels.
-    pub compensation: Compensation,
-    /// What makes up for lost accuracy after pruning.
-    pub recover: Recover,
-    /// How residual additions are read.
-    pub residual: Residual,
-    /// Layers and tensors to leave alone.
-    pub exclude: Option<Regex>,
-    /// The only layers and tensors to prune.
-    pub only: Option<Regex>,
-    /// Lower bounds on widths.
-    pub limits: Limits,
-    /// What the outputs are judged by.
-    pub wish: Wish,
-    /// Updates.
-    pub batches: usize,
-    /// Images per update.
-    pub batch_size: usize,
-    /// Learning rate.
-    pub lr: f64,
-    /// Weight of the budget term.
-    pub beta: f64,
-    /// Weight of the hardness term.
-    pub gamma: f64,
-    /// Label smoothing.
-    pub smoothing: f64,
-    /// Share of distillation beside the labels.
-    pub distil: f64,
-    /// How the gates to keep are chosen.
-    pub choice: Choice,
-    /// Augmentation of the calibration images.
-    pub augment: Option<Augment>,
-    /// Seed of everything random.
-    pub seed: u64,
-    /// Threads; 0 is one per core.
-    pub threads: usize,
-}
-
-impl Options {
-    /// The defaults for a target. They are the paper's, except for 800 updates on 16 images at a rate of 0.3 in place of 200
-    /// on 64 at 0.6: as many images, and on ResNet-56 at 55.8 M MACs (12,800 images, `Compensation::Mean`) 86.3 % instead
-    /// of 85.5 % right after pruning, both with seed 1 and [`Residual::Expand`].
-    pub fn new(target: Target) -> Self {
-        Self {
-            target,
-            convention: Convention::default(),
-            criterion: Criterion::default(),
-            compensation: Compensation::default(),
-            recover: Recover::default(),
-            residual: Residual::default(),
-            exclude: None,
-            only: None,
-            limits: Limits::default(),
-            wish: Wish::default(),
-            batches: 800,
-            batch_size: 16,
-            lr: 0.3,
-            beta: 6.0,
-            gamma: 0.4,
-            smoothing: 0.0,
-            distil: 0.0,
-            choice: Choice::default(),
-            augment: None,
-            seed: 1,
-            threads: 0,
-        }
-    }
-}
 
 /// Images over which means are taken for the compensation.
 const MEAN_IMAGES: usize = 512;
@@ -217,25 +102,26 @@ pub fn target_macs(analysis: &Analysis, target: Target) -> Result<u64> {
     Ok(macs)
 }
 
-/// Who watches a run.
+/// Who watches a run. Whoever does not care about a call leaves it out.
 pub trait Observer {
+    /// What a run with the same network, data and options kept before it was cut off: this one goes on from there.
+    fn resume(&mut self) -> Option<(Before, State)> {
+        None
+    }
     /// Called when training starts, with the number of updates.
-    fn start(&mut self, batches: usize);
+    fn start(&mut self, _batches: usize) {}
     /// Called after every update.
-    fn step(&mut self, record: &Record);
+    fn step(&mut self, _record: &Record) {}
     /// Called when training is over.
-    fn done(&mut self);
-}
-
-/// The pruned network with other weights.
-#[derive(Debug)]
-pub struct Recovered {
-    /// Its graph.
-    pub graph: Graph,
-    /// What became of its layers.
-    pub layers: Vec<Fitted>,
-    /// Agreement with the unpruned network on held-out images.
-    pub agreement: Agreement,
+    fn done(&mut self) {}
+    /// Called after every node that the closed-form recovery looked at: `done` of `of`.
+    fn fitted(&mut self, _done: usize, _of: usize) {}
+    /// Called after every update of the weights.
+    fn tuned(&mut self, _update: &Update, _epochs: &[Epoch]) {}
+    /// Called after every update of the weights with all that is needed to go on from there.
+    fn keep(&mut self, _before: &Before, _state: &State) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Everything a run gives.
@@ -279,7 +165,7 @@ pub fn prune(
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
     let target = target_macs(analysis, options.target)?;
-    let (groups, cost) = (&analysis.groups, &analysis.cost);
+    let groups = &analysis.groups;
     let pool = Pool::new(options.threads)?;
     let (training, held_out) = split(data.len(), options.seed);
     let gates = gate::specs(graph, groups);
@@ -298,49 +184,9 @@ pub fn prune(
     let shifts = &stand.shifts;
     let session =
         if shifts.is_empty() { session } else { Session::new(graph, facts, groups, shifts, data, &pool)? };
-    let dead = groups.unread(graph, facts);
-    let search = Search::new(groups, cost, options.limits, fixed(&session.trainable, &dead));
-    let mut settings = settings(options, &session, data, &training, target);
-    settings.levels = stand.levels.clone();
-    let mut trained = None;
-    let gated = options.criterion == Criterion::Gates;
-    let updates = if gated { settings.batches } else { 0 } + settings.settling();
-    if updates > 0 {
-        observer.start(updates);
-    }
-    let mut score = match options.criterion {
-        Criterion::L1 => plan::l1(graph, facts, groups),
-        Criterion::Random => plan::random(groups, options.seed),
-        Criterion::Gates => {
-            let would_keep = |alpha: &[f64]| match search.threshold(alpha, target) {
-                Ok(plan) => plan.kept,
-                Err(_) => vec![true; alpha.len()],
-            };
-            let t =
-                train(&session, groups, cost, &training, &settings, &would_keep, &mut |r| observer.step(r));
-            let alpha = t.alpha.clone();
-            trained = Some(t);
-            alpha
-        }
-    };
-    score.iter_mut().zip(&dead).filter(|(_, dead)| **dead).for_each(|(s, _)| *s = f64::NEG_INFINITY);
-    let plan = search.meet(&score, target)?;
-    let mut history = trained.as_mut().map(|t| std::mem::take(&mut t.history)).unwrap_or_default();
-    let mut levels = trained.as_ref().map_or(stand.levels.clone(), |t| t.levels.clone());
-    settle(&session, &training, &settings, &plan.kept, &mut levels, &mut |task| {
-        let (budget, _) = loss::budget(plan.macs as f64, target as f64, analysis.full as f64);
-        let step = history.len() + 1;
-        let record =
-            Record { step, task, budget, hardness: 0.0, soft_macs: plan.macs as f64, dissimilarity: 0.0 };
-        observer.step(&record);
-        history.push(record);
-    });
-    if updates > 0 {
-        observer.done();
-    }
-    if let Some(t) = &mut trained {
-        (t.history, t.levels) = (history, levels.clone());
-    }
+    let network = Learning { graph, facts, analysis, session: &session, training: &training, target };
+    let (before, state) = observer.resume().map_or((None, None), |(b, s)| (Some(b), Some(s)));
+    let (plan, trained, levels) = network.choose(data, options, &stand, before.as_ref(), observer)?;
     let lambda = hard(&plan.kept, &levels);
     let agreement = session.agreement(&held_out, &lambda);
     let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
@@ -361,50 +207,16 @@ pub fn prune(
     }
     let recovered = match options.recover {
         Recover::None => None,
-        Recover::Reconstruct => {
-            let list = some_of(&training, training.len(), options.seed);
-            let (big, small) = (graph, &rewritten.graph);
-            let (graph, layers) =
-                recover::reconstruct((big, facts), small, groups, &plan.kept, data, &list, &pool)?;
-            let facts = verify::facts_like(big, facts, &graph)?;
-            let fitted = Session::new(&graph, &facts, &Groups::default(), &[], data, &pool)?;
-            let agreement = session.agreement_with(&fitted, &held_out);
-            Some(Recovered { graph, layers, agreement })
+        Recover::Reconstruct | Recover::Finetune(_) => {
+            let (layers, fitted) =
+                before.map_or_else(|| (Vec::new(), Agreement::default()), |b| (b.layers, b.fitted));
+            let learned = Before { trained: trained.clone(), levels, layers, fitted };
+            let recovery = Recovery { network: &network, held_out: &held_out, options };
+            Some(recovery.run(&rewritten.graph, &plan.kept, learned, state, observer)?)
         }
     };
     let agreement = Some(agreement);
     Ok(Outcome { target, plan, rewritten, biases, agreement, trained, recovered, samples, proof })
-}
-
-fn settings(
-    options: &Options,
-    session: &Session,
-    data: &Calibration,
-    training: &[usize],
-    target: u64,
-) -> Settings {
-    let values = || Task::Values { variance: session.variances(&some_of(training, 256, options.seed)) };
-    let task = match options.wish {
-        Wish::Auto if data.labels().is_some() && session.classes => {
-            Task::Labels { smoothing: options.smoothing, distil: options.distil }
-        }
-        Wish::Auto if session.classes => Task::Distil,
-        Wish::Classes => Task::Distil,
-        Wish::Auto | Wish::Values => values(),
-    };
-    Settings {
-        batches: options.batches,
-        batch_size: options.batch_size,
-        lr: options.lr,
-        beta: options.beta,
-        gamma: options.gamma,
-        target: target as f64,
-        seed: options.seed,
-        augment: options.augment,
-        task,
-        choice: options.choice,
-        levels: Vec::new(),
-    }
 }
 
 /// What stands in for closed channels, in each reader's bias: Σ over deleted c of κ_c times the shift's column.

@@ -3,9 +3,11 @@
 //! Invariants: a value is kept until the last node that uses it has run; chunks of images never mix.
 
 use super::layer::{Layer, Weights};
+use crate::error::Result;
 use crate::grad::Pool;
 use crate::ir::*;
 use crate::learn::calib::Calibration;
+use crate::rewrite;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -110,19 +112,19 @@ impl Track {
     }
 
     /// Gives a layer that has not run yet other weights.
-    pub fn replace(&mut self, layer: &Layer, weights: Weights) {
-        let mut set = |v: ValueId, values: &[f64]| {
-            let Some(old) = self.facts.constant[v].as_ref() else { return };
-            let tensor = Arc::new(Tensor {
-                shape: old.shape.clone(),
-                data: Data::from_real(old.data.dtype(), values),
-            });
-            self.graph.values[v].origin = Origin::Initializer(tensor.clone());
-            self.facts.constant[v] = Some(tensor);
-        };
-        set(layer.weight, &weights.weight);
-        if let Some((bias, values)) = layer.bias.zip(weights.bias) {
-            set(bias, &values);
+    pub fn replace(&mut self, layer: &Layer, weights: Weights) -> Result<()> {
+        self.set(layer.weight, &weights.weight)?;
+        match layer.bias.zip(weights.bias) {
+            Some((bias, values)) => self.set(bias, &values),
+            None => Ok(()),
         }
+    }
+
+    fn set(&mut self, v: ValueId, values: &[f64]) -> Result<()> {
+        let Some(old) = self.facts.constant[v].as_ref() else { return Ok(()) };
+        let data = Data::from_real(old.data.dtype(), values);
+        let tensor = Tensor { shape: old.shape.clone(), data };
+        self.facts.constant[v] = Some(Arc::new(tensor.clone()));
+        rewrite::store(&mut self.graph, v, tensor)
     }
 }

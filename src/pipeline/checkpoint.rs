@@ -1,0 +1,163 @@
+//! A run on its way as bytes, so that it can go on where it was cut off.
+//!
+//! Takes: what was learned before, the state of the training. Gives: a safetensors file's bytes, and both back from them.
+//! Invariants: a run that goes on gives the same result, bit for bit, as one that was never cut off. Never: opens a file.
+
+use super::{Before, Options};
+use crate::ir::{Graph, Origin};
+use crate::learn::{Agreement, Record, Trained};
+use crate::recover::{Epoch, Fitted, State};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// A run's parts that are not arrays of numbers.
+#[derive(Serialize, Deserialize)]
+struct Notes {
+    step: usize,
+    loss: f64,
+    epochs: Vec<Epoch>,
+    parameters: usize,
+    moments: usize,
+    gates: Option<(Vec<Record>, usize)>,
+    layers: Vec<Fitted>,
+    fitted: Agreement,
+}
+
+/// Names of the entries of the file's own description.
+const RUN: &str = "run";
+const NOTES: &str = "notes";
+
+/// What a checkpoint belongs to: the network's weights, the images' number, and every option that shapes the result.
+pub fn fingerprint(graph: &Graph, images: usize, options: &Options) -> String {
+    let mut hasher = DefaultHasher::new();
+    for value in &graph.values {
+        if let Origin::Initializer(t) = &value.origin {
+            (&value.name, &t.shape).hash(&mut hasher);
+            t.data.to_real::<f32>().iter().for_each(|x| x.to_bits().hash(&mut hasher));
+        }
+    }
+    // Threads do not shape the result.
+    format!("{:?}", Options { threads: 0, ..options.clone() }).hash(&mut hasher);
+    (images, graph.nodes.len(), env!("CARGO_PKG_VERSION")).hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// The bytes of a checkpoint.
+pub fn encode(fingerprint: &str, before: &Before, state: &State) -> Result<Vec<u8>, String> {
+    let notes = Notes {
+        step: state.step,
+        loss: state.loss,
+        epochs: state.epochs.clone(),
+        parameters: state.weights.len(),
+        moments: state.moments.first().map_or(0, Vec::len),
+        gates: before.trained.as_ref().map(|t| (t.history.clone(), t.best)),
+        layers: before.layers.clone(),
+        fitted: before.fitted,
+    };
+    let mut arrays: Vec<(String, Dtype, Vec<u8>)> = Vec::new();
+    let singles =
+        |name: String, x: &[f32]| (name, Dtype::F32, x.iter().flat_map(|x| x.to_le_bytes()).collect());
+    let doubles = |name: &str, x: &[f64]| {
+        (name.to_owned(), Dtype::F64, x.iter().flat_map(|x| x.to_le_bytes()).collect())
+    };
+    for (k, w) in state.weights.iter().enumerate() {
+        arrays.push(singles(format!("weights.{k}"), w));
+        arrays.push(singles(format!("best.{k}"), &state.best[k]));
+        for (m, moment) in state.moments[k].iter().enumerate() {
+            arrays.push(singles(format!("moments.{k}.{m}"), moment));
+        }
+    }
+    arrays.push(doubles("levels", &before.levels));
+    arrays.extend(before.trained.as_ref().map(|t| doubles("alpha", &t.alpha)));
+    let notes = serde_json::to_string(&notes).map_err(|e| e.to_string())?;
+    let about = HashMap::from([(RUN.to_owned(), fingerprint.to_owned()), (NOTES.to_owned(), notes)]);
+    let views: Result<Vec<_>, _> = arrays
+        .iter()
+        .map(|(name, dtype, bytes)| {
+            let size = if *dtype == Dtype::F64 { 8 } else { 4 };
+            TensorView::new(*dtype, vec![bytes.len() / size], bytes).map(|v| (name.as_str(), v))
+        })
+        .collect();
+    let views = views.map_err(|e| e.to_string())?;
+    safetensors::serialize(views, Some(about)).map_err(|e| e.to_string())
+}
+
+/// The run that a checkpoint belongs to, and its parts; or what is wrong with the bytes.
+pub fn decode(bytes: &[u8]) -> Result<(String, Before, State), String> {
+    let (_, head) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+    let about = head.metadata().as_ref().ok_or("it has no description")?;
+    let entry = |name: &str| about.get(name).ok_or(format!("its description lacks '{name}'"));
+    let notes: Notes = serde_json::from_str(entry(NOTES)?).map_err(|e| e.to_string())?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let array = |name: &str| file.tensor(name).map(|t| t.data()).map_err(|e| e.to_string());
+    let singles = |name: String| -> Result<Vec<f32>, String> {
+        let four = |b: &[u8]| f32::from_le_bytes(std::array::from_fn(|k| b[k]));
+        Ok(array(&name)?.chunks_exact(4).map(four).collect())
+    };
+    let doubles = |name: &str| -> Result<Vec<f64>, String> {
+        let eight = |b: &[u8]| f64::from_le_bytes(std::array::from_fn(|k| b[k]));
+        Ok(array(name)?.chunks_exact(8).map(eight).collect())
+    };
+    let all = |what: &str| -> Result<Vec<Vec<f32>>, String> {
+        (0..notes.parameters).map(|k| singles(format!("{what}.{k}"))).collect()
+    };
+    let moments = |k: usize| (0..notes.moments).map(|m| singles(format!("moments.{k}.{m}"))).collect();
+    let state = State {
+        step: notes.step,
+        weights: all("weights")?,
+        moments: (0..notes.parameters).map(moments).collect::<Result<_, _>>()?,
+        best: all("best")?,
+        epochs: notes.epochs,
+        loss: notes.loss,
+    };
+    let levels = doubles("levels")?;
+    let trained = match notes.gates {
+        Some((history, best)) => {
+            Some(Trained { alpha: doubles("alpha")?, levels: levels.clone(), history, best })
+        }
+        None => None,
+    };
+    let before = Before { trained, levels, layers: notes.layers, fitted: notes.fitted };
+    Ok((entry(RUN)?.clone(), before, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run() -> (Before, State) {
+        let record =
+            Record { step: 1, task: 0.5, budget: 0.1, hardness: 0.2, soft_macs: 7.0, dissimilarity: 0.0 };
+        let trained =
+            Trained { alpha: vec![0.5, f64::INFINITY], levels: vec![1.5], history: vec![record], best: 1 };
+        let fitted = Agreement { images: 3, same_class: Some(0.1), ..Agreement::default() };
+        let before = Before { levels: vec![1.5], trained: Some(trained), layers: Vec::new(), fitted };
+        let state = State {
+            step: 3,
+            weights: vec![vec![1.0, -2.0], vec![]],
+            moments: vec![vec![vec![0.1, 0.2]], vec![vec![]]],
+            best: vec![vec![3.0, 4.0], vec![]],
+            epochs: vec![Epoch { loss: None, judged: 1.0 / 3.0 }, Epoch { loss: Some(0.1), judged: 0.2 }],
+            loss: 0.25,
+        };
+        (before, state)
+    }
+
+    #[test]
+    fn what_was_written_is_read_bit_for_bit() {
+        let (before, state) = run();
+        let bytes = encode("abc", &before, &state).unwrap();
+        assert_eq!(decode(&bytes).unwrap(), ("abc".to_owned(), before, state));
+    }
+
+    #[test]
+    fn damaged_bytes_are_errors() {
+        let (before, state) = run();
+        let bytes = encode("abc", &before, &state).unwrap();
+        for n in 0..bytes.len() {
+            assert!(decode(&bytes[..n]).is_err(), "cut to {n}");
+        }
+    }
+}

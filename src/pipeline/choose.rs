@@ -1,0 +1,113 @@
+//! Which channels stay: scores from gates, weights or chance, and the plan that meets the target.
+
+use super::{Analysis, Before, Criterion, Observer, Options, fixed, some_of};
+use crate::error::Result;
+use crate::ir::*;
+use crate::learn::calib::Calibration;
+use crate::learn::compensate::Stand;
+use crate::learn::{Record, Session, Settings, Task, Trained, Wish, loss, settle, train};
+use crate::plan::{self, Plan, Search};
+
+/// What channels are chosen by.
+pub(super) struct Learning<'a> {
+    pub graph: &'a Graph,
+    pub facts: &'a Facts,
+    pub analysis: &'a Analysis,
+    pub session: &'a Session<'a>,
+    /// Images to learn on.
+    pub training: &'a [usize],
+    /// MACs to keep.
+    pub target: u64,
+}
+
+impl Learning<'_> {
+    /// The plan, the training behind it and the levels of the compensation: learned, or as they were `before`.
+    pub fn choose(
+        &self,
+        data: &Calibration,
+        options: &Options,
+        stand: &Stand,
+        before: Option<&Before>,
+        observer: &mut dyn Observer,
+    ) -> Result<(Plan, Option<Trained>, Vec<f64>)> {
+        let Analysis { groups, cost, full, .. } = self.analysis;
+        let (session, target) = (self.session, self.target);
+        let dead = groups.unread(self.graph, self.facts);
+        let search = Search::new(groups, cost, options.limits, fixed(&session.trainable, &dead));
+        let mut settings = settings(options, session, data, self.training, target);
+        settings.levels = stand.levels.clone();
+        let gated = options.criterion == Criterion::Gates;
+        let updates = if gated { settings.batches } else { 0 } + settings.settling();
+        let learns = updates > 0 && before.is_none();
+        if learns {
+            observer.start(updates);
+        }
+        let mut trained = before.and_then(|b| b.trained.clone());
+        let mut score = match options.criterion {
+            Criterion::L1 => plan::l1(self.graph, self.facts, groups),
+            Criterion::Random => plan::random(groups, options.seed),
+            Criterion::Gates => {
+                let would_keep = |alpha: &[f64]| match search.threshold(alpha, target) {
+                    Ok(plan) => plan.kept,
+                    Err(_) => vec![true; alpha.len()],
+                };
+                let step = &mut |r: &Record| observer.step(r);
+                let learn = || train(session, groups, cost, self.training, &settings, &would_keep, step);
+                trained.get_or_insert_with(learn).alpha.clone()
+            }
+        };
+        score.iter_mut().zip(&dead).filter(|(_, dead)| **dead).for_each(|(s, _)| *s = f64::NEG_INFINITY);
+        let plan = search.meet(&score, target)?;
+        if let Some(before) = before {
+            return Ok((plan, trained, before.levels.clone()));
+        }
+        let mut levels = trained.as_ref().map_or(stand.levels.clone(), |t| t.levels.clone());
+        let mut history = trained.as_mut().map(|t| std::mem::take(&mut t.history)).unwrap_or_default();
+        settle(session, self.training, &settings, &plan.kept, &mut levels, &mut |task| {
+            let (budget, _) = loss::budget(plan.macs as f64, target as f64, *full as f64);
+            let step = history.len() + 1;
+            let record =
+                Record { step, task, budget, hardness: 0.0, soft_macs: plan.macs as f64, dissimilarity: 0.0 };
+            observer.step(&record);
+            history.push(record);
+        });
+        if learns {
+            observer.done();
+        }
+        if let Some(t) = &mut trained {
+            (t.history, t.levels) = (history, levels.clone());
+        }
+        Ok((plan, trained, levels))
+    }
+}
+
+fn settings(
+    options: &Options,
+    session: &Session,
+    data: &Calibration,
+    training: &[usize],
+    target: u64,
+) -> Settings {
+    let values = || Task::Values { variance: session.variances(&some_of(training, 256, options.seed)) };
+    let task = match options.wish {
+        Wish::Auto if data.labels().is_some() && session.classes => {
+            Task::Labels { smoothing: options.smoothing, distil: options.distil, temperature: 1.0 }
+        }
+        Wish::Auto if session.classes => Task::Distil { temperature: 1.0 },
+        Wish::Classes => Task::Distil { temperature: 1.0 },
+        Wish::Auto | Wish::Values => values(),
+    };
+    Settings {
+        batches: options.batches,
+        batch_size: options.batch_size,
+        lr: options.lr,
+        beta: options.beta,
+        gamma: options.gamma,
+        target: target as f64,
+        seed: options.seed,
+        augment: options.augment,
+        task,
+        choice: options.choice,
+        levels: Vec::new(),
+    }
+}

@@ -1,0 +1,160 @@
+//! What is done about lost accuracy, once the pruned network is proved.
+
+use super::choose::Learning;
+use super::{Finetune, Observer, Options, Recover, some_of};
+use crate::channels::Groups;
+use crate::error::Result;
+use crate::ir::*;
+use crate::learn::calib::Augment;
+use crate::learn::{Agreement, Session, Task, Trained, Wish};
+use crate::recover::{self, Epoch, Fitted, State, Tuned, Update};
+use crate::verify;
+
+/// Share of the updates over which the rate of the finetuning rises.
+const WARM_UP: f64 = 0.05;
+
+/// Images that choose the best epoch, at the most.
+const JUDGES: usize = 512;
+
+/// The pruned network with other weights.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Its graph.
+    pub graph: Graph,
+    /// What became of its layers.
+    pub layers: Vec<Fitted>,
+    /// Agreement with the unpruned network on held-out images, after the fits.
+    pub fitted: Agreement,
+    /// What training the weights brought, and the agreement after it.
+    pub tuned: Option<(Vec<Epoch>, usize, Agreement)>,
+}
+
+/// What was learned before the weights were trained: with it and a [`State`] a run goes on where it was cut off.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Before {
+    /// The training of the gates (gates only).
+    pub trained: Option<Trained>,
+    /// κ per level of the compensation.
+    pub levels: Vec<f64>,
+    /// What became of the layers in closed form.
+    pub layers: Vec<Fitted>,
+    /// Agreement with the unpruned network after that.
+    pub fitted: Agreement,
+}
+
+/// What the pruned network is mended with.
+pub(super) struct Recovery<'a> {
+    pub network: &'a Learning<'a>,
+    /// Images that nothing was learned on.
+    pub held_out: &'a [usize],
+    pub options: &'a Options,
+}
+
+impl Recovery<'_> {
+    /// Fits the layers of `small`, and trains its weights if that is wanted; goes on from `state` if there is one.
+    pub fn run(
+        &self,
+        small: &Graph,
+        kept: &[bool],
+        mut before: Before,
+        state: Option<State>,
+        observer: &mut dyn Observer,
+    ) -> Result<Recovered> {
+        let Learning { graph: big, facts, analysis, session, training, .. } = *self.network;
+        let seed = self.options.seed;
+        let mut judges = some_of(training, (training.len() / 10).min(JUDGES), seed ^ 1 << 33);
+        if judges.is_empty() {
+            judges = training.to_vec();
+        }
+        let images: Vec<usize> = match judges.len() < training.len() {
+            true => training.iter().copied().filter(|i| judges.binary_search(i).is_err()).collect(),
+            false => training.to_vec(),
+        };
+        let agreement = |graph: &Graph| -> Result<Agreement> {
+            let facts = verify::facts_like(big, facts, graph)?;
+            let network = Session::new(graph, &facts, &Groups::default(), &[], session.data, session.pool)?;
+            Ok(session.agreement_with(&network, self.held_out))
+        };
+        // The weights of a state hold what the fits gave.
+        let mut graph = small.clone();
+        if state.is_none() {
+            let progress = &mut |done, of| observer.fitted(done, of);
+            let list = (session.data, training);
+            (graph, before.layers) = recover::reconstruct(
+                (big, facts),
+                small,
+                (&analysis.groups, kept),
+                list,
+                session.pool,
+                progress,
+            )?;
+            before.fitted = agreement(&graph)?;
+        }
+        let fitted = before.fitted;
+        let Recover::Finetune(how) = self.options.recover else {
+            return Ok(Recovered { graph, layers: before.layers, fitted, tuned: None });
+        };
+        let small_facts = verify::facts_like(big, facts, &graph)?;
+        let settings = self.settings(how, &images);
+        let mut watcher = Keeping { before: &before, observer };
+        let tuned = recover::finetune(
+            (&graph, &small_facts),
+            session,
+            (&images, &judges),
+            &settings,
+            state,
+            &mut watcher,
+        )?;
+        let after = agreement(&tuned.graph)?;
+        let Tuned { graph, epochs, best } = tuned;
+        Ok(Recovered { graph, layers: before.layers, fitted, tuned: Some((epochs, best, after)) })
+    }
+
+    fn settings(&self, how: Finetune, images: &[usize]) -> recover::Settings {
+        let Learning { graph, facts, session, .. } = *self.network;
+        let temperature = how.temperature;
+        let task = match self.options.wish {
+            Wish::Auto if session.data.labels().is_some() && session.classes && how.labels > 0.0 => {
+                Task::Labels { smoothing: 0.0, distil: 1.0 - how.labels, temperature }
+            }
+            Wish::Auto if session.classes => Task::Distil { temperature },
+            Wish::Classes => Task::Distil { temperature },
+            Wish::Auto | Wish::Values => {
+                Task::Values { variance: session.variances(&some_of(images, 256, self.options.seed)) }
+            }
+        };
+        let size = graph.inputs.iter().find_map(|&v| facts.shape(v).filter(|s| s.len() == 4));
+        let by_size = size.map(|s| {
+            // Channels come first or last; they are few.
+            let side = s[1..].iter().copied().filter(|&n| n > 4).min().unwrap_or(0);
+            Augment { crop: side / 8, flip: true }
+        });
+        recover::Settings {
+            epochs: how.epochs,
+            batch_size: how.batch_size,
+            method: how.method,
+            lr: how.lr,
+            warm_up: WARM_UP,
+            weight_decay: how.weight_decay,
+            task,
+            augment: how.augment.or(by_size),
+            seed: self.options.seed,
+        }
+    }
+}
+
+/// Hands a training's state on together with what came before it.
+struct Keeping<'a> {
+    before: &'a Before,
+    observer: &'a mut dyn Observer,
+}
+
+impl recover::Watcher for Keeping<'_> {
+    fn update(&mut self, update: &Update, epochs: &[Epoch]) {
+        self.observer.tuned(update, epochs);
+    }
+
+    fn keep(&mut self, state: &State) -> Result<()> {
+        self.observer.keep(self.before, state)
+    }
+}

@@ -1,0 +1,204 @@
+//! Recovery by training: the pruned network's weights follow the unpruned network's outputs, the labels, or both.
+//!
+//! Takes: the pruned graph, the unpruned network as teacher, images, [`Settings`]. Gives: the graph with trained weights, and
+//! what every epoch brought. Invariants: the result depends on the seed, not on the number of threads, nor on whether the
+//! training was cut off and went on from a [`State`]; on the images that judge it is never worse than what it began with.
+//! Statistics of BatchNormalization stay as they are. Never: changes the graph's shape.
+
+mod optimizer;
+mod parameters;
+mod state;
+
+use crate::error::Result;
+use crate::ir::*;
+use crate::learn::calib::Augment;
+use crate::learn::{Chunk, Session, Task};
+use crate::random::Draw;
+use crate::rewrite;
+pub use optimizer::Method;
+pub use parameters::parameters;
+pub use state::{Epoch, State};
+
+/// How to train.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Passes over the images.
+    pub epochs: usize,
+    /// Images per update.
+    pub batch_size: usize,
+    /// How a gradient changes a weight.
+    pub method: Method,
+    /// Learning rate after the warm-up; it falls to zero as half a cosine.
+    pub lr: f64,
+    /// Share of the updates over which the rate rises to `lr` in equal steps.
+    pub warm_up: f64,
+    /// Decay of weights of two or more axes.
+    pub weight_decay: f64,
+    /// What the outputs are judged by.
+    pub task: Task,
+    /// Crops and flips, if wanted.
+    pub augment: Option<Augment>,
+    /// Seed of the order of the images and of the augmentation.
+    pub seed: u64,
+}
+
+/// One update, as it is shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Update {
+    /// 1, 2, …
+    pub step: usize,
+    /// Updates in all.
+    pub steps: usize,
+    /// Loss over the update's images.
+    pub loss: f64,
+    /// Learning rate.
+    pub rate: f64,
+}
+
+/// Who watches a training.
+pub trait Watcher {
+    /// Called after every update.
+    fn update(&mut self, update: &Update, epochs: &[Epoch]);
+    /// Called after every update with all that is needed to go on from there.
+    fn keep(&mut self, state: &State) -> Result<()>;
+}
+
+/// What training gives.
+#[derive(Debug, Clone)]
+pub struct Tuned {
+    /// The graph with trained weights.
+    pub graph: Graph,
+    /// The epochs; the first entry is the state before any.
+    pub epochs: Vec<Epoch>,
+    /// The epoch whose weights were taken.
+    pub best: usize,
+}
+
+/// Trains the weights of `graph` on `images`; `judges` choose the epoch whose weights are taken. Goes on from `from`, if there
+/// is one of this network.
+pub fn finetune(
+    (graph, facts): (&Graph, &Facts),
+    teacher: &Session,
+    (images, judges): (&[usize], &[usize]),
+    settings: &Settings,
+    from: Option<State>,
+    watcher: &mut dyn Watcher,
+) -> Result<Tuned> {
+    let parameters = parameters(graph, facts);
+    let stored = |&v: &ValueId| facts.constant[v].as_ref().map_or_else(Array::default, |t| t.to_array());
+    let weights: Vec<Array<f32>> = parameters.iter().map(stored).collect();
+    let decays = |k: usize| if weights[k].shape.len() >= 2 { settings.weight_decay as f32 } else { 0.0 };
+    let per_epoch = (images.len() / settings.batch_size).max(1);
+    let steps = settings.epochs * per_epoch;
+    let mut session = Session::trainable((graph, facts), &parameters, teacher.data, teacher.pool)?;
+    let fits = |s: &State| s.fits(&weights, settings.method);
+    let mut state = match from.filter(fits) {
+        Some(state) => state,
+        None => {
+            let start = judge(&session, teacher, judges, &settings.task);
+            State::new(weights.iter().map(|w| w.data.clone()).collect(), settings.method, start)
+        }
+    };
+    session.program.set_parameters(state.weights.iter().map(Vec::as_slice));
+    while state.step < steps {
+        let (epoch, at) = (state.step / per_epoch, state.step % per_epoch);
+        let order = shuffled(images, settings.seed, epoch as u64);
+        let batch = &order[at * settings.batch_size..((at + 1) * settings.batch_size).min(order.len())];
+        let (loss, gradient) = gradient(&session, teacher, batch, settings, state.step as u64);
+        let rate = rate(state.step, steps, settings);
+        state.step += 1;
+        for (k, g) in gradient.iter().enumerate() {
+            let (w, moments) = (&mut state.weights[k], &mut state.moments[k]);
+            settings.method.update(w, &g.data, moments, rate as f32, decays(k), state.step);
+        }
+        session.program.set_parameters(state.weights.iter().map(Vec::as_slice));
+        state.loss += loss / per_epoch as f64;
+        if at + 1 == per_epoch {
+            let judged = judge(&session, teacher, judges, &settings.task);
+            state.end_epoch(judged);
+        }
+        watcher.update(&Update { step: state.step, steps, loss, rate }, &state.epochs);
+        watcher.keep(&state)?;
+    }
+    let mut graph = graph.clone();
+    for ((&v, w), values) in parameters.iter().zip(&weights).zip(&state.best) {
+        let Some(old) = facts.constant[v].as_ref() else { continue };
+        let data = Data::from_real(old.dtype(), values);
+        rewrite::store(&mut graph, v, Tensor { shape: w.shape.clone(), data })?;
+    }
+    Ok(Tuned { graph, best: state.best_epoch(), epochs: state.epochs })
+}
+
+/// Rises in equal steps, then falls to zero as half a cosine.
+fn rate(step: usize, steps: usize, settings: &Settings) -> f64 {
+    let warm_up = (settings.warm_up * steps as f64).round() as usize;
+    if step < warm_up {
+        return settings.lr * (step + 1) as f64 / warm_up as f64;
+    }
+    let progress = (step - warm_up) as f64 / (steps - warm_up).max(1) as f64;
+    settings.lr * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+}
+
+/// The images in the order of an epoch.
+fn shuffled(images: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
+    let mut all = images.to_vec();
+    let mut draw = Draw::new(seed, 1 << 16 | epoch);
+    for i in (1..all.len()).rev() {
+        all.swap(i, draw.below(i + 1));
+    }
+    all
+}
+
+/// Loss over a batch and its gradient by parameter. Chunks are summed in their order.
+fn gradient(
+    session: &Session,
+    teacher: &Session,
+    images: &[usize],
+    settings: &Settings,
+    step: u64,
+) -> (f64, Vec<Array<f32>>) {
+    let augment = settings.augment.as_ref().map(|a| (a, settings.seed ^ ((step + 1) << 32)));
+    let program = &session.program;
+    let taught = match settings.task.needs_teacher() {
+        true => teacher.outputs_of(images, augment),
+        false => vec![Vec::new(); images.len()],
+    };
+    let weight = 1.0 / images.len() as f64;
+    let parts = session.each(images, augment, |chunk| {
+        chunk.workspace.forward(program, None);
+        let taught = &taught[chunk.positions.clone()];
+        let (loss, gradients) = session.loss(chunk, images, taught, weight, &settings.task);
+        for (t, g) in gradients.iter().enumerate() {
+            chunk.workspace.target_gradient(program, t).copy_from_slice(g);
+        }
+        let mut gradient = program.gradients();
+        chunk.workspace.backward_parameters(program, &mut gradient);
+        (loss, gradient)
+    });
+    let mut sum = program.gradients();
+    let mut total = 0.0;
+    for (loss, part) in parts {
+        total += loss;
+        for (s, p) in sum.iter_mut().zip(part) {
+            s.data.iter_mut().zip(p.data).for_each(|(s, p)| *s += p);
+        }
+    }
+    (total, sum)
+}
+
+/// Mean loss over images, a few at a time: outputs can be large.
+fn judge(session: &Session, teacher: &Session, images: &[usize], task: &Task) -> f64 {
+    let weight = 1.0 / images.len().max(1) as f64;
+    let some = |some: &[usize]| -> f64 {
+        let taught = match task.needs_teacher() {
+            true => teacher.outputs(some),
+            false => vec![Vec::new(); some.len()],
+        };
+        let one = |chunk: &mut Chunk| {
+            chunk.workspace.forward(&session.program, None);
+            session.loss(chunk, some, &taught[chunk.positions.clone()], weight, task).0
+        };
+        session.each(some, None, one).into_iter().sum()
+    };
+    images.chunks(64).map(some).sum()
+}

@@ -1,0 +1,56 @@
+//! Optimisers of weights, in the form that the field's frameworks give them.
+
+/// How a gradient changes a weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Method {
+    /// Stochastic gradient descent: v ← μ·v + g + wd·w, w ← w − lr·v. <https://pytorch.org/docs/stable/generated/torch.optim.SGD.html>
+    Sgd {
+        /// μ
+        momentum: f32,
+    },
+    /// Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101), β = (0.9, 0.999), ε = 1e-8.
+    AdamW,
+}
+
+impl Method {
+    /// Numbers of state per weight.
+    pub(super) fn moments(self) -> usize {
+        match self {
+            Self::Sgd { .. } => 1,
+            Self::AdamW => 2,
+        }
+    }
+
+    /// One update of a tensor of weights; `step` counts from 1.
+    pub(super) fn update(
+        self,
+        weights: &mut [f32],
+        gradient: &[f32],
+        moments: &mut [Vec<f32>],
+        rate: f32,
+        decay: f32,
+        step: usize,
+    ) {
+        match (self, moments) {
+            (Self::Sgd { momentum }, [v]) => {
+                for ((w, g), v) in weights.iter_mut().zip(gradient).zip(v) {
+                    *v = momentum * *v + g + decay * *w;
+                    *w -= rate * *v;
+                }
+            }
+            (Self::AdamW, [m, v]) => {
+                const B: [f64; 2] = [0.9, 0.999];
+                let [c1, c2] = B.map(|b| 1.0 - b.powf(step as f64));
+                let (scale, root) = ((f64::from(rate) / c1) as f32, c2.sqrt() as f32);
+                let [b1, b2] = B.map(|b| b as f32);
+                for (((w, g), m), v) in weights.iter_mut().zip(gradient).zip(m).zip(v) {
+                    *w -= rate * decay * *w;
+                    *m = b1 * *m + (1.0 - b1) * g;
+                    *v = b2 * *v + (1.0 - b2) * g * g;
+                    *w -= scale * *m / (v.sqrt() / root + 1e-8);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Training of weights: its gradients are central differences, its losses those of PyTorch, update by update; and neither the
+//! number of threads nor an interruption changes a bit of the result.
+
+use super::{Network, Residual, ours, random_plan};
+use autobot_onnx::channels::Groups;
+use autobot_onnx::grad::{Plain, Pool, Program, Workspace, batched};
+use autobot_onnx::ir::{Array, DType, Data, Facts, Graph, Tensor};
+use autobot_onnx::learn::calib::{Calibration, InputSpec, Preprocess};
+use autobot_onnx::learn::{Session, Task};
+use autobot_onnx::onnx;
+use autobot_onnx::pipeline::{Before, checkpoint};
+use autobot_onnx::random::Draw;
+use autobot_onnx::recover::{Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters};
+use autobot_onnx::{Result, learn};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[test]
+fn gradients_of_parameters_are_differences() {
+    let mut seen = 0;
+    for network in ours() {
+        seen += compare(&network);
+    }
+    assert!(seen > 400, "hardly any parameter was looked at: {seen}");
+}
+
+/// Compares some entries of every parameter's gradient; their number.
+fn compare(network: &Network) -> usize {
+    let (name, graph) = (&network.name, &network.model.graph);
+    let targets = network.targets();
+    let facts = batched(graph, &network.facts, &targets).unwrap();
+    let parameters = parameters(graph, &facts);
+    let program = Program::trainable(graph, &facts, &parameters, &targets).unwrap();
+    let mut workspace = Workspace::new(&program);
+    let mut draw = Draw::new(11, 0);
+    let mut inputs = Vec::new();
+    for (k, &v) in graph.inputs.iter().enumerate() {
+        let x = workspace.input(&program, k);
+        x.iter_mut().for_each(|x| *x = draw.bell());
+        inputs.push(Array::new(facts.shape(v).unwrap(), x.iter().map(|&x| f64::from(x)).collect()));
+    }
+    workspace.forward(&program, None);
+    let mut weights = Vec::new();
+    for t in 0..targets.len() {
+        let dy: Vec<f32> = workspace.target(&program, t).data.iter().map(|_| draw.bell()).collect();
+        workspace.target_gradient(&program, t).copy_from_slice(&dy);
+        weights.push(dy);
+    }
+    let mut gradients = program.gradients();
+    workspace.backward_parameters(&program, &mut gradients);
+
+    let loss = |facts: &Facts| -> f64 {
+        let plain = Plain { graph, facts, gates: &[], shifts: &[], targets: &targets };
+        let y = plain.outputs(&inputs, &[]).unwrap();
+        y.iter().zip(&weights).flat_map(|(y, w)| y.data.iter().zip(w)).map(|(y, w)| y * f64::from(*w)).sum()
+    };
+    let mut found = Vec::new();
+    for (&v, gradient) in parameters.iter().zip(&gradients) {
+        for i in (0..gradient.data.len()).step_by(gradient.data.len() / 3 + 1) {
+            let moved = |d: f64| {
+                let mut facts = facts.clone();
+                let old = facts.constant[v].as_ref().unwrap();
+                let mut values = old.data.to_real::<f64>();
+                values[i] += d;
+                let data = Data::from_real(DType::F64, &values);
+                facts.constant[v] = Some(Arc::new(Tensor { shape: old.shape.clone(), data }));
+                loss(&facts)
+            };
+            found.push((v, f64::from(gradient.data[i]), (moved(1e-6) - moved(-1e-6)) / 2e-6));
+        }
+    }
+    let scale = found.iter().fold(1e-3f64, |m, (_, _, d)| m.max(d.abs()));
+    for (v, found, expected) in &found {
+        let near = (found - expected).abs() <= 1e-4 * scale;
+        let value = &graph.values[*v].name;
+        assert!(near, "{name}: the gradient of '{value}' is {found}, differences say {expected}");
+    }
+    found.len()
+}
+
+/// Remembers the losses, and one state on the way.
+#[derive(Default)]
+struct Notes {
+    losses: Vec<f64>,
+    at: Option<usize>,
+    state: Option<State>,
+}
+
+impl Watcher for Notes {
+    fn update(&mut self, update: &Update, _: &[Epoch]) {
+        self.losses.push(update.loss);
+    }
+
+    fn keep(&mut self, state: &State) -> Result<()> {
+        if Some(state.step) == self.at {
+            self.state = Some(state.clone());
+        }
+        Ok(())
+    }
+}
+
+/// A curve that PyTorch gave, and the settings behind it.
+#[derive(serde::Deserialize)]
+struct Curve {
+    method: String,
+    lr: f64,
+    weight_decay: f64,
+    temperature: Option<f64>,
+    losses: Vec<f64>,
+}
+
+#[test]
+fn losses_are_those_of_pytorch_update_by_update() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/networks/curve");
+    let file = |name: &str| home.join(name);
+    let [student, teacher] = ["student.onnx", "teacher.onnx"].map(|f| onnx::read(&file(f), &[]).unwrap());
+    let specs = [InputSpec { name: "x".into(), shape: vec![1, 3, 8, 8] }];
+    let labels: PathBuf = file("labels.npy");
+    let data = Calibration::load(
+        &file("images.npy"),
+        Some(&labels),
+        &specs,
+        &Preprocess { scale: Some(1.0), ..Preprocess::default() },
+        None,
+        1,
+    )
+    .unwrap();
+    let pool = Pool::new(2).unwrap();
+    let (facts, of_teacher) = (student.facts().unwrap(), teacher.facts().unwrap());
+    let taught = Session::new(&teacher.graph, &of_teacher, &Groups::default(), &[], &data, &pool).unwrap();
+    let curves: Vec<Curve> =
+        serde_json::from_str(&std::fs::read_to_string(file("losses.json")).unwrap()).unwrap();
+    let images: Vec<usize> = (0..data.len()).collect();
+    for curve in curves {
+        let settings = Settings {
+            epochs: curve.losses.len(),
+            batch_size: images.len(),
+            method: if curve.method == "sgd" { Method::Sgd { momentum: 0.9 } } else { Method::AdamW },
+            lr: curve.lr,
+            warm_up: 0.06,
+            weight_decay: curve.weight_decay,
+            task: match curve.temperature {
+                Some(temperature) => Task::Distil { temperature },
+                None => Task::Labels { smoothing: 0.0, distil: 0.0, temperature: 1.0 },
+            },
+            augment: None,
+            seed: 1,
+        };
+        let mut notes = Notes::default();
+        let network = (&student.graph, &facts);
+        finetune(network, &taught, (&images, &images), &settings, None, &mut notes).unwrap();
+        assert_eq!(notes.losses.len(), curve.losses.len());
+        for (step, (ours, theirs)) in notes.losses.iter().zip(&curve.losses).enumerate() {
+            let near = (ours - theirs).abs() <= 1e-4 * theirs;
+            assert!(
+                near,
+                "{} (T {:?}), update {step}: {ours}, PyTorch {theirs}",
+                curve.method, curve.temperature
+            );
+        }
+    }
+}
+
+/// Bytes of all stored constants.
+fn stored(graph: &Graph) -> Vec<Vec<u8>> {
+    let constants = (0..graph.values.len()).filter_map(|v| graph.initializer(v));
+    constants.map(|t| t.data.to_bytes()).collect()
+}
+
+/// Trains a demo network after half of its classes were cut off, at random.
+fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes) -> (Graph, Tuned) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let network = Network::read(&root.join("digits_residual.onnx"));
+    let (graph, facts) = (&network.model.graph, &network.facts);
+    let (groups, cost) = network.groups(Residual::Expand);
+    let plan = random_plan(&network, &groups, &cost, 0.6, 5);
+    let small = autobot_onnx::rewrite::rewrite(graph, facts, &groups, &plan.kept, network.model.opset());
+    let small = small.unwrap().graph;
+    let data = network.data(256, 3);
+    let pool = Pool::new(threads).unwrap();
+    let teacher = Session::new(graph, facts, &Groups::default(), &[], &data, &pool).unwrap();
+    let images: Vec<usize> = (0..200).collect();
+    let judges: Vec<usize> = (200..256).collect();
+    let settings = Settings {
+        epochs: 3,
+        batch_size: 40,
+        method,
+        lr: 0.001,
+        warm_up: 0.1,
+        weight_decay: 1e-3,
+        task: Task::Distil { temperature: 2.0 },
+        augment: Some(learn::calib::Augment { crop: 1, flip: true }),
+        seed: 3,
+    };
+    let facts = autobot_onnx::verify::facts_like(graph, facts, &small).unwrap();
+    let done = finetune((&small, &facts), &teacher, (&images, &judges), &settings, from, notes).unwrap();
+    (small, done)
+}
+
+#[test]
+fn training_lowers_the_loss_and_no_thread_or_interruption_changes_a_bit() {
+    for method in [Method::AdamW, Method::Sgd { momentum: 0.9 }] {
+        let mut notes = Notes { at: Some(7), ..Notes::default() };
+        let (small, whole) = tuned(2, method, None, &mut notes);
+        assert!(whole.best > 0, "{:?}", whole.epochs);
+        assert!(whole.epochs[whole.best].judged < 0.9 * whole.epochs[0].judged, "{:?}", whole.epochs);
+        assert!(stored(&small) != stored(&whole.graph));
+        let shapes = |g: &Graph| -> Vec<_> {
+            (0..g.values.len()).map(|v| g.initializer(v).map(|t| (t.shape.clone(), t.dtype()))).collect()
+        };
+        assert_eq!(shapes(&small), shapes(&whole.graph));
+
+        for threads in [1, 3] {
+            let (_, other) = tuned(threads, method, None, &mut Notes::default());
+            assert!(stored(&whole.graph) == stored(&other.graph), "{threads} threads");
+            assert_eq!(whole.epochs, other.epochs);
+        }
+
+        // The state goes through a file's bytes.
+        let before = Before {
+            trained: None,
+            levels: Vec::new(),
+            layers: Vec::new(),
+            fitted: learn::Agreement::default(),
+        };
+        let bytes = checkpoint::encode("run", &before, notes.state.as_ref().unwrap()).unwrap();
+        let (_, _, state) = checkpoint::decode(&bytes).unwrap();
+        let (_, resumed) = tuned(2, method, Some(state), &mut Notes::default());
+        assert!(stored(&whole.graph) == stored(&resumed.graph), "going on changed the result");
+        assert_eq!((whole.epochs, whole.best), (resumed.epochs, resumed.best));
+    }
+}
