@@ -25,8 +25,8 @@ fn json(folder: &Path, name: &str) -> Value {
 fn pruned_well(network: &str) {
     let folder = TempDir::new().unwrap();
     let dir = folder.path();
-    prune(dir, network, "one", &["--threads", "1"]);
-    prune(dir, network, "two", &["--threads", "2"]);
+    prune(dir, network, "one", &["--recover", "none", "--threads", "1"]);
+    prune(dir, network, "two", &["--recover", "none", "--threads", "2"]);
     let file = std::fs::read(dir.join("one.onnx")).unwrap();
     assert_eq!(file, std::fs::read(dir.join("two.onnx")).unwrap(), "one thread or two");
     assert_eq!(content(dir).len(), 4, "two models and two reports");
@@ -80,7 +80,7 @@ fn a_depthwise_network_is_pruned() {
 #[test]
 fn means_go_into_biases_and_the_report_tells() {
     let folder = TempDir::new().unwrap();
-    prune(folder.path(), "digits_chain.onnx", "out", &["--compensation", "mean"]);
+    prune(folder.path(), "digits_chain.onnx", "out", &["--compensation", "mean", "--recover", "none"]);
     assert!(!json(folder.path(), "out.json")["biases"].as_array().unwrap().is_empty());
     let mut verify = program(folder.path());
     verify.arg("verify").arg(model("digits_chain.onnx")).args(["out.onnx", "--report", "out.json"]);
@@ -175,7 +175,7 @@ fn inspect_names_layers_groups_and_reasons() {
 #[test]
 fn verify_says_no_to_another_network_and_yes_to_the_same() {
     let folder = TempDir::new().unwrap();
-    prune(folder.path(), "digits_chain.onnx", "out", &[]);
+    prune(folder.path(), "digits_chain.onnx", "out", &["--recover", "none"]);
     let verify = |more: &[&str]| {
         let mut command = program(folder.path());
         command.arg("verify").arg(model("digits_chain.onnx")).args(more);
@@ -212,10 +212,11 @@ fn help_explains_the_target() {
 fn layers_are_fitted_after_the_pruning() {
     let folder = TempDir::new().unwrap();
     let dir = folder.path();
-    let flags = ["--compensation", "learned", "--recover", "reconstruct", "--threads"];
+    // Where there are images, that is the default.
+    let flags = ["--compensation", "learned", "--threads"];
     let (shown, _) = prune(dir, "digits_residual.onnx", "one", &[&flags[..], &["1"]].concat());
     prune(dir, "digits_residual.onnx", "two", &[&flags[..], &["2"]].concat());
-    assert!(shown.contains("recovered "), "{shown}");
+    assert!(shown.contains("fitted    "), "{shown}");
     let file = std::fs::read(dir.join("one.onnx")).unwrap();
     assert_eq!(file, std::fs::read(dir.join("two.onnx")).unwrap(), "one thread or two");
     let report = json(dir, "one.json");
@@ -227,6 +228,49 @@ fn layers_are_fitted_after_the_pruning() {
     let mut verify = program(dir);
     verify.arg("verify").arg(model("digits_residual.onnx")).args(["one.onnx", "--report", "one.json"]);
     verify.assert().code(2).stderr(predicate::str::contains("fitted after the pruning"));
+}
+
+/// Flags for a training of weights that takes a few seconds.
+const TUNE: [&str; 8] =
+    ["--recover", "finetune", "--epochs", "6", "--optimizer", "adamw", "--checkpoint", "state.safetensors"];
+
+#[test]
+fn weights_are_trained_and_a_killed_run_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path();
+    let (shown, _) = prune(dir, "digits_residual.onnx", "whole", &TUNE);
+    assert!(shown.contains("tuned     ") && shown.contains("after 6 epochs"), "{shown}");
+    let report = json(dir, "whole.json");
+    let epochs = report["recovery"]["tuning"]["epochs"].as_array().unwrap();
+    assert_eq!(epochs.len(), 7);
+    let judged = |k: usize| epochs[k]["judged"].as_f64().unwrap();
+    assert!(judged(6) < judged(0), "{epochs:?}");
+    let state = dir.join("state.safetensors");
+    assert!(!state.exists(), "a run that came to its end leaves its state behind");
+
+    // The state is there after the first update: from then on the run may die.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_autobot-onnx"));
+    command.current_dir(dir).arg(model("digits_residual.onnx")).args(["again.onnx", "--target-flops", "50%"]);
+    command.arg("--calib").arg(model("digits_calib_images.npy"));
+    command.arg("--labels").arg(model("digits_calib_labels.npy"));
+    command.args(["--mean", "0.5", "--std", "0.5", "-q"]).args(SHORT).args(TUNE);
+    let mut child = command.spawn().unwrap();
+    while !state.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(state.exists() && !dir.join("again.onnx").exists(), "the run was over before it was killed");
+
+    let mut other = program(dir);
+    other.arg(model("digits_residual.onnx")).args(["other.onnx", "--target-flops", "60%"]);
+    digits(&mut other).args(SHORT).args(TUNE);
+    other.assert().code(2).stderr(predicate::str::contains("belongs to a run with another network"));
+    let (_, said) = prune(dir, "digits_residual.onnx", "again", &TUNE);
+    assert!(said.contains("going on from"), "{said}");
+    let bytes = |name: &str| std::fs::read(dir.join(name)).unwrap();
+    assert!(bytes("again.onnx") == bytes("whole.onnx"), "going on changed the result");
+    assert!(!state.exists());
 }
 
 #[test]
