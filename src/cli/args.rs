@@ -294,8 +294,8 @@ pub struct LearnArgs {
     /// Updates
     #[arg(long, value_name = "N", default_value_t = defaults().batches, default_value_if("preset", "paper", "200"), value_parser = value::at_least_one)]
     pub batches: usize,
-    /// Random changes to the images: crop4, flip or both joined by a comma, or none [default: none for the gates, crops by an
-    /// eighth and flips for finetuning]
+    /// Random changes to the images: crop4, flip or both joined by a comma, or none [default: none for the gates, flip for
+    /// finetuning]
     #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib", default_value_if("preset", "paper", "crop4,flip"))]
     pub augment: Option<Augment>,
     /// Weight of the budget in the loss
@@ -326,14 +326,14 @@ pub struct RecoveryArgs {
     /// Finetuning: passes over the images
     #[arg(long, value_name = "N", default_value_t = Finetune::default().epochs, value_parser = value::at_least_one)]
     pub epochs: usize,
-    /// Finetuning: the optimiser, SGD with momentum 0.9 or AdamW
-    #[arg(long, value_enum, default_value_t = OptimizerArg::Sgd)]
+    /// Finetuning: the optimiser, AdamW or SGD with momentum 0.9
+    #[arg(long, value_enum, default_value_t = OptimizerArg::Adamw)]
     pub optimizer: OptimizerArg,
     /// Finetuning: the learning rate after the warm-up, from where it falls to zero as half a cosine
-    #[arg(long, value_name = "X", default_value_t = Finetune::default().lr, default_value_if("optimizer", "adamw", "0.001"), value_parser = value::positive)]
+    #[arg(long, value_name = "X", default_value_t = Finetune::default().lr, default_value_if("optimizer", "sgd", "0.0002"), value_parser = value::positive)]
     pub lr: f64,
     /// Finetuning: decay of the weights (not of biases)
-    #[arg(long, value_name = "X", default_value_t = Finetune::default().weight_decay, default_value_if("optimizer", "adamw", "0.01"), value_parser = value::not_negative)]
+    #[arg(long, value_name = "X", default_value_t = Finetune::default().weight_decay, default_value_if("optimizer", "sgd", "0.0005"), value_parser = value::not_negative)]
     pub weight_decay: f64,
     /// Finetuning: what logits are divided by when the unpruned network's are followed
     #[arg(long, value_name = "X", default_value_t = Finetune::default().temperature, value_parser = value::positive)]

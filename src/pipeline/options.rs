@@ -70,7 +70,7 @@ pub struct Finetune {
     pub temperature: f64,
     /// Share of the labels in the loss, where there are any.
     pub labels: f64,
-    /// Crops and flips; none chooses them by the images' size.
+    /// Crops and flips; none mirrors at random.
     pub augment: Option<Augment>,
 }
 
@@ -79,9 +79,9 @@ impl Default for Finetune {
         Self {
             epochs: 8,
             batch_size: 64,
-            method: Method::Sgd { momentum: 0.9 },
-            lr: 0.02,
-            weight_decay: 5e-4,
+            method: Method::AdamW,
+            lr: 0.001,
+            weight_decay: 0.01,
             temperature: 4.0,
             labels: 0.1,
             augment: None,

@@ -111,7 +111,7 @@ impl Recovery<'_> {
     }
 
     fn settings(&self, how: Finetune, images: &[usize]) -> recover::Settings {
-        let Learning { graph, facts, session, .. } = *self.network;
+        let session = self.network.session;
         let temperature = how.temperature;
         let task = match self.options.wish {
             Wish::Auto if session.data.labels().is_some() && session.classes && how.labels > 0.0 => {
@@ -123,12 +123,6 @@ impl Recovery<'_> {
                 Task::Values { variance: session.variances(&some_of(images, 256, self.options.seed)) }
             }
         };
-        let size = graph.inputs.iter().find_map(|&v| facts.shape(v).filter(|s| s.len() == 4));
-        let by_size = size.map(|s| {
-            // Channels come first or last; they are few.
-            let side = s[1..].iter().copied().filter(|&n| n > 4).min().unwrap_or(0);
-            Augment { crop: side / 8, flip: true }
-        });
         recover::Settings {
             epochs: how.epochs,
             batch_size: how.batch_size,
@@ -137,7 +131,7 @@ impl Recovery<'_> {
             warm_up: WARM_UP,
             weight_decay: how.weight_decay,
             task,
-            augment: how.augment.or(by_size),
+            augment: how.augment.or(Some(Augment { crop: 0, flip: true })),
             seed: self.options.seed,
         }
     }

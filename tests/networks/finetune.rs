@@ -189,7 +189,8 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         warm_up: 0.1,
         weight_decay: 1e-3,
         task: Task::Distil { temperature: 2.0 },
-        augment: Some(learn::calib::Augment { crop: 1, flip: true }),
+        // With crops every answer of the teacher is new; without, they are remembered.
+        augment: Some(learn::calib::Augment { crop: usize::from(method == Method::AdamW), flip: true }),
         seed: 3,
     };
     let facts = autobot_onnx::verify::facts_like(graph, facts, &small).unwrap();

@@ -8,6 +8,7 @@
 mod optimizer;
 mod parameters;
 mod state;
+mod teacher;
 
 use crate::error::Result;
 use crate::ir::*;
@@ -18,6 +19,7 @@ use crate::rewrite;
 pub use optimizer::Method;
 pub use parameters::parameters;
 pub use state::{Epoch, State};
+use teacher::Teacher;
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,11 +93,12 @@ pub fn finetune(
     let per_epoch = (images.len() / settings.batch_size).max(1);
     let steps = settings.epochs * per_epoch;
     let mut session = Session::trainable((graph, facts), &parameters, teacher.data, teacher.pool)?;
+    let mut taught = Teacher::new(teacher);
     let fits = |s: &State| s.fits(&weights, settings.method);
     let mut state = match from.filter(fits) {
         Some(state) => state,
         None => {
-            let start = judge(&session, teacher, judges, &settings.task);
+            let start = judge(&session, &mut taught, judges, &settings.task);
             State::new(weights.iter().map(|w| w.data.clone()).collect(), settings.method, start)
         }
     };
@@ -104,7 +107,7 @@ pub fn finetune(
         let (epoch, at) = (state.step / per_epoch, state.step % per_epoch);
         let order = shuffled(images, settings.seed, epoch as u64);
         let batch = &order[at * settings.batch_size..((at + 1) * settings.batch_size).min(order.len())];
-        let (loss, gradient) = gradient(&session, teacher, batch, settings, state.step as u64);
+        let (loss, gradient) = gradient(&session, &mut taught, batch, settings, state.step as u64);
         let rate = rate(state.step, steps, settings);
         state.step += 1;
         for (k, g) in gradient.iter().enumerate() {
@@ -114,7 +117,7 @@ pub fn finetune(
         session.program.set_parameters(state.weights.iter().map(Vec::as_slice));
         state.loss += loss / per_epoch as f64;
         if at + 1 == per_epoch {
-            let judged = judge(&session, teacher, judges, &settings.task);
+            let judged = judge(&session, &mut taught, judges, &settings.task);
             state.end_epoch(judged);
         }
         watcher.update(&Update { step: state.step, steps, loss, rate }, &state.epochs);
@@ -152,7 +155,7 @@ fn shuffled(images: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
 /// Loss over a batch and its gradient by parameter. Chunks are summed in their order.
 fn gradient(
     session: &Session,
-    teacher: &Session,
+    teacher: &mut Teacher,
     images: &[usize],
     settings: &Settings,
     step: u64,
@@ -160,7 +163,7 @@ fn gradient(
     let augment = settings.augment.as_ref().map(|a| (a, settings.seed ^ ((step + 1) << 32)));
     let program = &session.program;
     let taught = match settings.task.needs_teacher() {
-        true => teacher.outputs_of(images, augment),
+        true => teacher.answers(images, augment),
         false => vec![Vec::new(); images.len()],
     };
     let weight = 1.0 / images.len() as f64;
@@ -187,11 +190,11 @@ fn gradient(
 }
 
 /// Mean loss over images, a few at a time: outputs can be large.
-fn judge(session: &Session, teacher: &Session, images: &[usize], task: &Task) -> f64 {
+fn judge(session: &Session, teacher: &mut Teacher, images: &[usize], task: &Task) -> f64 {
     let weight = 1.0 / images.len().max(1) as f64;
-    let some = |some: &[usize]| -> f64 {
+    let mut part = |some: &[usize]| -> f64 {
         let taught = match task.needs_teacher() {
-            true => teacher.outputs(some),
+            true => teacher.answers(some, None),
             false => vec![Vec::new(); some.len()],
         };
         let one = |chunk: &mut Chunk| {
@@ -200,5 +203,5 @@ fn judge(session: &Session, teacher: &Session, images: &[usize], task: &Task) ->
         };
         session.each(some, None, one).into_iter().sum()
     };
-    images.chunks(64).map(some).sum()
+    images.chunks(64).map(&mut part).sum()
 }

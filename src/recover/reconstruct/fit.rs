@@ -5,7 +5,7 @@
 //! between chunks, in the order of the chunks. Whatever weights are asked about, Σ|t − Wx|² over held-out images follows from
 //! the same sums over those.
 
-use super::layer::{Layer, Target, Weights};
+use super::layer::{Layer, Shift, Target, Weights};
 use super::track::Track;
 use super::{Fitted, HELD_OUT};
 use crate::grad::Pool;
@@ -23,6 +23,9 @@ const NEGLIGIBLE: f64 = 1e-6;
 /// Positions that are looked at: so many times the unknowns of an output, but at least [`POSITIONS`].
 const PER_UNKNOWN: usize = 40;
 const POSITIONS: usize = 1 << 16;
+
+/// A layer whose normalisation multiplies by less can do nothing for a sum behind it.
+const LEAST_FACTOR: f32 = 1e-3;
 
 /// Sums over images.
 #[derive(Clone)]
@@ -97,8 +100,8 @@ pub(super) fn fit(
     let (groups, rows, outputs) = layer.sizes();
     let stored = |v: ValueId| pruned.facts.constant[v].as_ref().map(|t| t.data.to_real::<f64>());
     let matrix = layer.matrix(&stored(layer.weight)?);
-    let bias = match layer.bias {
-        Some(b) => Some(stored(b)?),
+    let bias = match layer.shift.map(Shift::stored) {
+        Some((v, sign)) => Some(stored(v)?.into_iter().map(|b| sign * b).collect::<Vec<f64>>()),
         None => None,
     };
     let (mut before, mut after, mut spread) = (0.0, 0.0, 0.0);
@@ -139,7 +142,9 @@ pub(super) fn fit(
     }
     let spread = spread.max(f64::MIN_POSITIVE);
     let fitted = Fitted { layer: layer.name.clone(), before: before / spread, after: after / spread, ridge };
-    let weights = Weights { weight: layer.stored(new), bias: new_bias };
+    let sign = layer.shift.map_or(1.0, |s| s.stored().1);
+    let shift = new_bias.map(|b| b.into_iter().map(|b| sign * b).collect());
+    let weights = Weights { weight: layer.stored(new), shift };
     Some((fitted, ridge.map(|_| weights)))
 }
 
@@ -204,16 +209,26 @@ fn part(
     x.extend(std::iter::repeat_n(1.0, positions));
     let y = big.get(&layer.output)?;
     let mut t = Vec::with_capacity(outputs * positions);
+    // Behind a normalisation both are compared with its mean taken off.
+    let mean = match layer.shift {
+        Some(Shift::Mean(v)) => original.facts.constant[v].as_ref().map(|t| t.data.to_real::<f32>()),
+        _ => None,
+    };
     for o in 0..outputs {
-        let channel = target.channels[group * outputs + o];
+        let row = group * outputs + o;
+        let channel = target.channels[row];
         let from = t.len();
-        t.extend(layer.outputs(y, channel, at));
-        let sum = target.sum.as_ref().and_then(|(v, left)| Some((big.get(v)?, small.get(v)?, left)));
-        if let Some((trunk, left_of_it, left)) = sum
-            && let Ok(place) = left.binary_search(&channel)
+        let mean = mean.as_ref().map_or(0.0, |m| m[channel]);
+        t.extend(layer.outputs(y, channel, at).map(|v| v - mean));
+        // A sum behind a normalisation sees what the layer gives times that factor.
+        let factor = layer.normalised.as_ref().map_or(1.0, |(_, f)| f[row] as f32);
+        let sum = target.sum.as_ref().filter(|_| factor.abs() > LEAST_FACTOR);
+        if let Some(sum) = sum
+            && let Ok(place) = sum.left.binary_search(&channel)
         {
-            let gone = layer.outputs(trunk, channel, at).zip(layer.outputs(left_of_it, place, at));
-            t[from..].iter_mut().zip(gone).for_each(|(t, (was, is))| *t += was - is);
+            let (was, is) = (big.get(&sum.trunk)?, small.get(&sum.trunk)?);
+            let gone = layer.outputs(was, channel, at).zip(layer.outputs(is, place, at));
+            t[from..].iter_mut().zip(gone).for_each(|(t, (was, is))| *t += (was - is) / factor);
         }
     }
     let all = rows + 1;

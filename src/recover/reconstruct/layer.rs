@@ -11,8 +11,29 @@ pub(super) struct Layer {
     pub input: ValueId,
     pub output: ValueId,
     pub weight: ValueId,
-    pub bias: Option<ValueId>,
+    pub shift: Option<Shift>,
+    /// The output of the BatchNormalization that alone reads this layer's, and its factor per channel.
+    pub normalised: Option<(ValueId, Vec<f64>)>,
     pub form: Form,
+}
+
+/// The constant that is added to a layer's output, by channel.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shift {
+    /// Its own bias.
+    Bias(ValueId),
+    /// The running mean of the BatchNormalization behind it, which is taken off.
+    Mean(ValueId),
+}
+
+impl Shift {
+    /// The stored constant, and the sign with which it is added.
+    pub fn stored(self) -> (ValueId, f64) {
+        match self {
+            Self::Bias(v) => (v, 1.0),
+            Self::Mean(v) => (v, -1.0),
+        }
+    }
 }
 
 /// How a layer's output comes from its input and weights.
@@ -24,19 +45,26 @@ pub(super) enum Form {
     Product { k: usize, n: usize, turned: bool },
 }
 
-/// New weights and biases, in the order in which the file stores them.
+/// New weights, and what is added to the outputs, in the order in which the file stores them.
 pub(super) struct Weights {
     pub weight: Vec<f64>,
-    pub bias: Option<Vec<f64>>,
+    pub shift: Option<Vec<f64>>,
 }
 
 /// What a layer's output should be.
 pub(super) struct Target {
     /// The original's channels that it has.
     pub channels: Vec<usize>,
-    /// The other operand of the addition that follows, if it is computed before, and the channels that are left of it: then
-    /// the sum is to be as it was.
-    pub sum: Option<(ValueId, Vec<usize>)>,
+    /// The addition that follows, if its other operand is computed before: then the sum is to be as it was.
+    pub sum: Option<Sum>,
+}
+
+/// An addition behind a layer.
+pub(super) struct Sum {
+    /// The other operand.
+    pub trunk: ValueId,
+    /// The original's channels that are left of it.
+    pub left: Vec<usize>,
 }
 
 impl Layer {
@@ -78,8 +106,17 @@ impl Layer {
         let fits = node.op_type == "MatMul" || bias.is_none_or(|b| channels(b, cout));
         let bias = bias.filter(|_| node.op_type != "MatMul");
         let whole = volume(x) > 0 && volume(y) > 0;
+        let behind = batch_norm(graph, facts, output).filter(|_| node.op_type == "Conv");
+        let mean = behind.as_ref().map(|b| b.mean).filter(|&m| channels(m, cout));
+        let shift = bias.map(Shift::Bias).or(mean.map(Shift::Mean));
+        let normalised = behind.map(|b| (b.output, b.factor));
         let name = node.name.clone();
-        (fits && whole).then_some(Self { name, input, output, weight, bias, form })
+        (fits && whole).then_some(Self { name, input, output, weight, shift, normalised, form })
+    }
+
+    /// The value that goes on from here: behind the normalisation, where there is one.
+    pub fn result(&self) -> ValueId {
+        self.normalised.as_ref().map_or(self.output, |(v, _)| *v)
     }
 
     /// Groups, inputs per group (rows of the columns), outputs per group.
@@ -177,13 +214,38 @@ fn turn(m: &[f64], rows: usize, columns: usize) -> Vec<f64> {
     (0..rows * columns).map(|i| m[i % rows * columns + i / rows]).collect()
 }
 
+/// A BatchNormalization with stored statistics.
+struct BatchNorm {
+    mean: ValueId,
+    output: ValueId,
+    /// scale / √(variance + ε), by channel.
+    factor: Vec<f64>,
+}
+
+/// The BatchNormalization that alone uses `value`.
+fn batch_norm(graph: &Graph, facts: &Facts, value: ValueId) -> Option<BatchNorm> {
+    let (_, node) = only_user(graph, value).filter(|(_, n)| n.op_type == "BatchNormalization")?;
+    let known = |k: usize| Some(facts.constant[(*node.inputs.get(k)?)?].as_ref()?.data.to_real::<f64>());
+    let epsilon = match node.op.attributes().get("epsilon") {
+        Some(Attr::Float(e)) => f64::from(*e),
+        _ => 1e-5,
+    };
+    let (scale, variance) = (known(1)?, known(4)?);
+    let factor = scale.iter().zip(&variance).map(|(s, v)| s / (v + epsilon).sqrt()).collect();
+    Some(BatchNorm { mean: node.inputs[3]?, output: node.outputs[0]?, factor })
+}
+
+/// The node that alone uses `value`.
+fn only_user(graph: &Graph, value: ValueId) -> Option<(NodeId, &Node)> {
+    let uses = |n: &Node| n.inputs.contains(&Some(value)) || n.captured.contains(&value);
+    let mut users = graph.nodes.iter().enumerate().filter(|(_, n)| uses(n));
+    let user = users.next()?;
+    (users.next().is_none() && !graph.outputs.contains(&value)).then_some(user)
+}
+
 /// The other operand of the addition that alone uses `value`, if it has the same shape and is computed before.
 pub(super) fn sum_after(graph: &Graph, facts: &Facts, value: ValueId) -> Option<ValueId> {
-    let mut users = graph.nodes.iter().enumerate().filter(|(_, n)| n.inputs.contains(&Some(value)));
-    let (_, add) = users.next().filter(|(_, n)| n.op_type == "Add")?;
-    if users.next().is_some() || graph.outputs.contains(&value) {
-        return None;
-    }
+    let (_, add) = only_user(graph, value).filter(|(_, n)| n.op_type == "Add")?;
     let other = add.inputs.iter().flatten().copied().find(|&v| v != value)?;
     let before = graph.producer(other).is_none_or(|p| graph.producer(value).is_some_and(|own| p < own));
     let same = facts.constant[other].is_none() && facts.shape(other) == facts.shape(value);

@@ -74,9 +74,9 @@ pub fn reconstruct(
     for n in 0..small.nodes.len() {
         if let Some(layer) = Layer::of(&pruned.graph, &pruned.facts, n) {
             original.advance_past(layer.output, pool);
-            let sum = layer::sum_after(&original.graph, &original.facts, layer.output);
-            let target =
-                layer::Target { channels: channels(layer.output), sum: sum.map(|t| (t, channels(t))) };
+            let sum = layer::sum_after(&original.graph, &original.facts, layer.result());
+            let sum = sum.map(|trunk| layer::Sum { trunk, left: channels(trunk) });
+            let target = layer::Target { channels: channels(layer.output), sum };
             if let Some((fitted, weights)) = fit::fit(&layer, &target, &original, &pruned, pool) {
                 done.push(fitted);
                 if let Some(weights) = weights {
