@@ -14,11 +14,11 @@
 //! | [`onnx`] | reading and writing files; the only place that knows protobuf |
 //! | [`channels`] | which channels belong together, and why some cannot go |
 //! | [`cost`] | multiply-accumulates by soft or hard widths |
-//! | [`grad`] | forward and backward pass over a frozen network with gates |
+//! | [`grad`] | forward and backward pass over a network with gates, or with weights that are trained |
 //! | [`learn`] | calibration data, losses, training of the gates |
 //! | [`plan`] | from scores and a budget to what is kept |
 //! | [`mod@rewrite`] | the only writer: deletes what the plan drops |
-//! | [`recover`] | closed-form fits of the layers that are left |
+//! | [`recover`] | what makes up for lost accuracy: closed-form fits of the layers that are left, training of their weights |
 //! | [`runtime`] | a model file in tract; the only place that knows it |
 //! | [`verify`] | measured differences, in our executor and in tract |
 //! | [`mod@bench`] | measured times in tract |

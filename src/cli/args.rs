@@ -272,6 +272,13 @@ pub struct LearnArgs {
     /// What ranks the channels: trained gates, the usual L1 norm, or chance; the last two need no data
     #[arg(long, value_enum, default_value_t = CriterionArg::Gates)]
     pub criterion: CriterionArg,
+    /// Also write the trained gates, for --gates
+    #[arg(long, value_name = "FILE")]
+    pub save_gates: Option<PathBuf>,
+    /// Use gates that --save-gates wrote instead of training: the same network can be cut to another target, or recovered
+    /// in another way, at once
+    #[arg(long, value_name = "FILE", conflicts_with = "save_gates")]
+    pub gates: Option<PathBuf>,
     /// What replaces a deleted channel, in the biases of the layers that read it: its mean, a constant that is trained
     /// beside the gates, or nothing
     #[arg(long, value_enum, default_value_t = CompensationArg::of(defaults().compensation))]

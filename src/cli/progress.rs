@@ -3,9 +3,10 @@
 //! Takes: what happens in a run. Gives: nothing. Never: writes to stdout, or anything at all to the terminal when quiet.
 
 use super::talk::Talk;
-use autobot_onnx::learn::Record;
+use autobot_onnx::learn::{Record, Trained};
 use autobot_onnx::pipeline::{Before, Observer, checkpoint};
 use autobot_onnx::recover::{Epoch, State, Update};
+use autobot_onnx::report::files;
 use autobot_onnx::report::units::count;
 use autobot_onnx::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -40,11 +41,13 @@ pub struct Watch {
     kept: Option<Kept>,
     /// What a run before this one left.
     found: Option<(Before, State)>,
+    /// Gates to be used instead of training.
+    gates: Option<Trained>,
 }
 
 impl Watch {
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, stage: None, batches: 0, kept: None, found: None }
+        Self { quiet, stage: None, batches: 0, kept: None, found: None, gates: None }
     }
 
     /// From now on the run's state is kept in a file. The run goes on from what is there of it already.
@@ -69,6 +72,20 @@ impl Watch {
             Err(e) => return Err(Error::io(path, e, hint)),
         };
         self.kept = Some(Kept { path: path.to_owned(), fingerprint, last: None });
+        Ok(())
+    }
+
+    /// The run uses the gates of a file instead of training its own.
+    pub fn take_gates(&mut self, path: &Path, network: &str, classes: usize) -> Result<()> {
+        let hint = "give the file that --save-gates wrote for this network with the same --residual, --compensation, --exclude \
+                    and --only";
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e, hint))?;
+        let (belongs_to, trained) = checkpoint::decode_gates(&text)
+            .map_err(|e| Error::file(path, format!("holds no trained gates: {e}"), hint))?;
+        if belongs_to != network || trained.alpha.len() != classes {
+            return Err(Error::file(path, "holds the gates of another network, or in another reading", hint));
+        }
+        self.gates = Some(trained);
         Ok(())
     }
 
@@ -129,6 +146,10 @@ impl Observer for Watch {
         self.found.take()
     }
 
+    fn gates(&mut self) -> Option<Trained> {
+        self.gates.take()
+    }
+
     fn start(&mut self, batches: usize) {
         self.batches = batches;
     }
@@ -184,11 +205,7 @@ impl Observer for Watch {
         let hint = "free some space, name another file, or do without --checkpoint";
         let bytes = checkpoint::encode(&kept.fingerprint, before, state)
             .map_err(|e| Error::file(&kept.path, e, hint))?;
-        let folder = kept.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let fail = |e: std::io::Error| Error::io(&kept.path, e, hint);
-        let mut file = tempfile::Builder::new().prefix(".autobot-onnx-").tempfile_in(folder).map_err(fail)?;
-        file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(fail)?;
-        file.persist(&kept.path).map_err(|e| fail(e.error)).map(|_| ())
+        files::replace(&kept.path, &bytes, hint)
     }
 }
 

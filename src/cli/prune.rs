@@ -11,7 +11,7 @@ use super::{Answer, data};
 use autobot_onnx::learn::calib::{Augment, Calibration};
 use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
 use autobot_onnx::plan::Limits;
-use autobot_onnx::report::{gather, json, text};
+use autobot_onnx::report::{files, gather, json, text};
 use autobot_onnx::{Error, onnx};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,7 +40,14 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     if let Some(path) = &args.recovery.checkpoint {
         watch.keep_in(path, checkpoint::fingerprint(&job.model.graph, data.len(), &job.options), talk)?;
     }
+    let network = checkpoint::fingerprint_of_gates(&job.model.graph, &job.options);
+    if let Some(path) = &args.learn.gates {
+        watch.take_gates(path, &network, job.analysis.groups.classes.len())?;
+    }
     let done = job.run(&data, &mut watch)?;
+    if let Some(path) = &args.learn.save_gates {
+        save_gates(path, &network, &done, talk)?;
+    }
     let path = args.output.as_deref().unwrap_or(Path::new(""));
     let written = done.verdict.pass.then(|| path.display().to_string());
     let report = job.report(&done, gather::data(&data, args.data.source()), typed, written);
@@ -66,6 +73,17 @@ fn recover(args: &RecoveryArgs, images: bool, augment: Option<Augment>) -> Recov
             ..Finetune::default()
         }),
     }
+}
+
+/// Writes the trained gates.
+fn save_gates(path: &Path, network: &str, done: &Done, talk: Talk) -> autobot_onnx::Result<()> {
+    let Some(trained) = &done.outcome.trained else {
+        talk.warn("--save-gates: no gates were trained, so none are written");
+        return Ok(());
+    };
+    let hint = "free some space, or write to another folder";
+    let text = checkpoint::encode_gates(network, trained).map_err(|e| Error::file(path, e, hint))?;
+    files::replace(path, text.as_bytes(), hint)
 }
 
 fn rehearsed(talk: Talk) -> Answer {
@@ -105,6 +123,8 @@ fn check_places(input: &Path, args: &PruneArgs) -> autobot_onnx::Result<()> {
     let mut outputs: Vec<Named> = Vec::new();
     outputs.extend(args.output.as_deref().map(|p| ("OUT.onnx", p)));
     outputs.extend(args.json.as_deref().map(|p| ("--json", p)));
+    inputs.extend(args.learn.gates.as_deref().map(|p| ("--gates", p)));
+    outputs.extend(args.learn.save_gates.as_deref().map(|p| ("--save-gates", p)));
     outputs.extend(args.recovery.checkpoint.as_deref().map(|p| ("--checkpoint", p)));
     guard::outputs(&outputs, &inputs)
 }

@@ -376,11 +376,7 @@ fn conv_backward_parameters(
     let mut dy = vec![0.0; io.dy.data.len()];
     io.before_relu(c.relu, 0..dy.len(), &mut dy);
     if let Some(p) = weight {
-        let (cin, pixels) = (c.geometry.cin, c.geometry.pixels_in());
-        let row = |n: usize, k: usize, r: usize, out: &mut [f32]| {
-            out.copy_from_slice(&io.x.data[(n * cin + k) * pixels + r * out.len()..][..out.len()]);
-        };
-        c.forward.gradient(row, &mut dy, &mut into.parameters[p].data);
+        c.forward.gradient(c.forward.rows(&io.x.data), &mut dy, &mut into.parameters[p].data);
     }
     if let Some(p) = bias {
         conv::backward_bias(c.geometry.cout, c.geometry.pixels_out(), &dy, &mut into.parameters[p].data);

@@ -1,6 +1,7 @@
-//! A run on its way as bytes, so that it can go on where it was cut off.
+//! A run on its way as bytes, so that it can go on where it was cut off; and trained gates, so that others can use them.
 //!
-//! Takes: what was learned before, the state of the training. Gives: a safetensors file's bytes, and both back from them.
+//! Takes: what was learned before, the state of the training. Gives: a safetensors file's bytes (JSON for gates), and both back
+//! from them.
 //! Invariants: a run that goes on gives the same result, bit for bit, as one that was never cut off. Never: opens a file.
 
 use super::{Before, Options};
@@ -31,17 +32,62 @@ const NOTES: &str = "notes";
 
 /// What a checkpoint belongs to: the network's weights, the images' number, and every option that shapes the result.
 pub fn fingerprint(graph: &Graph, images: usize, options: &Options) -> String {
+    let mut hasher = network(graph);
+    // Threads do not shape the result.
+    format!("{:?}", Options { threads: 0, ..options.clone() }).hash(&mut hasher);
+    (images, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// What trained gates belong to: the network's weights, and what its gates are.
+pub fn fingerprint_of_gates(graph: &Graph, options: &Options) -> String {
+    let mut hasher = network(graph);
+    let Options { residual, exclude, only, compensation, .. } = options;
+    format!("{residual:?} {exclude:?} {only:?} {compensation:?}").hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// A hash of the network's nodes and weights.
+fn network(graph: &Graph) -> DefaultHasher {
     let mut hasher = DefaultHasher::new();
+    for node in &graph.nodes {
+        (&node.name, &node.op_type).hash(&mut hasher);
+    }
     for value in &graph.values {
         if let Origin::Initializer(t) = &value.origin {
             (&value.name, &t.shape).hash(&mut hasher);
             t.data.to_real::<f32>().iter().for_each(|x| x.to_bits().hash(&mut hasher));
         }
     }
-    // Threads do not shape the result.
-    format!("{:?}", Options { threads: 0, ..options.clone() }).hash(&mut hasher);
-    (images, graph.nodes.len(), env!("CARGO_PKG_VERSION")).hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    hasher
+}
+
+/// Trained gates, as `--save-gates` writes them.
+#[derive(Serialize, Deserialize)]
+struct Gates {
+    /// See [`fingerprint_of_gates`].
+    network: String,
+    /// α by class; null where a class has no trainable gate.
+    alpha: Vec<Option<f64>>,
+    levels: Vec<f64>,
+    best: usize,
+    history: Vec<Record>,
+}
+
+/// The text of a file of trained gates.
+pub fn encode_gates(network: &str, trained: &Trained) -> Result<String, String> {
+    let alpha = trained.alpha.iter().map(|&a| a.is_finite().then_some(a)).collect();
+    let Trained { levels, best, history, .. } = trained.clone();
+    let gates = Gates { network: network.to_owned(), alpha, levels, best, history };
+    serde_json::to_string(&gates).map_err(|e| e.to_string())
+}
+
+/// The network that trained gates belong to, and the gates; or what is wrong with the text.
+pub fn decode_gates(text: &str) -> Result<(String, Trained), String> {
+    let Gates { network, alpha, levels, best, history } =
+        serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let alpha = alpha.into_iter().map(|a| a.unwrap_or(f64::INFINITY)).collect();
+    Ok((network, Trained { alpha, levels, history, best }))
 }
 
 /// The bytes of a checkpoint.
@@ -150,6 +196,14 @@ mod tests {
         let (before, state) = run();
         let bytes = encode("abc", &before, &state).unwrap();
         assert_eq!(decode(&bytes).unwrap(), ("abc".to_owned(), before, state));
+    }
+
+    #[test]
+    fn gates_are_read_bit_for_bit() {
+        let trained = run().0.trained.unwrap();
+        let text = encode_gates("abc", &trained).unwrap();
+        assert_eq!(decode_gates(&text).unwrap(), ("abc".to_owned(), trained));
+        assert!(decode_gates(&text[..text.len() - 1]).is_err());
     }
 
     #[test]

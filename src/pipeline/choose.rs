@@ -37,12 +37,17 @@ impl Learning<'_> {
         let mut settings = settings(options, session, data, self.training, target);
         settings.levels = stand.levels.clone();
         let gated = options.criterion == Criterion::Gates;
-        let updates = if gated { settings.batches } else { 0 } + settings.settling();
+        let mut trained = match before {
+            Some(before) => before.trained.clone(),
+            None if gated => observer.gates(),
+            None => None,
+        };
+        let fresh = gated && trained.is_none();
+        let updates = if fresh { settings.batches } else { 0 } + settings.settling();
         let learns = updates > 0 && before.is_none();
         if learns {
             observer.start(updates);
         }
-        let mut trained = before.and_then(|b| b.trained.clone());
         let mut score = match options.criterion {
             Criterion::L1 => plan::l1(self.graph, self.facts, groups),
             Criterion::Random => plan::random(groups, options.seed),
@@ -63,6 +68,9 @@ impl Learning<'_> {
         }
         let mut levels = trained.as_ref().map_or(stand.levels.clone(), |t| t.levels.clone());
         let mut history = trained.as_mut().map(|t| std::mem::take(&mut t.history)).unwrap_or_default();
+        if !fresh {
+            history.clear();
+        }
         settle(session, self.training, &settings, &plan.kept, &mut levels, &mut |task| {
             let (budget, _) = loss::budget(plan.macs as f64, target as f64, *full as f64);
             let step = history.len() + 1;

@@ -108,6 +108,10 @@ pub trait Observer {
     fn resume(&mut self) -> Option<(Before, State)> {
         None
     }
+    /// Gates that were trained before, of the same network in the same reading: they are used instead of training.
+    fn gates(&mut self) -> Option<Trained> {
+        None
+    }
     /// Called when training starts, with the number of updates.
     fn start(&mut self, _batches: usize) {}
     /// Called after every update.

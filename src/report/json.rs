@@ -3,6 +3,7 @@
 //! Takes: nothing. Gives: structs whose fields are the JSON's fields. Invariants: field names are stable, new ones may be
 //! added; counts are exact (the text rounds them). Never: a number that was not measured in the run.
 
+use super::files;
 use crate::bench::{self, Timing, board::Board};
 use crate::cost::Convention;
 use crate::error::{Error, Result};
@@ -11,7 +12,6 @@ use crate::recover::{Epoch, Fitted};
 use crate::rewrite::{Bias, Sliced};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 /// Everything about a pruning run: `autobot-onnx IN OUT --json FILE`.
@@ -312,16 +312,7 @@ impl Recipe {
 /// Writes a report: complete or not at all.
 pub fn write(path: &Path, report: &impl Serialize) -> Result<()> {
     let hint = "free some space, or write to another folder";
-    let fail = |e: std::io::Error| Error::io(path, e, hint);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.prefix(".autobot-onnx-").tempfile_in(folder).map_err(fail)?;
-    serde_json::to_writer_pretty(&mut file, report).map_err(|e| fail(e.into()))?;
-    file.write_all(b"\n").map_err(fail)?;
-    file.persist(path).map_err(|e| fail(e.error)).map(|_| ())
+    let mut bytes = serde_json::to_vec_pretty(report).map_err(|e| Error::io(path, e.into(), hint))?;
+    bytes.push(b'\n');
+    files::replace(path, &bytes, hint)
 }

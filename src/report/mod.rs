@@ -2,6 +2,7 @@
 //!
 //! Takes: models, analyses, outcomes. Gives: reports. Never: computes anything that decides what is pruned.
 
+pub mod files;
 pub mod gather;
 pub mod json;
 mod table;

@@ -230,6 +230,31 @@ fn layers_are_fitted_after_the_pruning() {
     verify.assert().code(2).stderr(predicate::str::contains("fitted after the pruning"));
 }
 
+#[test]
+fn trained_gates_serve_other_targets() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path();
+    prune(dir, "digits_residual.onnx", "one", &["--save-gates", "gates.json"]);
+    let (_, said) = prune(dir, "digits_residual.onnx", "two", &["--gates", "gates.json"]);
+    assert!(!said.contains("training"), "{said}");
+    let bytes = |name: &str| std::fs::read(dir.join(name)).unwrap();
+    assert!(bytes("one.onnx") == bytes("two.onnx"), "the same gates, another network");
+    let mut smaller = program(dir);
+    smaller.arg(model("digits_residual.onnx")).args(["three.onnx", "--target-flops", "30%"]);
+    digits(&mut smaller).args(["--gates", "gates.json"]).assert().success();
+    assert!(bytes("three.onnx").len() < bytes("two.onnx").len());
+
+    let refused = |network: &str, more: &[&str]| {
+        let mut command = program(dir);
+        command.arg(model(network)).args(["four.onnx", "--target-flops", "50%", "--gates", "gates.json"]);
+        digits(&mut command).args(more).assert().code(2).stderr(predicate::str::contains("gates.json"));
+    };
+    refused("digits_chain.onnx", &[]);
+    refused("digits_residual.onnx", &["--residual", "tie"]);
+    std::fs::write(dir.join("gates.json"), "{").unwrap();
+    refused("digits_residual.onnx", &[]);
+}
+
 /// Flags for a training of weights that takes a few seconds.
 const TUNE: [&str; 8] =
     ["--recover", "finetune", "--epochs", "6", "--optimizer", "adamw", "--checkpoint", "state.safetensors"];

@@ -43,7 +43,8 @@ impl Shift {
 impl Augment {
     /// Whether sample `index` is mirrored with this seed; `None` where it may be displaced too.
     pub fn mirrors(&self, seed: u64, index: usize) -> Option<bool> {
-        (self.crop == 0).then(|| Shift::draw(self, seed, index, Size { channels: 1, height: 1, width: 1 }).flip)
+        (self.crop == 0)
+            .then(|| Shift::draw(self, seed, index, Size { channels: 1, height: 1, width: 1 }).flip)
     }
 }
 

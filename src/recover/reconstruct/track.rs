@@ -7,6 +7,8 @@ use crate::error::Result;
 use crate::grad::Pool;
 use crate::ir::*;
 use crate::learn::calib::Calibration;
+use crate::ops::conv_geometry;
+use crate::ops::kernels::direct::{Direct, Start};
 use crate::rewrite;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -87,6 +89,7 @@ impl Track {
             .filter_map(|&v| Some((v, facts.constant[v].as_ref()?.to_array())))
             .collect();
         let dead: Vec<ValueId> = self.ends(n).collect();
+        let conv = convolution(node, facts, &constant);
         pool.each(&mut self.chunks, |values| {
             if let Some(results) = &results {
                 let known = |v: ValueId| values.get(&v).or_else(|| constant.get(&v));
@@ -94,7 +97,12 @@ impl Track {
                 // What depends on something that cannot be run cannot be run.
                 if x.iter().zip(&node.inputs).all(|(x, v)| x.is_some() == v.is_some()) {
                     let mut y: Vec<Array<f32>> = results.iter().map(|f| Array::zeros(&f.shape)).collect();
-                    Diff::<f32>::forward(node.op.as_ref(), &x, &mut y);
+                    match (&conv, x[0]) {
+                        (Some((direct, bias)), Some(x)) => {
+                            direct.run(direct.rows(&x.data), Start::Bias(bias), false, &mut y[0].data);
+                        }
+                        _ => Diff::<f32>::forward(node.op.as_ref(), &x, &mut y),
+                    }
                     let outputs = node.outputs.iter().zip(y).filter_map(|(v, y)| Some(((*v)?, y)));
                     values.extend(outputs);
                 }
@@ -127,4 +135,20 @@ impl Track {
         self.facts.constant[v] = Some(Arc::new(tensor.clone()));
         rewrite::store(&mut self.graph, v, tensor)
     }
+}
+
+/// The node as a prepared convolution, where it is one with stored weights, and its bias.
+fn convolution(
+    node: &Node,
+    facts: &Facts,
+    constant: &HashMap<ValueId, Array<f32>>,
+) -> Option<(Direct, Vec<f32>)> {
+    let input = |k: usize| node.inputs.get(k).copied().flatten();
+    let (x, w) = (facts.shape(input(0)?)?, constant.get(&input(1)?)?);
+    let bias = match input(2) {
+        Some(b) => constant.get(&b)?.data.clone(),
+        None => Vec::new(),
+    };
+    let geometry = (node.op_type == "Conv").then(|| conv_geometry(&node.op.attributes(), x, &w.shape))??;
+    Some((Direct::new(&geometry, &w.data)?, bias))
 }

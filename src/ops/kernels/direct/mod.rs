@@ -204,6 +204,14 @@ impl Direct {
         });
     }
 
+    /// The rows of an input `[batch, cin, height, width]` as they are, for [`Direct::run`] and [`Direct::gradient`].
+    pub fn rows<'x>(&self, x: &'x [f32]) -> impl FnMut(usize, usize, usize, &mut [f32]) + 'x {
+        let (cin, pixels) = (self.g.cin, self.g.pixels_in());
+        move |n, c, r, out| {
+            out.copy_from_slice(&x[(n * cin + c) * pixels + r * out.len()..][..out.len()]);
+        }
+    }
+
     /// Adds the weight gradient to `dw` `[cout, cin, taps]`; `row` gives the input as for [`Direct::run`], `dy` is the
     /// gradient of the output.
     pub fn gradient(&self, row: impl FnMut(usize, usize, usize, &mut [f32]), dy: &mut [f32], dw: &mut [f32]) {
@@ -357,32 +365,24 @@ mod tests {
         let mut expected = vec![0.0; g.batch * g.cout * g.pixels_out()];
         conv::forward(g, &x, &w, Some(&bias), &mut expected);
         let direct = Direct::on(cpu, g, &w).unwrap();
-        let copy = |x: &[f32], channels: usize, [_, h, wd]: [usize; 3]| {
-            let x = x.to_vec();
-            move |n: usize, c: usize, r: usize, out: &mut [f32]| {
-                // A squashed pointwise convolution asks for one long row.
-                let len = out.len();
-                out.copy_from_slice(&x[(n * channels + c) * h * wd + r * len..][..len]);
-            }
-        };
         let mut y = vec![9.0; expected.len()];
-        direct.run(copy(&x, g.cin, g.input), Start::Bias(&bias), false, &mut y);
+        direct.run(direct.rows(&x), Start::Bias(&bias), false, &mut y);
         close(&expected, &y, g);
-        direct.run(copy(&x, g.cin, g.input), Start::Bias(&bias), true, &mut y);
+        direct.run(direct.rows(&x), Start::Bias(&bias), true, &mut y);
         close(&expected.iter().map(|v| v.max(0.0)).collect::<Vec<_>>(), &y, g);
 
         let mut dy = numbers(expected.len(), 4);
         let mut expected = numbers(w.len(), 6);
         let mut dw = expected.clone();
         conv::backward_weights(g, &x, &dy, &mut expected);
-        direct.gradient(copy(&x, g.cin, g.input), &mut dy, &mut dw);
+        direct.gradient(direct.rows(&x), &mut dy, &mut dw);
         close(&expected, &dw, g);
 
         let Some(back) = Direct::transposed_on(cpu, g, &w) else { return };
         let mut expected = numbers(x.len(), 5);
         let mut dx = expected.clone();
         conv::backward_input(g, &dy, &w, &mut expected);
-        back.run(copy(&dy, g.cout, g.output), Start::Add, false, &mut dx);
+        back.run(back.rows(&dy), Start::Add, false, &mut dx);
         close(&expected, &dx, g);
     }
 
