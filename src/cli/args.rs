@@ -14,6 +14,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 use std::path::PathBuf;
 
+/// Headings of flags that stand behind a group of others.
+const OUTPUT: &str = "Output";
+const RUN: &str = "Run";
+
 const EXAMPLES: &str = "\
 Examples:
   autobot-onnx demo
@@ -72,13 +76,13 @@ pub struct PruneArgs {
     #[command(flatten)]
     pub recovery: RecoveryArgs,
     /// Show what could be pruned and whether the target can be reached; train and write nothing
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub dry_run: bool,
     /// Also write everything as JSON, with all that is needed to rebuild the masked network
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub json: Option<PathBuf>,
     /// Print the result only: no facts, no progress, no notes
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = OUTPUT)]
     pub quiet: bool,
 }
 
@@ -93,7 +97,7 @@ pub struct InspectArgs {
     #[command(flatten)]
     pub scope: ScopeArgs,
     /// Also write everything as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub json: Option<PathBuf>,
 }
 
@@ -125,10 +129,10 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub data: DataArgs,
     /// Seed of the choice of images and of synthetic ones
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = RUN)]
     pub seed: u64,
     /// Threads; 0 takes one per core
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = RUN)]
     pub threads: usize,
 }
 
@@ -158,22 +162,22 @@ pub struct BenchArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Rounds that are counted, at least
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value::at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value::at_least_one, help_heading = RUN)]
     pub runs: usize,
     /// More rounds follow until so much time has passed
-    #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = value::not_negative)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = value::not_negative, help_heading = RUN)]
     pub seconds: f64,
     /// Rounds before anything is counted
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = RUN)]
     pub warm_up: usize,
     /// Also show where the time goes, node by node
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub layers: bool,
     /// Also write everything as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub json: Option<PathBuf>,
     /// Print the result only: nothing about the machine
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = OUTPUT)]
     pub quiet: bool,
 }
 
@@ -333,11 +337,11 @@ pub struct RecoveryArgs {
     /// Finetuning: passes over the images
     #[arg(long, value_name = "N", default_value_t = Finetune::default().epochs, value_parser = value::at_least_one)]
     pub epochs: usize,
-    /// Finetuning: the optimiser, AdamW or SGD with momentum 0.9
-    #[arg(long, value_enum, default_value_t = OptimizerArg::Adamw)]
+    /// Finetuning: AdamW with each tensor's rate in units of its root mean square, plain AdamW, or SGD with momentum 0.9
+    #[arg(long, value_enum, default_value_t = OptimizerArg::ScaledAdamw)]
     pub optimizer: OptimizerArg,
     /// Finetuning: the learning rate after the warm-up, from where it falls to zero as half a cosine
-    #[arg(long, value_name = "X", default_value_t = Finetune::default().lr, default_value_if("optimizer", "sgd", "0.0002"), value_parser = value::positive)]
+    #[arg(long, value_name = "X", default_value_t = Finetune::default().lr, default_value_ifs([("optimizer", "adamw", "0.0003"), ("optimizer", "sgd", "0.0002")]), value_parser = value::positive)]
     pub lr: f64,
     /// Finetuning: decay of the weights (not of biases)
     #[arg(long, value_name = "X", default_value_t = Finetune::default().weight_decay, default_value_if("optimizer", "sgd", "0.0005"), value_parser = value::not_negative)]
@@ -476,14 +480,16 @@ pub enum RecoverArg {
 /// `--optimizer`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OptimizerArg {
-    Sgd,
+    ScaledAdamw,
     Adamw,
+    Sgd,
 }
 
 impl From<OptimizerArg> for Method {
     fn from(arg: OptimizerArg) -> Self {
         match arg {
             OptimizerArg::Sgd => Method::Sgd { momentum: 0.9 },
+            OptimizerArg::ScaledAdamw => Method::ScaledAdamW,
             OptimizerArg::Adamw => Method::AdamW,
         }
     }

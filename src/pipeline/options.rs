@@ -79,8 +79,8 @@ impl Default for Finetune {
         Self {
             epochs: 8,
             batch_size: 64,
-            method: Method::AdamW,
-            lr: 0.001,
+            method: Method::ScaledAdamW,
+            lr: 0.005,
             weight_decay: 0.01,
             temperature: 4.0,
             labels: 0.1,

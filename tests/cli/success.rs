@@ -256,8 +256,7 @@ fn trained_gates_serve_other_targets() {
 }
 
 /// Flags for a training of weights that takes a few seconds.
-const TUNE: [&str; 8] =
-    ["--recover", "finetune", "--epochs", "6", "--optimizer", "adamw", "--checkpoint", "state.safetensors"];
+const TUNE: [&str; 6] = ["--recover", "finetune", "--epochs", "6", "--checkpoint", "state.safetensors"];
 
 #[test]
 fn weights_are_trained_and_a_killed_run_goes_on() {

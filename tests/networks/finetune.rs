@@ -185,7 +185,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         epochs: 3,
         batch_size: 40,
         method,
-        lr: 0.001,
+        lr: if method == Method::ScaledAdamW { 0.01 } else { 0.001 },
         warm_up: 0.1,
         weight_decay: 1e-3,
         task: Task::Distil { temperature: 2.0 },
@@ -200,7 +200,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
 
 #[test]
 fn training_lowers_the_loss_and_no_thread_or_interruption_changes_a_bit() {
-    for method in [Method::AdamW, Method::Sgd { momentum: 0.9 }] {
+    for method in [Method::AdamW, Method::ScaledAdamW, Method::Sgd { momentum: 0.9 }] {
         let mut notes = Notes { at: Some(7), ..Notes::default() };
         let (small, whole) = tuned(2, method, None, &mut notes);
         assert!(whole.best > 0, "{:?}", whole.epochs);

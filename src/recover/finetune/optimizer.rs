@@ -10,14 +10,20 @@ pub enum Method {
     },
     /// Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101), β = (0.9, 0.999), ε = 1e-8.
     AdamW,
+    /// The same, with the rate of each tensor in units of its root mean square, as Adafactor scales parameters (Shazeer and
+    /// Stern, arXiv 1804.04235): one rate serves networks whose weights differ by orders of magnitude.
+    ScaledAdamW,
 }
+
+/// The least unit of a tensor's rate.
+const LEAST_SCALE: f64 = 1e-3;
 
 impl Method {
     /// Numbers of state per weight.
     pub(super) fn moments(self) -> usize {
         match self {
             Self::Sgd { .. } => 1,
-            Self::AdamW => 2,
+            Self::AdamW | Self::ScaledAdamW => 2,
         }
     }
 
@@ -38,7 +44,8 @@ impl Method {
                     *w -= rate * *v;
                 }
             }
-            (Self::AdamW, [m, v]) => {
+            (Self::AdamW | Self::ScaledAdamW, [m, v]) => {
+                let rate = if self == Self::ScaledAdamW { rate * scale(weights) } else { rate };
                 const B: [f64; 2] = [0.9, 0.999];
                 let [c1, c2] = B.map(|b| 1.0 - b.powf(step as f64));
                 let (scale, root) = ((f64::from(rate) / c1) as f32, c2.sqrt() as f32);
@@ -53,4 +60,10 @@ impl Method {
             _ => {}
         }
     }
+}
+
+/// Root mean square.
+fn scale(weights: &[f32]) -> f32 {
+    let squares: f64 = weights.iter().map(|&w| f64::from(w) * f64::from(w)).sum();
+    (squares / weights.len().max(1) as f64).sqrt().max(LEAST_SCALE) as f32
 }

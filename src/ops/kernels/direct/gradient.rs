@@ -162,7 +162,13 @@ impl Part<'_> {
             }
             dy = unsafe { dy.add(ROWS) };
         }
-        acc.map(|row| row.map(|a| simd.reduce_sum_f32s(a)))
+        let mut sums = [[0.0; N]; ROWS];
+        for j in 0..ROWS {
+            for k in 0..N {
+                sums[j][k] = simd.reduce_sum_f32s(acc[j][k]);
+            }
+        }
+        sums
     }
 
     fn add<const N: usize, const ROWS: usize>(

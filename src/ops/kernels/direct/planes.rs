@@ -31,8 +31,8 @@ impl Direct {
             let out = &mut planes[plane * self.channel + v * columns..][..columns];
             let Some(r) = inside else { return out.fill(0.0) };
             let end = (left + width).min(columns);
-            out[..left].fill(0.0);
-            out[end..].fill(0.0);
+            clear(&mut out[..left]);
+            clear(&mut out[end..]);
             if line.is_empty() {
                 row(plane / g.cin, plane % g.cin, r, &mut out[left..end]);
             } else {
@@ -92,5 +92,15 @@ impl Direct {
                 }
             }
         }
+    }
+}
+
+/// Zeros; mostly a single one, for which a call would cost more.
+#[inline(always)]
+fn clear(out: &mut [f32]) {
+    match out {
+        [] => {}
+        [one] => *one = 0.0,
+        many => many.fill(0.0),
     }
 }
