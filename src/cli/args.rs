@@ -305,8 +305,8 @@ pub struct LearnArgs {
     /// Updates
     #[arg(long, value_name = "N", default_value_t = defaults().batches, default_value_if("preset", "paper", "200"), value_parser = value::at_least_one)]
     pub batches: usize,
-    /// Random changes to the images: crop4, flip or both joined by a comma, or none [default: none for the gates, flip for
-    /// finetuning]
+    /// Random changes to the images: crop4, flip, mix (with another image; for finetuning only), joined by commas, or none
+    /// [default: none for the gates, flip for finetuning]
     #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib", default_value_if("preset", "paper", "crop4,flip"))]
     pub augment: Option<Augment>,
     /// Weight of the budget in the loss

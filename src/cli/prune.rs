@@ -143,7 +143,9 @@ pub fn options(target: Option<Target>, scope: &ScopeArgs, learn: Option<&LearnAr
     if let Some(l) = learn {
         (o.criterion, o.compensation, o.wish) = (l.criterion.into(), l.compensation.into(), l.loss.into());
         o.choice = l.choice.into();
-        (o.batches, o.batch_size, o.augment) = (l.batches, l.batch_size, l.augment);
+        (o.batches, o.batch_size) = (l.batches, l.batch_size);
+        // A mixture has no label, and gates may be trained on labels alone.
+        o.augment = l.augment.map(|a| Augment { mix: false, ..a });
         (o.lr, o.beta, o.gamma) = (l.gate_lr, l.beta, l.gamma);
         (o.seed, o.threads) = (l.seed, l.threads);
     }

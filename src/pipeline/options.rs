@@ -70,7 +70,7 @@ pub struct Finetune {
     pub temperature: f64,
     /// Share of the labels in the loss, where there are any.
     pub labels: f64,
-    /// Crops and flips; none mirrors at random.
+    /// Changes to the images; none mirrors at random, for which the unpruned network's answers can be remembered.
     pub augment: Option<Augment>,
 }
 
@@ -80,7 +80,7 @@ impl Default for Finetune {
             epochs: 8,
             batch_size: 64,
             method: Method::ScaledAdamW,
-            lr: 0.005,
+            lr: 0.002,
             weight_decay: 0.01,
             temperature: 4.0,
             labels: 0.1,

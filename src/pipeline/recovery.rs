@@ -131,7 +131,7 @@ impl Recovery<'_> {
             warm_up: WARM_UP,
             weight_decay: how.weight_decay,
             task,
-            augment: how.augment.or(Some(Augment { crop: 0, flip: true })),
+            augment: how.augment.or(Some(Augment { flip: true, ..Augment::default() })),
             seed: self.options.seed,
         }
     }

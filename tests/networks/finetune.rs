@@ -189,8 +189,12 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         warm_up: 0.1,
         weight_decay: 1e-3,
         task: Task::Distil { temperature: 2.0 },
-        // With crops every answer of the teacher is new; without, they are remembered.
-        augment: Some(learn::calib::Augment { crop: usize::from(method == Method::AdamW), flip: true }),
+        // With crops or mixtures every answer of the teacher is new; without, they are remembered.
+        augment: Some(learn::calib::Augment {
+            crop: usize::from(method == Method::AdamW),
+            flip: true,
+            mix: method == Method::ScaledAdamW,
+        }),
         seed: 3,
     };
     let facts = autobot_onnx::verify::facts_like(graph, facts, &small).unwrap();

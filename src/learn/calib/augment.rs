@@ -1,4 +1,4 @@
-//! Random crops and mirrors.
+//! Random crops, mirrors and mixtures.
 //!
 //! *Takes*: an [`Augment`], a seed, a sample number. *Gives*: where each output pixel comes from. *Never*: draws anything
 //! that depends on more than those three.
@@ -41,10 +41,17 @@ impl Shift {
 }
 
 impl Augment {
-    /// Whether sample `index` is mirrored with this seed; `None` where it may be displaced too.
+    /// Whether sample `index` is mirrored with this seed; `None` where more may happen to it.
     pub fn mirrors(&self, seed: u64, index: usize) -> Option<bool> {
-        (self.crop == 0)
-            .then(|| Shift::draw(self, seed, index, Size { channels: 1, height: 1, width: 1 }).flip)
+        let size = Size { channels: 1, height: 1, width: 1 };
+        (self.crop == 0 && !self.mix).then(|| Shift::draw(self, seed, index, size).flip)
+    }
+
+    /// Which of a batch's `n` images sample `index` is mixed with under this seed, and its own share; `None` where it stays
+    /// as it is.
+    pub fn mixes(&self, seed: u64, index: usize, n: usize) -> Option<(usize, f32)> {
+        let mut draw = Draw::new(seed, 1 << 40 | index as u64);
+        (self.mix && draw.below(2) == 1).then(|| (draw.below(n), draw.unit()))
     }
 }
 
@@ -77,7 +84,7 @@ mod tests {
 
     #[test]
     fn every_crop_and_mirror_occurs_and_nothing_else() {
-        let (calib, augment) = (numbered(1), Augment { crop: 1, flip: true });
+        let (calib, augment) = (numbered(1), Augment { crop: 1, flip: true, mix: false });
         let mut seen = std::collections::BTreeSet::new();
         let shifts: Vec<_> = (0..18).map(|i| moved(i / 2 % 3 - 1, i / 6 - 1, i % 2 == 1)).collect();
         for seed in 0..400 {
@@ -91,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_draw_belongs_to_seed_and_index() {
-        let (calib, augment) = (numbered(40), Augment { crop: 2, flip: true });
+        let (calib, augment) = (numbered(40), Augment { crop: 2, flip: true, mix: false });
         let all = |seed| -> Vec<Vec<f32>> {
             let one = |i| {
                 let mut out = vec![0.0; 9];
@@ -112,6 +119,6 @@ mod tests {
         let mut out = [0.0; 9];
         calib.write(0, 0, Some((&Augment::default(), 7)), &mut out);
         assert_eq!(out[..], moved(0, 0, false));
-        calib.write(0, 0, Some((&Augment { crop: usize::MAX, flip: false }, 7)), &mut out);
+        calib.write(0, 0, Some((&Augment { crop: usize::MAX, flip: false, mix: false }, 7)), &mut out);
     }
 }
