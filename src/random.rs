@@ -43,6 +43,13 @@ impl Draw {
         (sum - 2.0) * 3f32.sqrt()
     }
 
+    /// Brings `all` into a random order.
+    pub fn shuffle<T>(&mut self, all: &mut [T]) {
+        for i in (1..all.len()).rev() {
+            all.swap(i, self.below(i + 1));
+        }
+    }
+
     /// `k` different numbers below `n`, ascending.
     pub fn subset(&mut self, n: usize, k: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..n).collect();

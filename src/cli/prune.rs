@@ -40,13 +40,14 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     if let Some(path) = &args.recovery.checkpoint {
         watch.keep_in(path, checkpoint::fingerprint(&job.model.graph, data.len(), &job.options), talk)?;
     }
-    let network = checkpoint::fingerprint_of_gates(&job.model.graph, &job.options);
+    // Takes a look at every weight: only where it is needed.
+    let network = || checkpoint::fingerprint_of_gates(&job.model.graph, &job.options);
     if let Some(path) = &args.learn.gates {
-        watch.take_gates(path, &network, job.analysis.groups.classes.len())?;
+        watch.take_gates(path, &network(), job.analysis.groups.classes.len())?;
     }
     let done = job.run(&data, &mut watch)?;
     if let Some(path) = &args.learn.save_gates {
-        save_gates(path, &network, &done, talk)?;
+        save_gates(path, &network(), &done, talk)?;
     }
     let path = args.output.as_deref().unwrap_or(Path::new(""));
     let written = done.verdict.pass.then(|| path.display().to_string());

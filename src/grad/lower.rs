@@ -6,7 +6,6 @@ use super::program::{Kind, Program, Source, Step};
 use crate::ops::conv_geometry;
 use crate::ops::kernels::conv::Geometry;
 use crate::ops::kernels::direct::Direct;
-use std::collections::BTreeSet;
 
 /// A convolution with constant weights, the gate before it and the ReLU behind it.
 #[derive(Debug, Clone)]
@@ -53,13 +52,12 @@ pub(super) fn lower(program: &mut Program) {
     program.steps = out.into_iter().flatten().collect();
 }
 
-/// Packs the weights of every convolution whose weights are among these constants again.
-pub(super) fn prepare_again(program: &mut Program, changed: &BTreeSet<usize>) {
-    let constants = &program.constants;
+/// Packs the weights of every convolution that has a parameter for them again.
+pub(super) fn prepare_again(program: &mut Program) {
     for step in &mut program.steps {
         let Kind::Conv(conv) = &mut step.kind else { continue };
-        if changed.contains(&conv.weights) {
-            let weights = &constants[conv.weights].data;
+        if program.parameters.contains(&Some(conv.weights)) {
+            let weights = &program.constants[conv.weights].data;
             conv.forward.repack(weights);
             if let Some(backward) = &mut conv.backward {
                 backward.repack_transposed(weights);

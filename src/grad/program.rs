@@ -272,8 +272,7 @@ impl Program {
                 self.constants[*c].data.copy_from_slice(value);
             }
         }
-        let changes = self.parameters.iter().flatten().copied().collect();
-        prepare_again(self, &changes);
+        prepare_again(self);
     }
 
     /// Bytes a workspace holds.

@@ -279,9 +279,7 @@ impl Order {
         let n = n.min(self.all.len());
         if self.left.len() < n {
             self.left = self.all.clone();
-            for i in (1..self.left.len()).rev() {
-                self.left.swap(i, self.draw.below(i + 1));
-            }
+            self.draw.shuffle(&mut self.left);
         }
         self.left.split_off(self.left.len() - n)
     }

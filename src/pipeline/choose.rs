@@ -3,7 +3,6 @@
 use super::{Analysis, Before, Criterion, Observer, Options, fixed, some_of};
 use crate::error::Result;
 use crate::ir::*;
-use crate::learn::calib::Calibration;
 use crate::learn::compensate::Stand;
 use crate::learn::{Record, Session, Settings, Task, Trained, Wish, loss, settle, train};
 use crate::plan::{self, Plan, Search};
@@ -24,7 +23,6 @@ impl Learning<'_> {
     /// The plan, the training behind it and the levels of the compensation: learned, or as they were `before`.
     pub fn choose(
         &self,
-        data: &Calibration,
         options: &Options,
         stand: &Stand,
         before: Option<&Before>,
@@ -34,8 +32,7 @@ impl Learning<'_> {
         let (session, target) = (self.session, self.target);
         let dead = groups.unread(self.graph, self.facts);
         let search = Search::new(groups, cost, options.limits, fixed(&session.trainable, &dead));
-        let mut settings = settings(options, session, data, self.training, target);
-        settings.levels = stand.levels.clone();
+        let settings = self.settings(options, stand);
         let gated = options.criterion == Criterion::Gates;
         let mut trained = match before {
             Some(before) => before.trained.clone(),
@@ -87,35 +84,42 @@ impl Learning<'_> {
         }
         Ok((plan, trained, levels))
     }
-}
 
-fn settings(
-    options: &Options,
-    session: &Session,
-    data: &Calibration,
-    training: &[usize],
-    target: u64,
-) -> Settings {
-    let values = || Task::Values { variance: session.variances(&some_of(training, 256, options.seed)) };
-    let task = match options.wish {
-        Wish::Auto if data.labels().is_some() && session.classes => {
-            Task::Labels { smoothing: options.smoothing, distil: options.distil, temperature: 1.0 }
+    /// What the outputs are judged by, at a temperature: the labels where there are any and `labels` says with how much
+    /// smoothing and distillation, else the unpruned outputs; values by their variance over some of `images`.
+    pub fn task(
+        &self,
+        options: &Options,
+        labels: Option<(f64, f64)>,
+        temperature: f64,
+        images: &[usize],
+    ) -> Task {
+        let session = self.session;
+        match (options.wish, labels.filter(|_| session.data.labels().is_some())) {
+            (Wish::Auto, Some((smoothing, distil))) if session.classes => {
+                Task::Labels { smoothing, distil, temperature }
+            }
+            (Wish::Auto, _) if session.classes => Task::Distil { temperature },
+            (Wish::Classes, _) => Task::Distil { temperature },
+            (Wish::Auto | Wish::Values, _) => {
+                Task::Values { variance: session.variances(&some_of(images, 256, options.seed)) }
+            }
         }
-        Wish::Auto if session.classes => Task::Distil { temperature: 1.0 },
-        Wish::Classes => Task::Distil { temperature: 1.0 },
-        Wish::Auto | Wish::Values => values(),
-    };
-    Settings {
-        batches: options.batches,
-        batch_size: options.batch_size,
-        lr: options.lr,
-        beta: options.beta,
-        gamma: options.gamma,
-        target: target as f64,
-        seed: options.seed,
-        augment: options.augment,
-        task,
-        choice: options.choice,
-        levels: Vec::new(),
+    }
+
+    fn settings(&self, options: &Options, stand: &Stand) -> Settings {
+        Settings {
+            batches: options.batches,
+            batch_size: options.batch_size,
+            lr: options.lr,
+            beta: options.beta,
+            gamma: options.gamma,
+            target: self.target as f64,
+            seed: options.seed,
+            augment: options.augment,
+            task: self.task(options, Some((options.smoothing, options.distil)), 1.0, self.training),
+            choice: options.choice,
+            levels: stand.levels.clone(),
+        }
     }
 }

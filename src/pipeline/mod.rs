@@ -190,7 +190,7 @@ pub fn prune(
         if shifts.is_empty() { session } else { Session::new(graph, facts, groups, shifts, data, &pool)? };
     let network = Learning { graph, facts, analysis, session: &session, training: &training, target };
     let (before, state) = observer.resume().map_or((None, None), |(b, s)| (Some(b), Some(s)));
-    let (plan, trained, levels) = network.choose(data, options, &stand, before.as_ref(), observer)?;
+    let (plan, trained, levels) = network.choose(options, &stand, before.as_ref(), observer)?;
     let lambda = hard(&plan.kept, &levels);
     let agreement = session.agreement(&held_out, &lambda);
     let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;

@@ -6,7 +6,7 @@ use crate::channels::Groups;
 use crate::error::Result;
 use crate::ir::*;
 use crate::learn::calib::Augment;
-use crate::learn::{Agreement, Session, Task, Trained, Wish};
+use crate::learn::{Agreement, Session, Trained};
 use crate::recover::{self, Epoch, Fitted, State, Tuned, Update};
 use crate::verify;
 
@@ -111,18 +111,7 @@ impl Recovery<'_> {
     }
 
     fn settings(&self, how: Finetune, images: &[usize]) -> recover::Settings {
-        let session = self.network.session;
-        let temperature = how.temperature;
-        let task = match self.options.wish {
-            Wish::Auto if session.data.labels().is_some() && session.classes && how.labels > 0.0 => {
-                Task::Labels { smoothing: 0.0, distil: 1.0 - how.labels, temperature }
-            }
-            Wish::Auto if session.classes => Task::Distil { temperature },
-            Wish::Classes => Task::Distil { temperature },
-            Wish::Auto | Wish::Values => {
-                Task::Values { variance: session.variances(&some_of(images, 256, self.options.seed)) }
-            }
-        };
+        let labels = (how.labels > 0.0).then_some((0.0, 1.0 - how.labels));
         recover::Settings {
             epochs: how.epochs,
             batch_size: how.batch_size,
@@ -130,7 +119,7 @@ impl Recovery<'_> {
             lr: how.lr,
             warm_up: WARM_UP,
             weight_decay: how.weight_decay,
-            task,
+            task: self.network.task(self.options, labels, how.temperature, images),
             augment: how.augment.or(Some(Augment { flip: true, ..Augment::default() })),
             seed: self.options.seed,
         }

@@ -1,7 +1,7 @@
 //! Training of weights: its gradients are central differences, its losses those of PyTorch, update by update; and neither the
 //! number of threads nor an interruption changes a bit of the result.
 
-use super::{Network, Residual, ours, random_plan};
+use super::{Network, Residual, ours, random_plan, stored};
 use autobot_onnx::channels::Groups;
 use autobot_onnx::grad::{Plain, Pool, Program, Workspace, batched};
 use autobot_onnx::ir::{Array, DType, Data, Facts, Graph, Tensor};
@@ -159,12 +159,6 @@ fn losses_are_those_of_pytorch_update_by_update() {
             );
         }
     }
-}
-
-/// Bytes of all stored constants.
-fn stored(graph: &Graph) -> Vec<Vec<u8>> {
-    let constants = (0..graph.values.len()).filter_map(|v| graph.initializer(v));
-    constants.map(|t| t.data.to_bytes()).collect()
 }
 
 /// Trains a demo network after half of its classes were cut off, at random.

@@ -12,7 +12,7 @@ mod threads;
 
 use autobot_onnx::channels::{self, Groups, NONE, Residual};
 use autobot_onnx::cost::{Convention, Cost};
-use autobot_onnx::ir::{Fact, Facts, ValueId};
+use autobot_onnx::ir::{Fact, Facts, Graph, ValueId};
 use autobot_onnx::learn::calib::{Calibration, InputSpec};
 use autobot_onnx::onnx::{self, InputShape, Model};
 use autobot_onnx::plan::{Limits, Plan, Search};
@@ -101,6 +101,12 @@ fn random_plan(network: &Network, groups: &Groups, cost: &Cost, share: f64, seed
     let (least, full) = (search.smallest().macs, search.full());
     let target = least + ((full - least) as f64 * share) as u64;
     search.meet(&score, target).unwrap_or_else(|e| panic!("{target} of {least}..{full}: {e}"))
+}
+
+/// Bytes of all stored constants.
+fn stored(graph: &Graph) -> Vec<Vec<u8>> {
+    let constants = (0..graph.values.len()).filter_map(|v| graph.initializer(v));
+    constants.map(|t| t.data.to_bytes()).collect()
 }
 
 /// The ONNX files below a folder of the repository, sorted.

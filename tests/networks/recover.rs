@@ -1,7 +1,7 @@
 //! Closed-form recovery: it leaves alone what is right already, repairs what can be repaired, makes no layer worse on images
 //! that it was not fitted on, and gives the same bits on any number of threads.
 
-use super::{Network, Residual, ours, random_plan};
+use super::{Network, Residual, ours, random_plan, stored};
 use autobot_onnx::channels::Groups;
 use autobot_onnx::grad::Pool;
 use autobot_onnx::ir::{Data, Graph, Origin, Tensor};
@@ -33,12 +33,6 @@ fn recovered(
     )
     .unwrap();
     (small, fitted, layers)
-}
-
-/// Bytes of all stored constants.
-fn stored(graph: &Graph) -> Vec<Vec<u8>> {
-    let constants = (0..graph.values.len()).filter_map(|v| graph.initializer(v));
-    constants.map(|t| t.data.to_bytes()).collect()
 }
 
 #[test]

@@ -103,9 +103,13 @@ pub fn finetune(
         }
     };
     session.program.set_parameters(state.weights.iter().map(Vec::as_slice));
+    let mut order = Vec::new();
     while state.step < steps {
         let (epoch, at) = (state.step / per_epoch, state.step % per_epoch);
-        let order = shuffled(images, settings.seed, epoch as u64);
+        if at == 0 || order.is_empty() {
+            order = images.to_vec();
+            Draw::new(settings.seed, 1 << 16 | epoch as u64).shuffle(&mut order);
+        }
         let batch = &order[at * settings.batch_size..((at + 1) * settings.batch_size).min(order.len())];
         let (loss, gradient) = gradient(&session, &mut taught, batch, settings, state.step as u64);
         let rate = rate(state.step, steps, settings);
@@ -140,16 +144,6 @@ fn rate(step: usize, steps: usize, settings: &Settings) -> f64 {
     }
     let progress = (step - warm_up) as f64 / (steps - warm_up).max(1) as f64;
     settings.lr * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
-}
-
-/// The images in the order of an epoch.
-fn shuffled(images: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
-    let mut all = images.to_vec();
-    let mut draw = Draw::new(seed, 1 << 16 | epoch);
-    for i in (1..all.len()).rev() {
-        all.swap(i, draw.below(i + 1));
-    }
-    all
 }
 
 /// Loss over a batch and its gradient by parameter. Chunks are summed in their order.

@@ -46,16 +46,13 @@ impl State {
 
     /// True if this is a state of a network with these parameters.
     pub(super) fn fits(&self, parameters: &[Array<f32>], method: Method) -> bool {
-        let same = |all: &[Vec<f32>]| {
-            all.len() == parameters.len() && all.iter().zip(parameters).all(|(a, p)| a.len() == p.data.len())
+        let n = parameters.len();
+        let counts = [self.weights.len(), self.best.len(), self.moments.len()] == [n; 3];
+        let sizes = |(k, p): (usize, &Array<f32>)| {
+            let mut all = [&self.weights[k], &self.best[k]].into_iter().chain(&self.moments[k]);
+            self.moments[k].len() == method.moments() && all.all(|a| a.len() == p.data.len())
         };
-        let moments = |m: &Vec<Vec<f32>>| m.len() == method.moments();
-        same(&self.weights)
-            && same(&self.best)
-            && self.moments.iter().all(moments)
-            && (0..method.moments())
-                .all(|k| same(&self.moments.iter().map(|m| m[k].clone()).collect::<Vec<_>>()))
-            && !self.epochs.is_empty()
+        counts && parameters.iter().enumerate().all(sizes) && !self.epochs.is_empty()
     }
 
     /// Ends an epoch, with the loss over the images that judge.
