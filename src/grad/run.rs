@@ -12,13 +12,18 @@ use std::ops::Range;
 pub struct Workspace {
     y: Vec<Array<f32>>,
     dy: Vec<Array<f32>>,
+    /// Whether the backward pass has put something into a gradient yet.
+    begun: Vec<bool>,
+    /// The gradient behind a gate.
+    behind: Vec<f32>,
 }
 
 impl Workspace {
     /// Buffers for `program`.
     pub fn new(program: &Program) -> Self {
         let empty = |n: usize| (0..n).map(|_| Array::default()).collect();
-        Self { y: empty(program.shapes.len()), dy: empty(program.shapes.len()) }
+        let n = program.shapes.len();
+        Self { y: empty(n), dy: empty(n), begun: vec![false; n], behind: Vec::new() }
     }
 
     /// The buffer of network input `k`, to be filled: [batch, …].
@@ -97,14 +102,36 @@ impl Workspace {
     }
 
     fn back(&mut self, program: &Program, mut into: Gradients) {
-        for step in &program.steps {
-            for &o in step.outputs.iter().filter(|o| program.live[**o] && !program.targets.contains(o)) {
-                fit(&mut self.dy[o], &program.shapes[o]);
-                self.dy[o].data.fill(0.0);
-            }
-        }
+        self.begun.fill(false);
+        program.targets.iter().for_each(|&t| self.begun[t] = true);
         for step in program.steps.iter().rev().filter(|s| s.live) {
+            for &o in step.outputs.iter().filter(|o| program.live[**o]) {
+                self.begin(program, o);
+            }
             self.step_backward(program, step, &mut into);
+        }
+    }
+
+    /// Clears the gradient of slot `s` unless something is in it.
+    fn begin(&mut self, program: &Program, s: usize) {
+        if !std::mem::replace(&mut self.begun[s], true) {
+            fit(&mut self.dy[s], &program.shapes[s]);
+            self.dy[s].data.fill(0.0);
+        }
+    }
+
+    /// The gradient of slot `s`, where it is wanted, to be given back.
+    fn take(&mut self, program: &Program, s: usize) -> Option<Into> {
+        program.live[s].then(|| {
+            let mut dx = std::mem::take(&mut self.dy[s]);
+            fit(&mut dx, &program.shapes[s]);
+            Into { dx, begun: std::mem::replace(&mut self.begun[s], true) }
+        })
+    }
+
+    fn give_back(&mut self, s: usize, into: Option<Into>) {
+        if let Some(Into { dx, .. }) = into {
+            self.dy[s] = dx;
         }
     }
 
@@ -116,36 +143,40 @@ impl Workspace {
         into: &'b mut Gradients,
     ) -> Option<&'b mut Array<f32>> {
         match source {
-            Some(Source::Slot(s)) => program.live[s].then(|| &mut self.dy[s]),
+            Some(Source::Slot(s)) => program.live[s].then(|| {
+                self.begin(program, s);
+                &mut self.dy[s]
+            }),
             _ => program.parameter(source).map(|p| &mut into.parameters[p]),
         }
     }
 
     fn step_backward(&mut self, program: &Program, step: &Step, into: &mut Gradients) {
-        let dy: Vec<Array<f32>> = step.outputs.iter().map(|&o| std::mem::take(&mut self.dy[o])).collect();
+        let mut dy: Vec<Array<f32>> = step.outputs.iter().map(|&o| std::mem::take(&mut self.dy[o])).collect();
         if let (Some(shift), Kind::Op(_)) = (&step.shift, &step.kind) {
             shift_backward(shift, &dy[0], into);
         }
         match &step.kind {
             Kind::Conv(conv) => {
                 if let Some(Source::Slot(s)) = step.inputs[0] {
-                    let dx = program.live[s].then(|| std::mem::take(&mut self.dy[s]));
-                    let weights = &program.constants[conv.weights].data;
-                    let [w, b] = [1, 2].map(|k| program.parameter(step.inputs.get(k).copied().flatten()));
-                    let io = ConvIo { x: &self.y[s], y: &self.y[step.outputs[0]], dy: &dy[0], weights };
-                    conv_backward_parameters(conv, &io, [w, b], into);
-                    if let Some(dx) = conv_backward(conv, step.shift.as_ref(), &io, dx, into) {
-                        self.dy[s] = dx;
+                    if conv.relu {
+                        close(&self.y[step.outputs[0]], &mut dy[0]);
                     }
+                    let mut dx = self.take(program, s);
+                    let weights = &program.constants[conv.weights].data;
+                    let parameters = [1, 2].map(|k| program.parameter(step.inputs.get(k).copied().flatten()));
+                    let io = ConvIo { x: &self.y[s], dy: &mut dy[0], weights };
+                    conv_backward_parameters(conv, io, parameters, into);
+                    let io = ConvIo { x: &self.y[s], dy: &mut dy[0], weights };
+                    conv_backward(conv, step.shift.as_ref(), io, dx.as_mut(), &mut self.behind, into);
+                    self.give_back(s, dx);
                 }
             }
             Kind::Gate { axis, index } => {
                 if let Some(Source::Slot(s)) = step.inputs[0] {
-                    let dx = program.live[s].then(|| std::mem::take(&mut self.dy[s]));
-                    let dx = gate_backward(&self.y[s], *axis, index, &dy[0], dx, into);
-                    if let Some(dx) = dx {
-                        self.dy[s] = dx;
-                    }
+                    let mut dx = self.take(program, s);
+                    gate_backward(&self.y[s], *axis, index, &dy[0].data, dx.as_mut(), into);
+                    self.give_back(s, dx);
                 }
             }
             Kind::Op(op) => {
@@ -210,6 +241,13 @@ struct Gradients<'a> {
     parameters: &'a mut [Array<f32>],
 }
 
+/// Where the gradient of a step's operand goes.
+struct Into {
+    dx: Array<f32>,
+    /// Something is in it already.
+    begun: bool,
+}
+
 fn operands<'a>(step: &Step, program: &'a Program, y: &'a [Array<f32>]) -> Vec<Option<&'a Array<f32>>> {
     step.inputs
         .iter()
@@ -261,21 +299,25 @@ fn gate_backward(
     x: &Array<f32>,
     axis: usize,
     index: &[u32],
-    dy: &Array<f32>,
-    mut dx: Option<Array<f32>>,
+    dy: &[f32],
+    mut dx: Option<&mut Into>,
     into: &mut Gradients,
-) -> Option<Array<f32>> {
+) {
     rows(&x.shape, axis, |c, r| {
-        let dy = &dy.data[r.clone()];
+        let dy = &dy[r.clone()];
         if index[c] != UNGATED {
             into.gates[index[c] as usize] += dot(&x.data[r.clone()], dy);
         }
-        if let Some(dx) = &mut dx {
+        if let Some(Into { dx, begun }) = &mut dx {
             let l = lambda_at(into.lambda, index[c]);
-            dx.data[r].iter_mut().zip(dy).for_each(|(dx, dy)| *dx += l * dy);
+            let both = dx.data[r].iter_mut().zip(dy);
+            if *begun {
+                both.for_each(|(dx, dy)| *dx += l * dy);
+            } else {
+                both.for_each(|(dx, dy)| *dx = l * dy);
+            }
         }
     });
-    dx
 }
 
 /// y_o += Σ_c (1 − λ_c)·κ_c·m[o, c]
@@ -344,93 +386,67 @@ fn conv_forward(
     c.forward.run(row, Start::Bias(bias), c.relu, &mut y.data);
 }
 
-struct ConvIo<'a> {
-    x: &'a Array<f32>,
-    y: &'a Array<f32>,
-    dy: &'a Array<f32>,
-    weights: &'a [f32],
+/// Takes a gradient through a ReLU whose result is `y`.
+fn close(y: &Array<f32>, dy: &mut Array<f32>) {
+    dy.data.iter_mut().zip(&y.data).for_each(|(d, y)| *d = if *y > 0.0 { *d } else { 0.0 });
 }
 
-impl ConvIo<'_> {
-    /// Some of the gradient, taken through the ReLU.
-    fn before_relu(&self, relu: bool, from: Range<usize>, out: &mut [f32]) {
-        let (dy, y) = (&self.dy.data[from.clone()], &self.y.data[from]);
-        if relu {
-            out.iter_mut().zip(dy).zip(y).for_each(|((o, d), y)| *o = if *y > 0.0 { *d } else { 0.0 });
-        } else {
-            out.copy_from_slice(dy);
-        }
-    }
+struct ConvIo<'a> {
+    x: &'a Array<f32>,
+    /// Before the ReLU.
+    dy: &'a mut Array<f32>,
+    weights: &'a [f32],
 }
 
 /// Adds the gradients of weight and bias, where they are wanted. There are no gates then.
 fn conv_backward_parameters(
     c: &Convolution,
-    io: &ConvIo,
+    io: ConvIo,
     [weight, bias]: [Option<usize>; 2],
     into: &mut Gradients,
 ) {
-    if weight.is_none() && bias.is_none() {
-        return;
-    }
-    let mut dy = vec![0.0; io.dy.data.len()];
-    io.before_relu(c.relu, 0..dy.len(), &mut dy);
     if let Some(p) = weight {
-        c.forward.gradient(c.forward.rows(&io.x.data), &mut dy, &mut into.parameters[p].data);
+        let dw = &mut into.parameters[p].data;
+        c.forward.gradient(c.forward.rows(&io.x.data), &mut io.dy.data, dw);
     }
     if let Some(p) = bias {
-        conv::backward_bias(c.geometry.cout, c.geometry.pixels_out(), &dy, &mut into.parameters[p].data);
+        let db = &mut into.parameters[p].data;
+        conv::backward_bias(c.geometry.cout, c.geometry.pixels_out(), &io.dy.data, db);
     }
 }
 
-/// Through ReLU, convolution and gate: dx += λ ⊙ convᵀ(dy·[y > 0]), dλ_c += Σ x·convᵀ(…)
+/// Through convolution and gate: dx += λ ⊙ convᵀ(dy), dλ_c += Σ x·convᵀ(dy). `behind` is a buffer for convᵀ(dy).
 fn conv_backward(
     c: &Convolution,
     shift: Option<&Shift>,
-    io: &ConvIo,
-    mut dx: Option<Array<f32>>,
+    io: ConvIo,
+    dx: Option<&mut Into>,
+    behind: &mut Vec<f32>,
     into: &mut Gradients,
-) -> Option<Array<f32>> {
-    let pixels = c.geometry.pixels_out();
-    let masked = |from: Range<usize>, out: &mut [f32]| io.before_relu(c.relu, from, out);
+) {
     if let Some(shift) = shift {
-        let mut all = Array::zeros(&io.dy.shape);
-        masked(0..io.dy.data.len(), &mut all.data);
-        shift_backward(shift, &all, into);
+        shift_backward(shift, io.dy, into);
     }
-    if dx.is_none() && c.gate.is_none() {
-        return None;
-    }
-    // Without a gate the gradient goes straight to dx; with one it is needed for dλ first.
-    let mut before_gate = if c.gate.is_some() { Some(Array::zeros(&io.x.shape)) } else { None };
-    {
-        let target = match (&mut before_gate, &mut dx) {
-            (Some(g), _) | (None, Some(g)) => g,
-            (None, None) => return None,
-        };
-        match &c.backward {
-            Some(back) => {
-                let row = |n: usize, k: usize, r: usize, out: &mut [f32]| {
-                    let at = (n * c.geometry.cout + k) * pixels + r * out.len();
-                    masked(at..at + out.len(), out);
-                };
-                back.run(
-                    row,
-                    if c.gate.is_some() { Start::Bias(&[]) } else { Start::Add },
-                    false,
-                    &mut target.data,
-                );
+    let through = |start: Start, dx: &mut [f32]| match &c.backward {
+        Some(back) => back.run(back.rows(&io.dy.data), start, false, dx),
+        None => {
+            if start != Start::Add {
+                dx.fill(0.0);
             }
-            None => {
-                let mut dy = vec![0.0; io.dy.data.len()];
-                masked(0..dy.len(), &mut dy);
-                conv::backward_input(&c.geometry, &dy, io.weights, &mut target.data);
-            }
+            conv::backward_input(&c.geometry, &io.dy.data, io.weights, dx);
         }
-    }
-    match (&c.gate, before_gate) {
-        (Some(index), Some(g)) => gate_backward(io.x, 1, index, &g, dx, into),
-        _ => dx,
+    };
+    let zero = Start::Bias(&[]);
+    match (&c.gate, dx) {
+        // Without a gate the gradient goes straight to dx; with one it is needed for dλ first.
+        (None, Some(Into { dx, begun })) => through(if *begun { Start::Add } else { zero }, &mut dx.data),
+        (Some(index), dx) => {
+            behind.resize(io.x.data.len().max(behind.len()), 0.0);
+            let behind = &mut behind[..io.x.data.len()];
+            through(zero, behind);
+            gate_backward(io.x, 1, index, behind, dx, into);
+        }
+        (None, None) => {}
     }
 }
 

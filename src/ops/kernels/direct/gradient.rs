@@ -52,25 +52,25 @@ impl WithSimd for Gather<'_> {
 impl Gather<'_> {
     #[inline(always)]
     fn gather<S: Simd, const BLOCK: usize, const PAIRS: usize, const FUSED: bool>(self, simd: S) {
-        let Direct { g, vectors, cpu, .. } = self.direct;
-        assert!(cpu.lanes == S::F32_LANES, "prepared for other vectors");
+        let Direct { blocks, vectors, cpu, .. } = self.direct;
+        assert!(cpu.block == BLOCK && cpu.lanes == S::F32_LANES, "prepared for other vectors");
         let mut packed = vec![0.0f32; RUN.min(vectors.len()) * BLOCK * S::F32_LANES];
         let Self { direct, planes, dy, dw } = self;
         for run in vectors.chunks(RUN) {
-            let mut from = 0;
-            while from < g.cout {
-                let part = Part { direct, planes, run, from };
+            for block in blocks {
+                let part = Part { direct, planes, run, from: block.start };
                 // SAFETY: the caller of `run` vouches for vectors and taps.
                 unsafe {
-                    if g.cout - from > BLOCK / 2 {
-                        part.block::<S, BLOCK, PAIRS, FUSED>(simd, dy, &mut packed, dw);
-                        from += BLOCK;
-                    } else if BLOCK == 8 {
-                        part.block::<S, 4, PAIRS, FUSED>(simd, dy, &mut packed, dw);
-                        from += 4;
-                    } else {
-                        part.block::<S, 3, PAIRS, FUSED>(simd, dy, &mut packed, dw);
-                        from += 3;
+                    match block.len() {
+                        1 => part.block::<S, 1, PAIRS, FUSED>(simd, dy, &mut packed, dw),
+                        2 => part.block::<S, 2, PAIRS, FUSED>(simd, dy, &mut packed, dw),
+                        3 => part.block::<S, 3, PAIRS, FUSED>(simd, dy, &mut packed, dw),
+                        4 => part.block::<S, 4, PAIRS, FUSED>(simd, dy, &mut packed, dw),
+                        5 => part.block::<S, 5, PAIRS, FUSED>(simd, dy, &mut packed, dw),
+                        6 => part.block::<S, 6, PAIRS, FUSED>(simd, dy, &mut packed, dw),
+                        7 if BLOCK == 8 => part.block::<S, 7, PAIRS, FUSED>(simd, dy, &mut packed, dw),
+                        8 if BLOCK == 8 => part.block::<S, 8, PAIRS, FUSED>(simd, dy, &mut packed, dw),
+                        n => unreachable!("a block of {n} channels"),
                     }
                 }
             }
@@ -95,37 +95,32 @@ impl Part<'_> {
         packed: &mut [f32],
         dw: &mut [f32],
     ) {
-        let (g, taps) = (&self.direct.g, self.direct.taps.len());
-        let rows = ROWS.min(g.cout - self.from);
-        self.pack(dy, ROWS, rows, S::F32_LANES, packed);
-        let pairs = g.cin * taps;
+        self.pack(dy, ROWS, S::F32_LANES, packed);
+        let pairs = self.direct.g.cin * self.direct.taps.len();
         let mut first = 0;
         while first < pairs {
             // SAFETY: as for the caller.
             unsafe {
                 if first + PAIRS <= pairs {
                     let sums = self.tile::<S, ROWS, PAIRS, FUSED>(simd, first, packed);
-                    self.add(&sums, first, rows, dw);
+                    self.add(&sums, first, dw);
                     first += PAIRS;
                 } else {
                     let sums = self.tile::<S, ROWS, 1, FUSED>(simd, first, packed);
-                    self.add(&sums, first, rows, dw);
+                    self.add(&sums, first, dw);
                     first += 1;
                 }
             }
         }
     }
 
-    /// The gradients by vector and channel of the block; lanes that are no pixels, and missing channels, are zero.
-    fn pack(&self, dy: &[f32], block: usize, rows: usize, lanes: usize, packed: &mut [f32]) {
+    /// The gradients by vector and channel of the block; lanes that are no pixels are zero.
+    fn pack(&self, dy: &[f32], block: usize, lanes: usize, packed: &mut [f32]) {
         for (v, out) in self.run.iter().zip(packed.chunks_exact_mut(block * lanes)) {
             for (j, out) in out.chunks_exact_mut(lanes).enumerate() {
-                let valid = if j < rows { v.valid } else { 0 };
                 let at = v.to + (self.from + j) * self.direct.stride;
-                if valid > 0 {
-                    out[..valid].copy_from_slice(&dy[at..at + valid]);
-                }
-                out[valid..].fill(0.0);
+                out[..v.valid].copy_from_slice(&dy[at..at + v.valid]);
+                out[v.valid..].fill(0.0);
             }
         }
     }
@@ -171,15 +166,9 @@ impl Part<'_> {
         sums
     }
 
-    fn add<const N: usize, const ROWS: usize>(
-        &self,
-        sums: &[[f32; N]; ROWS],
-        first: usize,
-        rows: usize,
-        dw: &mut [f32],
-    ) {
+    fn add<const N: usize, const ROWS: usize>(&self, sums: &[[f32; N]; ROWS], first: usize, dw: &mut [f32]) {
         let pairs = self.direct.g.cin * self.direct.taps.len();
-        for (j, row) in sums.iter().enumerate().take(rows) {
+        for (j, row) in sums.iter().enumerate() {
             let at = (self.from + j) * pairs + first;
             dw[at..at + N].iter_mut().zip(row).for_each(|(d, s)| *d += s);
         }

@@ -15,9 +15,13 @@ use gradient::Gather;
 pub use multiply::Cpu;
 use multiply::Multiply;
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Vectors may be filled this much worse than perfectly before images are put side by side.
 const WASTE: f64 = 1.1;
+
+/// Floats in a cache line.
+const LINE: usize = 16;
 
 thread_local! {
     static BUFFERS: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
@@ -41,6 +45,8 @@ pub struct Direct {
     g: Geometry,
     cpu: Cpu,
     layout: Layout,
+    /// Output channels that are computed together: as many at a time as there are registers for, all about equally many.
+    blocks: Vec<Range<usize>>,
     /// [block][input channel][tap][channel of the block]
     weights: Vec<f32>,
     /// Offset of each tap in a channel's planes.
@@ -99,14 +105,16 @@ impl Direct {
             Layout::Shifted => ([rows, ow], g.kernel[2] * g.stride[1]),
             Layout::Columns => ([g.batch * oh, ow], g.taps()),
         };
+        let blocks = parts(g.cout, cpu.block);
         let mut direct = Self {
             g,
             cpu,
             layout,
-            weights: pack(&g, w, cpu.block),
+            weights: pack(&g, w, &blocks),
+            blocks,
             taps: Vec::new(),
             plane,
-            channel: copies * plane[0] * plane[1],
+            channel: spread(copies * plane[0] * plane[1]),
             stride: if layout == Layout::Columns { g.batch * oh * ow } else { oh * ow },
             vectors: Vec::new(),
         };
@@ -133,7 +141,7 @@ impl Direct {
 
     /// Takes other weights of the same shape.
     pub fn repack(&mut self, w: &[f32]) {
-        self.weights = pack(&self.g, w, self.cpu.block);
+        self.weights = pack(&self.g, w, &self.blocks);
     }
 
     /// Takes other weights of the convolution that this is the transpose of.
@@ -245,7 +253,7 @@ impl Direct {
     }
 
     /// Calls `f` for each channel of each image with its place among images side by side, and its own pixels.
-    fn exchange(&self, y: &mut [f32], mut f: impl FnMut(std::ops::Range<usize>, &mut [f32])) {
+    fn exchange(&self, y: &mut [f32], mut f: impl FnMut(Range<usize>, &mut [f32])) {
         let pixels = self.g.pixels_out();
         for (k, own) in y.chunks_exact_mut(pixels).enumerate() {
             let at = k % self.g.cout * self.stride + k / self.g.cout * pixels;
@@ -258,6 +266,11 @@ fn fit(buffer: &mut Vec<f32>, len: usize) {
     if buffer.len() < len {
         buffer.resize(len, 0.0);
     }
+}
+
+/// At least `floats`, as an odd number of cache lines: the same pixel of many channels then falls into different sets.
+fn spread(floats: usize) -> usize {
+    (floats.div_ceil(LINE) | 1) * LINE
 }
 
 /// The layout that fills the vectors best with the least copying.
@@ -295,13 +308,19 @@ fn flip(w: &[f32], cout: usize, cin: usize, taps: usize) -> Vec<f32> {
     flipped
 }
 
-/// Weights by block, input channel, tap and channel within the block; missing channels are zero.
-fn pack(g: &Geometry, w: &[f32], block: usize) -> Vec<f32> {
+/// `n` in parts of at most `most` that differ by one at most.
+fn parts(n: usize, most: usize) -> Vec<Range<usize>> {
+    let count = n.div_ceil(most);
+    (0..count).map(|k| k * n / count..(k + 1) * n / count).collect()
+}
+
+/// Weights by block, input channel, tap and channel within the block.
+fn pack(g: &Geometry, w: &[f32], blocks: &[Range<usize>]) -> Vec<f32> {
     let rows = g.cin * g.taps();
-    let mut out = vec![0.0; g.cout.div_ceil(block) * rows * block];
-    for o in 0..g.cout {
+    let mut out = Vec::with_capacity(w.len());
+    for block in blocks {
         for r in 0..rows {
-            out[((o / block) * rows + r) * block + o % block] = w[o * rows + r];
+            out.extend(block.clone().map(|o| w[o * rows + r]));
         }
     }
     out

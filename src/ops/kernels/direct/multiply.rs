@@ -95,9 +95,9 @@ struct Pass<'a> {
 impl Multiply<'_> {
     #[inline(always)]
     fn multiply<S: Simd, const BLOCK: usize, const GROUP: usize, const FUSED: bool>(self, simd: S) {
-        let Direct { g, taps, vectors, cpu, .. } = self.direct;
+        let Direct { g, taps, vectors, cpu, blocks, .. } = self.direct;
         assert!(cpu.block == BLOCK && cpu.lanes == S::F32_LANES, "prepared for other vectors");
-        let (blocks, groups) = (g.cout.div_ceil(BLOCK), vectors.len().div_ceil(GROUP));
+        let groups = vectors.len().div_ceil(GROUP);
         // Where there are more weights than pixels, those should come from memory once.
         let by_block = vectors.len() * cpu.lanes < g.cout;
         // Inputs of a few channels stay in the first cache while all blocks of output channels use them.
@@ -107,65 +107,81 @@ impl Multiply<'_> {
             let relu = self.relu && channels.end == g.cin;
             let start = if first == 0 { self.start } else { Start::Add };
             let pass = Pass { direct: self.direct, planes: self.planes, channels, start, relu };
-            for k in 0..blocks * groups {
+            for k in 0..blocks.len() * groups {
                 let (block, group) =
-                    if by_block { (k / groups, k % groups) } else { (k % blocks, k / blocks) };
+                    if by_block { (k / groups, k % groups) } else { (k % blocks.len(), k / blocks.len()) };
                 let vectors = &vectors[group * GROUP..((group + 1) * GROUP).min(vectors.len())];
                 // SAFETY: the caller of `run` vouches for vectors and taps.
-                unsafe {
-                    if g.cout - block * BLOCK > BLOCK / 2 {
-                        pass.group::<S, BLOCK, BLOCK, FUSED>(simd, block, vectors, self.y);
-                    } else if BLOCK == 8 {
-                        // The last block is half empty.
-                        pass.group::<S, BLOCK, 4, FUSED>(simd, block, vectors, self.y);
-                    } else {
-                        pass.group::<S, BLOCK, 3, FUSED>(simd, block, vectors, self.y);
-                    }
-                }
+                unsafe { pass.block::<S, BLOCK, FUSED>(simd, blocks[block].clone(), vectors, self.y) };
             }
         }
     }
 }
 
 impl Pass<'_> {
+    /// As many rows of registers as the block has channels.
     #[inline(always)]
-    unsafe fn group<S: Simd, const BLOCK: usize, const ROWS: usize, const FUSED: bool>(
+    unsafe fn block<S: Simd, const BLOCK: usize, const FUSED: bool>(
         &self,
         simd: S,
-        block: usize,
+        block: Range<usize>,
+        vectors: &[Vector],
+        y: &mut [f32],
+    ) {
+        // SAFETY: as for the caller.
+        unsafe {
+            match block.len() {
+                1 => self.group::<S, 1, FUSED>(simd, block.start, vectors, y),
+                2 => self.group::<S, 2, FUSED>(simd, block.start, vectors, y),
+                3 => self.group::<S, 3, FUSED>(simd, block.start, vectors, y),
+                4 => self.group::<S, 4, FUSED>(simd, block.start, vectors, y),
+                5 => self.group::<S, 5, FUSED>(simd, block.start, vectors, y),
+                6 => self.group::<S, 6, FUSED>(simd, block.start, vectors, y),
+                7 if BLOCK == 8 => self.group::<S, 7, FUSED>(simd, block.start, vectors, y),
+                8 if BLOCK == 8 => self.group::<S, 8, FUSED>(simd, block.start, vectors, y),
+                n => unreachable!("a block of {n} channels"),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn group<S: Simd, const ROWS: usize, const FUSED: bool>(
+        &self,
+        simd: S,
+        channel: usize,
         vectors: &[Vector],
         y: &mut [f32],
     ) {
         // SAFETY: as for the caller.
         unsafe {
             match *vectors {
-                [a, b, c] => self.step::<S, BLOCK, ROWS, FUSED, 3>(simd, block, [a, b, c], y),
-                [a, b] => self.step::<S, BLOCK, ROWS, FUSED, 2>(simd, block, [a, b], y),
-                [a] => self.step::<S, BLOCK, ROWS, FUSED, 1>(simd, block, [a], y),
+                [a, b, c] => self.step::<S, ROWS, FUSED, 3>(simd, channel, [a, b, c], y),
+                [a, b] => self.step::<S, ROWS, FUSED, 2>(simd, channel, [a, b], y),
+                [a] => self.step::<S, ROWS, FUSED, 1>(simd, channel, [a], y),
                 _ => {}
             }
         }
     }
 
-    /// The first ROWS channels of a block at N vectors of pixels: everything stays in registers.
+    /// ROWS output channels from `channel` on, at N vectors of pixels: everything stays in registers.
     #[inline(always)]
-    unsafe fn step<S: Simd, const BLOCK: usize, const ROWS: usize, const FUSED: bool, const N: usize>(
+    unsafe fn step<S: Simd, const ROWS: usize, const FUSED: bool, const N: usize>(
         &self,
         simd: S,
-        block: usize,
+        channel: usize,
         vectors: [Vector; N],
         y: &mut [f32],
     ) {
         let Pass { direct, planes, ref channels, start, relu } = *self;
         let (g, taps) = (&direct.g, direct.taps.as_slice());
-        // SAFETY (here and below): weights are padded to whole blocks; the caller vouches for the rest.
+        // SAFETY (here and below): weights are packed by the same blocks; the caller vouches for the rest.
         let mut w =
-            unsafe { direct.weights.as_ptr().add((block * g.cin + channels.start) * taps.len() * BLOCK) };
+            unsafe { direct.weights.as_ptr().add((channel * g.cin + channels.start * ROWS) * taps.len()) };
         let from = vectors.map(|v| unsafe { planes.as_ptr().add(v.from) });
         let mut acc = [[simd.splat_f32s(0.0); N]; ROWS];
         if let Start::Bias(bias) = start {
             for j in 0..ROWS {
-                acc[j] = [simd.splat_f32s(bias.get(block * BLOCK + j).copied().unwrap_or(0.0)); N];
+                acc[j] = [simd.splat_f32s(bias.get(channel + j).copied().unwrap_or(0.0)); N];
             }
         }
         for c in channels.clone() {
@@ -185,13 +201,12 @@ impl Pass<'_> {
                         };
                     }
                 }
-                w = unsafe { w.add(BLOCK) };
+                w = unsafe { w.add(ROWS) };
             }
         }
-        let width = ROWS.min(g.cout - block * BLOCK);
-        let place = |j: usize, v: Vector| v.to + (block * BLOCK + j) * direct.stride;
+        let place = |j: usize, v: Vector| v.to + (channel + j) * direct.stride;
         // No index into the accumulators may depend on data, or they would not stay in registers.
-        if width == ROWS && vectors.iter().all(|v| v.valid == S::F32_LANES) {
+        if vectors.iter().all(|v| v.valid == S::F32_LANES) {
             let y = y.as_mut_ptr();
             let out = |j: usize, k: usize| unsafe { y.add(place(j, vectors[k])).cast::<S::f32s>() };
             if start == Start::Add {
@@ -221,7 +236,7 @@ impl Pass<'_> {
                 unsafe { tile[j][k].as_mut_ptr().cast::<S::f32s>().write_unaligned(acc[j][k]) };
             }
         }
-        for (j, row) in tile.iter().enumerate().take(width) {
+        for (j, row) in tile.iter().enumerate() {
             for (v, values) in vectors.iter().zip(row) {
                 for (y, value) in y[place(j, *v)..][..v.valid].iter_mut().zip(values) {
                     let sum = if start == Start::Add { *y + value } else { *value };

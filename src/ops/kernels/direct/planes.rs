@@ -59,7 +59,7 @@ impl Direct {
                 match inside {
                     None => out.fill(0.0),
                     Some(_) if sw == 1 => out.copy_from_slice(&line[from..from + columns]),
-                    Some(_) => out.iter_mut().zip(line[from..].iter().step_by(sw)).for_each(|(o, l)| *o = *l),
+                    Some(_) => take_every(sw, &line[from..], out),
                 }
             }
         });
@@ -86,12 +86,25 @@ impl Direct {
                             &padded[(o * g.stride[1] + y * g.dilation[1]) * width + x * g.dilation[2]..];
                         match g.stride[2] {
                             1 => out.copy_from_slice(&from[..ow]),
-                            s => out.iter_mut().zip(from.iter().step_by(s)).for_each(|(o, v)| *o = *v),
+                            s => take_every(s, from, out),
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// out[i] = from[i·step]
+fn take_every(step: usize, from: &[f32], out: &mut [f32]) {
+    let from = &from[..(out.len() - 1) * step + 1];
+    if step == 2 {
+        let pairs = from.chunks_exact(2);
+        let last = pairs.remainder()[0];
+        out.iter_mut().zip(pairs).for_each(|(o, pair)| *o = pair[0]);
+        out[out.len() - 1] = last;
+    } else {
+        out.iter_mut().zip(from.chunks(step)).for_each(|(o, group)| *o = group[0]);
     }
 }
 
