@@ -1,8 +1,10 @@
-//! Fuses steps and prepares convolutions: gate → convolution → ReLU becomes one step with packed weights.
+//! Fuses steps and prepares convolutions: gate or route → convolution → ReLU becomes one step with packed weights, and so do
+//! route → addition → ReLU.
 //!
 //! Only what the loss cannot see is dropped: the value between, where nobody else uses it.
 
 use super::program::{Kind, Program, Source, Step};
+use super::route::{NOWHERE, Route, compose, route_of};
 use crate::ops::conv_geometry;
 use crate::ops::kernels::conv::Geometry;
 use crate::ops::kernels::direct::Direct;
@@ -21,6 +23,8 @@ pub(super) struct Convolution {
     pub relu: bool,
     /// λ index per input channel.
     pub gate: Option<Vec<u32>>,
+    /// Channels of its input that it reads, where it does not read all in their order.
+    pub reads: Option<Route>,
 }
 
 /// Lowers every convolution that the direct kernel takes.
@@ -31,15 +35,47 @@ pub(super) fn lower(program: &mut Program) {
     let mut made: Vec<Option<usize>> = vec![None; program.shapes.len()];
     for mut step in steps {
         if let Some(mut conv) = convolution(program, &step) {
-            if let Some((gate, source, index)) = gate_before(&step, &out, &made, &uses) {
-                conv.gate = Some(index);
-                step.inputs[0] = Some(source);
-                out[gate] = None;
+            let before = before(&step, 0, &out, &made, &uses);
+            if let Some((at, Step { kind: Kind::Gate { axis: 1, index }, inputs, .. })) = before {
+                conv.gate = Some(index.clone());
+                step.inputs[0] = inputs[0];
+                out[at] = None;
+            } else if let Some((at, Step { kind: Kind::Route(route), inputs, .. })) = before
+                && !route.contains(&NOWHERE)
+            {
+                conv.reads = Some(route.clone());
+                step.inputs[0] = inputs[0];
+                out[at] = None;
             }
             step.kind = Kind::Conv(Box::new(conv));
+        } else if let Some(mut route) = route_of(&step, &program.shapes, &program.constants) {
+            let before = before(&step, 0, &out, &made, &uses);
+            if let Some((at, Step { kind: Kind::Route(first), inputs, .. })) = before {
+                route = compose(first, &route);
+                step.inputs[0] = inputs[0];
+                out[at] = None;
+            }
+            step.inputs.truncate(1);
+            step.kind = Kind::Route(route);
+        } else if adds(program, &step) {
+            let routed = |k: usize| match before(&step, k, &out, &made, &uses) {
+                Some((at, Step { kind: Kind::Route(route), inputs, .. })) => {
+                    Some((k, at, route.clone(), inputs[0]))
+                }
+                _ => None,
+            };
+            let found = routed(1).or_else(|| routed(0));
+            let route = found.map(|(k, at, route, source)| {
+                step.inputs = vec![step.inputs[1 - k], source];
+                out[at] = None;
+                route
+            });
+            step.kind = Kind::Sum { route, relu: false };
         } else if let Some(at) = relu_after(&step, &out, &made, &uses) {
-            if let Some(Step { kind: Kind::Conv(conv), outputs, .. }) = &mut out[at] {
-                conv.relu = true;
+            if let Some(Step { kind, outputs, .. }) = &mut out[at]
+                && let Some(relu) = relu_of(kind)
+            {
+                *relu = true;
                 uses[outputs[0]] = 0;
                 outputs.clone_from(&step.outputs);
                 made[step.outputs[0]] = Some(at);
@@ -97,31 +133,46 @@ fn convolution(program: &Program, step: &Step) -> Option<Convolution> {
     let geometry = conv_geometry(&op.attributes(), &program.shapes[*x], &weights.shape)?;
     let forward = Direct::new(&geometry, &weights.data)?;
     let backward = if program.live[*x] { Direct::transposed(&geometry, &weights.data) } else { None };
-    Some(Convolution { geometry, forward, backward, weights: *w, bias, relu: false, gate: None })
+    Some(Convolution { geometry, forward, backward, weights: *w, bias, relu: false, gate: None, reads: None })
 }
 
-/// The gate on a convolution's input channels, if nobody else reads what it gives.
-fn gate_before(
+/// What makes operand `k` of a step, if nobody else reads that, and where it stands.
+fn before<'a>(
     step: &Step,
-    out: &[Option<Step>],
+    k: usize,
+    out: &'a [Option<Step>],
     made: &[Option<usize>],
     uses: &[usize],
-) -> Option<(usize, Source, Vec<u32>)> {
-    let Some(Source::Slot(x)) = step.inputs[0] else { return None };
+) -> Option<(usize, &'a Step)> {
+    let Some(Source::Slot(x)) = step.inputs.get(k).copied().flatten() else { return None };
     let at = made[x].filter(|_| uses[x] == 1)?;
-    let gate = out[at].as_ref()?;
-    match &gate.kind {
-        Kind::Gate { axis: 1, index } => Some((at, gate.inputs[0]?, index.clone())),
+    Some((at, out[at].as_ref()?))
+}
+
+/// True for an addition of two values of the same shape, images first.
+fn adds(program: &Program, step: &Step) -> bool {
+    let [Some(Source::Slot(a)), Some(Source::Slot(b))] = step.inputs[..] else { return false };
+    let shape = |s: usize| &program.shapes[s];
+    let same = shape(a) == shape(b) && shape(a) == shape(step.outputs[0]) && shape(a).len() >= 3;
+    step.op_type == "Add" && step.shift.is_none() && a != b && same
+}
+
+/// Whether a step that can end in a ReLU does.
+fn relu_of(kind: &mut Kind) -> Option<&mut bool> {
+    match kind {
+        Kind::Conv(conv) => Some(&mut conv.relu),
+        Kind::Sum { relu, .. } => Some(relu),
         _ => None,
     }
 }
 
-/// The convolution whose only reader is this ReLU.
+/// The convolution or sum whose only reader is this ReLU.
 fn relu_after(step: &Step, out: &[Option<Step>], made: &[Option<usize>], uses: &[usize]) -> Option<usize> {
-    let Some(Some(Source::Slot(x))) = step.inputs.first() else { return None };
-    let at = made[*x].filter(|_| step.op_type == "Relu" && uses[*x] == 1)?;
-    match &out[at].as_ref()?.kind {
-        Kind::Conv(conv) if !conv.relu => Some(at),
-        _ => None,
-    }
+    let (at, step) = before(step, 0, out, made, uses).filter(|_| step.op_type == "Relu")?;
+    let open = match &step.kind {
+        Kind::Conv(conv) => !conv.relu,
+        Kind::Sum { relu, .. } => !relu,
+        _ => false,
+    };
+    open.then_some(at)
 }

@@ -10,6 +10,7 @@ mod lower;
 mod plain;
 mod pool;
 mod program;
+mod route;
 mod run;
 
 pub use batch::batched;

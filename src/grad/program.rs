@@ -5,6 +5,7 @@
 
 use super::fold::fold_batch_norm;
 use super::lower::{Convolution, lower, prepare_again};
+use super::route::Route;
 use crate::error::{Error, Result};
 use crate::ir::*;
 use std::collections::{BTreeSet, HashMap};
@@ -59,6 +60,10 @@ pub(super) enum Kind {
     Conv(Box<Convolution>),
     /// A gate: y = x ⊙ λ.
     Gate { axis: usize, index: Vec<u32> },
+    /// Channels of one value taken to others' places.
+    Route(Route),
+    /// y = relu(trunk + route(branch)), of inputs of the result's rank.
+    Sum { route: Option<Route>, relu: bool },
 }
 
 #[derive(Debug, Clone)]

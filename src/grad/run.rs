@@ -2,6 +2,7 @@
 
 use super::lower::Convolution;
 use super::program::{Kind, Program, Shift, Source, Step, UNGATED};
+use super::route;
 use crate::ir::*;
 use crate::ops::kernels::conv;
 use crate::ops::kernels::direct::Start;
@@ -71,6 +72,16 @@ impl Workspace {
                         gate(&self.y[s], *axis, index, lambda, &mut out[0]);
                     }
                 }
+                Kind::Route(route) => {
+                    if let Some(Source::Slot(s)) = step.inputs[0] {
+                        route::forward(route, &self.y[s], &mut out[0]);
+                    }
+                }
+                Kind::Sum { route, relu } => {
+                    if let [Some(Source::Slot(a)), Some(Source::Slot(b))] = step.inputs[..] {
+                        route::add(route.as_deref(), *relu, &self.y[a], &self.y[b], &mut out[0]);
+                    }
+                }
             }
             if let (Some(shift), Some(lambda), Kind::Op(_)) = (&step.shift, lambda, &step.kind) {
                 add_shift(shift, lambda, &mut out[0]);
@@ -135,6 +146,26 @@ impl Workspace {
         }
     }
 
+    fn route_backward(&mut self, program: &Program, route: &[u32], s: usize, dy: &Array<f32>) {
+        let mut dx = self.take(program, s);
+        if let Some(Into { dx, begun }) = &mut dx {
+            route::backward(route, &dy.data, dx, *begun);
+        }
+        self.give_back(s, dx);
+    }
+
+    /// Adds a gradient to that of slot `s`. The `last` to get it may keep its buffer.
+    fn pass_on(&mut self, program: &Program, s: usize, dy: &mut Array<f32>, last: bool) {
+        let mut dx = self.take(program, s);
+        match &mut dx {
+            Some(Into { dx, begun: true }) => dx.data.iter_mut().zip(&dy.data).for_each(|(dx, dy)| *dx += dy),
+            Some(Into { dx, .. }) if last => std::mem::swap(dx, dy),
+            Some(Into { dx, .. }) => dx.data.copy_from_slice(&dy.data),
+            None => {}
+        }
+        self.give_back(s, dx);
+    }
+
     /// The buffer for the gradient of a step's operand, where it is wanted.
     fn gradient_of<'b>(
         &'b mut self,
@@ -177,6 +208,23 @@ impl Workspace {
                     let mut dx = self.take(program, s);
                     gate_backward(&self.y[s], *axis, index, &dy[0].data, dx.as_mut(), into);
                     self.give_back(s, dx);
+                }
+            }
+            Kind::Route(route) => {
+                if let Some(Source::Slot(s)) = step.inputs[0] {
+                    self.route_backward(program, route, s, &dy[0]);
+                }
+            }
+            Kind::Sum { route, relu } => {
+                if let [Some(Source::Slot(a)), Some(Source::Slot(b))] = step.inputs[..] {
+                    if *relu {
+                        close(&self.y[step.outputs[0]], &mut dy[0]);
+                    }
+                    match route {
+                        Some(route) => self.route_backward(program, route, b, &dy[0]),
+                        None => self.pass_on(program, b, &mut dy[0], false),
+                    }
+                    self.pass_on(program, a, &mut dy[0], true);
                 }
             }
             Kind::Op(op) => {
@@ -362,9 +410,8 @@ fn conv_forward(
     lambda: Option<&[f32]>,
     y: &mut Array<f32>,
 ) {
-    let pixels = c.geometry.pixels_in();
     let row = |n: usize, k: usize, r: usize, out: &mut [f32]| {
-        let from = &x.data[(n * c.geometry.cin + k) * pixels + r * out.len()..][..out.len()];
+        let from = c.row(x, n, k, r, out.len());
         match (&c.gate, lambda) {
             (Some(index), Some(lambda)) => {
                 let l = lambda_at(lambda, index[k]);
@@ -391,6 +438,14 @@ fn close(y: &Array<f32>, dy: &mut Array<f32>) {
     dy.data.iter_mut().zip(&y.data).for_each(|(d, y)| *d = if *y > 0.0 { *d } else { 0.0 });
 }
 
+impl Convolution {
+    /// Row `r`, of `len` numbers, of the channel of an image that stands at `k` among those it reads.
+    fn row<'x>(&self, x: &'x Array<f32>, image: usize, k: usize, r: usize, len: usize) -> &'x [f32] {
+        let c = self.reads.as_ref().map_or(k, |reads| reads[k] as usize);
+        &x.data[(image * x.shape[1] + c) * self.geometry.pixels_in() + r * len..][..len]
+    }
+}
+
 struct ConvIo<'a> {
     x: &'a Array<f32>,
     /// Before the ReLU.
@@ -407,7 +462,10 @@ fn conv_backward_parameters(
 ) {
     if let Some(p) = weight {
         let dw = &mut into.parameters[p].data;
-        c.forward.gradient(c.forward.rows(&io.x.data), &mut io.dy.data, dw);
+        let row = |n: usize, k: usize, r: usize, out: &mut [f32]| {
+            out.copy_from_slice(c.row(io.x, n, k, r, out.len()));
+        };
+        c.forward.gradient(row, &mut io.dy.data, dw);
     }
     if let Some(p) = bias {
         let db = &mut into.parameters[p].data;
@@ -437,14 +495,21 @@ fn conv_backward(
         }
     };
     let zero = Start::Bias(&[]);
+    let len = c.geometry.batch * c.geometry.cin * c.geometry.pixels_in();
+    let whole = |behind: &mut Vec<f32>| {
+        behind.resize(len.max(behind.len()), 0.0);
+        through(zero, &mut behind[..len]);
+    };
     match (&c.gate, dx) {
+        (None, Some(Into { dx, begun })) if c.reads.is_some() => {
+            whole(behind);
+            route::backward(c.reads.as_deref().unwrap_or_default(), &behind[..len], dx, *begun);
+        }
         // Without a gate the gradient goes straight to dx; with one it is needed for dλ first.
         (None, Some(Into { dx, begun })) => through(if *begun { Start::Add } else { zero }, &mut dx.data),
         (Some(index), dx) => {
-            behind.resize(io.x.data.len().max(behind.len()), 0.0);
-            let behind = &mut behind[..io.x.data.len()];
-            through(zero, behind);
-            gate_backward(io.x, 1, index, behind, dx, into);
+            whole(behind);
+            gate_backward(io.x, 1, index, &behind[..len], dx, into);
         }
         (None, None) => {}
     }

@@ -16,6 +16,8 @@ pub struct Session<'a> {
     pub program: Program,
     /// True where target 0 holds class scores.
     pub classes: bool,
+    /// The first so many targets are judged; those behind them are only watched.
+    pub judged: usize,
     /// For each class: has it a gate whose effect reaches a target?
     pub trainable: Vec<bool>,
     /// The threads that work.
@@ -64,21 +66,25 @@ impl<'a> Session<'a> {
         let program = Program::compile(graph, &facts, &gates, shifts, &targets)?;
         let trainable = gate::trainable(graph, groups, &targets);
         let workspaces = pool.workspaces(&program);
-        Ok(Self { data, program, classes, trainable, pool, workspaces })
+        Ok(Self { data, program, classes, judged: targets.len(), trainable, pool, workspaces })
     }
 
-    /// Compiles the network without gates, for training the constants `parameters`.
+    /// Compiles the network without gates, for training the constants `parameters`. The values `watched` become targets
+    /// behind those that are judged.
     pub fn trainable(
         (graph, facts): (&Graph, &Facts),
         parameters: &[ValueId],
+        watched: &[ValueId],
         data: &'a Calibration,
         pool: &'a Pool,
     ) -> Result<Self> {
-        let (targets, classes) = task::targets(graph, facts)?;
+        let (mut targets, classes) = task::targets(graph, facts)?;
+        let judged = targets.len();
+        targets.extend(watched);
         let facts = batched(graph, facts, &targets)?;
         let program = Program::trainable(graph, &facts, parameters, &targets)?;
         let workspaces = pool.workspaces(&program);
-        Ok(Self { data, program, classes, trainable: Vec::new(), pool, workspaces })
+        Ok(Self { data, program, classes, judged, trainable: Vec::new(), pool, workspaces })
     }
 
     /// Number of chunks for `n` images.
@@ -144,7 +150,7 @@ impl<'a> Session<'a> {
         for (i, teacher) in teacher.iter().enumerate() {
             let labels = self.data.labels().filter(|_| chunk.labelled[i]);
             let label = labels.map(|l| l[images[chunk.positions.start + i]]);
-            let x = self.rows(chunk.workspace, i);
+            let x = &self.rows(chunk.workspace, i)[..self.judged];
             let teacher: Vec<&[f32]> = teacher.iter().map(Vec::as_slice).collect();
             let mut dx: Vec<&mut [f32]> = gradients
                 .iter_mut()
@@ -153,7 +159,7 @@ impl<'a> Session<'a> {
                     &mut g[i * len..(i + 1) * len]
                 })
                 .collect();
-            total += task.loss(&x, &teacher, label, weight, &mut dx);
+            total += task.loss(x, &teacher, label, weight, &mut dx);
         }
         (total, gradients)
     }

@@ -7,11 +7,15 @@ use crate::error::Result;
 use crate::ir::*;
 use crate::learn::calib::Augment;
 use crate::learn::{Agreement, Session, Trained};
-use crate::recover::{self, Epoch, Fitted, State, Tuned, Update};
+use crate::recover::{self, Epoch, Fitted, Hint, State, Tuned, Update};
+use crate::rewrite::Cuts;
 use crate::verify;
 
 /// Share of the updates over which the rate of the finetuning rises.
 const WARM_UP: f64 = 0.05;
+
+/// Weight of the features behind the last convolutions beside the task.
+const HINT: f64 = 1.0;
 
 /// Images that choose the best epoch, at the most.
 const JUDGES: usize = 512;
@@ -96,10 +100,15 @@ impl Recovery<'_> {
         };
         let small_facts = verify::facts_like(big, facts, &graph)?;
         let settings = self.settings(how, &images);
+        let cuts = Cuts::new(&analysis.groups, kept);
+        // Where outputs are no class scores they say enough.
+        let hint = Hint::find((big, facts), (&graph, &small_facts), &cuts).filter(|_| session.classes);
+        let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
+        let teacher = Session::trainable((big, facts), &[], &watched, session.data, session.pool)?;
         let mut watcher = Keeping { before: &before, observer };
         let tuned = recover::finetune(
             (&graph, &small_facts),
-            session,
+            (&teacher, hint.as_ref()),
             (&images, &judges),
             &settings,
             state,
@@ -120,6 +129,7 @@ impl Recovery<'_> {
             warm_up: WARM_UP,
             weight_decay: how.weight_decay,
             task: self.network.task(self.options, labels, how.temperature, images),
+            hint: HINT,
             augment: how.augment.or(Some(Augment { flip: true, ..Augment::default() })),
             seed: self.options.seed,
         }

@@ -6,5 +6,5 @@
 mod finetune;
 mod reconstruct;
 
-pub use finetune::{Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters};
+pub use finetune::{Epoch, Hint, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters};
 pub use reconstruct::{Fitted, reconstruct};

@@ -143,12 +143,13 @@ fn losses_are_those_of_pytorch_update_by_update() {
                 Some(temperature) => Task::Distil { temperature },
                 None => Task::Labels { smoothing: 0.0, distil: 0.0, temperature: 1.0 },
             },
+            hint: 0.0,
             augment: None,
             seed: 1,
         };
         let mut notes = Notes::default();
         let network = (&student.graph, &facts);
-        finetune(network, &taught, (&images, &images), &settings, None, &mut notes).unwrap();
+        finetune(network, (&taught, None), (&images, &images), &settings, None, &mut notes).unwrap();
         assert_eq!(notes.losses.len(), curve.losses.len());
         for (step, (ours, theirs)) in notes.losses.iter().zip(&curve.losses).enumerate() {
             let near = (ours - theirs).abs() <= 1e-4 * theirs;
@@ -183,6 +184,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         warm_up: 0.1,
         weight_decay: 1e-3,
         task: Task::Distil { temperature: 2.0 },
+        hint: 0.0,
         // With crops or mixtures every answer of the teacher is new; without, they are remembered.
         augment: Some(learn::calib::Augment {
             crop: usize::from(method == Method::AdamW),
@@ -192,7 +194,8 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         seed: 3,
     };
     let facts = autobot_onnx::verify::facts_like(graph, facts, &small).unwrap();
-    let done = finetune((&small, &facts), &teacher, (&images, &judges), &settings, from, notes).unwrap();
+    let done =
+        finetune((&small, &facts), (&teacher, None), (&images, &judges), &settings, from, notes).unwrap();
     (small, done)
 }
 

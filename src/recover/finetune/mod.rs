@@ -5,6 +5,7 @@
 //! training was cut off and went on from a [`State`]; on the images that judge it is never worse than what it began with.
 //! Statistics of BatchNormalization stay as they are. Never: changes the graph's shape.
 
+mod hint;
 mod optimizer;
 mod parameters;
 mod state;
@@ -16,10 +17,12 @@ use crate::learn::calib::Augment;
 use crate::learn::{Chunk, Session, Task};
 use crate::random::Draw;
 use crate::rewrite;
+use half::slice::HalfFloatSliceExt;
+pub use hint::Hint;
 pub use optimizer::Method;
 pub use parameters::parameters;
 pub use state::{Epoch, State};
-use teacher::Teacher;
+use teacher::{Answer, Teacher};
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +41,8 @@ pub struct Settings {
     pub weight_decay: f64,
     /// What the outputs are judged by.
     pub task: Task,
+    /// Weight of the hint beside the task.
+    pub hint: f64,
     /// Crops and flips, if wanted.
     pub augment: Option<Augment>,
     /// Seed of the order of the images and of the augmentation.
@@ -76,11 +81,12 @@ pub struct Tuned {
     pub best: usize,
 }
 
-/// Trains the weights of `graph` on `images`; `judges` choose the epoch whose weights are taken. Goes on from `from`, if there
+/// Trains the weights of `graph` on `images` to the outputs of `teacher`, and to its value of `hint`, which it must watch;
+/// `judges` choose the epoch whose weights are taken. Goes on from `from`, if there
 /// is one of this network.
 pub fn finetune(
     (graph, facts): (&Graph, &Facts),
-    teacher: &Session,
+    (teacher, hint): (&Session, Option<&Hint>),
     (images, judges): (&[usize], &[usize]),
     settings: &Settings,
     from: Option<State>,
@@ -92,8 +98,9 @@ pub fn finetune(
     let decays = |k: usize| if weights[k].shape.len() >= 2 { settings.weight_decay as f32 } else { 0.0 };
     let per_epoch = (images.len() / settings.batch_size).max(1);
     let steps = settings.epochs * per_epoch;
-    let mut session = Session::trainable((graph, facts), &parameters, teacher.data, teacher.pool)?;
-    let mut taught = Teacher::new(teacher);
+    let watched = hint.as_slice().iter().map(|h| h.value).collect::<Vec<_>>();
+    let mut session = Session::trainable((graph, facts), &parameters, &watched, teacher.data, teacher.pool)?;
+    let mut taught = Teacher::new(teacher, hint);
     let fits = |s: &State| s.fits(&weights, settings.method);
     let mut state = match from.filter(fits) {
         Some(state) => state,
@@ -158,13 +165,21 @@ fn gradient(
     let program = &session.program;
     let taught = match settings.task.needs_teacher() {
         true => teacher.answers(images, augment),
-        false => vec![Vec::new(); images.len()],
+        false => vec![Answer::default(); images.len()],
     };
+    let (outputs, hints): (Vec<_>, Vec<_>) = taught.into_iter().map(|a| (a.outputs, a.hint)).unzip();
     let weight = 1.0 / images.len() as f64;
     let parts = session.each(images, augment, |chunk| {
         chunk.workspace.forward(program, None);
-        let taught = &taught[chunk.positions.clone()];
-        let (loss, gradients) = session.loss(chunk, images, taught, weight, &settings.task);
+        let outputs = &outputs[chunk.positions.clone()];
+        let (mut loss, mut gradients) = session.loss(chunk, images, outputs, weight, &settings.task);
+        let hints = &hints[chunk.positions.clone()];
+        for (i, taught) in hints.iter().enumerate().filter(|(_, t)| !t.is_empty()) {
+            let t = session.judged;
+            let x = session.rows(chunk.workspace, i)[t];
+            let dx = &mut gradients[t][i * x.len()..(i + 1) * x.len()];
+            loss += hint::miss(x, &taught.to_f32_vec(), weight * settings.hint, dx);
+        }
         for (t, g) in gradients.iter().enumerate() {
             chunk.workspace.target_gradient(program, t).copy_from_slice(g);
         }
@@ -188,7 +203,7 @@ fn judge(session: &Session, teacher: &mut Teacher, images: &[usize], task: &Task
     let weight = 1.0 / images.len().max(1) as f64;
     let mut part = |some: &[usize]| -> f64 {
         let taught = match task.needs_teacher() {
-            true => teacher.answers(some, None),
+            true => teacher.answers(some, None).into_iter().map(|a| a.outputs).collect(),
             false => vec![Vec::new(); some.len()],
         };
         let one = |chunk: &mut Chunk| {

@@ -1,25 +1,40 @@
 //! The unpruned network's answers. Where images are changed in few ways, each is asked for once and remembered.
 
+use super::Hint;
 use crate::learn::Session;
 use crate::learn::calib::Augment;
+use half::bf16;
 use std::collections::HashMap;
 
-/// Targets of one image.
-pub(super) type Answer = Vec<Vec<f32>>;
+/// Bytes of answers that are remembered, at the most.
+const REMEMBERED: usize = 512 << 20;
 
-/// Numbers in an answer, at the most, for it to be remembered.
-const REMEMBERED: usize = 1024;
+/// What one image should give.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answer {
+    /// Targets that are judged.
+    pub outputs: Vec<Vec<f32>>,
+    /// The hint, or nothing.
+    pub hint: Vec<bf16>,
+}
+
+impl Answer {
+    fn bytes(&self) -> usize {
+        4 * self.outputs.iter().map(Vec::len).sum::<usize>() + 2 * self.hint.len()
+    }
+}
 
 /// The unpruned network.
 pub(super) struct Teacher<'a> {
     session: &'a Session<'a>,
+    hint: Option<&'a Hint>,
     /// By image, and whether it was mirrored.
     known: HashMap<(usize, bool), Answer>,
 }
 
 impl<'a> Teacher<'a> {
-    pub fn new(session: &'a Session<'a>) -> Self {
-        Self { session, known: HashMap::new() }
+    pub fn new(session: &'a Session<'a>, hint: Option<&'a Hint>) -> Self {
+        Self { session, hint, known: HashMap::new() }
     }
 
     /// Answers to images that are changed as `augment` says.
@@ -28,19 +43,32 @@ impl<'a> Teacher<'a> {
             Some((augment, seed)) => augment.mirrors(seed, image).map(|mirrored| (image, mirrored)),
             None => Some((image, false)),
         };
-        let keys: Option<Vec<(usize, bool)>> = images.iter().map(|&i| key(i)).collect();
-        let program = &self.session.program;
-        let numbers: usize = (0..program.target_values.len())
-            .map(|t| program.target_shape(t).iter().product::<usize>() / program.batch.max(1))
-            .sum();
-        let Some(keys) = keys.filter(|_| numbers <= REMEMBERED) else {
-            return self.session.outputs_of(images, augment);
+        let Some(keys) = images.iter().map(|&i| key(i)).collect::<Option<Vec<_>>>() else {
+            return self.ask(images, augment);
         };
-        let new: Vec<usize> =
-            images.iter().zip(&keys).filter(|(_, k)| !self.known.contains_key(k)).map(|(&i, _)| i).collect();
-        for (image, answer) in new.iter().zip(self.session.outputs_of(&new, augment)) {
-            self.known.extend(key(*image).map(|k| (k, answer)));
+        let unknown = |k: &(usize, bool)| !self.known.contains_key(k);
+        let new: Vec<usize> = images.iter().zip(&keys).filter(|(_, k)| unknown(k)).map(|(&i, _)| i).collect();
+        let mut asked = self.ask(&new, augment).into_iter();
+        let mut all = Vec::with_capacity(images.len());
+        for k in keys {
+            if let Some(answer) = self.known.get(&k) {
+                all.push(answer.clone());
+            } else if let Some(answer) = asked.next() {
+                if (self.known.len() + 1) * answer.bytes() <= REMEMBERED {
+                    self.known.insert(k, answer.clone());
+                }
+                all.push(answer);
+            }
         }
-        keys.iter().map(|k| self.known[k].clone()).collect()
+        all
+    }
+
+    fn ask(&self, images: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Answer> {
+        let answer = |mut outputs: Vec<Vec<f32>>| {
+            let watched = outputs.split_off(self.session.judged);
+            let left = self.hint.zip(watched.first()).map(|(hint, whole)| hint.select(whole));
+            Answer { outputs, hint: left.unwrap_or_default().into_iter().map(bf16::from_f32).collect() }
+        };
+        self.session.outputs_of(images, augment).into_iter().map(answer).collect()
     }
 }

@@ -1,0 +1,130 @@
+//! Channels that are picked, spread out and added to a trunk: what stands between a pruned branch and the trunk it left.
+//!
+//! Several nodes of a graph (Gather, Pad, Slice; Add; Relu) become one step, which touches every number once.
+
+use super::program::{Kind, Source, Step};
+use crate::ir::*;
+
+/// In a route: a channel of zeros.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// For every channel of the result (axis 1), the channel it is taken from.
+pub(super) type Route = Vec<u32>;
+
+/// A step that only takes whole channels from one input, as a route: found by running it on numbered elements.
+pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) -> Option<Route> {
+    let Kind::Op(op) = &step.kind else { return None };
+    let (Source::Slot(x), &[y]) = (step.inputs.first().copied().flatten()?, &step.outputs[..]) else {
+        return None;
+    };
+    if !matches!(step.op_type.as_str(), "Gather" | "Pad" | "Slice") || step.shift.is_some() {
+        return None;
+    }
+    let ([n, channels, pixels @ ..], [m, wide, same @ ..]) = (&shapes[x][..], &shapes[y][..]) else {
+        return None;
+    };
+    if n != m || pixels != same || *channels == 0 {
+        return None;
+    }
+    let numbered = Array::new(&shapes[x], (0..volume(&shapes[x])).map(|i| (i + 1) as f64).collect());
+    let known: Vec<Option<Array<f64>>> = step
+        .inputs
+        .iter()
+        .map(|source| match source {
+            Some(Source::Constant(c)) => {
+                let c = &constants[*c];
+                Some(Array::new(&c.shape, c.data.iter().map(|&v| f64::from(v)).collect()))
+            }
+            _ => None,
+        })
+        .collect();
+    let one_slot = step.inputs.iter().skip(1).all(|s| !matches!(s, Some(Source::Slot(_))));
+    let mut operands: Vec<Option<&Array<f64>>> = known.iter().map(Option::as_ref).collect();
+    operands[0] = Some(&numbered);
+    let mut result = [Array::zeros(&shapes[y])];
+    Diff::<f64>::forward(op.as_ref(), &operands, &mut result);
+    let size = volume(pixels);
+    let channel = |row: &[f64]| match row.first() {
+        Some(&first) if first > 0.0 => ((first as usize - 1) / size % channels) as u32,
+        _ => NOWHERE,
+    };
+    let rows: Vec<&[f64]> = result[0].data.chunks_exact(size.max(1)).collect();
+    let route: Route = rows.iter().take(*wide).map(|row| channel(row)).collect();
+    let expected = |k: usize, p: usize| match route[k % wide] {
+        NOWHERE => 0.0,
+        c => ((k / wide * channels + c as usize) * size + p + 1) as f64,
+    };
+    let exact =
+        rows.iter().enumerate().all(|(k, row)| row.iter().enumerate().all(|(p, v)| *v == expected(k, p)));
+    (one_slot && exact && !route.is_empty()).then_some(route)
+}
+
+/// `second` after `first`.
+pub(super) fn compose(first: &[u32], second: &[u32]) -> Route {
+    second.iter().map(|&c| if c == NOWHERE { NOWHERE } else { first[c as usize] }).collect()
+}
+
+/// Images and channels of `shape`, and numbers per channel.
+fn sizes(shape: &[usize]) -> (usize, usize, usize) {
+    (shape[0], shape[1], volume(&shape[2..]))
+}
+
+/// y = route(x)
+pub(super) fn forward(route: &[u32], x: &Array<f32>, y: &mut Array<f32>) {
+    let (_, channels, size) = sizes(&x.shape);
+    for (k, y) in y.data.chunks_exact_mut(size).enumerate() {
+        match route[k % route.len()] {
+            NOWHERE => y.fill(0.0),
+            c => y.copy_from_slice(&x.data[(k / route.len() * channels + c as usize) * size..][..size]),
+        }
+    }
+}
+
+/// dx += routeᵀ(dy); dx = where nothing has `begun` yet.
+pub(super) fn backward(route: &[u32], dy: &[f32], dx: &mut Array<f32>, begun: bool) {
+    let (images, channels, size) = sizes(&dx.shape);
+    let mut written = vec![begun; images * channels];
+    for (k, dy) in dy.chunks_exact(size).enumerate() {
+        let c = route[k % route.len()];
+        if c == NOWHERE {
+            continue;
+        }
+        let at = k / route.len() * channels + c as usize;
+        let dx = &mut dx.data[at * size..][..size];
+        if std::mem::replace(&mut written[at], true) {
+            dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy);
+        } else {
+            dx.copy_from_slice(dy);
+        }
+    }
+    for (dx, _) in dx.data.chunks_exact_mut(size).zip(&written).filter(|(_, w)| !**w) {
+        dx.fill(0.0);
+    }
+}
+
+/// y = relu(trunk + route(branch))
+pub(super) fn add(
+    route: Option<&[u32]>,
+    relu: bool,
+    trunk: &Array<f32>,
+    branch: &Array<f32>,
+    y: &mut Array<f32>,
+) {
+    let sum = |y: &mut [f32], a: &[f32], b: &[f32]| {
+        let all = y.iter_mut().zip(a).zip(b);
+        if relu {
+            all.for_each(|((y, a), b)| *y = (a + b).max(0.0));
+        } else {
+            all.for_each(|((y, a), b)| *y = a + b);
+        }
+    };
+    let Some(route) = route else { return sum(&mut y.data, &trunk.data, &branch.data) };
+    let (_, channels, size) = sizes(&branch.shape);
+    for (k, (y, a)) in y.data.chunks_exact_mut(size).zip(trunk.data.chunks_exact(size)).enumerate() {
+        match route[k % route.len()] {
+            NOWHERE if relu => y.iter_mut().zip(a).for_each(|(y, a)| *y = a.max(0.0)),
+            NOWHERE => y.copy_from_slice(a),
+            c => sum(y, a, &branch.data[(k / route.len() * channels + c as usize) * size..][..size]),
+        }
+    }
+}

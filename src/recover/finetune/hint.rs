@@ -1,0 +1,81 @@
+//! A value inside the network that is to stay what it is in the unpruned network.
+//!
+//! Class scores alone say little of an image; the picture of features that they are made from says much more (Romero et al.,
+//! "FitNets", arXiv 1412.6550).
+
+use crate::ir::*;
+use crate::learn::loss;
+use crate::rewrite::Cuts;
+
+/// A value that both networks compute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hint {
+    /// The value, the same in both graphs.
+    pub value: ValueId,
+    /// The unpruned network's channels that are left of it.
+    left: Vec<usize>,
+    /// The unpruned network's channels.
+    channels: usize,
+}
+
+impl Hint {
+    /// The last picture of features before its resolution falls: what a strided convolution or a pool reads.
+    pub(crate) fn find(big: (&Graph, &Facts), small: (&Graph, &Facts), cuts: &Cuts) -> Option<Self> {
+        big.0.nodes.iter().rev().find_map(|node| {
+            let (x, y) = ((*node.inputs.first()?)?, (*node.outputs.first()?)?);
+            let (before, after) = (big.1.shape(x)?, big.1.shape(y)?);
+            let pixels = |shape: &[usize]| volume(shape.get(2..).unwrap_or_default());
+            let falls = before.len() > 2 && pixels(after) < pixels(before);
+            let inner =
+                |graph: &Graph, facts: &Facts| graph.producer(x).is_some() && facts.constant[x].is_none();
+            if !falls || !inner(big.0, big.1) || !inner(small.0, small.1) {
+                return None;
+            }
+            let left = cuts.kept(x, 1).map_or_else(|| (0..before[1]).collect(), <[usize]>::to_vec);
+            let same = small.1.shape(x)? == cuts.shape(x, before) && left.len() == small.1.shape(x)?[1];
+            same.then_some(Self { value: x, left, channels: before[1] })
+        })
+    }
+
+    /// What is left of the unpruned network's value, of one image.
+    pub(super) fn select(&self, whole: &[f32]) -> Vec<f32> {
+        let pixels = whole.len() / self.channels;
+        self.left.iter().flat_map(|&c| &whole[c * pixels..(c + 1) * pixels]).copied().collect()
+    }
+}
+
+/// Squared difference of one image's value relative to the square of what it should be, and its gradient times `weight` into
+/// `dx`.
+pub(super) fn miss(x: &[f32], taught: &[f32], weight: f64, dx: &mut [f32]) -> f64 {
+    let square = taught.iter().map(|t| f64::from(t * t)).sum::<f64>() / taught.len().max(1) as f64;
+    loss::squared_error(x, taught, square, weight, dx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channels::{Residual, group};
+    use crate::{onnx, rewrite};
+    use std::path::Path;
+
+    /// With the weights that were there, what stands before the last pool is what the unpruned network has at its place.
+    #[test]
+    fn a_hint_is_found_in_a_pruned_network_and_is_part_of_the_original_value() {
+        let model = onnx::read(Path::new("models/digits_residual.onnx"), &[]).unwrap();
+        let facts = model.facts().unwrap();
+        let groups = group(&model.graph, &facts, Residual::Tie);
+        let kept: Vec<bool> = (0..groups.classes.len()).map(|c| c % 3 != 0).collect();
+        let small = rewrite::rewrite(&model.graph, &facts, &groups, &kept, model.opset()).unwrap().graph;
+        let small_facts = infer(&small, facts.inputs(&model.graph).as_deref()).unwrap();
+        let cuts = Cuts::new(&groups, &kept);
+        let hint = Hint::find((&model.graph, &facts), (&small, &small_facts), &cuts).unwrap();
+        let (before, after) = (facts.shape(hint.value).unwrap(), small_facts.shape(hint.value).unwrap());
+        assert!(after[1] < before[1], "the plan was to cut it: {before:?} {after:?}");
+        let pixels = volume(&before[2..]);
+        let whole: Vec<f32> = (0..volume(before)).map(|i| (i / pixels) as f32).collect();
+        let selected = hint.select(&whole);
+        assert_eq!(selected.len(), volume(after));
+        let channels: Vec<usize> = selected.chunks(pixels).map(|c| c[0] as usize).collect();
+        assert_eq!(channels, cuts.kept(hint.value, 1).unwrap());
+    }
+}
