@@ -120,6 +120,8 @@ fn gate_step(c: &mut Criterion) {
         let all: Vec<usize> = (0..data.len()).collect();
         let settings = Settings {
             levels: Vec::new(),
+            trace: 0,
+            traced: Vec::new(),
             batches: 1,
             batch_size: BATCH,
             lr: 0.1,

@@ -28,6 +28,8 @@ const PRIVATE: &[(&str, &str)] = &[
     ("npyz", "learn/calib/"),
     ("clap", "cli/"),
     ("indicatif", "cli/"),
+    ("plotters", "report/plot.rs"),
+    ("maud", "report/html.rs"),
 ];
 
 /// A source file: its path below `src`, and its text without comments and tests.

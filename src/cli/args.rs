@@ -81,6 +81,12 @@ pub struct PruneArgs {
     /// Also write everything as JSON, with all that is needed to rebuild the masked network
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub json: Option<PathBuf>,
+    /// Also write a page for a browser: what was cut, what it cost, and how the training went
+    #[arg(long, value_name = "FILE.html", help_heading = OUTPUT)]
+    pub report: Option<PathBuf>,
+    /// Measure every N updates what pruning would give, on held-out images, for --report and --json; 0: never
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = OUTPUT)]
+    pub trace: usize,
     /// Print the result only: no facts, no progress, no notes
     #[arg(short, long, help_heading = OUTPUT)]
     pub quiet: bool,

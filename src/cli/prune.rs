@@ -11,7 +11,7 @@ use super::{Answer, data};
 use autobot_onnx::learn::calib::{Augment, Calibration};
 use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
 use autobot_onnx::plan::Limits;
-use autobot_onnx::report::{files, gather, json, text};
+use autobot_onnx::report::{files, gather, html, json, text};
 use autobot_onnx::{Error, onnx};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,6 +23,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     check_places(input, args)?;
     let model = onnx::read(input, &args.model.input_shape)?;
     let mut options = options(args.target_flops, &args.scope, Some(&args.learn));
+    options.trace = args.trace;
     options.recover = recover(&args.recovery, args.data.calib.is_some(), args.learn.augment);
     let job = Job::new(model, file_size(input)?, options)?;
     job.announce(talk);
@@ -52,7 +53,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     let path = args.output.as_deref().unwrap_or(Path::new(""));
     let written = done.verdict.pass.then(|| path.display().to_string());
     let report = job.report(&done, gather::data(&data, args.data.source()), typed, written);
-    let answer = finish(&done, &report, path, args.json.as_deref(), talk)?;
+    let answer = finish(&done, &report, path, args, talk)?;
     watch.finish();
     Ok(answer)
 }
@@ -97,14 +98,18 @@ fn finish(
     done: &Done,
     report: &json::Run,
     path: &Path,
-    json: Option<&Path>,
+    args: &PruneArgs,
     talk: Talk,
 ) -> anyhow::Result<Answer> {
     if done.verdict.pass {
         done.small.write(path)?;
     }
-    if let Some(json) = json {
+    if let Some(json) = &args.json {
         json::write(json, report)?;
+    }
+    if let Some(page) = &args.report {
+        let hint = "free some space, or write to another folder";
+        files::replace(page, html::page(report).as_bytes(), hint)?;
     }
     talk.result(&text::result(report));
     if done.verdict.pass {
@@ -124,6 +129,7 @@ fn check_places(input: &Path, args: &PruneArgs) -> autobot_onnx::Result<()> {
     let mut outputs: Vec<Named> = Vec::new();
     outputs.extend(args.output.as_deref().map(|p| ("OUT.onnx", p)));
     outputs.extend(args.json.as_deref().map(|p| ("--json", p)));
+    outputs.extend(args.report.as_deref().map(|p| ("--report", p)));
     inputs.extend(args.learn.gates.as_deref().map(|p| ("--gates", p)));
     outputs.extend(args.learn.save_gates.as_deref().map(|p| ("--save-gates", p)));
     outputs.extend(args.recovery.checkpoint.as_deref().map(|p| ("--checkpoint", p)));

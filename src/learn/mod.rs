@@ -14,4 +14,4 @@ mod train;
 
 pub use session::{Agreement, Chunk, Session};
 pub use task::{Task, Wish, targets, unknown};
-pub use train::{Choice, Record, Settings, Trained, hard, settle, train};
+pub use train::{Choice, Record, Settings, Traced, Trained, hard, settle, train};

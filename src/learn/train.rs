@@ -4,8 +4,8 @@
 use super::calib::Augment;
 use super::optim::Adam;
 use super::session::Chunk;
-use super::{Session, Task, gate, loss, ranking};
-use crate::channels::Groups;
+use super::{Agreement, Session, Task, gate, loss, ranking};
+use crate::channels::{Group, Groups};
 use crate::cost::Cost;
 use crate::grad::Workspace;
 use crate::random::Draw;
@@ -55,6 +55,10 @@ pub struct Settings {
     pub choice: Choice,
     /// Where the levels of a learned compensation start; none without one.
     pub levels: Vec<f64>,
+    /// Every so many updates it is measured what pruning would give; 0: never.
+    pub trace: usize,
+    /// Images on which that is measured.
+    pub traced: Vec<usize>,
 }
 
 impl Settings {
@@ -91,8 +95,21 @@ pub struct Trained {
     pub levels: Vec<f64>,
     /// All updates.
     pub history: Vec<Record>,
+    /// By update of the gates, how much it changed the ranking of each group's channels (see [`Record::dissimilarity`]).
+    pub changes: Vec<Vec<f32>>,
+    /// What pruning would have given on the way.
+    pub trace: Vec<Traced>,
     /// The update whose α were kept.
     pub best: usize,
+}
+
+/// What pruning would have given after an update.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Traced {
+    /// The update.
+    pub step: usize,
+    /// Agreement of the network that its plan gives with the unpruned one.
+    pub agreement: Agreement,
 }
 
 /// Trains the gates on the images `list`. `plan` says what would be kept at some α. `progress` is called after every update.
@@ -107,12 +124,10 @@ pub fn train(
 ) -> Trained {
     let n = groups.classes.len();
     let mut alpha = vec![gate::start(); n];
-    let masks: Vec<Vec<usize>> = groups
-        .groups
-        .iter()
-        .map(|g| g.classes.iter().copied().filter(|&c| session.trainable[c]).collect::<Vec<_>>())
-        .filter(|g| !g.is_empty())
-        .collect();
+    let gated = |g: &Group| g.classes.iter().copied().filter(|&c| session.trainable[c]).collect::<Vec<_>>();
+    let by_group: Vec<Vec<usize>> = groups.groups.iter().map(gated).collect();
+    let masks: Vec<Vec<usize>> = by_group.iter().filter(|g| !g.is_empty()).cloned().collect();
+    let (mut changes, mut trace) = (Vec::new(), Vec::new());
     let full = cost.soft(&vec![1.0; n]);
     let mut levels = settings.levels.clone();
     let mut adam = Adam::new(n, settings.lr);
@@ -153,10 +168,16 @@ pub fn train(
         }
         let before = alpha.clone();
         adam.update(&mut alpha, &gradient);
-        let dissimilarity = ranking::dissimilarity(&before, &alpha, &masks);
+        let changed = ranking::dissimilarities(&before, &alpha, &by_group);
+        let dissimilarity = changed.iter().sum::<f64>() / masks.len().max(1) as f64;
+        changes.push(changed.into_iter().map(|d| d as f32).collect());
         adam_levels.update(&mut levels, &gradient_levels);
         let record = Record { step, task, budget, hardness, soft_macs: soft, dissimilarity };
         history.push(record);
+        if settings.trace > 0 && (step.is_multiple_of(settings.trace) || step == settings.batches) {
+            let agreement = session.agreement(&settings.traced, &hard(&plan(&alpha), &levels));
+            trace.push(Traced { step, agreement });
+        }
         progress(&record);
     }
     let (_, mut alpha, levels, best) = best;
@@ -165,7 +186,7 @@ pub fn train(
             *a = f64::INFINITY;
         }
     }
-    Trained { alpha, levels, history, best }
+    Trained { alpha, levels, history, changes, trace, best }
 }
 
 /// The vector of λ and κ for a plan: 1 where a class stays, 0 where it goes, and the levels behind.

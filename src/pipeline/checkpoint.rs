@@ -6,7 +6,7 @@
 
 use super::{Before, Options};
 use crate::ir::{Graph, Origin};
-use crate::learn::{Agreement, Record, Trained};
+use crate::learn::{Agreement, Record, Traced, Trained};
 use crate::recover::{Epoch, Fitted, State};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -21,9 +21,32 @@ struct Notes {
     epochs: Vec<Epoch>,
     parameters: usize,
     moments: usize,
-    gates: Option<(Vec<Record>, usize)>,
+    gates: Option<Course>,
     layers: Vec<Fitted>,
     fitted: Agreement,
+}
+
+/// How the gates were trained.
+#[derive(Serialize, Deserialize)]
+struct Course {
+    best: usize,
+    history: Vec<Record>,
+    #[serde(default)]
+    changes: Vec<Vec<f32>>,
+    #[serde(default)]
+    trace: Vec<Traced>,
+}
+
+impl Course {
+    fn of(trained: &Trained) -> Self {
+        let Trained { best, history, changes, trace, .. } = trained.clone();
+        Self { best, history, changes, trace }
+    }
+
+    fn trained(self, alpha: Vec<f64>, levels: Vec<f64>) -> Trained {
+        let Self { best, history, changes, trace } = self;
+        Trained { alpha, levels, history, changes, trace, best }
+    }
 }
 
 /// Names of the entries of the file's own description.
@@ -33,8 +56,8 @@ const NOTES: &str = "notes";
 /// What a checkpoint belongs to: the network's weights, the images' number, and every option that shapes the result.
 pub fn fingerprint(graph: &Graph, images: usize, options: &Options) -> String {
     let mut hasher = network(graph);
-    // Threads do not shape the result.
-    format!("{:?}", Options { threads: 0, ..options.clone() }).hash(&mut hasher);
+    // Neither threads nor what is only looked at shape the result.
+    format!("{:?}", Options { threads: 0, trace: 0, ..options.clone() }).hash(&mut hasher);
     (images, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
@@ -70,24 +93,23 @@ struct Gates {
     /// α by class; null where a class has no trainable gate.
     alpha: Vec<Option<f64>>,
     levels: Vec<f64>,
-    best: usize,
-    history: Vec<Record>,
+    #[serde(flatten)]
+    course: Course,
 }
 
 /// The text of a file of trained gates.
 pub fn encode_gates(network: &str, trained: &Trained) -> Result<String, String> {
     let alpha = trained.alpha.iter().map(|&a| a.is_finite().then_some(a)).collect();
-    let Trained { levels, best, history, .. } = trained.clone();
-    let gates = Gates { network: network.to_owned(), alpha, levels, best, history };
+    let levels = trained.levels.clone();
+    let gates = Gates { network: network.to_owned(), alpha, levels, course: Course::of(trained) };
     serde_json::to_string(&gates).map_err(|e| e.to_string())
 }
 
 /// The network that trained gates belong to, and the gates; or what is wrong with the text.
 pub fn decode_gates(text: &str) -> Result<(String, Trained), String> {
-    let Gates { network, alpha, levels, best, history } =
-        serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let Gates { network, alpha, levels, course } = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let alpha = alpha.into_iter().map(|a| a.unwrap_or(f64::INFINITY)).collect();
-    Ok((network, Trained { alpha, levels, history, best }))
+    Ok((network, course.trained(alpha, levels)))
 }
 
 /// The bytes of a checkpoint.
@@ -98,7 +120,7 @@ pub fn encode(fingerprint: &str, before: &Before, state: &State) -> Result<Vec<u
         epochs: state.epochs.clone(),
         parameters: state.weights.len(),
         moments: state.moments.first().map_or(0, Vec::len),
-        gates: before.trained.as_ref().map(|t| (t.history.clone(), t.best)),
+        gates: before.trained.as_ref().map(Course::of),
         layers: before.layers.clone(),
         fitted: before.fitted,
     };
@@ -160,9 +182,7 @@ pub fn decode(bytes: &[u8]) -> Result<(String, Before, State), String> {
     };
     let levels = doubles("levels")?;
     let trained = match notes.gates {
-        Some((history, best)) => {
-            Some(Trained { alpha: doubles("alpha")?, levels: levels.clone(), history, best })
-        }
+        Some(course) => Some(course.trained(doubles("alpha")?, levels.clone())),
         None => None,
     };
     let before = Before { trained, levels, layers: notes.layers, fitted: notes.fitted };
@@ -176,9 +196,15 @@ mod tests {
     fn run() -> (Before, State) {
         let record =
             Record { step: 1, task: 0.5, budget: 0.1, hardness: 0.2, soft_macs: 7.0, dissimilarity: 0.0 };
-        let trained =
-            Trained { alpha: vec![0.5, f64::INFINITY], levels: vec![1.5], history: vec![record], best: 1 };
         let fitted = Agreement { images: 3, same_class: Some(0.1), ..Agreement::default() };
+        let trained = Trained {
+            alpha: vec![0.5, f64::INFINITY],
+            levels: vec![1.5],
+            history: vec![record],
+            changes: vec![vec![0.25, 0.1]],
+            trace: vec![Traced { step: 1, agreement: fitted }],
+            best: 1,
+        };
         let before = Before { levels: vec![1.5], trained: Some(trained), layers: Vec::new(), fitted };
         let state = State {
             step: 3,

@@ -7,6 +7,9 @@ use crate::learn::compensate::Stand;
 use crate::learn::{Record, Session, Settings, Task, Trained, Wish, loss, settle, train};
 use crate::plan::{self, Plan, Search};
 
+/// Images on which it is measured what pruning would give on the way, at the most.
+const TRACED: usize = 500;
+
 /// What channels are chosen by.
 pub(super) struct Learning<'a> {
     pub graph: &'a Graph,
@@ -15,6 +18,8 @@ pub(super) struct Learning<'a> {
     pub session: &'a Session<'a>,
     /// Images to learn on.
     pub training: &'a [usize],
+    /// Images that nothing is learned on.
+    pub held_out: &'a [usize],
     /// MACs to keep.
     pub target: u64,
 }
@@ -120,6 +125,8 @@ impl Learning<'_> {
             task: self.task(options, Some((options.smoothing, options.distil)), 1.0, self.training),
             choice: options.choice,
             levels: stand.levels.clone(),
+            trace: options.trace,
+            traced: some_of(self.held_out, TRACED, options.seed),
         }
     }
 }

@@ -188,7 +188,15 @@ pub fn prune(
     let shifts = &stand.shifts;
     let session =
         if shifts.is_empty() { session } else { Session::new(graph, facts, groups, shifts, data, &pool)? };
-    let network = Learning { graph, facts, analysis, session: &session, training: &training, target };
+    let network = Learning {
+        graph,
+        facts,
+        analysis,
+        session: &session,
+        training: &training,
+        held_out: &held_out,
+        target,
+    };
     let (before, state) = observer.resume().map_or((None, None), |(b, s)| (Some(b), Some(s)));
     let (plan, trained, levels) = network.choose(options, &stand, before.as_ref(), observer)?;
     let lambda = hard(&plan.kept, &levels);
@@ -215,7 +223,7 @@ pub fn prune(
             let (layers, fitted) =
                 before.map_or_else(|| (Vec::new(), Agreement::default()), |b| (b.layers, b.fitted));
             let learned = Before { trained: trained.clone(), levels, layers, fitted };
-            let recovery = Recovery { network: &network, held_out: &held_out, options };
+            let recovery = Recovery { network: &network, options };
             Some(recovery.run(&rewritten.graph, &plan.kept, learned, state, observer)?)
         }
     };

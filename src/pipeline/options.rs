@@ -126,6 +126,8 @@ pub struct Options {
     pub smoothing: f64,
     /// Share of distillation beside the labels.
     pub distil: f64,
+    /// Every so many updates it is measured what pruning would give; 0: never.
+    pub trace: usize,
     /// How the gates to keep are chosen.
     pub choice: Choice,
     /// Augmentation of the calibration images.
@@ -159,6 +161,7 @@ impl Options {
             gamma: 0.4,
             smoothing: 0.0,
             distil: 0.0,
+            trace: 0,
             choice: Choice::default(),
             augment: None,
             seed: 1,

@@ -49,8 +49,6 @@ pub struct Before {
 /// What the pruned network is mended with.
 pub(super) struct Recovery<'a> {
     pub network: &'a Learning<'a>,
-    /// Images that nothing was learned on.
-    pub held_out: &'a [usize],
     pub options: &'a Options,
 }
 
@@ -64,7 +62,7 @@ impl Recovery<'_> {
         state: Option<State>,
         observer: &mut dyn Observer,
     ) -> Result<Recovered> {
-        let Learning { graph: big, facts, analysis, session, training, .. } = *self.network;
+        let Learning { graph: big, facts, analysis, session, training, held_out, .. } = *self.network;
         let seed = self.options.seed;
         let mut judges = some_of(training, (training.len() / 10).min(JUDGES), seed ^ 1 << 33);
         if judges.is_empty() {
@@ -77,7 +75,7 @@ impl Recovery<'_> {
         let agreement = |graph: &Graph| -> Result<Agreement> {
             let facts = verify::facts_like(big, facts, graph)?;
             let network = Session::new(graph, &facts, &Groups::default(), &[], session.data, session.pool)?;
-            Ok(session.agreement_with(&network, self.held_out))
+            Ok(session.agreement_with(&network, held_out))
         };
         // The weights of a state hold what the fits gave.
         let mut graph = small.clone();

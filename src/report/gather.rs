@@ -135,7 +135,8 @@ fn parameters(facts: &Facts, node: &Node) -> u64 {
 
 /// The training, where there was one.
 pub fn training(trained: &Trained) -> Training {
-    Training { steps: trained.history.len(), best: trained.best, history: trained.history.clone() }
+    let Trained { best, history, changes, trace, .. } = trained.clone();
+    Training { steps: history.len(), best, history, changes, trace }
 }
 
 /// The recovery's steps; `executors` is how far tract and our executor are apart with the new weights.

@@ -7,7 +7,7 @@ use super::files;
 use crate::bench::{self, Timing, board::Board};
 use crate::cost::Convention;
 use crate::error::{Error, Result};
-use crate::learn::{Agreement, Record};
+use crate::learn::{Agreement, Record, Traced};
 use crate::recover::{Epoch, Fitted};
 use crate::rewrite::{Bias, Sliced};
 use serde::{Deserialize, Serialize};
@@ -253,6 +253,10 @@ pub struct Training {
     pub best: usize,
     /// The loss terms of every update.
     pub history: Vec<Record>,
+    /// By update of the gates, how much it changed the ranking of each group's channels, in the order of `channels.groups`.
+    pub changes: Vec<Vec<f32>>,
+    /// What pruning would have given on the way (`--trace`).
+    pub trace: Vec<Traced>,
 }
 
 /// Measured differences between the masked original and the small network.

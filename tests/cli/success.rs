@@ -318,3 +318,27 @@ fn times_are_measured_side_by_side() {
     }
     assert_eq!(models[0]["timing"]["speedup"]["median"], 1.0);
 }
+
+#[test]
+fn the_page_of_a_run_needs_nothing_but_itself() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path();
+    let more = ["--report", "run.html", "--trace", "10", "--json", "run.json"];
+    let mut command = program(dir);
+    command.arg(model("digits_residual.onnx")).args(["out.onnx", "--target-flops", "50%"]);
+    digits(&mut command).args(SHORT).args(more).assert().success();
+    let page = std::fs::read_to_string(dir.join("run.html")).unwrap();
+    let report = json(dir, "run.json");
+    let training = &report["training"];
+    let updates = training["steps"].as_u64().unwrap();
+    let trace = training["trace"].as_array().unwrap();
+    assert_eq!(trace.len() as u64, updates.div_ceil(10));
+    assert!(trace.iter().all(|t| t["agreement"]["images"].as_u64().unwrap() > 0));
+    let groups = report["channels"]["groups"].as_array().unwrap().len();
+    assert!(training["changes"].as_array().unwrap().iter().all(|c| c.as_array().unwrap().len() == groups));
+    // Four plots of the training and one of the layers; nothing is fetched.
+    assert_eq!(page.matches("<svg").count(), 5);
+    assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("@import"));
+    let layer = report["layers"][0]["name"].as_str().unwrap();
+    assert!(page.contains(layer) && page.contains("currentColor"));
+}
