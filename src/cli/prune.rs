@@ -83,9 +83,8 @@ fn save_gates(path: &Path, network: &str, done: &Done, talk: Talk) -> autobot_on
         talk.warn("--save-gates: no gates were trained, so none are written");
         return Ok(());
     };
-    let hint = "free some space, or write to another folder";
-    let text = checkpoint::encode_gates(network, trained).map_err(|e| Error::file(path, e, hint))?;
-    files::replace(path, text.as_bytes(), hint)
+    let text = checkpoint::encode_gates(network, trained).map_err(|e| Error::file(path, e, files::ROOM))?;
+    files::replace(path, text.as_bytes(), files::ROOM)
 }
 
 fn rehearsed(talk: Talk) -> Answer {
@@ -108,8 +107,7 @@ fn finish(
         json::write(json, report)?;
     }
     if let Some(page) = &args.report {
-        let hint = "free some space, or write to another folder";
-        files::replace(page, html::page(report).as_bytes(), hint)?;
+        files::replace(page, html::page(report).as_bytes(), files::ROOM)?;
     }
     talk.result(&text::result(report));
     if done.verdict.pass {

@@ -71,15 +71,15 @@ pub(super) fn lower(program: &mut Program) {
                 route
             });
             step.kind = Kind::Sum { route, relu: false };
-        } else if let Some(at) = relu_after(&step, &out, &made, &uses) {
-            if let Some(Step { kind, outputs, .. }) = &mut out[at]
-                && let Some(relu) = relu_of(kind)
-            {
-                *relu = true;
-                uses[outputs[0]] = 0;
-                outputs.clone_from(&step.outputs);
-                made[step.outputs[0]] = Some(at);
-            }
+        } else if step.op_type == "Relu"
+            && let Some((at, _)) = before(&step, 0, &out, &made, &uses)
+            && let Some(Step { kind, outputs, .. }) = &mut out[at]
+            && let Some(relu) = relu_of(kind).filter(|relu| !**relu)
+        {
+            *relu = true;
+            uses[outputs[0]] = 0;
+            outputs.clone_from(&step.outputs);
+            made[step.outputs[0]] = Some(at);
             continue;
         }
         step.outputs.iter().for_each(|&o| made[o] = Some(out.len()));
@@ -164,15 +164,4 @@ fn relu_of(kind: &mut Kind) -> Option<&mut bool> {
         Kind::Sum { relu, .. } => Some(relu),
         _ => None,
     }
-}
-
-/// The convolution or sum whose only reader is this ReLU.
-fn relu_after(step: &Step, out: &[Option<Step>], made: &[Option<usize>], uses: &[usize]) -> Option<usize> {
-    let (at, step) = before(step, 0, out, made, uses).filter(|_| step.op_type == "Relu")?;
-    let open = match &step.kind {
-        Kind::Conv(conv) => !conv.relu,
-        Kind::Sum { relu, .. } => !relu,
-        _ => false,
-    };
-    open.then_some(at)
 }

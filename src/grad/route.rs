@@ -17,7 +17,8 @@ pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) 
     let (Source::Slot(x), &[y]) = (step.inputs.first().copied().flatten()?, &step.outputs[..]) else {
         return None;
     };
-    if !matches!(step.op_type.as_str(), "Gather" | "Pad" | "Slice") || step.shift.is_some() {
+    let one_slot = step.inputs.iter().skip(1).all(|s| !matches!(s, Some(Source::Slot(_))));
+    if !matches!(step.op_type.as_str(), "Gather" | "Pad" | "Slice") || step.shift.is_some() || !one_slot {
         return None;
     }
     let ([n, channels, pixels @ ..], [m, wide, same @ ..]) = (&shapes[x][..], &shapes[y][..]) else {
@@ -38,7 +39,6 @@ pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) 
             _ => None,
         })
         .collect();
-    let one_slot = step.inputs.iter().skip(1).all(|s| !matches!(s, Some(Source::Slot(_))));
     let mut operands: Vec<Option<&Array<f64>>> = known.iter().map(Option::as_ref).collect();
     operands[0] = Some(&numbered);
     let mut result = [Array::zeros(&shapes[y])];
@@ -56,7 +56,7 @@ pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) 
     };
     let exact =
         rows.iter().enumerate().all(|(k, row)| row.iter().enumerate().all(|(p, v)| *v == expected(k, p)));
-    (one_slot && exact && !route.is_empty()).then_some(route)
+    (exact && !route.is_empty()).then_some(route)
 }
 
 /// `second` after `first`.
@@ -64,32 +64,37 @@ pub(super) fn compose(first: &[u32], second: &[u32]) -> Route {
     second.iter().map(|&c| if c == NOWHERE { NOWHERE } else { first[c as usize] }).collect()
 }
 
-/// Images and channels of `shape`, and numbers per channel.
-fn sizes(shape: &[usize]) -> (usize, usize, usize) {
-    (shape[0], shape[1], volume(&shape[2..]))
+/// Numbers per channel.
+fn size(shape: &[usize]) -> usize {
+    volume(&shape[2..])
+}
+
+/// Where channel `k` of the result, counted through all images, is taken from, counted likewise; none for zeros. `shape` is
+/// that of the input.
+fn source(route: &[u32], k: usize, shape: &[usize]) -> Option<usize> {
+    match route[k % route.len()] {
+        NOWHERE => None,
+        c => Some(k / route.len() * shape[1] + c as usize),
+    }
 }
 
 /// y = route(x)
 pub(super) fn forward(route: &[u32], x: &Array<f32>, y: &mut Array<f32>) {
-    let (_, channels, size) = sizes(&x.shape);
+    let size = size(&x.shape);
     for (k, y) in y.data.chunks_exact_mut(size).enumerate() {
-        match route[k % route.len()] {
-            NOWHERE => y.fill(0.0),
-            c => y.copy_from_slice(&x.data[(k / route.len() * channels + c as usize) * size..][..size]),
+        match source(route, k, &x.shape) {
+            None => y.fill(0.0),
+            Some(at) => y.copy_from_slice(&x.data[at * size..][..size]),
         }
     }
 }
 
 /// dx += routeᵀ(dy); dx = where nothing has `begun` yet.
 pub(super) fn backward(route: &[u32], dy: &[f32], dx: &mut Array<f32>, begun: bool) {
-    let (images, channels, size) = sizes(&dx.shape);
-    let mut written = vec![begun; images * channels];
+    let size = size(&dx.shape);
+    let mut written = vec![begun; dx.shape[0] * dx.shape[1]];
     for (k, dy) in dy.chunks_exact(size).enumerate() {
-        let c = route[k % route.len()];
-        if c == NOWHERE {
-            continue;
-        }
-        let at = k / route.len() * channels + c as usize;
+        let Some(at) = source(route, k, &dx.shape) else { continue };
         let dx = &mut dx.data[at * size..][..size];
         if std::mem::replace(&mut written[at], true) {
             dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy);
@@ -119,12 +124,12 @@ pub(super) fn add(
         }
     };
     let Some(route) = route else { return sum(&mut y.data, &trunk.data, &branch.data) };
-    let (_, channels, size) = sizes(&branch.shape);
+    let size = size(&branch.shape);
     for (k, (y, a)) in y.data.chunks_exact_mut(size).zip(trunk.data.chunks_exact(size)).enumerate() {
-        match route[k % route.len()] {
-            NOWHERE if relu => y.iter_mut().zip(a).for_each(|(y, a)| *y = a.max(0.0)),
-            NOWHERE => y.copy_from_slice(a),
-            c => sum(y, a, &branch.data[(k / route.len() * channels + c as usize) * size..][..size]),
+        match source(route, k, &branch.shape) {
+            None if relu => y.iter_mut().zip(a).for_each(|(y, a)| *y = a.max(0.0)),
+            None => y.copy_from_slice(a),
+            Some(at) => sum(y, a, &branch.data[at * size..][..size]),
         }
     }
 }

@@ -196,10 +196,9 @@ impl Workspace {
                     let mut dx = self.take(program, s);
                     let weights = &program.constants[conv.weights].data;
                     let parameters = [1, 2].map(|k| program.parameter(step.inputs.get(k).copied().flatten()));
-                    let io = ConvIo { x: &self.y[s], dy: &mut dy[0], weights };
-                    conv_backward_parameters(conv, io, parameters, into);
-                    let io = ConvIo { x: &self.y[s], dy: &mut dy[0], weights };
-                    conv_backward(conv, step.shift.as_ref(), io, dx.as_mut(), &mut self.behind, into);
+                    let mut io = ConvIo { x: &self.y[s], dy: &mut dy[0], weights };
+                    conv_backward_parameters(conv, &mut io, parameters, into);
+                    conv_backward(conv, step.shift.as_ref(), &io, dx.as_mut(), &mut self.behind, into);
                     self.give_back(s, dx);
                 }
             }
@@ -456,7 +455,7 @@ struct ConvIo<'a> {
 /// Adds the gradients of weight and bias, where they are wanted. There are no gates then.
 fn conv_backward_parameters(
     c: &Convolution,
-    io: ConvIo,
+    io: &mut ConvIo,
     [weight, bias]: [Option<usize>; 2],
     into: &mut Gradients,
 ) {
@@ -477,7 +476,7 @@ fn conv_backward_parameters(
 fn conv_backward(
     c: &Convolution,
     shift: Option<&Shift>,
-    io: ConvIo,
+    io: &ConvIo,
     dx: Option<&mut Into>,
     behind: &mut Vec<f32>,
     into: &mut Gradients,

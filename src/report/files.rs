@@ -6,6 +6,9 @@ use crate::error::{Error, Result};
 use std::io::Write;
 use std::path::Path;
 
+/// What helps where a file cannot be written.
+pub const ROOM: &str = "free some space, or write to another folder";
+
 /// Writes a file: complete, or not at all.
 pub fn replace(path: &Path, bytes: &[u8], hint: &str) -> Result<()> {
     let fail = |e: std::io::Error| Error::io(path, e, hint);

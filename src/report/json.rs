@@ -315,8 +315,7 @@ impl Recipe {
 
 /// Writes a report: complete or not at all.
 pub fn write(path: &Path, report: &impl Serialize) -> Result<()> {
-    let hint = "free some space, or write to another folder";
-    let mut bytes = serde_json::to_vec_pretty(report).map_err(|e| Error::io(path, e.into(), hint))?;
+    let mut bytes = serde_json::to_vec_pretty(report).map_err(|e| Error::io(path, e.into(), files::ROOM))?;
     bytes.push(b'\n');
-    files::replace(path, &bytes, hint)
+    files::replace(path, &bytes, files::ROOM)
 }

@@ -3,7 +3,9 @@
 //! Takes: numbers. Gives: SVG text that scales with its place and takes the page's ink for axes and writing. Never: a script,
 //! a reference to anything outside.
 
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
+use std::ops::Range;
 
 /// Size of a drawing, in units of its own; small, so that the writing stays legible on a phone.
 const SIZE: (u32, u32) = (420, 270);
@@ -68,27 +70,10 @@ pub fn lines(plot: &Plot) -> String {
     let (low, high) = bounds(values().map(place));
     let (first, last) = bounds(all().map(|p| p.0));
     let room = (high - low).max(1e-9) * 0.06;
-    let mut svg = String::new();
-    let drawn = draw(&mut svg, |area| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(8)
-            .x_label_area_size(38)
-            .y_label_area_size(64)
-            .build_cartesian_2d(first..last.max(first + 1e-9), low - room..high + room)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .bold_line_style(INK.mix(0.12))
-            .light_line_style(INK.mix(0.0))
-            .axis_style(INK.mix(0.5))
-            .label_style(writing())
-            .axis_desc_style(writing())
-            .x_labels(5)
-            .y_labels(6)
-            .x_desc(plot.x)
-            .x_label_formatter(&|x| format!("{x:.0}"))
-            .y_label_formatter(&|y| (plot.y)(if plot.log { 10f64.powf(*y) } else { *y }))
-            .draw()?;
+    let label = |y: f64| (plot.y)(if plot.log { 10f64.powf(y) } else { y });
+    draw(|area| {
+        let (x, y) = (first..last.max(first + 1e-9), low - room..high + room);
+        let mut chart = axes(area, x, y, plot.x, &label)?;
         for (points, line) in &lines {
             let (strength, width) = if line.faint { (0.18, 1) } else { (1.0, 2) };
             let style = colour(line.colour).mix(strength).stroke_width(width);
@@ -100,8 +85,7 @@ pub fn lines(plot: &Plot) -> String {
             chart.draw_series(DashedLineSeries::new(ends, 5, 4, INK.mix(0.7).stroke_width(1)))?;
         }
         Ok(())
-    });
-    if drawn { themed(&svg) } else { String::new() }
+    })
 }
 
 /// Draws, for every entry, what there was (faint) and what is left of it.
@@ -110,27 +94,8 @@ pub fn bars(pairs: &[(f64, f64)], x: &str) -> String {
     if high <= 0.0 {
         return String::new();
     }
-    let mut svg = String::new();
-    let drawn = draw(&mut svg, |area| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(8)
-            .x_label_area_size(38)
-            .y_label_area_size(64)
-            .build_cartesian_2d(0.0..pairs.len() as f64, 0.0..high * 1.05)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .bold_line_style(INK.mix(0.12))
-            .light_line_style(INK.mix(0.0))
-            .axis_style(INK.mix(0.5))
-            .label_style(writing())
-            .axis_desc_style(writing())
-            .x_labels(5)
-            .y_labels(6)
-            .x_desc(x)
-            .x_label_formatter(&|x| format!("{x:.0}"))
-            .y_label_formatter(&|y| format!("{y:.0}"))
-            .draw()?;
+    draw(|area| {
+        let mut chart = axes(area, 0.0..pairs.len() as f64, 0.0..high * 1.05, x, &|y| format!("{y:.0}"))?;
         let bar = |k: usize, height: f64, style: ShapeStyle| {
             Rectangle::new([(k as f64 + 0.1, 0.0), (k as f64 + 0.9, height)], style)
         };
@@ -139,18 +104,51 @@ pub fn bars(pairs: &[(f64, f64)], x: &str) -> String {
         chart.draw_series(pairs.iter().enumerate().map(|(k, p)| bar(k, p.0, before)))?;
         chart.draw_series(pairs.iter().enumerate().map(|(k, p)| bar(k, p.1, after)))?;
         Ok(())
-    });
-    if drawn { themed(&svg) } else { String::new() }
+    })
 }
 
-/// The drawing area and what goes wrong on it.
+/// The drawing area, a plot's part of it, and what goes wrong on it.
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 type Trouble = Box<dyn std::error::Error>;
 
-/// True if the drawing was made.
-fn draw(svg: &mut String, f: impl FnOnce(&Area) -> Result<(), Trouble>) -> bool {
-    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    f(&area).is_ok() && area.present().is_ok()
+/// What `f` draws, in the page's own ink instead of the colour that stood for it; nothing where it cannot be drawn.
+fn draw(f: impl FnOnce(&Area) -> Result<(), Trouble>) -> String {
+    let mut svg = String::new();
+    let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+    let drawn = f(&area).is_ok() && area.present().is_ok();
+    drop(area);
+    if drawn { svg.replace("#010203", "currentColor") } else { String::new() }
+}
+
+/// Axes over these ranges, with what x counts and how a number at the y axis is written.
+fn axes<'a, 'b>(
+    area: &'a Area<'b>,
+    x: Range<f64>,
+    y: Range<f64>,
+    counts: &str,
+    label: &dyn Fn(f64) -> String,
+) -> Result<Chart<'a, 'b>, Trouble> {
+    let mut chart = ChartBuilder::on(area)
+        .margin(8)
+        .x_label_area_size(38)
+        .y_label_area_size(64)
+        .build_cartesian_2d(x, y)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .bold_line_style(INK.mix(0.12))
+        .light_line_style(INK.mix(0.0))
+        .axis_style(INK.mix(0.5))
+        .label_style(writing())
+        .axis_desc_style(writing())
+        .x_labels(5)
+        .y_labels(6)
+        .x_desc(counts)
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|y| label(*y))
+        .draw()?;
+    Ok(chart)
 }
 
 fn writing() -> TextStyle<'static> {
@@ -159,11 +157,6 @@ fn writing() -> TextStyle<'static> {
 
 fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
-}
-
-/// The page's own ink instead of the colour that stood for it.
-fn themed(svg: &str) -> String {
-    svg.replace("#010203", "currentColor")
 }
 
 #[cfg(test)]

@@ -29,6 +29,11 @@ impl Cuts {
         self.0.get(&value)?.get(&axis).map(Vec::as_slice)
     }
 
+    /// Coordinates that are left of an axis of `size`, ascending.
+    pub fn left(&self, value: ValueId, axis: usize, size: usize) -> Vec<usize> {
+        self.kept(value, axis).map_or_else(|| (0..size).collect(), <[usize]>::to_vec)
+    }
+
     /// True if a value loses anything.
     pub fn touch(&self, value: ValueId) -> bool {
         self.0.contains_key(&value)

@@ -6,9 +6,9 @@
 MACS is a number such as 55.8M, or a share such as 50%. Images are uint8 [n, height, width, channels]. Prints a row per tool:
 
 - Torch-Pruning, group-L1: whole dependency groups by their mean L1 norm, layer by layer in equal shares ("local") or ranked over
-  the network ("global"), whichever is better;
-- onnxsim: its structured pruning by weights (L2) and by weights times activations, global or not, the best of the four, and then
-  its own recovery on the images.
+  the network ("global");
+- onnxsim: its structured pruning by weights (L2) and by weights times activations, global or not, and then its own
+  recovery on the images.
 
 The share of channels to cut is found by bisection. Accuracy is onnxruntime's on the file that the tool leaves.
 Needs: torch, torch-pruning, onnx2torch, onnxsim, numpy, onnx, onnxruntime, and `cargo build --release`.

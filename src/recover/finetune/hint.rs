@@ -31,9 +31,8 @@ impl Hint {
             if !falls || !inner(big.0, big.1) || !inner(small.0, small.1) {
                 return None;
             }
-            let left = cuts.kept(x, 1).map_or_else(|| (0..before[1]).collect(), <[usize]>::to_vec);
-            let same = small.1.shape(x)? == cuts.shape(x, before) && left.len() == small.1.shape(x)?[1];
-            same.then_some(Self { value: x, left, channels: before[1] })
+            let same = small.1.shape(x)? == cuts.shape(x, before);
+            same.then(|| Self { value: x, left: cuts.left(x, 1, before[1]), channels: before[1] })
         })
     }
 

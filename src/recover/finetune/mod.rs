@@ -82,8 +82,7 @@ pub struct Tuned {
 }
 
 /// Trains the weights of `graph` on `images` to the outputs of `teacher`, and to its value of `hint`, which it must watch;
-/// `judges` choose the epoch whose weights are taken. Goes on from `from`, if there
-/// is one of this network.
+/// `judges` choose the epoch whose weights are taken. Goes on from `from`, if there is one of this network.
 pub fn finetune(
     (graph, facts): (&Graph, &Facts),
     (teacher, hint): (&Session, Option<&Hint>),

@@ -52,7 +52,7 @@ pub fn reconstruct(
 ) -> Result<(Graph, Vec<Fitted>)> {
     let cuts = Cuts::new(groups, kept);
     let all = |v: ValueId| big.1.shape(v).and_then(|s| s.get(1)).map_or(0, |&n| n);
-    let channels = |v: ValueId| cuts.kept(v, 1).map_or_else(|| (0..all(v)).collect(), <[usize]>::to_vec);
+    let channels = |v: ValueId| cuts.left(v, 1, all(v));
     let (targets, _) = learn::targets(big.0, big.1)?;
     // Where the pruned network does not take as many images at a time as the original, both take what the file says.
     let both = |facts: Facts| infer(small, facts.inputs(big.0).as_deref()).map(|of_small| (facts, of_small));
