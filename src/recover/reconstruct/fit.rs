@@ -1,17 +1,22 @@
 //! Least squares for one layer, with a ridge around the weights that it has.
 //!
 //! With columns x (a one appended for the bias), targets t and the weights W₀ at hand, the fit moves by D = (B − W₀G)(G + R)⁻¹,
-//! where G = Σ x·xᵀ, B = Σ t·xᵀ and R is the ridge. Sums are taken in single precision within a chunk of images and in double
-//! between chunks, in the order of the chunks. Whatever weights are asked about, Σ|t − Wx|² over held-out images follows from
+//! where G = Σ x·xᵀ, B = Σ t·xᵀ and R is the ridge. Sums are taken in single precision over some chunks of images and in
+//! double between those, in the order of the chunks. Whatever weights are asked about, Σ|t − Wx|² over held-out images follows from
 //! the same sums over those.
+//!
+//! Where a rectifier follows, what it does not let through need not be met. From the least squares on, the targets are taken
+//! anew from what the weights give ([`Look::wanted_of`]) and the fit is repeated: each repetition lowers a bound of the error
+//! behind the rectifier (Zhang et al., "Accelerating very deep convolutional networks", arXiv 1505.06798, section 3.2, solve
+//! the same problem by other steps).
 
 use super::layer::{Layer, Shift, Target, Weights};
+use super::look::Look;
 use super::track::Track;
 use super::{Fitted, HELD_OUT};
 use crate::grad::Pool;
 use crate::ir::*;
-use crate::ops::kernels::matmul::{matmul, plain, transposed};
-use faer::linalg::solvers::Solve;
+use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
 
 /// Strengths of the ridge that are tried, relative to the mean square of the inputs.
@@ -22,10 +27,22 @@ const NEGLIGIBLE: f64 = 1e-6;
 
 /// Positions that are looked at: so many times the unknowns of an output, but at least [`POSITIONS`].
 const PER_UNKNOWN: usize = 40;
-const POSITIONS: usize = 1 << 16;
+const POSITIONS: usize = 1 << 15;
 
-/// A layer whose normalisation multiplies by less can do nothing for a sum behind it.
-const LEAST_FACTOR: f32 = 1e-3;
+/// Where images are too few for so many positions for each unknown, more images are taken.
+const LEAST_PER_UNKNOWN: usize = 16;
+
+/// Positions whose sums are taken in single precision, where chunks of images have less.
+const TOGETHER: usize = 1024;
+
+/// What is seen of the images is kept from pass to pass if it takes no more than this.
+const KEPT_BYTES: usize = 256 << 20;
+
+/// Fits with targets as a rectifier lets them be seen, at the most.
+const ROUNDS: usize = 3;
+
+/// What such a fit has to take off the error for another one to follow.
+const WORTH: f64 = 0.01;
 
 /// Sums over images.
 #[derive(Clone)]
@@ -40,6 +57,14 @@ struct Sums {
     t: Vec<[f64; 2]>,
 }
 
+/// Sums over some chunks.
+struct Part {
+    positions: usize,
+    g: Vec<f32>,
+    b: Vec<f32>,
+    t: Vec<[f64; 2]>,
+}
+
 impl Sums {
     fn zero(rows: usize, outputs: usize) -> Self {
         Self { n: 0.0, g: vec![0.0; rows * rows], b: vec![0.0; outputs * rows], t: vec![[0.0; 2]; outputs] }
@@ -47,12 +72,12 @@ impl Sums {
 
     fn add(&mut self, part: &Part) {
         self.n += part.positions as f64;
-        self.g.iter_mut().zip(&part.g).for_each(|(s, p)| *s += f64::from(*p));
-        self.b.iter_mut().zip(&part.b).for_each(|(s, p)| *s += f64::from(*p));
+        add(&mut self.g, &part.g);
+        add(&mut self.b, &part.b);
         self.t.iter_mut().flatten().zip(part.t.iter().flatten()).for_each(|(s, p)| *s += p);
     }
 
-    /// Σ|t − Wx|², where `gram` is [`Sums::gram`].
+    /// Σ|t − Wx|², where `gram` is G.
     fn error(&self, w: &Mat<f64>, gram: &Mat<f64>) -> f64 {
         let (outputs, rows) = (w.nrows(), w.ncols());
         let wg = w * gram;
@@ -64,9 +89,11 @@ impl Sums {
         sum.max(0.0)
     }
 
-    fn gram(&self) -> Mat<f64> {
-        let rows = self.g.len().isqrt();
-        Mat::from_fn(rows, rows, |i, j| self.g[i * rows + j])
+    /// G, which is large, out of the sums.
+    fn take_gram(&mut self) -> Mat<f64> {
+        let g = std::mem::take(&mut self.g);
+        let rows = g.len().isqrt();
+        Mat::from_fn(rows, rows, |i, j| g[i * rows + j])
     }
 
     /// Σ|t|²
@@ -80,12 +107,8 @@ impl Sums {
     }
 }
 
-/// Sums over one chunk.
-struct Part {
-    positions: usize,
-    g: Vec<f32>,
-    b: Vec<f32>,
-    t: Vec<[f64; 2]>,
+fn add(sum: &mut [f64], part: &[f32]) {
+    sum.iter_mut().zip(part).for_each(|(s, p)| *s += f64::from(*p));
 }
 
 /// Fits a layer: what came of it, and the weights if they are to be changed. `None` where a value that it needs could not be
@@ -108,27 +131,16 @@ pub(super) fn fit(
     let mut ridge = None;
     let (mut new, mut new_bias) = (matrix.clone(), bias.clone());
     for group in 0..groups {
-        let [train, judge] = sums(layer, target, group, original, pruned, pool)?;
         let at = |o: usize| group * outputs + o;
         let constant = |o: usize| bias.as_ref().map_or(0.0, |b| b[at(o)]);
-        let with_one = rows + 1;
-        let old =
-            Mat::from_fn(
-                outputs,
-                with_one,
-                |o, r| if r < rows { matrix[at(o) * rows + r] } else { constant(o) },
-            );
-        let gram = judge.gram();
-        let own = judge.error(&old, &gram);
-        let best = candidates(&train, &old, bias.is_some())
-            .into_iter()
-            .map(|(strength, w)| (judge.error(&w, &gram), strength, w))
-            .min_by(|a, b| a.0.total_cmp(&b.0))
-            .filter(|(error, _, _)| *error < own && own > NEGLIGIBLE * judge.energy());
-        before += own;
-        spread += judge.spread();
-        let Some((error, strength, w)) = best else {
-            after += own;
+        let old = |o: usize, r: usize| if r < rows { matrix[at(o) * rows + r] } else { constant(o) };
+        let old = Mat::from_fn(outputs, rows + 1, old);
+        let view = View::new(layer, target, group, (original, pruned), pool)?;
+        let found = view.fit(&old, bias.is_some())?;
+        before += found.before;
+        spread += found.spread;
+        let Some((error, strength, w)) = found.best else {
+            after += found.before;
             continue;
         };
         after += error;
@@ -148,95 +160,218 @@ pub(super) fn fit(
     Some((fitted, ridge.map(|_| weights)))
 }
 
-/// The fits at all strengths of the ridge.
-fn candidates(train: &Sums, old: &Mat<f64>, biased: bool) -> Vec<(f64, Mat<f64>)> {
-    let (outputs, rows) = (old.nrows(), old.ncols());
-    let gram = train.gram();
-    let mean = (0..rows - 1).map(|r| gram[(r, r)]).sum::<f64>() / (rows - 1).max(1) as f64;
-    let missing = Mat::from_fn(outputs, rows, |o, r| train.b[o * rows + r]) - old * &gram;
-    let one = |&strength: &f64| {
-        let mut ridged = gram.clone();
-        // The bias is free, or where the layer has none, held.
-        (0..rows - 1).for_each(|r| ridged[(r, r)] += strength * mean);
-        ridged[(rows - 1, rows - 1)] += if biased { 1e-9 * train.n } else { 1e12 * (train.n + mean) };
-        let step = ridged.llt(Side::Lower).ok()?.solve(missing.transpose());
-        let new = old + step.transpose();
+/// What was found for a group of a layer.
+struct Found {
+    /// Squared error on the images that judge, with the weights at hand.
+    before: f64,
+    /// Σ|t − mean t|² over them.
+    spread: f64,
+    /// The error with better weights, the ridge's strength and these weights, if there are any.
+    best: Option<(f64, f64, Mat<f64>)>,
+}
+
+/// One group of a layer, and the images.
+struct View<'a> {
+    layer: &'a Layer,
+    target: &'a Target,
+    group: usize,
+    /// The original network and the pruned one.
+    tracks: (&'a Track, &'a Track),
+    pool: &'a Pool,
+    /// Every so many-th position is looked at.
+    step: usize,
+    /// Chunks per look, and looks.
+    together: usize,
+    looks: usize,
+    /// The looks, where they are small enough to be kept.
+    kept: Option<Vec<Look>>,
+}
+
+impl<'a> View<'a> {
+    /// `None` where a value that is needed could not be computed.
+    fn new(
+        layer: &'a Layer,
+        target: &'a Target,
+        group: usize,
+        tracks: (&'a Track, &'a Track),
+        pool: &'a Pool,
+    ) -> Option<Self> {
+        let (_, rows, outputs) = layer.sizes();
+        let chunks = tracks.1.chunks.len();
+        let wanted = (PER_UNKNOWN * (rows + 1)).max(POSITIONS);
+        let step = (layer.positions * chunks / wanted).max(1);
+        let positions = layer.positions * chunks / step;
+        let together = (chunks / (positions / TOGETHER).max(2 * HELD_OUT)).max(1);
+        let looks = chunks.div_ceil(together);
+        let mut view = Self { layer, target, group, tracks, pool, step, together, looks, kept: None };
+        if 4 * positions * (rows + 1 + 2 * outputs) <= KEPT_BYTES {
+            let all: Vec<usize> = (0..looks).collect();
+            view.kept = Some(pool.map(&all, |&k| view.look(k)).into_iter().collect::<Option<_>>()?);
+        }
+        Some(view)
+    }
+
+    fn look(&self, k: usize) -> Option<Look> {
+        let chunks = k * self.together..((k + 1) * self.together).min(self.tracks.1.chunks.len());
+        Look::new(self.layer, self.target, self.group, self.tracks, chunks, self.step)
+    }
+
+    fn fit(&self, old: &Mat<f64>, biased: bool) -> Option<Found> {
+        let [mut train, mut judge] = self.sums()?;
+        let normal = Normal::new(&mut train, old, biased);
+        let gram = judge.take_gram();
+        let own = judge.error(old, &gram);
+        let best = RIDGES
+            .iter()
+            .filter_map(|&strength| Some((strength, normal.solve(&normal.factor(strength)?, &train.b)?)))
+            .map(|(strength, w)| (judge.error(&w, &gram), strength, w))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        let spread = judge.spread();
+        let negligible = own <= NEGLIGIBLE * judge.energy();
+        let Some(best) = best.filter(|_| !negligible) else {
+            return Some(Found { before: own, spread, best: None });
+        };
+        if !self.target.rectified {
+            return Some(Found { before: own, spread, best: Some(best).filter(|(error, ..)| *error < own) });
+        }
+        drop((judge, gram));
+        let (before, best) = self.rectified(&normal, best)?;
+        Some(Found { before, spread, best: best.filter(|(error, ..)| *error < before) })
+    }
+
+    /// The rectified errors on the images that judge: of the weights at hand, and of the best that were found from `linear` on.
+    #[allow(clippy::type_complexity)]
+    fn rectified(
+        &self,
+        normal: &Normal,
+        (_, strength, mut w): (f64, f64, Mat<f64>),
+    ) -> Option<(f64, Option<(f64, f64, Mat<f64>)>)> {
+        let before = self.error(normal.old)?;
+        let factor = normal.factor(strength)?;
+        let mut best: Option<(f64, f64, Mat<f64>)> = None;
+        for _ in 0..=ROUNDS {
+            let (error, wanted) = self.round(&w)?;
+            let bound = best.as_ref().map_or(f64::INFINITY, |b| b.0);
+            if error < bound {
+                best = Some((error, strength, w.clone()));
+            }
+            if error > (1.0 - WORTH) * bound {
+                break;
+            }
+            let Some(next) = normal.solve(&factor, &wanted) else { break };
+            w = next;
+        }
+        Some((before, best))
+    }
+
+    /// The sums over the images to fit on, and over those that judge.
+    fn sums(&self) -> Option<[Sums; 2]> {
+        let (_, rows, outputs) = self.layer.sizes();
+        let mut out = [Sums::zero(rows + 1, outputs), Sums::zero(rows + 1, outputs)];
+        let part = |look: &Look, _| Part {
+            positions: look.positions,
+            g: look.gram(),
+            b: look.wanted(),
+            t: look.moments(),
+        };
+        self.each(part, |held, part| out[usize::from(held)].add(&part))?;
+        Some(out)
+    }
+
+    /// The rectified error of `w` on the images that judge.
+    fn error(&self, w: &Mat<f64>) -> Option<f64> {
+        let w = plain(w);
+        let mut sum = 0.0;
+        self.each(|look, held| if held { look.error(&w) } else { 0.0 }, |_, error| sum += error)?;
+        Some(sum)
+    }
+
+    /// The rectified error of `w` on the images that judge, and Σ t′·xᵀ over the others.
+    fn round(&self, w: &Mat<f64>) -> Option<(f64, Vec<f64>)> {
+        let (mut error, mut wanted) = (0.0, vec![0.0; w.nrows() * w.ncols()]);
+        let w = plain(w);
+        let one = |look: &Look, held| match held {
+            true => (look.error(&w), Vec::new()),
+            false => (0.0, look.wanted_of(&w)),
+        };
+        let sum = |_, (missed, part): (f64, Vec<f32>)| {
+            error += missed;
+            add(&mut wanted, &part);
+        };
+        self.each(one, sum)?;
+        Some((error, wanted))
+    }
+
+    /// `work` on some chunks at a time, given whether it is held out; `then` takes the results in their order.
+    fn each<R: Send>(
+        &self,
+        work: impl Fn(&Look, bool) -> R + Sync + Send,
+        mut then: impl FnMut(bool, R),
+    ) -> Option<()> {
+        let held = |k: usize| k % HELD_OUT == HELD_OUT - 1 || (self.looks < HELD_OUT && k + 1 == self.looks);
+        let one = |&k: &usize| match &self.kept {
+            Some(kept) => Some(work(&kept[k], held(k))),
+            None => Some(work(&self.look(k)?, held(k))),
+        };
+        // As many at a time as there are threads: the parts are as large as the sums.
+        let all: Vec<usize> = (0..self.looks).collect();
+        for some in all.chunks(self.pool.len()) {
+            for (&k, result) in some.iter().zip(self.pool.map(some, one)) {
+                then(held(k), result?);
+            }
+        }
+        Some(())
+    }
+}
+
+/// Positions without which a fit of this layer is poor.
+pub(super) fn needed(layer: &Layer) -> usize {
+    LEAST_PER_UNKNOWN * (layer.sizes().1 + 1)
+}
+
+/// Row by row, in single precision.
+fn plain(w: &Mat<f64>) -> Vec<f32> {
+    (0..w.nrows()).flat_map(|o| (0..w.ncols()).map(move |r| w[(o, r)] as f32)).collect()
+}
+
+/// The normal equations of a fit.
+struct Normal<'a> {
+    /// The weights at hand.
+    old: &'a Mat<f64>,
+    /// G
+    gram: Mat<f64>,
+    /// W₀G
+    given: Mat<f64>,
+    /// Mean square of the inputs.
+    mean: f64,
+    /// What holds the last column in place: the bias is free, or where the layer has none, held.
+    last: f64,
+}
+
+impl<'a> Normal<'a> {
+    fn new(train: &mut Sums, old: &'a Mat<f64>, biased: bool) -> Self {
+        let gram = train.take_gram();
+        let rows = old.ncols() - 1;
+        let mean = (0..rows).map(|r| gram[(r, r)]).sum::<f64>() / rows.max(1) as f64;
+        let last = if biased { 1e-9 * train.n } else { 1e12 * (train.n + mean) };
+        Self { given: old * &gram, old, gram, mean, last }
+    }
+
+    /// G + R
+    fn factor(&self, strength: f64) -> Option<Llt<f64>> {
+        let mut ridged = self.gram.clone();
+        let rows = ridged.nrows() - 1;
+        (0..rows).for_each(|r| ridged[(r, r)] += strength * self.mean);
+        ridged[(rows, rows)] += self.last;
+        ridged.llt(Side::Lower).ok()
+    }
+
+    /// W₀ + D for B, if it is finite.
+    fn solve(&self, factor: &Llt<f64>, b: &[f64]) -> Option<Mat<f64>> {
+        let (outputs, rows) = (self.old.nrows(), self.old.ncols());
+        let missing = Mat::from_fn(outputs, rows, |o, r| b[o * rows + r]) - &self.given;
+        let new = self.old + factor.solve(missing.transpose()).transpose();
         let finite = (0..outputs).all(|o| (0..rows).all(|r| new[(o, r)].is_finite()));
-        finite.then_some((strength, new))
-    };
-    RIDGES.iter().filter_map(one).collect()
-}
-
-/// The sums over the images to fit on, and over those that judge.
-fn sums(
-    layer: &Layer,
-    target: &Target,
-    group: usize,
-    original: &Track,
-    pruned: &Track,
-    pool: &Pool,
-) -> Option<[Sums; 2]> {
-    let (_, rows, outputs) = layer.sizes();
-    let chunks = pruned.chunks.len();
-    let positions = layer.positions(pruned.chunks[0].get(&layer.input)?);
-    let wanted = (PER_UNKNOWN * (rows + 1)).max(POSITIONS);
-    let step = (positions * chunks / wanted).max(1);
-    let mut out = [Sums::zero(rows + 1, outputs), Sums::zero(rows + 1, outputs)];
-    // As many chunks at a time as there are threads: the parts are as large as the sums.
-    let all: Vec<usize> = (0..chunks).collect();
-    for some in all.chunks(pool.len()) {
-        let parts = pool.map(some, |&c| part(layer, target, group, (original, pruned), c, (c % step, step)));
-        for (c, part) in some.iter().zip(parts) {
-            let held = c % HELD_OUT == HELD_OUT - 1 || (chunks < HELD_OUT && *c == chunks - 1);
-            out[usize::from(held)].add(&part?);
-        }
+        finite.then_some(new)
     }
-    Some(out)
-}
-
-fn part(
-    layer: &Layer,
-    target: &Target,
-    group: usize,
-    (original, pruned): (&Track, &Track),
-    c: usize,
-    at: (usize, usize),
-) -> Option<Part> {
-    let (big, small) = (&original.chunks[c], &pruned.chunks[c]);
-    let (_, rows, outputs) = layer.sizes();
-    let mut x = layer.columns(small.get(&layer.input)?, group, at);
-    let positions = x.len() / rows.max(1);
-    x.extend(std::iter::repeat_n(1.0, positions));
-    let y = big.get(&layer.output)?;
-    let mut t = Vec::with_capacity(outputs * positions);
-    // Behind a normalisation both are compared with its mean taken off.
-    let mean = match layer.shift {
-        Some(Shift::Mean(v)) => original.facts.constant[v].as_ref().map(|t| t.data.to_real::<f32>()),
-        _ => None,
-    };
-    for o in 0..outputs {
-        let row = group * outputs + o;
-        let channel = target.channels[row];
-        let from = t.len();
-        let mean = mean.as_ref().map_or(0.0, |m| m[channel]);
-        t.extend(layer.outputs(y, channel, at).map(|v| v - mean));
-        // A sum behind a normalisation sees what the layer gives times that factor.
-        let factor = layer.normalised.as_ref().map_or(1.0, |(_, f)| f[row] as f32);
-        let sum = target.sum.as_ref().filter(|_| factor.abs() > LEAST_FACTOR);
-        if let Some(sum) = sum
-            && let Ok(place) = sum.left.binary_search(&channel)
-        {
-            let (was, is) = (big.get(&sum.trunk)?, small.get(&sum.trunk)?);
-            let gone = layer.outputs(was, channel, at).zip(layer.outputs(is, place, at));
-            t[from..].iter_mut().zip(gone).for_each(|(t, (was, is))| *t += (was - is) / factor);
-        }
-    }
-    let all = rows + 1;
-    let (mut g, mut b) = (vec![0.0; all * all], vec![0.0; outputs * all]);
-    matmul(all, positions, all, plain(&x), transposed(&x), false, &mut g);
-    matmul(outputs, positions, all, plain(&t), transposed(&x), false, &mut b);
-    let moments =
-        |row: &[f32]| row.iter().map(|&v| f64::from(v)).fold([0.0; 2], |s, v| [s[0] + v, s[1] + v * v]);
-    let t = t.chunks_exact(positions.max(1)).map(moments).collect();
-    Some(Part { positions, g, b, t })
 }

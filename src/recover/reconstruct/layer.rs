@@ -12,9 +12,11 @@ pub(super) struct Layer {
     pub output: ValueId,
     pub weight: ValueId,
     pub shift: Option<Shift>,
-    /// The output of the BatchNormalization that alone reads this layer's, and its factor per channel.
-    pub normalised: Option<(ValueId, Vec<f64>)>,
+    /// The BatchNormalization that alone reads this layer's output.
+    pub normalised: Option<BatchNorm>,
     pub form: Form,
+    /// Output positions per chunk of images.
+    pub positions: usize,
 }
 
 /// The constant that is added to a layer's output, by channel.
@@ -57,6 +59,8 @@ pub(super) struct Target {
     pub channels: Vec<usize>,
     /// The addition that follows, if its other operand is computed before: then the sum is to be as it was.
     pub sum: Option<Sum>,
+    /// All that is read of the result is what is above zero.
+    pub rectified: bool,
 }
 
 /// An addition behind a layer.
@@ -109,14 +113,26 @@ impl Layer {
         let behind = batch_norm(graph, facts, output).filter(|_| node.op_type == "Conv");
         let mean = behind.as_ref().map(|b| b.mean).filter(|&m| channels(m, cout));
         let shift = bias.map(Shift::Bias).or(mean.map(Shift::Mean));
-        let normalised = behind.map(|b| (b.output, b.factor));
+        let positions = match form {
+            Form::Conv(g) => g.batch * g.pixels_out(),
+            Form::Product { k, .. } => volume(x) / k.max(1),
+        };
         let name = node.name.clone();
-        (fits && whole).then_some(Self { name, input, output, weight, shift, normalised, form })
+        (fits && whole).then_some(Self {
+            name,
+            input,
+            output,
+            weight,
+            shift,
+            normalised: behind,
+            form,
+            positions,
+        })
     }
 
     /// The value that goes on from here: behind the normalisation, where there is one.
     pub fn result(&self) -> ValueId {
-        self.normalised.as_ref().map_or(self.output, |(v, _)| *v)
+        self.normalised.as_ref().map_or(self.output, |n| n.output)
     }
 
     /// Groups, inputs per group (rows of the columns), outputs per group.
@@ -127,17 +143,9 @@ impl Layer {
         }
     }
 
-    /// Output positions per chunk.
-    pub fn positions(&self, x: &Array<f32>) -> usize {
-        match self.form {
-            Form::Conv(g) => g.batch * g.pixels_out(),
-            Form::Product { k, .. } => x.data.len() / k.max(1),
-        }
-    }
-
     /// The inputs of group `group` at every `step`-th position, from `first` on: row-major `[rows, positions]`.
     pub fn columns(&self, x: &Array<f32>, group: usize, (first, step): (usize, usize)) -> Vec<f32> {
-        let taken: Vec<usize> = (first..self.positions(x)).step_by(step).collect();
+        let taken: Vec<usize> = (first..self.positions).step_by(step).collect();
         let (_, rows, _) = self.sizes();
         let mut out = vec![0.0; rows * taken.len()];
         match self.form {
@@ -147,27 +155,33 @@ impl Layer {
                 }
             }
             Form::Conv(g) => {
-                let (pixels, taps) = (g.pixels_out(), g.taps());
                 // Where each position's window begins: image, and the three spatial axes.
                 let corner = |&p: &usize| {
-                    let (image, at) = (p / pixels, p % pixels);
+                    let (image, at) = (p / g.pixels_out(), p % g.pixels_out());
                     let [_, h, w] = g.output;
                     let o = [at / (h * w), at / w % h, at % w];
                     (image, std::array::from_fn(|a| (o[a] * g.stride[a]) as isize - g.pad[a]))
                 };
                 let corners: Vec<(usize, [isize; 3])> = taken.iter().map(corner).collect();
-                for (row, out) in out.chunks_exact_mut(taken.len().max(1)).enumerate() {
-                    let (c, t) = (group * (g.cin / g.group) + row / taps, row % taps);
-                    let [_, kh, kw] = g.kernel;
+                let [_, kh, kw] = g.kernel;
+                let (taps, channels) = (g.taps(), g.cin / g.group);
+                for t in 0..taps {
                     let tap = [t / (kh * kw), t / kw % kh, t % kw];
-                    for (o, (image, corner)) in out.iter_mut().zip(&corners) {
+                    // Of the first channel; none where the window reaches into the padding.
+                    let element = |(image, corner): &(usize, [isize; 3])| {
                         let at: [isize; 3] =
                             std::array::from_fn(|a| corner[a] + (tap[a] * g.dilation[a]) as isize);
-                        if (0..3).all(|a| at[a] >= 0 && (at[a] as usize) < g.input[a]) {
-                            let plane = (image * g.cin + c) * g.pixels_in();
-                            let [i, j, k] = at.map(|v| v as usize);
-                            *o = x.data[plane + (i * g.input[1] + j) * g.input[2] + k];
-                        }
+                        let inside = (0..3).all(|a| at[a] >= 0 && (at[a] as usize) < g.input[a]);
+                        let [i, j, k] = at.map(|v| v as usize);
+                        let plane = (image * g.cin + group * channels) * g.pixels_in();
+                        inside.then(|| plane + (i * g.input[1] + j) * g.input[2] + k)
+                    };
+                    let elements: Vec<(usize, usize)> =
+                        corners.iter().enumerate().filter_map(|(n, c)| Some((n, element(c)?))).collect();
+                    for c in 0..channels {
+                        let row = &mut out[(c * taps + t) * taken.len()..][..taken.len()];
+                        let plane = &x.data[c * g.pixels_in()..];
+                        elements.iter().for_each(|&(n, e)| row[n] = plane[e]);
                     }
                 }
             }
@@ -215,11 +229,20 @@ fn turn(m: &[f64], rows: usize, columns: usize) -> Vec<f64> {
 }
 
 /// A BatchNormalization with stored statistics.
-struct BatchNorm {
+#[derive(Debug, Clone)]
+pub(super) struct BatchNorm {
     mean: ValueId,
     output: ValueId,
-    /// scale / √(variance + ε), by channel.
-    factor: Vec<f64>,
+    /// By channel: scale / √(variance + ε), bias, mean.
+    lines: Vec<[f32; 3]>,
+}
+
+impl BatchNorm {
+    /// What channel `c` is multiplied by and what is added to it, with its mean taken off before where it is `centred`.
+    pub fn line(&self, c: usize, centred: bool) -> (f32, f32) {
+        let [factor, bias, mean] = self.lines[c];
+        (factor, if centred { bias } else { bias - factor * mean })
+    }
 }
 
 /// The BatchNormalization that alone uses `value`.
@@ -230,9 +253,10 @@ fn batch_norm(graph: &Graph, facts: &Facts, value: ValueId) -> Option<BatchNorm>
         Some(Attr::Float(e)) => f64::from(*e),
         _ => 1e-5,
     };
-    let (scale, variance) = (known(1)?, known(4)?);
-    let factor = scale.iter().zip(&variance).map(|(s, v)| s / (v + epsilon).sqrt()).collect();
-    Some(BatchNorm { mean: node.inputs[3]?, output: node.outputs[0]?, factor })
+    let [scale, bias, mean, variance] = [known(1)?, known(2)?, known(3)?, known(4)?];
+    let line = |c: usize| [scale[c] / (variance[c] + epsilon).sqrt(), bias[c], mean[c]].map(|v| v as f32);
+    let lines = (0..scale.len()).map(line).collect();
+    Some(BatchNorm { mean: node.inputs[3]?, output: node.outputs[0]?, lines })
 }
 
 /// The node that alone uses `value`.
@@ -243,11 +267,28 @@ fn only_user(graph: &Graph, value: ValueId) -> Option<(NodeId, &Node)> {
     (users.next().is_none() && !graph.outputs.contains(&value)).then_some(user)
 }
 
-/// The other operand of the addition that alone uses `value`, if it has the same shape and is computed before.
-pub(super) fn sum_after(graph: &Graph, facts: &Facts, value: ValueId) -> Option<ValueId> {
+/// The addition that alone uses `value`, and its other operand, if that has the same shape and is computed before.
+pub(super) fn sum_after(graph: &Graph, facts: &Facts, value: ValueId) -> Option<(ValueId, ValueId)> {
     let (_, add) = only_user(graph, value).filter(|(_, n)| n.op_type == "Add")?;
     let other = add.inputs.iter().flatten().copied().find(|&v| v != value)?;
     let before = graph.producer(other).is_none_or(|p| graph.producer(value).is_some_and(|own| p < own));
     let same = facts.constant[other].is_none() && facts.shape(other) == facts.shape(value);
-    (before && same).then_some(other)
+    (before && same).then_some((add.outputs[0]?, other))
+}
+
+/// Whether a rectifier alone uses `value`.
+pub(super) fn is_rectified(graph: &Graph, facts: &Facts, value: ValueId) -> bool {
+    let Some((_, node)) = only_user(graph, value) else { return false };
+    let least = match node.inputs.get(1).copied().flatten() {
+        Some(v) => facts.constant[v].as_ref().map(|t| t.data.to_real::<f64>()),
+        None => match node.op.attributes().get("min") {
+            Some(Attr::Float(m)) => Some(vec![f64::from(*m)]),
+            _ => None,
+        },
+    };
+    match node.op_type.as_str() {
+        "Relu" => true,
+        "Clip" => node.inputs[0] == Some(value) && least == Some(vec![0.0]),
+        _ => false,
+    }
 }

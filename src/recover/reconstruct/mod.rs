@@ -7,6 +7,7 @@
 
 mod fit;
 mod layer;
+mod look;
 mod track;
 
 use crate::channels::Groups;
@@ -14,14 +15,18 @@ use crate::error::Result;
 use crate::grad::{Pool, batched};
 use crate::ir::*;
 use crate::learn::{self, calib::Calibration};
+use crate::random::Draw;
 use crate::rewrite::Cuts;
 use layer::Layer;
 use track::Track;
 
-/// Images that are looked at, at the most: more change little.
+/// Images that are looked at to begin with, at the most.
 const IMAGES: usize = 1024;
 
-/// The images that are looked at are so many that the values of both networks that are alive at a time fit here.
+/// Images that are looked at where layers have more inputs than these give positions, at the most.
+const MOST: usize = 4 * IMAGES;
+
+/// The images that are looked at are so few that the values of both networks that are alive at a time fit here.
 const ALIVE_BYTES: usize = 768 << 20;
 
 /// Every so many chunks of images, one is held out of the fit and judges it.
@@ -60,23 +65,38 @@ pub fn reconstruct(
     let batch = big.0.inputs.first().and_then(|&v| facts.shape(v)?.first().copied()).unwrap_or(1).max(1);
     let mut original = Track::new(big.0.clone(), facts);
     let mut pruned = Track::new(small.clone(), of_small);
-    let image = (original.peak() + pruned.peak()) / batch;
-    let images = (ALIVE_BYTES / image.max(1)).clamp(4 * batch, IMAGES).min(list.len());
-    // Spread over the whole list: neighbours may be of one class.
-    let spread: Vec<usize> = (0..images).map(|k| list[k * list.len() / images]).collect();
-    let chunks: Vec<&[usize]> = spread.chunks(batch).filter(|c| c.len() == batch).collect();
-    if chunks.len() < 2 {
+    // In no order: neighbours may be of one class.
+    let mut list = list.to_vec();
+    Draw::new(0, 0).shuffle(&mut list);
+    let chunks: Vec<&[usize]> = list.chunks_exact(batch).collect();
+    // As many of them as may be held from here on.
+    let room = |original: &Track, pruned: &Track| {
+        let chunk = original.peak() + pruned.peak();
+        (ALIVE_BYTES / chunk.max(1)).clamp(4, chunks.len().max(4)).min(chunks.len())
+    };
+    let first = room(&original, &pruned).min(IMAGES.div_ceil(batch));
+    if first < 2 {
         return Ok((small.clone(), Vec::new()));
     }
-    original.load(data, &chunks);
-    pruned.load(data, &chunks);
+    original.take(data, &chunks[..first], pool);
+    pruned.take(data, &chunks[..first], pool);
     let mut done = Vec::new();
     for n in 0..small.nodes.len() {
         if let Some(layer) = Layer::of(&pruned.graph, &pruned.facts, n) {
             original.advance_past(layer.output, pool);
-            let sum = layer::sum_after(&original.graph, &original.facts, layer.result());
-            let sum = sum.map(|trunk| layer::Sum { trunk, left: channels(trunk) });
-            let target = layer::Target { channels: channels(layer.output), sum };
+            let (has, wanted) = (pruned.chunks.len(), fit::needed(&layer).div_ceil(layer.positions.max(1)));
+            let more = wanted.min(room(&original, &pruned)).min(MOST.div_ceil(batch));
+            // Each of them has to come all the way.
+            if more >= 2 * has {
+                original.take(data, &chunks[has..more], pool);
+                pruned.take(data, &chunks[has..more], pool);
+            }
+            let (graph, facts) = (&original.graph, &original.facts);
+            let sum = layer::sum_after(graph, facts, layer.result());
+            let result = sum.map_or(layer.result(), |(sum, _)| sum);
+            let rectified = layer::is_rectified(graph, facts, result);
+            let sum = sum.map(|(_, trunk)| layer::Sum { trunk, left: channels(trunk) });
+            let target = layer::Target { channels: channels(layer.output), sum, rectified };
             if let Some((fitted, weights)) = fit::fit(&layer, &target, &original, &pruned, pool) {
                 done.push(fitted);
                 if let Some(weights) = weights {

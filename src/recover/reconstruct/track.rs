@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// Values that are alive, of one chunk of images.
 type Values = HashMap<ValueId, Array<f32>>;
 
+/// Chunks that are brought on together when more images are taken.
+const TOGETHER: usize = 16;
+
 /// A network on its way through its nodes.
 pub(super) struct Track {
     pub graph: Graph,
@@ -37,13 +40,15 @@ impl Track {
         Self { graph, facts, chunks: Vec::new(), last, next: 0 }
     }
 
-    /// Bytes of the values that are alive at a time, at the most.
+    /// Bytes of a chunk's values that are alive at a time from here on, at the most.
     pub fn peak(&self) -> usize {
         let size = |v: ValueId| 4 * self.facts.shape(v).map_or(0, volume);
         let (mut alive, mut peak) = (self.graph.inputs.iter().map(|&v| size(v)).sum::<usize>(), 0);
         for (n, node) in self.graph.nodes.iter().enumerate() {
             alive += node.outputs.iter().flatten().map(|&v| size(v)).sum::<usize>();
-            peak = peak.max(alive);
+            if n >= self.next {
+                peak = peak.max(alive);
+            }
             let dead: BTreeSet<ValueId> = self.ends(n).collect();
             alive -= dead.into_iter().map(size).sum::<usize>().min(alive);
         }
@@ -58,27 +63,38 @@ impl Track {
         node.inputs.iter().chain(&node.outputs).flatten().copied().filter(ended)
     }
 
-    /// Starts on these images, by chunk.
-    pub fn load(&mut self, data: &Calibration, chunks: &[&[usize]]) {
-        let inputs = &self.graph.inputs;
-        let one = |images: &&[usize]| {
-            let input = |(k, &v): (usize, &ValueId)| {
-                let mut x = Array::zeros(self.facts.shape(v).unwrap_or_default());
-                let len = x.data.len() / images.len();
-                for (row, &i) in x.data.chunks_exact_mut(len.max(1)).zip(*images) {
-                    data.write(k, i, None, row);
-                }
-                (v, x)
-            };
-            inputs.iter().enumerate().map(input).collect()
+    /// Takes these images too, by chunk, and brings them to where the others are.
+    pub fn take(&mut self, data: &Calibration, images: &[&[usize]], pool: &Pool) {
+        for some in images.chunks(TOGETHER) {
+            let mut chunks: Vec<Values> = some.iter().map(|images| self.load(data, images)).collect();
+            (0..self.next).for_each(|n| self.run(n, &mut chunks, pool));
+            self.chunks.extend(chunks);
+        }
+    }
+
+    /// The network's inputs.
+    fn load(&self, data: &Calibration, images: &[usize]) -> Values {
+        let input = |(k, &v): (usize, &ValueId)| {
+            let mut x = Array::zeros(self.facts.shape(v).unwrap_or_default());
+            let len = x.data.len() / images.len();
+            for (row, &i) in x.data.chunks_exact_mut(len.max(1)).zip(images) {
+                data.write(k, i, None, row);
+            }
+            (v, x)
         };
-        self.chunks = chunks.iter().map(one).collect();
+        self.graph.inputs.iter().enumerate().map(input).collect()
     }
 
     /// Runs the next node.
     pub fn advance(&mut self, pool: &Pool) {
-        let n = self.next;
+        let mut chunks = std::mem::take(&mut self.chunks);
+        self.run(self.next, &mut chunks, pool);
+        self.chunks = chunks;
         self.next += 1;
+    }
+
+    /// Runs node `n`, for which all is there.
+    fn run(&self, n: NodeId, chunks: &mut [Values], pool: &Pool) {
         let (node, facts) = (&self.graph.nodes[n], &self.facts);
         let folded = facts.is_folded(node);
         let results = facts.results(node).filter(|_| facts.trouble[n].is_none() && !folded);
@@ -90,7 +106,7 @@ impl Track {
             .collect();
         let dead: Vec<ValueId> = self.ends(n).collect();
         let conv = convolution(node, facts, &constant);
-        pool.each(&mut self.chunks, |values| {
+        pool.each(chunks, |values| {
             if let Some(results) = &results {
                 let known = |v: ValueId| values.get(&v).or_else(|| constant.get(&v));
                 let x: Vec<Option<&Array<f32>>> = node.inputs.iter().map(|v| v.and_then(known)).collect();
