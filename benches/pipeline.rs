@@ -53,7 +53,7 @@ impl Network {
     fn halved(&self) -> Vec<u8> {
         let search = self.search();
         let score = plan::random(&self.groups, 1);
-        let target = (search.full() / 2).max(search.smallest().macs);
+        let target = (search.full() / 2).max(search.smallest().cost);
         let kept = search.meet(&score, target).unwrap().kept;
         let graph = &self.model.graph;
         let small = rewrite::rewrite(graph, &self.facts, &self.groups, &kept, self.model.opset()).unwrap();
@@ -79,7 +79,7 @@ fn stages(c: &mut Criterion) {
         });
         let score = plan::random(&n.groups, 1);
         c.bench_function(&id("search"), |b| {
-            let target = (n.search().full() / 2).max(n.search().smallest().macs);
+            let target = (n.search().full() / 2).max(n.search().smallest().cost);
             b.iter(|| n.search().meet(black_box(&score), target).unwrap());
         });
         let kept = n.search().smallest().kept;

@@ -44,7 +44,7 @@
 //! let data = Calibration::synthetic(&inputs, 32, 1);
 //! let outcome =
 //!     pipeline::prune(&model.graph, &facts, &analysis, &data, &options, model.opset(), &mut Quiet)?;
-//! assert!(outcome.plan.macs <= analysis.full / 2);
+//! assert!(outcome.plan.cost <= analysis.full / 2);
 //! assert!(outcome.proof.difference.relative <= 1e-4);
 //! let small = model.with_graph(outcome.rewritten.graph)?.to_bytes()?;
 //! assert!(small.len() < model.to_bytes()?.len());

@@ -5,10 +5,12 @@
 use super::value;
 use autobot_onnx::channels::Residual;
 use autobot_onnx::cost::Convention;
+use autobot_onnx::cost::latency::Cpu;
 use autobot_onnx::learn::calib::{Augment, Layout, Resize};
 use autobot_onnx::learn::{Choice, Wish};
 use autobot_onnx::onnx::InputShape;
 use autobot_onnx::pipeline::{Compensation, Criterion, Finetune, Options, Target};
+use autobot_onnx::plan::Round;
 use autobot_onnx::recover::Method;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use regex::Regex;
@@ -63,8 +65,14 @@ pub struct PruneArgs {
     /// Counts the multiply-accumulates that are KEPT, those of Conv, ConvTranspose, Gemm and MatMul at the model's input
     /// shape and batch 1: as a share of the network's (50% or 0.5) or as such (55.8M, 2G, 55800000). A target below what
     /// can be reached is refused before anything is trained.
-    #[arg(long, value_name = "KEPT", required_unless_present = "dry_run", value_parser = value::target)]
+    #[arg(long, value_name = "KEPT", required_unless_present_any = ["dry_run", "target_latency"], value_parser = value::target)]
     pub target_flops: Option<Target>,
+    /// How long an inference may take on --cpu: 30ms, 1.5s or 50% of what it takes now
+    ///
+    /// Times are predicted for tract on one core at batch 1. Channels are chosen by what each saves of them, which is not what
+    /// it saves of the multiply-accumulates, and kept in numbers that fill the processor's tiles (see --round-to).
+    #[arg(long, value_name = "TIME", conflicts_with = "target_flops", requires = "cpu", value_parser = value::latency)]
+    pub target_latency: Option<Target>,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
@@ -221,15 +229,19 @@ pub struct ScopeArgs {
     /// BatchNormalization node, and average pooling
     #[arg(long, value_enum, default_value_t = ConventionArg::Macs)]
     pub flops_convention: ConventionArg,
+    /// The processor to predict times for: cortex-a7, cortex-a9, cortex-a53, cortex-a55 or cortex-a72
+    #[arg(long, value_name = "CPU", value_parser = value::cpu)]
+    pub cpu: Option<Cpu>,
     /// Leave out layers and tensors whose names match
     #[arg(long, value_name = "REGEX")]
     pub exclude: Option<Regex>,
     /// Prune nothing but layers and tensors whose names match
     #[arg(long, value_name = "REGEX")]
     pub only: Option<Regex>,
-    /// Keep channels in multiples of N (a layer that loses nothing keeps its number)
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value::at_least_one)]
-    pub round_to: usize,
+    /// Keep channels in multiples of N (a layer that loses nothing keeps its number), or 'auto': in numbers that fill the tiles
+    /// of --cpu, where one more costs most [default: 1; with --target-latency: auto]
+    #[arg(long, value_name = "N", value_parser = value::round)]
+    pub round_to: Option<Round>,
     /// Keep at least N channels everywhere
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value::at_least_one)]
     pub min_channels: usize,

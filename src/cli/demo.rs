@@ -55,7 +55,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
     };
     let job = Job::new(model, bytes.len() as u64, options)?;
     job.announce(talk);
-    talk.facts(&text::target(job.target()?, job.analysis.full));
+    talk.facts(&text::target(job.target()?, job.analysis.whole(), false));
     let [calibration, test] = [unpack(CALIBRATION, &job)?, unpack(TEST, &job)?];
     let done = job.run(&calibration, &mut Watch::new(args.quiet))?;
     let written = args.output.as_ref().filter(|_| done.verdict.pass).map(|p| p.display().to_string());

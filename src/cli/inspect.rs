@@ -16,7 +16,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
         guard::outputs(&[("--json", path)], &[("IN.onnx", &args.input)])?;
     }
     let model = onnx::read(&args.input, &args.model.input_shape)?;
-    let job = Job::new(model, file_size(&args.input)?, options(None, &args.scope, None))?;
+    let job = Job::new(model, file_size(&args.input)?, options(None, &args.scope, None)?)?;
     let inspection = inspection(job);
     if let Some(path) = &args.json {
         json::write(path, &inspection)?;
@@ -28,5 +28,12 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
 fn inspection(job: Job) -> json::Inspection {
     let a = &job.analysis;
     let layers = gather::layers(&job.model.graph, &job.facts, a, &a.least);
-    json::Inspection { program: gather::program(), model: job.known, channels: job.channels, layers }
+    let predicted = job.predicted(None);
+    json::Inspection {
+        program: gather::program(),
+        model: job.known,
+        channels: job.channels,
+        predicted,
+        layers,
+    }
 }

@@ -48,12 +48,12 @@ impl Job {
         Ok(Self { model, facts, options, analysis, known, channels })
     }
 
-    /// Refuses a target that makes no sense; else gives it in MACs.
+    /// Refuses a target that makes no sense; else gives it as the analysis counts it.
     pub fn target(&self) -> Result<u64> {
         if self.analysis.groups.classes.is_empty() {
             return Err(self.nothing_to_prune());
         }
-        pipeline::target_macs(&self.analysis, self.options.target)
+        pipeline::target_cost(&self.analysis, self.options.target)
     }
 
     fn nothing_to_prune(&self) -> Error {
@@ -99,7 +99,8 @@ impl Job {
             (Some(_), Some(bytes)) => self.same_everywhere(&small, bytes, &outcome)?,
             _ => None,
         };
-        self.read_again(&small, bytes.as_deref(), &inputs, outcome.plan.macs)?;
+        let planned = self.analysis.cost.hard(&outcome.plan.kept);
+        self.read_again(&small, bytes.as_deref(), &inputs, planned)?;
         let size = bytes.map_or_else(|| small.size(), |b| b.len() as u64);
         Ok(Done { small, outcome, verdict, executors, bytes: size })
     }
@@ -142,6 +143,30 @@ impl Job {
         })
     }
 
+    /// Predicted times of the original and of what was made of it (of the smallest reachable network, before there is any),
+    /// where a processor was named.
+    pub fn predicted(&self, done: Option<&Done>) -> Option<json::Predicted> {
+        let (speed, time) = (self.options.speed.as_ref()?, self.analysis.time.as_ref()?);
+        let milliseconds = |ns: u64| ns as f64 / 1e6;
+        // The small graph itself: it may hold nodes that the original has not.
+        let made = |done: &Done| {
+            let graph = &done.small.graph;
+            let facts = verify::facts_like(&self.model.graph, &self.facts, graph).ok()?;
+            Some(Cost::latency(graph, &facts, &Groups::default(), speed).hard(&[]))
+        };
+        let planned = || done.map_or(&self.analysis.least, |d| &d.outcome.plan.kept);
+        let after = done.and_then(made).unwrap_or_else(|| time.hard(planned()));
+        Some(json::Predicted {
+            cpu: speed.name.clone(),
+            origin: speed.origin.clone(),
+            milliseconds_before: milliseconds(time.hard(&vec![true; self.analysis.least.len()])),
+            milliseconds_after: milliseconds(after),
+            milliseconds_target: done
+                .filter(|_| self.options.target.is_time())
+                .map(|d| milliseconds(d.outcome.target)),
+        })
+    }
+
     /// Everything about the run, to be printed and written.
     pub fn report(
         &self,
@@ -158,9 +183,9 @@ impl Job {
             model: self.known.clone(),
             channels: self.channels.clone(),
             output,
-            macs_target: outcome.target,
+            macs_target: (!self.options.target.is_time()).then_some(outcome.target),
             macs_before: self.analysis.full,
-            macs_after: outcome.plan.macs,
+            macs_after: self.analysis.cost.hard(&outcome.plan.kept),
             parameters_before: self.known.parameters,
             parameters_after: done.small.graph.parameters() as u64,
             bytes_before: self.known.bytes,
@@ -171,6 +196,7 @@ impl Job {
             restated: outcome.rewritten.restated.clone(),
             agreement: outcome.agreement,
             recovery: outcome.recovered.as_ref().map(|r| gather::recovery(r, done.executors)),
+            predicted: self.predicted(Some(done)),
             held_out: outcome.agreement.is_some_and(|a| a.images < data.images),
             training: outcome.trained.as_ref().map(gather::training),
             verification: gather::verification(&done.verdict),

@@ -7,7 +7,7 @@ use autobot_onnx::learn::{Record, Trained};
 use autobot_onnx::pipeline::{Before, Observer, checkpoint};
 use autobot_onnx::recover::{Epoch, State, Update};
 use autobot_onnx::report::files;
-use autobot_onnx::report::units::count;
+use autobot_onnx::report::units::{count, milliseconds};
 use autobot_onnx::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -36,6 +36,8 @@ struct Kept {
 /// An observer that shows what it sees.
 pub struct Watch {
     quiet: bool,
+    /// The budget is a time.
+    pub timed: bool,
     stage: Option<Stage>,
     batches: usize,
     kept: Option<Kept>,
@@ -47,7 +49,7 @@ pub struct Watch {
 
 impl Watch {
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, stage: None, batches: 0, kept: None, found: None, gates: None }
+        Self { quiet, timed: false, stage: None, batches: 0, kept: None, found: None, gates: None }
     }
 
     /// From now on the run's state is kept in a file. The run goes on from what is there of it already.
@@ -156,12 +158,16 @@ impl Observer for Watch {
 
     fn step(&mut self, r: &Record) {
         let terms = format!(
-            "task {:.3}  budget {:.3}  hardness {:.3}  reranked {:.4}  soft {} MACs",
+            "task {:.3}  budget {:.3}  hardness {:.3}  reranked {:.4}  soft {}",
             r.task,
             r.budget,
             r.hardness,
             r.dissimilarity,
-            count(r.soft_macs.max(0.0) as u64)
+            if self.timed {
+                milliseconds(r.soft_cost / 1e6)
+            } else {
+                format!("{} MACs", count(r.soft_cost as u64))
+            }
         );
         self.show("training", r.step, self.batches, terms);
     }

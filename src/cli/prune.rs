@@ -8,9 +8,10 @@ use super::job::{Done, Job};
 use super::progress::Watch;
 use super::talk::Talk;
 use super::{Answer, data};
+use autobot_onnx::cost::latency::Cpu;
 use autobot_onnx::learn::calib::{Augment, Calibration};
 use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
-use autobot_onnx::plan::Limits;
+use autobot_onnx::plan::{Limits, Round};
 use autobot_onnx::report::{files, gather, html, json, text};
 use autobot_onnx::{Error, onnx};
 use std::collections::BTreeMap;
@@ -22,13 +23,14 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     let input = args.input.as_deref().unwrap_or(Path::new(""));
     check_places(input, args)?;
     let model = onnx::read(input, &args.model.input_shape)?;
-    let mut options = options(args.target_flops, &args.scope, Some(&args.learn));
+    let target = args.target_flops.or(args.target_latency);
+    let mut options = options(target, &args.scope, Some(&args.learn))?;
     options.trace = args.trace;
     options.recover = recover(&args.recovery, args.data.calib.is_some(), args.learn.augment);
     let job = Job::new(model, file_size(input)?, options)?;
     job.announce(talk);
-    if args.target_flops.is_some() {
-        talk.facts(&text::target(job.target()?, job.analysis.full));
+    if let Some(target) = target {
+        talk.facts(&text::target(job.target()?, job.analysis.whole(), target.is_time()));
     }
     if args.dry_run && args.data.calib.is_none() {
         return Ok(rehearsed(talk));
@@ -38,6 +40,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
         return Ok(rehearsed(talk));
     }
     let mut watch = Watch::new(args.quiet);
+    watch.timed = job.options.target.is_time();
     if let Some(path) = &args.recovery.checkpoint {
         watch.keep_in(path, checkpoint::fingerprint(&job.model.graph, data.len(), &job.options), talk)?;
     }
@@ -140,11 +143,25 @@ pub fn file_size(path: &Path) -> autobot_onnx::Result<u64> {
 }
 
 /// The options of the library.
-pub fn options(target: Option<Target>, scope: &ScopeArgs, learn: Option<&LearnArgs>) -> Options {
+pub fn options(
+    target: Option<Target>,
+    scope: &ScopeArgs,
+    learn: Option<&LearnArgs>,
+) -> autobot_onnx::Result<Options> {
     let mut o = Options::new(target.unwrap_or(Target::Share(1.0)));
     (o.residual, o.convention) = (scope.residual.into(), scope.flops_convention.into());
     (o.exclude, o.only) = (scope.exclude.clone(), scope.only.clone());
-    o.limits = Limits { min_channels: scope.min_channels, round_to: scope.round_to };
+    o.speed = scope.cpu.map(Cpu::speed);
+    let round = if o.target.is_time() { Round::Edges } else { Round::To(1) };
+    o.limits = Limits { min_channels: scope.min_channels, round: scope.round_to.unwrap_or(round) };
+    if o.limits.round == Round::Edges && o.speed.is_none() {
+        let reason = "'auto' rounds to what fills a processor's tiles, and none was named";
+        return Err(Error::argument(
+            "--round-to",
+            reason,
+            "say for which with --cpu, as in --cpu cortex-a53",
+        ));
+    }
     if let Some(l) = learn {
         (o.criterion, o.compensation, o.wish) = (l.criterion.into(), l.compensation.into(), l.loss.into());
         o.choice = l.choice.into();
@@ -154,7 +171,7 @@ pub fn options(target: Option<Target>, scope: &ScopeArgs, learn: Option<&LearnAr
         (o.lr, o.beta, o.gamma) = (l.gate_lr, l.beta, l.gamma);
         (o.seed, o.threads) = (l.seed, l.threads);
     }
-    o
+    Ok(o)
 }
 
 /// The calibration data: real, or synthetic with a word on what that means.

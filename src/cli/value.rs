@@ -4,8 +4,10 @@
 //! Never: takes a number that could be read two ways.
 
 use autobot_onnx::Error;
+use autobot_onnx::cost::latency::Cpu;
 use autobot_onnx::learn::calib::parse_size;
 use autobot_onnx::pipeline::Target;
+use autobot_onnx::plan::Round;
 use std::str::FromStr;
 
 const TARGETS: &str = "give the share to keep (50%, 0.5) or multiply-accumulates (55.8M, 2G, 55800000)";
@@ -25,6 +27,42 @@ pub fn target(text: &str) -> Result<Target, String> {
         None if n == 1.0 => Err("is that one multiply-accumulate, or 100%? nothing would be cut".into()),
         None => macs(n),
     }
+}
+
+/// `30ms`, `1.5s`, `800us`, `50%`, `0.5`.
+pub fn latency(text: &str) -> Result<Target, String> {
+    const TIMES: &str = "give a time (30ms, 1.5s, 800us) or the share of the present one (50%, 0.5)";
+    let word = text.trim();
+    let units = [("ms", 1e6), ("us", 1e3), ("µs", 1e3), ("ns", 1.0), ("s", 1e9)];
+    let found = units.iter().find_map(|&(name, unit)| Some((word.strip_suffix(name)?, unit)));
+    let told = |digits: &str| number(digits).map_err(|_| format!("this is no time: {TIMES}"));
+    if let Some((digits, unit)) = found {
+        return match (told(digits)? * unit).round() {
+            n if (1.0..9e18).contains(&n) => Ok(Target::Time(n as u64)),
+            _ => Err(format!("this is no time that a network could take: {TIMES}")),
+        };
+    }
+    match word.strip_suffix('%') {
+        Some(percent) => Ok(Target::TimeShare(proper_share(told(percent)? / 100.0)?)),
+        None if told(word)? > 1.0 => Err(format!("a unit is missing: {TIMES}")),
+        None => Ok(Target::TimeShare(proper_share(told(word)?)?)),
+    }
+}
+
+/// A processor's name.
+pub fn cpu(text: &str) -> Result<Cpu, String> {
+    let plain = |name: &str| name.to_lowercase().replace(['-', '_', ' '], "");
+    let wanted = plain(text);
+    let known = Cpu::ALL
+        .into_iter()
+        .find(|c| plain(c.name()) == wanted || plain(c.name()) == format!("cortex{wanted}"));
+    let all: Vec<&str> = Cpu::ALL.iter().map(|c| c.name()).collect();
+    known.ok_or_else(|| format!("there are {}", all.join(", ")))
+}
+
+/// `8` or `auto`.
+pub fn round(text: &str) -> Result<Round, String> {
+    if text.trim() == "auto" { Ok(Round::Edges) } else { at_least_one(text).map(Round::To) }
 }
 
 fn split_unit(word: &str) -> (&str, Option<f64>) {
@@ -105,6 +143,27 @@ fn reason(e: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(latency("30ms"), Ok(Target::Time(30_000_000)));
+        assert_eq!(latency("1.5 s"), Ok(Target::Time(1_500_000_000)));
+        assert_eq!(latency("800us"), Ok(Target::Time(800_000)));
+        assert_eq!(latency("50%"), Ok(Target::TimeShare(0.5)));
+        assert_eq!(latency("0.5"), Ok(Target::TimeShare(0.5)));
+        ["30", "0ms", "-3ms", "ms", "120%", "fast", ""]
+            .iter()
+            .for_each(|t| assert!(latency(t).is_err(), "{t}"));
+    }
+
+    #[test]
+    fn processors_are_known_by_their_names() {
+        let a53 = ["cortex-a53", "Cortex-A53", "a53", "CORTEX_A53"];
+        a53.iter().for_each(|name| assert_eq!(cpu(name), Ok(Cpu::CortexA53), "{name}"));
+        assert!(cpu("pi").is_err());
+        assert_eq!((round("auto"), round("8")), (Ok(Round::Edges), Ok(Round::To(8))));
+        assert!(round("0").is_err());
+    }
 
     #[test]
     fn targets_are_shares_or_amounts() {

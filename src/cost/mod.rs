@@ -1,10 +1,13 @@
-//! What a network costs: multiply-accumulates as a function of the widths.
+//! What a network costs: multiply-accumulates, or predicted time, as a function of the widths.
 //!
-//! Takes: graph, facts, groups. Gives: [`Cost`], which turns gate values (soft) or kept flags (hard) into MACs and their
-//! gradient. One formula for both: a sum of products of widths. Never: measures time.
+//! Takes: graph, facts, groups. Gives: [`Cost`], which turns gate values (soft) or kept flags (hard) into MACs or nanoseconds
+//! and their gradient: sums of products of widths, and for times the stairs that whole widths climb. Never: measures time.
+
+pub mod latency;
 
 use crate::channels::{Groups, NONE};
 use crate::ir::*;
+use latency::Stair;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -25,6 +28,10 @@ struct Width {
 }
 
 impl Width {
+    fn whole(&self) -> f64 {
+        self.fixed + self.classes.iter().map(|(_, times)| times).sum::<f64>()
+    }
+
     fn of(&self, lambda: &[f64]) -> f64 {
         self.fixed + self.classes.iter().map(|&(c, times)| times * lambda[c]).sum::<f64>()
     }
@@ -37,12 +44,24 @@ struct Term {
     widths: Vec<Width>,
 }
 
-/// Multiply-accumulates of a network by the widths of its classes (Conv, ConvTranspose, Gemm, MatMul; biases and
-/// normalisations are not counted, except by [`Convention::Paper`]).
+impl Term {
+    fn of(&self, lambda: &[f64]) -> f64 {
+        self.widths.iter().map(|w| w.of(lambda)).product::<f64>() * self.coefficient
+    }
+}
+
+/// Cost of a network by the widths of its classes: multiply-accumulates (Conv, ConvTranspose, Gemm, MatMul; biases and
+/// normalisations are not counted, except by [`Convention::Paper`]), or nanoseconds ([`Cost::latency`]).
 #[derive(Debug, Clone, Default)]
 pub struct Cost {
+    /// What costs the same per channel everywhere.
     terms: Vec<Term>,
+    /// What does not, as soft widths see it.
+    soft: Vec<Term>,
+    /// The same as whole widths see it.
+    stairs: Vec<Stair>,
     nodes: usize,
+    time: bool,
 }
 
 impl Cost {
@@ -64,35 +83,46 @@ impl Cost {
                 terms.push(Term { node: n, coefficient: product.coefficient, widths });
             }
         }
-        Self { terms, nodes: graph.nodes.len() }
+        Self { terms, nodes: graph.nodes.len(), ..Self::default() }
     }
 
-    /// MACs at widths Σλ (λ per class; 1 is whole, 0 is gone).
+    /// Whether it is time, in nanoseconds.
+    pub fn is_time(&self) -> bool {
+        self.time
+    }
+
+    /// An amount of it in words.
+    pub fn amount(&self, cost: u64) -> String {
+        if self.time { format!("{:.3} ms", cost as f64 / 1e6) } else { format!("{cost} MACs") }
+    }
+
+    /// The flag that asks for an amount of it.
+    pub fn flag(&self) -> &'static str {
+        if self.time { "--target-latency" } else { "--target-flops" }
+    }
+
+    /// Cost at widths Σλ (λ per class; 1 is whole, 0 is gone).
     pub fn soft(&self, lambda: &[f64]) -> f64 {
-        self.terms
-            .iter()
-            .map(|t| t.widths.iter().map(|w| w.of(lambda)).product::<f64>() * t.coefficient)
-            .sum()
+        self.terms.iter().chain(&self.soft).map(|t| t.of(lambda)).sum()
     }
 
-    /// MACs with some classes deleted.
+    /// Cost with some classes deleted.
     pub fn hard(&self, kept: &[bool]) -> u64 {
         self.per_node(kept).iter().sum()
     }
 
-    /// MACs of each node with some classes deleted.
+    /// Cost of each node with some classes deleted.
     pub fn per_node(&self, kept: &[bool]) -> Vec<u64> {
         let lambda: Vec<f64> = kept.iter().map(|&k| f64::from(u8::from(k))).collect();
-        let mut macs = vec![0.0; self.nodes];
-        for t in &self.terms {
-            macs[t.node] += t.widths.iter().map(|w| w.of(&lambda)).product::<f64>() * t.coefficient;
-        }
-        macs.into_iter().map(|m| m.round() as u64).collect()
+        let mut costs = vec![0.0; self.nodes];
+        self.terms.iter().for_each(|t| costs[t.node] += t.of(&lambda));
+        self.stairs.iter().for_each(|s| costs[s.node] += s.hard(&lambda));
+        costs.into_iter().map(|c| c.round() as u64).collect()
     }
 
     /// Adds `scale · ∂soft/∂λ` to `gradient`.
     pub fn gradient(&self, lambda: &[f64], scale: f64, gradient: &mut [f64]) {
-        for t in &self.terms {
+        for t in self.terms.iter().chain(&self.soft) {
             let sizes: Vec<f64> = t.widths.iter().map(|w| w.of(lambda)).collect();
             for (k, w) in t.widths.iter().enumerate() {
                 let others: f64 = sizes.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, s)| s).product();

@@ -43,7 +43,7 @@ pub struct Settings {
     pub beta: f64,
     /// Weight of the hardness term.
     pub gamma: f64,
-    /// MACs to keep.
+    /// What to keep, as the cost counts it.
     pub target: f64,
     /// Seed of the order of the images and of the augmentation.
     pub seed: u64,
@@ -79,8 +79,9 @@ pub struct Record {
     pub budget: f64,
     /// Hardness term (before γ).
     pub hardness: f64,
-    /// MACs at soft widths.
-    pub soft_macs: f64,
+    /// MACs, or predicted nanoseconds, at soft widths.
+    #[serde(alias = "soft_macs")]
+    pub soft_cost: f64,
     /// How much the update changed the ranking of the channels: the normalised Kendall tau distance of α before and after,
     /// mean over groups.
     pub dissimilarity: f64,
@@ -172,7 +173,7 @@ pub fn train(
         let dissimilarity = changed.iter().sum::<f64>() / masks.len().max(1) as f64;
         changes.push(changed.into_iter().map(|d| d as f32).collect());
         adam_levels.update(&mut levels, &gradient_levels);
-        let record = Record { step, task, budget, hardness, soft_macs: soft, dissimilarity };
+        let record = Record { step, task, budget, hardness, soft_cost: soft, dissimilarity };
         history.push(record);
         if settings.trace > 0 && (step.is_multiple_of(settings.trace) || step == settings.batches) {
             let agreement = session.agreement(&settings.traced, &hard(&plan(&alpha), &levels));

@@ -195,7 +195,7 @@ mod tests {
 
     fn run() -> (Before, State) {
         let record =
-            Record { step: 1, task: 0.5, budget: 0.1, hardness: 0.2, soft_macs: 7.0, dissimilarity: 0.0 };
+            Record { step: 1, task: 0.5, budget: 0.1, hardness: 0.2, soft_cost: 7.0, dissimilarity: 0.0 };
         let fitted = Agreement { images: 3, same_class: Some(0.1), ..Agreement::default() };
         let trained = Trained {
             alpha: vec![0.5, f64::INFINITY],

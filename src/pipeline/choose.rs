@@ -1,14 +1,20 @@
 //! Which channels stay: scores from gates, weights or chance, and the plan that meets the target.
 
 use super::{Analysis, Before, Criterion, Observer, Options, fixed, some_of};
-use crate::error::Result;
+use crate::channels::Groups;
+use crate::cost::Cost;
+use crate::error::{Error, Result};
 use crate::ir::*;
 use crate::learn::compensate::Stand;
 use crate::learn::{Record, Session, Settings, Task, Trained, Wish, loss, settle, train};
 use crate::plan::{self, Plan, Search};
+use crate::{rewrite, verify};
 
 /// Images on which it is measured what pruning would give on the way, at the most.
 const TRACED: usize = 500;
+
+/// Searches for a plan whose network takes no longer than is asked for.
+const TRIES: usize = 12;
 
 /// What channels are chosen by.
 pub(super) struct Learning<'a> {
@@ -20,8 +26,10 @@ pub(super) struct Learning<'a> {
     pub training: &'a [usize],
     /// Images that nothing is learned on.
     pub held_out: &'a [usize],
-    /// MACs to keep.
+    /// What to keep, in the unit of [`Analysis::budget`].
     pub target: u64,
+    /// Version of the standard operators that a smaller network may use.
+    pub opset: i64,
 }
 
 impl Learning<'_> {
@@ -33,7 +41,8 @@ impl Learning<'_> {
         before: Option<&Before>,
         observer: &mut dyn Observer,
     ) -> Result<(Plan, Option<Trained>, Vec<f64>)> {
-        let Analysis { groups, cost, full, .. } = self.analysis;
+        let Analysis { groups, .. } = self.analysis;
+        let (cost, full) = (self.analysis.budget(), self.analysis.whole());
         let (session, target) = (self.session, self.target);
         let dead = groups.unread(self.graph, self.facts);
         let search = Search::new(groups, cost, options.limits, fixed(&session.trainable, &dead));
@@ -64,7 +73,7 @@ impl Learning<'_> {
             }
         };
         score.iter_mut().zip(&dead).filter(|(_, dead)| **dead).for_each(|(s, _)| *s = f64::NEG_INFINITY);
-        let plan = search.meet(&score, target)?;
+        let plan = self.meet(options, &search, &score)?;
         if let Some(before) = before {
             return Ok((plan, trained, before.levels.clone()));
         }
@@ -74,10 +83,10 @@ impl Learning<'_> {
             history.clear();
         }
         settle(session, self.training, &settings, &plan.kept, &mut levels, &mut |task| {
-            let (budget, _) = loss::budget(plan.macs as f64, target as f64, *full as f64);
+            let (budget, _) = loss::budget(plan.cost as f64, target as f64, full as f64);
             let step = history.len() + 1;
             let record =
-                Record { step, task, budget, hardness: 0.0, soft_macs: plan.macs as f64, dissimilarity: 0.0 };
+                Record { step, task, budget, hardness: 0.0, soft_cost: plan.cost as f64, dissimilarity: 0.0 };
             observer.step(&record);
             history.push(record);
         });
@@ -88,6 +97,32 @@ impl Learning<'_> {
             (t.history, t.levels) = (history, levels.clone());
         }
         Ok((plan, trained, levels))
+    }
+
+    /// The plan that meets the target: as it is planned, and where that is a time, as the rewritten network is predicted to
+    /// take, which gathers and scatters channels where branches and trunks keep different ones.
+    fn meet(&self, options: &Options, search: &Search, score: &[f64]) -> Result<Plan> {
+        let (graph, facts, target) = (self.graph, self.facts, self.target);
+        let mut plan = search.meet(score, target)?;
+        let Some(speed) = options.speed.as_ref().filter(|_| options.target.is_time()) else {
+            return Ok(plan);
+        };
+        let mut planned = target;
+        for _ in 0..TRIES {
+            let small = rewrite::rewrite(graph, facts, &self.analysis.groups, &plan.kept, self.opset)?.graph;
+            let of_small = verify::facts_like(graph, facts, &small)?;
+            let real = Cost::latency(&small, &of_small, &Groups::default(), speed).hard(&[]);
+            if real <= target {
+                return Ok(plan);
+            }
+            // What came on top is planned for.
+            planned = planned.min(plan.cost).saturating_sub(real - target);
+            plan = search.meet(score, planned)?;
+        }
+        let asked = self.analysis.budget().amount(target);
+        let reason =
+            format!("{asked} were not met in {TRIES} tries: what joins branches and trunks takes too long");
+        Err(Error::argument("--target-latency", reason, "ask for more, or try --residual tie"))
     }
 
     /// What the outputs are judged by, at a temperature: the labels where there are any and `labels` says with how much

@@ -34,14 +34,30 @@ const MEAN_IMAGES: usize = 512;
 pub struct Analysis {
     /// Its channel groups.
     pub groups: Groups,
-    /// Its cost.
+    /// Its MACs.
     pub cost: Cost,
+    /// Its predicted time, for a processor that was named.
+    pub time: Option<Cost>,
+    /// Whether the target is a time.
+    timed: bool,
     /// MACs of the whole network.
     pub full: u64,
     /// The smallest reachable MACs.
     pub smallest: u64,
     /// What is kept there.
     pub least: Vec<bool>,
+}
+
+impl Analysis {
+    /// What the target is an amount of.
+    pub fn budget(&self) -> &Cost {
+        self.time.as_ref().filter(|_| self.timed).unwrap_or(&self.cost)
+    }
+
+    /// The whole network's amount of it.
+    pub fn whole(&self) -> u64 {
+        self.budget().hard(&vec![true; self.least.len()])
+    }
 }
 
 /// Groups, cost and reach of a network under the options.
@@ -64,8 +80,19 @@ pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analys
         // What stands in the way is said when it is to be trained.
         Err(_) => vec![false; n],
     };
-    let least = Search::new(&groups, &cost, options.limits, fixed).smallest();
-    Ok(Analysis { groups, cost, full, smallest: least.macs, least: least.kept })
+    let timed = options.target.is_time();
+    let time = options.speed.as_ref().map(|speed| Cost::latency(graph, facts, &groups, speed));
+    if timed && time.is_none() {
+        let reason = "no processor was named".to_owned();
+        return Err(Error::argument(
+            "--target-latency",
+            reason,
+            "say for which with --cpu, as in --cpu cortex-a53",
+        ));
+    }
+    let budget = time.as_ref().filter(|_| timed).unwrap_or(&cost);
+    let least = Search::new(&groups, budget, options.limits, fixed).smallest().kept;
+    Ok(Analysis { smallest: cost.hard(&least), groups, cost, time, timed, full, least })
 }
 
 /// Nobody reads a dead class, or only zeros do: it may go whatever the gates say. One whose worth cannot be learned stays.
@@ -81,25 +108,29 @@ fn mentions(graph: &Graph, group: &Group, pattern: &Regex) -> bool {
         })
 }
 
-/// The target in MACs. Errors above the whole network or below what can be reached.
-pub fn target_macs(analysis: &Analysis, target: Target) -> Result<u64> {
-    let macs = match target {
-        Target::Share(s) => (analysis.full as f64 * s).floor() as u64,
-        Target::Macs(m) => m,
+/// The target in the unit of [`Analysis::budget`]. Errors above the whole network or below what can be reached.
+pub fn target_cost(analysis: &Analysis, target: Target) -> Result<u64> {
+    let (budget, whole) = (analysis.budget(), analysis.whole());
+    let asked = match target {
+        Target::Share(s) | Target::TimeShare(s) => (whole as f64 * s).floor() as u64,
+        Target::Macs(amount) | Target::Time(amount) => amount,
     };
-    let refuse = |reason: String, hint: String| Err(Error::argument("--target-flops", reason, hint));
-    if macs > analysis.full {
-        let reason = format!("{macs} MACs are more than the network has ({})", analysis.full);
-        return refuse(reason, "give the MACs to keep, at most 100%".into());
+    let refuse = |reason: String, hint: String| Err(Error::argument(budget.flag(), reason, hint));
+    if asked > whole {
+        let reason =
+            format!("{} are more than the network has ({})", budget.amount(asked), budget.amount(whole));
+        return refuse(reason, "give what is to be kept, at most 100%".into());
     }
-    if macs < analysis.smallest {
-        let share = 100.0 * analysis.smallest as f64 / analysis.full.max(1) as f64;
+    let least = budget.hard(&analysis.least);
+    if asked < least {
+        let share = 100.0 * least as f64 / whole.max(1) as f64;
+        let (asked, least) = (budget.amount(asked), budget.amount(least));
         return refuse(
-            format!("{macs} MACs cannot be reached: at the least {} stay ({share:.2} %)", analysis.smallest),
-            format!("ask for {} or more; 'inspect' shows what holds the rest", analysis.smallest),
+            format!("{asked} cannot be reached: at the least {least} stay ({share:.2} %)"),
+            format!("ask for {least} or more; 'inspect' shows what holds the rest"),
         );
     }
-    Ok(macs)
+    Ok(asked)
 }
 
 /// Who watches a run. Whoever does not care about a call leaves it out.
@@ -131,7 +162,7 @@ pub trait Observer {
 /// Everything a run gives.
 #[derive(Debug)]
 pub struct Outcome {
-    /// MACs asked for.
+    /// What was asked for, in the unit of [`Analysis::budget`].
     pub target: u64,
     /// What is kept.
     pub plan: Plan,
@@ -168,7 +199,7 @@ pub fn prune(
     opset: i64,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let target = target_macs(analysis, options.target)?;
+    let target = target_cost(analysis, options.target)?;
     let groups = &analysis.groups;
     let pool = Pool::new(options.threads)?;
     let (training, held_out) = split(data.len(), options.seed);
@@ -196,6 +227,7 @@ pub fn prune(
         training: &training,
         held_out: &held_out,
         target,
+        opset,
     };
     let (before, state) = observer.resume().map_or((None, None), |(b, s)| (Some(b), Some(s)));
     let (plan, trained, levels) = network.choose(options, &stand, before.as_ref(), observer)?;

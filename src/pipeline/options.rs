@@ -2,6 +2,7 @@
 
 use crate::channels::Residual;
 use crate::cost::Convention;
+use crate::cost::latency::Speed;
 use crate::learn::calib::Augment;
 use crate::learn::{Choice, Wish};
 use crate::plan::Limits;
@@ -15,6 +16,17 @@ pub enum Target {
     Share(f64),
     /// MACs.
     Macs(u64),
+    /// Share of the predicted time, 0 to 1.
+    TimeShare(f64),
+    /// Predicted time, in nanoseconds.
+    Time(u64),
+}
+
+impl Target {
+    /// Whether it is a time.
+    pub fn is_time(self) -> bool {
+        matches!(self, Self::TimeShare(_) | Self::Time(_))
+    }
 }
 
 /// Where scores come from.
@@ -96,6 +108,8 @@ pub struct Options {
     pub target: Target,
     /// What is counted.
     pub convention: Convention,
+    /// The processor for which times are predicted.
+    pub speed: Option<Speed>,
     /// Where scores come from.
     pub criterion: Criterion,
     /// What replaces deleted channels.
@@ -146,6 +160,7 @@ impl Options {
         Self {
             target,
             convention: Convention::default(),
+            speed: None,
             criterion: Criterion::default(),
             compensation: Compensation::default(),
             recover: Recover::default(),

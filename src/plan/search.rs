@@ -11,13 +11,22 @@ use std::collections::BTreeSet;
 pub struct Limits {
     /// At least so many coordinates stay on every axis.
     pub min_channels: usize,
-    /// Groups keep a multiple of this many classes (or all of them).
-    pub round_to: usize,
+    /// Numbers of classes that groups keep.
+    pub round: Round,
+}
+
+/// Numbers of classes that groups keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Round {
+    /// A multiple of so many, or all.
+    To(usize),
+    /// Those after which one more costs most ([`Cost::edges`]).
+    Edges,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { min_channels: 1, round_to: 1 }
+        Self { min_channels: 1, round: Round::To(1) }
     }
 }
 
@@ -31,6 +40,8 @@ pub struct Search<'a> {
     fixed: Vec<bool>,
     /// For each axis that could become empty: its classes, with repetitions.
     axes: Vec<Vec<usize>>,
+    /// Numbers of classes to keep, by group, ascending; none where all are as good.
+    edges: Vec<Vec<usize>>,
 }
 
 impl<'a> Search<'a> {
@@ -42,10 +53,18 @@ impl<'a> Search<'a> {
                 axes.insert(axis.iter().map(|&c| c as usize).collect::<Vec<_>>());
             }
         }
-        Self { groups, cost, limits, fixed, axes: axes.into_iter().collect() }
+        let edges = groups.groups.iter().map(|g| match limits.round {
+            Round::To(1) => Vec::new(),
+            Round::To(n) => {
+                (1..=g.classes.len()).filter(|c| c.is_multiple_of(n) || *c == g.classes.len()).collect()
+            }
+            Round::Edges => cost.edges(&g.classes),
+        });
+        let edges = edges.collect();
+        Self { groups, cost, limits, fixed, axes: axes.into_iter().collect(), edges }
     }
 
-    /// MACs of the whole network.
+    /// Cost of the whole network.
     pub fn full(&self) -> u64 {
         self.cost.hard(&vec![true; self.groups.classes.len()])
     }
@@ -68,22 +87,26 @@ impl<'a> Search<'a> {
         let mut order = self.order(score);
         let (mut low, mut high) = (0, order.len());
         let mut best = self.complete(&order, 0);
-        if best.macs > target {
+        if best.cost > target {
             // Where something must stay, the best of it costs too much: what costs least goes in front.
             best = self.smallest();
             order.sort_by_key(|&c| !best.kept[c]);
         }
-        if best.macs > target {
+        if best.cost > target {
             return Err(Error::argument(
-                "--target-flops",
-                format!("{target} MACs cannot be reached; the smallest possible are {}", best.macs),
+                self.cost.flag(),
+                format!(
+                    "{} cannot be reached; the least possible is {}",
+                    self.cost.amount(target),
+                    self.cost.amount(best.cost)
+                ),
                 "ask for at least that, or give fewer --exclude, a smaller --min-channels or --round-to",
             ));
         }
         while low < high {
             let middle = (low + high).div_ceil(2);
             let plan = self.complete(&order, middle);
-            if plan.macs <= target {
+            if plan.cost <= target {
                 (low, best) = (middle, plan);
             } else {
                 high = middle - 1;
@@ -106,22 +129,20 @@ impl<'a> Search<'a> {
         order[..count].iter().for_each(|&c| kept[c] = true);
         self.round(&mut kept, order);
         self.repair(&mut kept, order);
-        let macs = self.cost.hard(&kept);
-        Plan { kept, macs }
+        let cost = self.cost.hard(&kept);
+        Plan { kept, cost }
     }
 
-    /// Takes groups down to a multiple of `round_to`.
+    /// Takes groups down to a number of classes that is wanted.
     fn round(&self, kept: &mut [bool], order: &[usize]) {
-        let n = self.limits.round_to;
-        if n < 2 {
-            return;
-        }
-        for (g, group) in self.groups.groups.iter().enumerate() {
+        for (g, (group, edges)) in self.groups.groups.iter().zip(&self.edges).enumerate() {
             let count = group.classes.iter().filter(|&&c| kept[c]).count();
-            if count == group.classes.len() || count.is_multiple_of(n) {
+            // What is below the first of them may go, unless it has to stay.
+            let wanted = edges.iter().rev().find(|&&e| e <= count).copied().unwrap_or(0);
+            let mut surplus = if edges.is_empty() { 0 } else { count - wanted };
+            if surplus == 0 {
                 continue;
             }
-            let mut surplus = count % n;
             for &c in order.iter().rev() {
                 if surplus > 0 && self.groups.classes[c].group == g && kept[c] && !self.fixed[c] {
                     kept[c] = false;
@@ -129,6 +150,11 @@ impl<'a> Search<'a> {
                 }
             }
         }
+    }
+
+    /// Classes from `count` of a group to the next number that is wanted.
+    fn step(&self, group: usize, count: usize) -> usize {
+        self.edges[group].iter().find(|&&e| e > count).map_or(1, |e| e - count)
     }
 
     /// Deletes branches whose trunk channel is gone, then fills axes that keep too little with their best classes.
@@ -144,7 +170,8 @@ impl<'a> Search<'a> {
             let mut changed = false;
             for axis in &self.axes {
                 let least = self.limits.min_channels.max(1).min(axis.len());
-                let round = if self.limits.round_to > 1 { self.limits.round_to.min(axis.len()) } else { 1 };
+                let group = self.groups.classes[axis[0]].group;
+                let round = self.edges[group].first().map_or(1, |&e| e.min(axis.len()));
                 let mut have = axis.iter().filter(|&&c| kept[c]).count();
                 if have >= least {
                     continue;
@@ -181,17 +208,18 @@ impl<'a> Search<'a> {
             if plan.kept[c] {
                 continue;
             }
-            if plan.macs >= close || misses > 2000 {
+            if plan.cost >= close || misses > 2000 {
                 break;
             }
             let mut kept = plan.kept.clone();
             kept[c] = true;
-            if self.limits.round_to > 1 {
+            let group = self.groups.classes[c].group;
+            if !self.edges[group].is_empty() {
                 // A whole step of the group: its next best classes.
-                let group = self.groups.classes[c].group;
+                let count = self.groups.groups[group].classes.iter().filter(|&&c| plan.kept[c]).count();
                 let more =
                     order[at + 1..].iter().filter(|&&o| self.groups.classes[o].group == group && !kept[o]);
-                let more: Vec<usize> = more.copied().take(self.limits.round_to - 1).collect();
+                let more: Vec<usize> = more.copied().take(self.step(group, count) - 1).collect();
                 more.into_iter().for_each(|o| kept[o] = true);
                 self.round(&mut kept, order);
             }
@@ -200,9 +228,9 @@ impl<'a> Search<'a> {
                     kept[c] = false;
                 }
             }
-            let macs = self.cost.hard(&kept);
-            if macs <= target && kept != plan.kept {
-                plan = Plan { kept, macs };
+            let cost = self.cost.hard(&kept);
+            if cost <= target && kept != plan.kept {
+                plan = Plan { kept, cost };
             } else {
                 misses += 1;
             }

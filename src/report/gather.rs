@@ -91,6 +91,8 @@ pub fn layers(graph: &Graph, facts: &Facts, analysis: &Analysis, kept: &[bool]) 
     let groups = &analysis.groups;
     let before = analysis.cost.per_node(&vec![true; kept.len()]);
     let after = analysis.cost.per_node(kept);
+    let times = analysis.time.as_ref().map(|t| [t.per_node(&vec![true; kept.len()]), t.per_node(kept)]);
+    let milliseconds = |k: usize, n: NodeId| times.as_ref().map(|t| t[k][n] as f64 / 1e6);
     let one = |(n, v, axis): (NodeId, ValueId, usize)| {
         let node = &graph.nodes[n];
         Layer {
@@ -101,6 +103,8 @@ pub fn layers(graph: &Graph, facts: &Facts, analysis: &Analysis, kept: &[bool]) 
             macs_before: before[n],
             macs_after: after[n],
             parameters: parameters(facts, node),
+            milliseconds_before: milliseconds(0, n),
+            milliseconds_after: milliseconds(1, n),
         }
     };
     layers_of(graph, facts).into_iter().map(one).collect()

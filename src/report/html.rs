@@ -5,7 +5,7 @@
 
 use super::json::{Layer, Run, Training};
 use super::plot::{self, COLOURS, Line, Plot};
-use super::units::{bytes, count, percent, share, small};
+use super::units::{bytes, count, milliseconds, percent, share, small};
 use crate::learn::Agreement;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -49,8 +49,8 @@ pub fn page(run: &Run) -> String {
             body {
                 h1 { (run.model.path) }
                 p {
-                    (count(run.macs_target)) " of " (count(run.macs_before)) " MACs asked, "
-                    (count(run.macs_after)) " kept (" (kept) ")"
+                    @if let Some(target) = run.macs_target { (count(target)) " MACs asked, " }
+                    (count(run.macs_after)) " of " (count(run.macs_before)) " MACs kept (" (kept) ")"
                     @if let Some(output) = &run.output { ", written to " (output) }
                 }
                 h2 { "Before and after" }
@@ -82,6 +82,10 @@ fn sizes(run: &Run) -> Markup {
         table {
             tr { th { "" } th { "before" } th { "after" } th { "kept" } }
             (counted("MACs", run.macs_before, run.macs_after))
+            @if let Some(p) = &run.predicted {
+                (row(&format!("predicted on {}", p.cpu), milliseconds(p.milliseconds_before),
+                    milliseconds(p.milliseconds_after), percent(p.milliseconds_after / p.milliseconds_before)))
+            }
             (counted("parameters", run.parameters_before, run.parameters_after))
             (row("file size", bytes(run.bytes_before), bytes(run.bytes_after), part))
             (counted("channels", all, left))
@@ -154,7 +158,11 @@ fn trained(run: &Run, t: &Training) -> Markup {
         of(1, &|k| t.history[k].budget),
         of(2, &|k| t.history[k].hardness),
     ];
-    let macs = vec![of(0, &|k| t.history[k].soft_macs)];
+    let timed = run.macs_target.is_none();
+    let target = run.predicted.as_ref().and_then(|p| p.milliseconds_target);
+    let target = run.macs_target.map(|t| t as f64).or(target);
+    let unit = if timed { 1e6 } else { 1.0 };
+    let cost = vec![of(0, &|k| t.history[k].soft_cost / unit)];
     let groups = t.changes.first().map_or(0, Vec::len);
     let step = |k: usize| (k + 1) as f64;
     let changed = |g: usize| t.changes.iter().enumerate().map(|(k, c)| (step(k), f64::from(c[g]))).collect();
@@ -170,13 +178,14 @@ fn trained(run: &Run, t: &Training) -> Markup {
     }];
     let percents = |y: f64| format!("{:.0} %", 100.0 * y);
     let whole = |y: f64| count(y.max(0.0) as u64);
+    let amount: &dyn Fn(f64) -> String = if timed { &short } else { &whole };
     html! {
         h2 { "Training of the gates" }
         div class="plots" {
             (figure("Loss", "The terms before their weights.", &["task", "budget", "hardness"],
                 update(false, &short, terms, None)))
-            (figure("Multiply-accumulates", "At the gates' widths; dashed: the target.", &[],
-                update(false, &whole, macs, Some(run.macs_target as f64))))
+            (figure(if timed { "Predicted milliseconds" } else { "Multiply-accumulates" },
+                "At the gates' widths; dashed: the target.", &[], update(false, amount, cost, target)))
             (figure("Changes of the ranking", "Normalised Kendall tau distance between updates.",
                 &["each layer", "mean"], update(true, &short, rankings, None)))
             (figure("Right after pruning", "What the plan of the moment would give, on held-out images.", &[],

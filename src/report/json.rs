@@ -32,7 +32,7 @@ pub struct Run {
     /// Where the small network was written; none if it was not.
     pub output: Option<String>,
     /// Multiply-accumulates asked for: kept MACs of Conv, ConvTranspose, Gemm and MatMul.
-    pub macs_target: u64,
+    pub macs_target: Option<u64>,
     /// Multiply-accumulates of the original.
     pub macs_before: u64,
     /// Multiply-accumulates of the small network.
@@ -58,6 +58,8 @@ pub struct Run {
     pub agreement: Option<Agreement>,
     /// What was done about lost accuracy (`--recover`).
     pub recovery: Option<Recovery>,
+    /// Predicted times (`--cpu`).
+    pub predicted: Option<Predicted>,
     /// True if the images of `agreement` took no part in training.
     pub held_out: bool,
     /// The training of the gates (`--criterion gates`).
@@ -75,6 +77,8 @@ pub struct Inspection {
     pub model: ModelFacts,
     /// What can be cut, and what cannot and why.
     pub channels: Channels,
+    /// Predicted times (`--cpu`); "after" is the smallest reachable network.
+    pub predicted: Option<Predicted>,
     /// Every layer that has multiply-accumulates; "after" is the smallest reachable network.
     pub layers: Vec<Layer>,
 }
@@ -119,6 +123,21 @@ pub struct Port {
     pub shape: Option<Vec<usize>>,
     /// True where the file leaves the first size open.
     pub any_batch: bool,
+}
+
+/// Times that were not measured: what a model of a processor says an inference takes in tract on one of its cores.
+#[derive(Debug, Clone, Serialize)]
+pub struct Predicted {
+    /// The processor.
+    pub cpu: String,
+    /// Where its figures come from.
+    pub origin: String,
+    /// Milliseconds of the original.
+    pub milliseconds_before: f64,
+    /// Milliseconds of the small network.
+    pub milliseconds_after: f64,
+    /// Milliseconds asked for (`--target-latency`).
+    pub milliseconds_target: Option<f64>,
 }
 
 /// What the recovery brought, step by step.
@@ -242,6 +261,10 @@ pub struct Layer {
     pub macs_after: u64,
     /// Stored floating-point numbers of the original.
     pub parameters: u64,
+    /// Predicted milliseconds of the original (`--cpu`).
+    pub milliseconds_before: Option<f64>,
+    /// Predicted milliseconds that stay.
+    pub milliseconds_after: Option<f64>,
 }
 
 /// How the gates were trained.

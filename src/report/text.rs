@@ -4,10 +4,11 @@
 //! not in the JSON.
 
 use super::json::{
-    Benched, Benchmark, Channels, Frozen, Group, Inspection, Layer, ModelFacts, Port, Run, Verification,
+    Benched, Benchmark, Channels, Frozen, Group, Inspection, Layer, ModelFacts, Port, Predicted, Run,
+    Verification,
 };
 use super::table::{Side, table};
-use super::units::{bytes, count, percent, plural, share, small};
+use super::units::{bytes, count, milliseconds, percent, plural, share, small};
 use crate::bench::board::Board;
 use crate::cost::Convention;
 use crate::learn::Agreement;
@@ -26,10 +27,23 @@ pub fn facts(model: &ModelFacts, channels: &Channels) -> String {
     out
 }
 
-/// The target, in MACs and as a share.
-pub fn target(target: u64, full: u64) -> String {
+/// The target, in MACs (or predicted time, in nanoseconds) and as a share.
+pub fn target(target: u64, full: u64, timed: bool) -> String {
     let kept = percent(share(target, full));
-    format!("target    {} of {} MACs kept ({kept})\n", count(target), count(full))
+    let amount = |n: u64| if timed { milliseconds(n as f64 / 1e6) } else { count(n) };
+    let what = if timed { "predicted" } else { "MACs kept" };
+    format!("target    {} of {} {what} ({kept})\n", amount(target), amount(full))
+}
+
+/// Predicted times, and what they are made from.
+fn predicted(p: &Predicted, after: &str) -> String {
+    format!(
+        "predicted {} {after}, {} before, in tract on one core of {} ({})\n",
+        milliseconds(p.milliseconds_after),
+        milliseconds(p.milliseconds_before),
+        p.cpu,
+        p.origin
+    )
 }
 
 /// The result of a run.
@@ -39,14 +53,23 @@ pub fn result(run: &Run) -> String {
     out.push('\n');
     out += &sizes(run);
     out.push('\n');
-    let asked = percent(share(run.macs_target, run.macs_before));
-    let got = percent(share(run.macs_after, run.macs_before));
-    let _ = writeln!(
-        out,
-        "target    {} MACs ({asked}) asked, {} ({got}) kept",
-        count(run.macs_target),
-        count(run.macs_after)
-    );
+    if let Some(target) = run.macs_target {
+        let asked = percent(share(target, run.macs_before));
+        let got = percent(share(run.macs_after, run.macs_before));
+        let _ = writeln!(
+            out,
+            "target    {} MACs ({asked}) asked, {} ({got}) kept",
+            count(target),
+            count(run.macs_after)
+        );
+    }
+    if let Some(p) = &run.predicted {
+        if let Some(target) = p.milliseconds_target {
+            let asked = percent(target / p.milliseconds_before);
+            let _ = writeln!(out, "target    {} ({asked}) asked", milliseconds(target));
+        }
+        out += &predicted(p, "after");
+    }
     out += &agreement(run);
     out += &verification(&run.verification);
     out += &recovery(run);
@@ -112,6 +135,9 @@ fn nodes(m: &Benched) -> String {
 pub fn inspection(i: &Inspection) -> String {
     let mut out = head(&i.model);
     out += &reach(&i.model, &i.channels);
+    if let Some(p) = &i.predicted {
+        out += &predicted(p, "at the least");
+    }
     out += "\nlayers\n";
     out += &every_layer(&i.layers);
     out += &format!("\nfree: {}\n", free_line(&i.channels));
@@ -214,7 +240,23 @@ fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
 }
 
-const LAYER: [Side; 6] = [Side::Left, Side::Left, Side::Right, Side::Right, Side::Right, Side::Right];
+/// Two names and numbers, as many as there are.
+const LAYER: [Side; 8] = {
+    let mut sides = [Side::Right; 8];
+    (sides[0], sides[1]) = (Side::Left, Side::Left);
+    sides
+};
+
+/// Adds a column of predicted times, where there are any.
+fn timed(rows: &mut [Vec<String>], all: &[Layer], head: &str, of: impl Fn(&Layer) -> Option<f64>) {
+    if all.iter().all(|l| of(l).is_none()) {
+        return;
+    }
+    for (k, row) in rows.iter_mut().enumerate() {
+        let cell = k.checked_sub(1).map(|k| of(&all[k]).map_or_else(String::new, |ms| format!("{ms:.3}")));
+        row.push(cell.unwrap_or_else(|| head.to_owned()));
+    }
+}
 
 /// What each layer costs.
 fn every_layer(all: &[Layer]) -> String {
@@ -223,7 +265,8 @@ fn every_layer(all: &[Layer]) -> String {
         let (channels, least) = (l.channels_before.to_string(), l.channels_after.to_string());
         row([&l.name, &l.operator, &channels, &least, &count(l.macs_before), &count(l.parameters)])
     }));
-    table(&LAYER, &rows)
+    timed(&mut rows, all, "predicted ms", |l| l.milliseconds_before);
+    table(&LAYER[..rows[0].len()], &rows)
 }
 
 /// What each layer lost.
@@ -233,7 +276,9 @@ fn layers(all: &[Layer]) -> String {
         let (channels, kept) = (l.channels_before.to_string(), l.channels_after.to_string());
         row([&l.name, &l.operator, &channels, &kept, &count(l.macs_before), &count(l.macs_after)])
     }));
-    table(&LAYER, &rows)
+    timed(&mut rows, all, "predicted ms", |l| l.milliseconds_before);
+    timed(&mut rows, all, "after", |l| l.milliseconds_after);
+    table(&LAYER[..rows[0].len()], &rows)
 }
 
 fn sizes(run: &Run) -> String {

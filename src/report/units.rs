@@ -18,6 +18,11 @@ pub fn bytes(n: u64) -> String {
     if text.contains(' ') { format!("{text}B") } else { format!("{text} B") }
 }
 
+/// `12.3456` → `12.35 ms`; below 10 ms three digits after the point.
+pub fn milliseconds(ms: f64) -> String {
+    if ms < 10.0 { format!("{ms:.3} ms") } else { format!("{ms:.2} ms") }
+}
+
 /// `0.4998` → `49.98 %`.
 pub fn percent(share: f64) -> String {
     let text = format!("{:.2} %", 100.0 * share);

@@ -228,6 +228,8 @@ fn flags_that_make_no_sense() {
         (["--input-shape", "pixels:1,1,8,8"], "pixels"),
         (["--input-shape", "1,x"], "--input-shape"),
         (["--exclude", "("], "--exclude"),
+        (["--round-to", "auto"], "--cpu"),
+        (["--cpu", "raspberry"], "cortex-a53"),
         (["--round-to", "0"], "--round-to"),
         (["--lr", "nan"], "--lr"),
         (["--gate-lr", "0"], "--gate-lr"),

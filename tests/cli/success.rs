@@ -342,3 +342,32 @@ fn the_page_of_a_run_needs_nothing_but_itself() {
     let layer = report["layers"][0]["name"].as_str().unwrap();
     assert!(page.contains(layer) && page.contains("currentColor"));
 }
+
+#[test]
+fn a_latency_target_is_met_by_the_file_as_it_is_written() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path();
+    for residual in ["tie", "expand", "select"] {
+        let mut command = program(dir);
+        command.arg(model("digits_residual.onnx")).arg("out.onnx").args([
+            "--target-latency",
+            "60%",
+            "--cpu",
+            "a53",
+        ]);
+        command.args(["--criterion", "l1", "--json", "out.json", "--residual", residual]);
+        command.assert().success().stdout(predicate::str::contains("predicted"));
+        let report = json(dir, "out.json");
+        let ms = |key: &str| report["predicted"][format!("milliseconds_{key}")].as_f64().unwrap();
+        assert!(ms("after") <= ms("target") && ms("target") < 0.61 * ms("before"), "{residual}");
+        assert!(report["macs_target"].is_null() && report["predicted"]["cpu"] == "cortex-a53");
+        // Seen on its own the file is predicted to take what was said of it.
+        let mut inspect = program(dir);
+        inspect
+            .args(["inspect", "out.onnx", "--cpu", "cortex-a53", "--json", "seen.json"])
+            .assert()
+            .success();
+        let seen = json(dir, "seen.json")["predicted"]["milliseconds_before"].as_f64().unwrap();
+        assert!((seen / ms("after") - 1.0).abs() < 1e-9, "{residual}: {seen} {}", ms("after"));
+    }
+}

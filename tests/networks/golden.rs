@@ -43,7 +43,7 @@ fn stages(network: &Network, residual: Residual) -> [(&'static str, String); 3] 
     let done = done.unwrap_or_else(|e| panic!("{}: {e}", network.name));
     let small_facts = verify::facts_like(graph, facts, &done.graph).unwrap();
     let full = cost.hard(&vec![true; groups.classes.len()]);
-    let plan = format!("MACs {} of {full}\n{}", plan.macs, print_plan(&groups, &plan, &done));
+    let plan = format!("MACs {} of {full}\n{}", plan.cost, print_plan(&groups, &plan, &done));
     [("groups", groups.print()), ("plan", plan), ("pruned", ir::print(&done.graph, &small_facts))]
 }
 

@@ -18,7 +18,7 @@ fn macs_are_tracts_before_and_after() {
         let small_facts = verify::facts_like(graph, facts, &small).unwrap();
         let counted = Cost::new(&small, &small_facts, &no_groups(small.values.len()), Convention::Macs);
         let name = &network.name;
-        assert_eq!(counted.hard(&[]), plan.macs, "{name}: the pruned graph does not cost what was planned");
+        assert_eq!(counted.hard(&[]), plan.cost, "{name}: the pruned graph does not cost what was planned");
         let bytes = model.with_graph(small.clone()).and_then(|m| m.to_bytes()).unwrap();
         let inputs = network.input_facts();
         let ours = without_transposed(&small, &counted.per_node(&[]));

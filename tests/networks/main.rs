@@ -98,7 +98,7 @@ fn random_plan(network: &Network, groups: &Groups, cost: &Cost, share: f64, seed
     }
     let search = Search::new(groups, cost, Limits::default(), fixed);
     let score = plan::random(groups, seed);
-    let (least, full) = (search.smallest().macs, search.full());
+    let (least, full) = (search.smallest().cost, search.full());
     let target = least + ((full - least) as f64 * share) as u64;
     search.meet(&score, target).unwrap_or_else(|e| panic!("{target} of {least}..{full}: {e}"))
 }

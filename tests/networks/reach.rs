@@ -24,7 +24,7 @@ fn the_smallest_target_can_be_met_and_nothing_below_it() {
             };
             let name = format!("{} ({residual:?})", network.name);
             let done = at(analysis.smallest).unwrap_or_else(|e| panic!("{name}: {e}"));
-            assert_eq!(done.plan.macs, analysis.smallest, "{name}");
+            assert_eq!(done.plan.cost, analysis.smallest, "{name}");
             assert!(done.proof.difference.relative <= TOLERANCE, "{name}: {:?}", done.proof.difference);
             assert!(at(analysis.smallest - 1).is_err(), "{name}");
         }
