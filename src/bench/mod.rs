@@ -4,6 +4,7 @@
 //! slows the machine down slows all of them. Never: predicts.
 
 pub mod board;
+pub mod calibrate;
 
 use crate::runtime::{Runtime, Sample, Step};
 use serde::Serialize;

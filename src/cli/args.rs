@@ -2,10 +2,9 @@
 //!
 //! Takes: nothing. Gives: [`Cli`]. Never: opens a file.
 
-use super::value;
+use super::value::{self, Processor};
 use autobot_onnx::channels::Residual;
 use autobot_onnx::cost::Convention;
-use autobot_onnx::cost::latency::Cpu;
 use autobot_onnx::learn::calib::{Augment, Layout, Resize};
 use autobot_onnx::learn::{Choice, Wish};
 use autobot_onnx::onnx::InputShape;
@@ -187,6 +186,10 @@ pub struct BenchArgs {
     /// Also show where the time goes, node by node
     #[arg(long, help_heading = OUTPUT)]
     pub layers: bool,
+    /// Also fit to the nodes' times what this processor takes for the parts of an inference, and write that for --cpu FILE on
+    /// any machine; the more networks are given, the better
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub calibrate: Option<PathBuf>,
     /// Also write everything as JSON
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub json: Option<PathBuf>,
@@ -229,9 +232,10 @@ pub struct ScopeArgs {
     /// BatchNormalization node, and average pooling
     #[arg(long, value_enum, default_value_t = ConventionArg::Macs)]
     pub flops_convention: ConventionArg,
-    /// The processor to predict times for: cortex-a7, cortex-a9, cortex-a53, cortex-a55 or cortex-a72
+    /// The processor to predict times for: cortex-a7, cortex-a9, cortex-a53, cortex-a55, cortex-a72, the file of one that
+    /// 'bench --calibrate' wrote, or 'host': this one, from the network's own times
     #[arg(long, value_name = "CPU", value_parser = value::cpu)]
-    pub cpu: Option<Cpu>,
+    pub cpu: Option<Processor>,
     /// Leave out layers and tensors whose names match
     #[arg(long, value_name = "REGEX")]
     pub exclude: Option<Regex>,

@@ -3,6 +3,7 @@
 //! Takes: [`InspectArgs`]. Gives: what a network costs, what can be cut, what cannot and why. Never: needs data.
 
 use super::args::InspectArgs;
+use super::bench::speed;
 use super::job::Job;
 use super::prune::{file_size, options};
 use super::talk::Talk;
@@ -16,7 +17,9 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
         guard::outputs(&[("--json", path)], &[("IN.onnx", &args.input)])?;
     }
     let model = onnx::read(&args.input, &args.model.input_shape)?;
-    let job = Job::new(model, file_size(&args.input)?, options(None, &args.scope, None)?)?;
+    let mut options = options(None, &args.scope, None)?;
+    options.speed = speed(args.scope.cpu.as_ref(), &model, Talk { quiet: false })?;
+    let job = Job::new(model, file_size(&args.input)?, options)?;
     let inspection = inspection(job);
     if let Some(path) = &args.json {
         json::write(path, &inspection)?;

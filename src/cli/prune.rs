@@ -3,12 +3,12 @@
 //! Takes: [`PruneArgs`]. Gives: a small model file, printed results, a JSON report. Never: writes what was not verified.
 
 use super::args::{LearnArgs, PruneArgs, RecoverArg, RecoveryArgs, ScopeArgs};
+use super::bench::speed;
 use super::guard::{self, Named};
 use super::job::{Done, Job};
 use super::progress::Watch;
 use super::talk::Talk;
 use super::{Answer, data};
-use autobot_onnx::cost::latency::Cpu;
 use autobot_onnx::learn::calib::{Augment, Calibration};
 use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
 use autobot_onnx::plan::{Limits, Round};
@@ -26,6 +26,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     let target = args.target_flops.or(args.target_latency);
     let mut options = options(target, &args.scope, Some(&args.learn))?;
     options.trace = args.trace;
+    options.speed = speed(args.scope.cpu.as_ref(), &model, talk)?;
     options.recover = recover(&args.recovery, args.data.calib.is_some(), args.learn.augment);
     let job = Job::new(model, file_size(input)?, options)?;
     job.announce(talk);
@@ -151,10 +152,9 @@ pub fn options(
     let mut o = Options::new(target.unwrap_or(Target::Share(1.0)));
     (o.residual, o.convention) = (scope.residual.into(), scope.flops_convention.into());
     (o.exclude, o.only) = (scope.exclude.clone(), scope.only.clone());
-    o.speed = scope.cpu.map(Cpu::speed);
     let round = if o.target.is_time() { Round::Edges } else { Round::To(1) };
     o.limits = Limits { min_channels: scope.min_channels, round: scope.round_to.unwrap_or(round) };
-    if o.limits.round == Round::Edges && o.speed.is_none() {
+    if o.limits.round == Round::Edges && scope.cpu.is_none() {
         let reason = "'auto' rounds to what fills a processor's tiles, and none was named";
         return Err(Error::argument(
             "--round-to",

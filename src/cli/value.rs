@@ -8,6 +8,7 @@ use autobot_onnx::cost::latency::Cpu;
 use autobot_onnx::learn::calib::parse_size;
 use autobot_onnx::pipeline::Target;
 use autobot_onnx::plan::Round;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 const TARGETS: &str = "give the share to keep (50%, 0.5) or multiply-accumulates (55.8M, 2G, 55800000)";
@@ -49,15 +50,34 @@ pub fn latency(text: &str) -> Result<Target, String> {
     }
 }
 
-/// A processor's name.
-pub fn cpu(text: &str) -> Result<Cpu, String> {
+/// A processor to predict times for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Processor {
+    /// One that is known.
+    Known(Cpu),
+    /// This machine's.
+    Host,
+    /// One that was measured.
+    File(PathBuf),
+}
+
+/// A processor's name, `host`, or a file.
+pub fn cpu(text: &str) -> Result<Processor, String> {
+    match text {
+        "host" => Ok(Processor::Host),
+        path if path.ends_with(".json") => Ok(Processor::File(path.into())),
+        name => known(name).map(Processor::Known),
+    }
+}
+
+fn known(text: &str) -> Result<Cpu, String> {
     let plain = |name: &str| name.to_lowercase().replace(['-', '_', ' '], "");
     let wanted = plain(text);
     let known = Cpu::ALL
         .into_iter()
         .find(|c| plain(c.name()) == wanted || plain(c.name()) == format!("cortex{wanted}"));
     let all: Vec<&str> = Cpu::ALL.iter().map(|c| c.name()).collect();
-    known.ok_or_else(|| format!("there are {}", all.join(", ")))
+    known.ok_or_else(|| format!("there are {}, host, and files that end in .json", all.join(", ")))
 }
 
 /// `8` or `auto`.
@@ -159,7 +179,9 @@ mod tests {
     #[test]
     fn processors_are_known_by_their_names() {
         let a53 = ["cortex-a53", "Cortex-A53", "a53", "CORTEX_A53"];
-        a53.iter().for_each(|name| assert_eq!(cpu(name), Ok(Cpu::CortexA53), "{name}"));
+        a53.iter().for_each(|name| assert_eq!(cpu(name), Ok(Processor::Known(Cpu::CortexA53)), "{name}"));
+        assert_eq!(cpu("host"), Ok(Processor::Host));
+        assert_eq!(cpu("pi4.json"), Ok(Processor::File("pi4.json".into())));
         assert!(cpu("pi").is_err());
         assert_eq!((round("auto"), round("8")), (Ok(Round::Edges), Ok(Round::To(8))));
         assert!(round("0").is_err());

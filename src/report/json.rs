@@ -194,6 +194,8 @@ pub struct Benched {
     pub timing: Timing,
     /// Its nodes' times in tract, if they were asked for.
     pub layers: Option<Vec<bench::Layer>>,
+    /// The first numbers of its first output, on inputs that are the same on every machine.
+    pub outputs: Vec<f32>,
 }
 
 /// Calibration data.

@@ -87,6 +87,11 @@ pub fn board(board: &Board) -> String {
     format!("machine   {}\n", parts.join("; "))
 }
 
+/// What came of fitting a processor's speed.
+pub fn calibrated(name: &str, error: f64) -> String {
+    format!("fitted    {name}: half of the layers are predicted within {}\n", percent(error))
+}
+
 /// Times side by side.
 pub fn benchmark(b: &Benchmark) -> String {
     let (rounds, threads) = (plural(b.rounds, "round"), plural(b.threads, "thread"));

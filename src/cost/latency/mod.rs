@@ -175,7 +175,7 @@ impl Cost {
                 continue;
             }
             let call = Term { node: n, coefficient: 1e9 * speed.call, widths: Vec::new() };
-            let fused = FUSED.contains(&name) && node.inputs[0].is_some_and(|v| is_product(graph, facts, v));
+            let fused = fused_into(graph, facts, n).is_some();
             if products.is_empty() && !fused {
                 cost.terms.push(Term { node: n, coefficient: 1e9 * speed.element, widths: sweep(&io, &of) });
             }
@@ -197,6 +197,17 @@ impl Cost {
 }
 
 impl Speed {
+    /// What is wrong with figures that were read.
+    pub fn check(&self) -> Result<(), String> {
+        let all = self.kernels.iter().flat_map(|k| [k.mac, k.tile, k.call]);
+        let mut all = all.chain([self.element, self.packed, self.depthwise, self.call]);
+        match self.kernels.iter().any(|k| k.rows == 0 || k.columns == 0) || self.kernels.is_empty() {
+            true => Err("names no kernel, or one without rows or columns".into()),
+            false if !all.all(|s| s.is_finite() && s >= 0.0) => Err("holds a time that is none".into()),
+            false => Ok(()),
+        }
+    }
+
     /// Seconds per multiply-accumulate at the best.
     fn least(&self) -> f64 {
         self.kernels.iter().map(|k| k.mac).fold(f64::INFINITY, f64::min)
@@ -233,15 +244,22 @@ fn sweep(io: &Io, width: &dyn Fn(Axis) -> Width) -> Vec<Width> {
     (0..shape.len()).map(|axis| width(Axis { port, axis })).collect()
 }
 
-/// Whether a value comes out of a matrix product, perhaps through what is fused with it.
-fn is_product(graph: &Graph, facts: &Facts, v: ValueId) -> bool {
-    let Some(node) = graph.producer(v).map(|p| &graph.nodes[p]) else { return false };
-    let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { return false };
+/// The matrix product that node `n` is computed with.
+pub fn fused_into(graph: &Graph, facts: &Facts, n: NodeId) -> Option<NodeId> {
+    let node = &graph.nodes[n];
+    FUSED.contains(&node.op_type.as_str()).then(|| product_behind(graph, facts, *node.inputs.first()?))?
+}
+
+/// The matrix product that a value comes out of, perhaps through what is fused with it.
+fn product_behind(graph: &Graph, facts: &Facts, value: Option<ValueId>) -> Option<NodeId> {
+    let n = graph.producer(value?)?;
+    let node = &graph.nodes[n];
+    let (x, y) = facts.operands(node).zip(facts.results(node))?;
     if !node.op.macs(&Io { x: &x, y: &y }).is_empty() {
-        return true;
+        return Some(n);
     }
     let through = ["BatchNormalization", "Add"].contains(&node.op_type.as_str());
-    through && node.inputs.first().copied().flatten().is_some_and(|v| is_product(graph, facts, v))
+    through.then(|| product_behind(graph, facts, *node.inputs.first()?))?
 }
 
 #[cfg(test)]
