@@ -16,6 +16,8 @@ struct Board {
     target: &'static str,
     linker: &'static str,
     emulator: &'static str,
+    /// Where its C library is.
+    libraries: &'static str,
     /// Name for the emulator, and what `/proc/cpuinfo` says: tract takes its kernels by that.
     processors: &'static [(&'static str, &'static str)],
     features: &'static str,
@@ -26,6 +28,7 @@ const BOARDS: [Board; 2] = [
         target: "aarch64-unknown-linux-gnu",
         linker: "aarch64-linux-gnu-gcc",
         emulator: "qemu-aarch64",
+        libraries: "/usr/aarch64-linux-gnu/lib",
         processors: &[("cortex-a53", "0xd03"), ("cortex-a72", "0xd08")],
         features: "fp asimd evtstrm crc32 cpuid",
     },
@@ -33,6 +36,7 @@ const BOARDS: [Board; 2] = [
         target: "armv7-unknown-linux-gnueabihf",
         linker: "arm-linux-gnueabihf-gcc",
         emulator: "qemu-arm",
+        libraries: "/usr/arm-linux-gnueabihf/lib",
         processors: &[("cortex-a7", "0xc07")],
         features: "half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt",
     },
@@ -113,6 +117,7 @@ fn boards_give_what_this_machine_gives() {
         for (cpu, part) in board.processors {
             let root = at(cpu);
             std::fs::create_dir_all(root.join("proc")).unwrap();
+            std::os::unix::fs::symlink(board.libraries, root.join("lib")).unwrap();
             let told = format!("processor\t: 0\nFeatures\t: {}\nCPU part\t: {part}\n", board.features);
             std::fs::write(root.join("proc/cpuinfo"), told).unwrap();
             let mut emulated = Command::new(board.emulator);
