@@ -35,8 +35,12 @@ pub fn speed(name: &str, networks: &[Measured]) -> (Speed, f64) {
     let positive = times.iter().filter(|t| **t > 0.0);
     let mean = positive.clone().sum::<f64>() / positive.count().max(1) as f64;
     let weights: Vec<f64> = times.iter().map(|t| 1.0 / t.max(LEAST * mean)).collect();
+    let feature = |u: usize, rows: usize, columns: usize| counts(networks, &unit(u, rows, columns));
+    // What lies between the products does not depend on tiles.
+    let between: Vec<Vec<f64>> = (TILED..UNITS).map(|u| feature(u, 1, 1)).collect();
     let fit = |rows: usize, columns: usize| {
-        let features: Vec<Vec<f64>> = (0..UNITS).map(|u| counts(networks, &unit(u, rows, columns))).collect();
+        let mut features: Vec<Vec<f64>> = (0..TILED).map(|u| feature(u, rows, columns)).collect();
+        features.extend_from_slice(&between);
         let (found, error) = least_squares(&features, &times, &weights);
         (error, speed_of(name, rows, columns, &found))
     };
@@ -77,8 +81,9 @@ fn counts(networks: &[Measured], speed: &Speed) -> Vec<f64> {
     networks.iter().flat_map(nodes).collect()
 }
 
-/// Figures that are fitted.
+/// Figures that are fitted; the first few belong to the tiles.
 const UNITS: usize = 6;
+const TILED: usize = 2;
 
 /// A processor that takes a second per million of one thing, and none for all else.
 fn unit(which: usize, rows: usize, columns: usize) -> Speed {

@@ -29,14 +29,10 @@ const HOST_RUNS: usize = 50;
 
 /// Measures.
 pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
-    if let Some(path) = &args.json {
-        let inputs: Vec<guard::Named> = args.files.iter().map(|p| ("FILE.onnx", p.as_path())).collect();
-        guard::outputs(&[("--json", path)], &inputs)?;
-    }
-    if let Some(path) = &args.calibrate {
-        let inputs: Vec<guard::Named> = args.files.iter().map(|p| ("FILE.onnx", p.as_path())).collect();
-        guard::outputs(&[("--calibrate", path)], &inputs)?;
-    }
+    let inputs: Vec<guard::Named> = args.files.iter().map(|p| ("FILE.onnx", p.as_path())).collect();
+    let outputs = [("--json", args.json.as_deref()), ("--calibrate", args.calibrate.as_deref())];
+    let outputs: Vec<guard::Named> = outputs.into_iter().filter_map(|(flag, p)| Some((flag, p?))).collect();
+    guard::outputs(&outputs, &inputs)?;
     let mut ready = Vec::new();
     let mut files = Vec::new();
     let mut networks = Vec::new();

@@ -148,12 +148,8 @@ impl Job {
     pub fn predicted(&self, done: Option<&Done>) -> Option<json::Predicted> {
         let (speed, time) = (self.options.speed.as_ref()?, self.analysis.time.as_ref()?);
         let milliseconds = |ns: u64| ns as f64 / 1e6;
-        // The small graph itself: it may hold nodes that the original has not.
-        let made = |done: &Done| {
-            let graph = &done.small.graph;
-            let facts = verify::facts_like(&self.model.graph, &self.facts, graph).ok()?;
-            Some(Cost::latency(graph, &facts, &Groups::default(), speed).hard(&[]))
-        };
+        let original = (&self.model.graph, &self.facts);
+        let made = |done: &Done| pipeline::predicted(original, &done.small.graph, speed).ok();
         let planned = || done.map_or(&self.analysis.least, |d| &d.outcome.plan.kept);
         let after = done.and_then(made).unwrap_or_else(|| time.hard(planned()));
         Some(json::Predicted {

@@ -1,14 +1,12 @@
 //! Which channels stay: scores from gates, weights or chance, and the plan that meets the target.
 
-use super::{Analysis, Before, Criterion, Observer, Options, fixed, some_of};
-use crate::channels::Groups;
-use crate::cost::Cost;
+use super::{Analysis, Before, Criterion, Observer, Options, fixed, predicted, some_of};
 use crate::error::{Error, Result};
 use crate::ir::*;
 use crate::learn::compensate::Stand;
 use crate::learn::{Record, Session, Settings, Task, Trained, Wish, loss, settle, train};
 use crate::plan::{self, Plan, Search};
-use crate::{rewrite, verify};
+use crate::rewrite;
 
 /// Images on which it is measured what pruning would give on the way, at the most.
 const TRACED: usize = 500;
@@ -110,8 +108,7 @@ impl Learning<'_> {
         let mut planned = target;
         for _ in 0..TRIES {
             let small = rewrite::rewrite(graph, facts, &self.analysis.groups, &plan.kept, self.opset)?.graph;
-            let of_small = verify::facts_like(graph, facts, &small)?;
-            let real = Cost::latency(&small, &of_small, &Groups::default(), speed).hard(&[]);
+            let real = predicted((graph, facts), &small, speed)?;
             if real <= target {
                 return Ok(plan);
             }

@@ -10,6 +10,7 @@ mod recovery;
 
 use crate::channels::{self, Group, Groups};
 use crate::cost::Cost;
+use crate::cost::latency::Speed;
 use crate::error::{Error, Result};
 use crate::grad::{GateSpec, Pool, ShiftSpec};
 use crate::ir::*;
@@ -131,6 +132,12 @@ pub fn target_cost(analysis: &Analysis, target: Target) -> Result<u64> {
         );
     }
     Ok(asked)
+}
+
+/// Predicted nanoseconds of a graph that was made of another one: of the nodes that it has, which may be more.
+pub fn predicted((graph, facts): (&Graph, &Facts), small: &Graph, speed: &Speed) -> Result<u64> {
+    let of_small = verify::facts_like(graph, facts, small)?;
+    Ok(Cost::latency(small, &of_small, &Groups::default(), speed).hard(&[]))
 }
 
 /// Who watches a run. Whoever does not care about a call leaves it out.
