@@ -8,6 +8,7 @@ use super::route::{NOWHERE, Route, compose, route_of};
 use crate::ops::conv_geometry;
 use crate::ops::kernels::conv::Geometry;
 use crate::ops::kernels::direct::Direct;
+use crate::ops::kernels::winograd::Winograd;
 
 /// A convolution with constant weights, the gate before it and the ReLU behind it.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub(super) struct Convolution {
     pub forward: Direct,
     /// For the input gradient, where it is a convolution again.
     pub backward: Option<Direct>,
+    /// In place of both, with fewer multiplications and more rounding, where that is wanted and faster.
+    pub fast: [Option<Winograd>; 2],
     /// Constant with the weights.
     pub weights: usize,
     /// Constant with the bias.
@@ -88,6 +91,17 @@ pub(super) fn lower(program: &mut Program) {
     program.steps = out.into_iter().flatten().collect();
 }
 
+/// Prepares a convolution with fewer multiplications wherever that is faster.
+pub(super) fn hasten(program: &mut Program) {
+    for step in &mut program.steps {
+        let Kind::Conv(conv) = &mut step.kind else { continue };
+        let weights = &program.constants[conv.weights].data;
+        let transposed = || Winograd::transposed(&conv.geometry, weights);
+        conv.fast =
+            [Winograd::new(&conv.geometry, weights), conv.backward.as_ref().and_then(|_| transposed())];
+    }
+}
+
 /// Packs the weights of every convolution that has a parameter for them again.
 pub(super) fn prepare_again(program: &mut Program) {
     for step in &mut program.steps {
@@ -98,6 +112,9 @@ pub(super) fn prepare_again(program: &mut Program) {
             if let Some(backward) = &mut conv.backward {
                 backward.repack_transposed(weights);
             }
+            let [forward, backward] = &mut conv.fast;
+            forward.iter_mut().for_each(|fast| fast.repack(weights));
+            backward.iter_mut().for_each(|fast| fast.repack_transposed(weights));
         }
     }
 }
@@ -133,7 +150,18 @@ fn convolution(program: &Program, step: &Step) -> Option<Convolution> {
     let geometry = conv_geometry(&op.attributes(), &program.shapes[*x], &weights.shape)?;
     let forward = Direct::new(&geometry, &weights.data)?;
     let backward = if program.live[*x] { Direct::transposed(&geometry, &weights.data) } else { None };
-    Some(Convolution { geometry, forward, backward, weights: *w, bias, relu: false, gate: None, reads: None })
+    let fast = [None, None];
+    Some(Convolution {
+        geometry,
+        forward,
+        backward,
+        fast,
+        weights: *w,
+        bias,
+        relu: false,
+        gate: None,
+        reads: None,
+    })
 }
 
 /// What makes operand `k` of a step, if nobody else reads that, and where it stands.

@@ -429,7 +429,10 @@ fn conv_forward(
         }
         _ => bias,
     };
-    c.forward.run(row, Start::Bias(bias), c.relu, &mut y.data);
+    match &c.fast[0] {
+        Some(fast) => fast.run(row, Start::Bias(bias), c.relu, &mut y.data),
+        None => c.forward.run(row, Start::Bias(bias), c.relu, &mut y.data),
+    }
 }
 
 /// Takes a gradient through a ReLU whose result is `y`.
@@ -439,6 +442,7 @@ fn close(y: &Array<f32>, dy: &mut Array<f32>) {
 
 impl Convolution {
     /// Row `r`, of `len` numbers, of the channel of an image that stands at `k` among those it reads.
+    #[inline(always)]
     fn row<'x>(&self, x: &'x Array<f32>, image: usize, k: usize, r: usize, len: usize) -> &'x [f32] {
         let c = self.reads.as_ref().map_or(k, |reads| reads[k] as usize);
         &x.data[(image * x.shape[1] + c) * self.geometry.pixels_in() + r * len..][..len]
@@ -484,9 +488,10 @@ fn conv_backward(
     if let Some(shift) = shift {
         shift_backward(shift, io.dy, into);
     }
-    let through = |start: Start, dx: &mut [f32]| match &c.backward {
-        Some(back) => back.run(back.rows(&io.dy.data), start, false, dx),
-        None => {
+    let through = |start: Start, dx: &mut [f32]| match (&c.fast[1], &c.backward) {
+        (Some(fast), Some(back)) => fast.run(back.rows(&io.dy.data), start, false, dx),
+        (None, Some(back)) => back.run(back.rows(&io.dy.data), start, false, dx),
+        (_, None) => {
             if start != Start::Add {
                 dx.fill(0.0);
             }

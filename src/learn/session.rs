@@ -63,7 +63,7 @@ impl<'a> Session<'a> {
         let (targets, classes) = task::targets(graph, facts)?;
         let facts = batched(graph, facts, &targets)?;
         let gates = gate::specs(graph, groups);
-        let program = Program::compile(graph, &facts, &gates, shifts, &targets)?;
+        let program = Program::compile(graph, &facts, &gates, shifts, &targets)?.fast();
         let trainable = gate::trainable(graph, groups, &targets);
         let workspaces = pool.workspaces(&program);
         Ok(Self { data, program, classes, judged: targets.len(), trainable, pool, workspaces })
@@ -82,7 +82,7 @@ impl<'a> Session<'a> {
         let judged = targets.len();
         targets.extend(watched);
         let facts = batched(graph, facts, &targets)?;
-        let program = Program::trainable(graph, &facts, parameters, &targets)?;
+        let program = Program::trainable(graph, &facts, parameters, &targets)?.fast();
         let workspaces = pool.workspaces(&program);
         Ok(Self { data, program, classes, judged, trainable: Vec::new(), pool, workspaces })
     }

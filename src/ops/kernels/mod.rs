@@ -3,3 +3,4 @@
 pub mod conv;
 pub mod direct;
 pub mod matmul;
+pub mod winograd;

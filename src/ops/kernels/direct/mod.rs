@@ -131,12 +131,8 @@ impl Direct {
 
     /// As [`Direct::transposed`], for given vectors.
     pub fn transposed_on(cpu: Cpu, g: &Geometry, w: &[f32]) -> Option<Self> {
-        if g.stride != [1; 3] || g.group != 1 {
-            return None;
-        }
-        let pad = std::array::from_fn(|a| ((g.kernel[a] - 1) * g.dilation[a]) as isize - g.pad[a]);
-        let back = Geometry { cin: g.cout, cout: g.cin, input: g.output, output: g.input, pad, ..*g };
-        Self::on(cpu, &back, &flip(w, g.cout, g.cin, g.taps()))
+        let (back, flipped) = transpose(g, w)?;
+        Self::on(cpu, &back, &flipped)
     }
 
     /// Takes other weights of the same shape.
@@ -262,14 +258,14 @@ impl Direct {
     }
 }
 
-fn fit(buffer: &mut Vec<f32>, len: usize) {
+pub(super) fn fit(buffer: &mut Vec<f32>, len: usize) {
     if buffer.len() < len {
         buffer.resize(len, 0.0);
     }
 }
 
 /// At least `floats`, as an odd number of cache lines: the same pixel of many channels then falls into different sets.
-fn spread(floats: usize) -> usize {
+pub(super) fn spread(floats: usize) -> usize {
     (floats.div_ceil(LINE) | 1) * LINE
 }
 
@@ -295,8 +291,18 @@ fn squash(g: &Geometry) -> Geometry {
     Geometry { input: [1, 1, g.pixels_in()], output: [1, 1, g.pixels_out()], ..*g }
 }
 
+/// The convolution that takes a gradient back through one of stride 1, with its weights.
+pub(super) fn transpose(g: &Geometry, w: &[f32]) -> Option<(Geometry, Vec<f32>)> {
+    if g.stride != [1; 3] || g.group != 1 {
+        return None;
+    }
+    let pad = std::array::from_fn(|a| ((g.kernel[a] - 1) * g.dilation[a]) as isize - g.pad[a]);
+    let back = Geometry { cin: g.cout, cout: g.cin, input: g.output, output: g.input, pad, ..*g };
+    Some((back, flip(w, g.cout, g.cin, g.taps())))
+}
+
 /// `[cout, cin, taps]` with the channel axes exchanged and the taps reversed.
-fn flip(w: &[f32], cout: usize, cin: usize, taps: usize) -> Vec<f32> {
+pub(super) fn flip(w: &[f32], cout: usize, cin: usize, taps: usize) -> Vec<f32> {
     let mut flipped = vec![0.0; w.len()];
     for o in 0..cout {
         for c in 0..cin {
@@ -309,7 +315,7 @@ fn flip(w: &[f32], cout: usize, cin: usize, taps: usize) -> Vec<f32> {
 }
 
 /// `n` in parts of at most `most` that differ by one at most.
-fn parts(n: usize, most: usize) -> Vec<Range<usize>> {
+pub(super) fn parts(n: usize, most: usize) -> Vec<Range<usize>> {
     let count = n.div_ceil(most);
     (0..count).map(|k| k * n / count..(k + 1) * n / count).collect()
 }

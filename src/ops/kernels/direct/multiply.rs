@@ -19,7 +19,7 @@ pub struct Cpu {
     /// Output channels per block: as many as its registers hold next to a group of vectors of pixels.
     pub block: usize,
     /// Plain arrays instead of the CPU's own vectors.
-    pub(super) portable: bool,
+    pub(in super::super) portable: bool,
 }
 
 impl Cpu {

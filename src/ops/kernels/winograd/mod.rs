@@ -1,0 +1,227 @@
+//! Two-dimensional convolution of 3×3 kernels at stride 1 with fixed weights by minimal filtering, F(4×4, 3×3), for f32.
+//!
+//! A tile of 4×4 outputs is made from 6×6 inputs: both are transformed along both axes, and between the transforms lie 36
+//! products of matrices (output by input channels, input channels by tiles), where the plain sum takes 144 multiplications per
+//! tile and pair of channels. Source: Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), section 4.3;
+//! rounding errors are some ten times those of the plain sum.
+//!
+//! Invariants: a tile's sums do not depend on which tiles are computed with it.
+
+mod arithmetic;
+mod product;
+mod transform;
+
+use super::conv::Geometry;
+use super::direct::{self, Cpu, Start, fit};
+use arithmetic::Arithmetic;
+use product::Products;
+use std::cell::RefCell;
+use std::ops::Range;
+use transform::{Inputs, Outputs};
+
+/// Pixels of an output tile along an axis.
+const TILE: usize = 4;
+/// Pixels of an input tile along an axis.
+const POINTS: usize = TILE + 2;
+/// Values to multiply of a tile.
+const SQUARE: usize = POINTS * POINTS;
+
+/// Floats of tiles, transformed inputs and products together, that stay in the second cache next to weights.
+const CACHED: usize = 80 << 10;
+/// Tiles that weights are read for at least, if there are so many: fewer would wait for memory.
+const LEAST: usize = 64;
+
+/// What transforming a tile of one channel costs, in multiplications of the plain sum; measured.
+const TRANSFORM: usize = 550;
+
+thread_local! {
+    static BUFFERS: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) };
+}
+
+/// A convolution with fixed weights, ready to run.
+#[derive(Debug, Clone)]
+pub struct Winograd {
+    g: Geometry,
+    /// Tiles across an image.
+    across: usize,
+    /// Tiles that go through all three steps together.
+    groups: Vec<Group>,
+    /// Tiles of a row of tiles, side by side over the images of a group, as whole vectors.
+    lanes: usize,
+    /// What lies between the transforms.
+    products: Products,
+}
+
+/// Whole images, or rows of tiles of one.
+#[derive(Debug, Clone)]
+struct Group {
+    images: Range<usize>,
+    rows: Range<usize>,
+}
+
+impl Winograd {
+    /// Prepares `y = conv(x, w)`, or `None` where it does not apply or where the plain sum is faster.
+    pub fn new(g: &Geometry, w: &[f32]) -> Option<Self> {
+        let tiles = g.batch * g.output[1].div_ceil(TILE) * g.output[2].div_ceil(TILE);
+        let plain = g.batch * g.pixels_out() * g.taps() * g.cin * g.cout;
+        let fast = tiles * (SQUARE * g.cin * g.cout + TRANSFORM * (g.cin + g.cout));
+        if fast > plain { None } else { Self::on(Cpu::detect(), g, w) }
+    }
+
+    /// As [`Winograd::new`] wherever it applies, for given vectors.
+    pub fn on(cpu: Cpu, g: &Geometry, w: &[f32]) -> Option<Self> {
+        let kernel = (g.kernel, g.stride, g.dilation, g.group) == ([1, 3, 3], [1; 3], [1; 3], 1);
+        let flat = g.input[0] == 1 && g.output[0] == 1 && g.pad.iter().all(|&p| p >= 0);
+        if !kernel || !flat || w.is_empty() || g.batch * g.pixels_out() == 0 {
+            return None;
+        }
+        let [down, across] = [1, 2].map(|axis| g.output[axis].div_ceil(TILE));
+        let most = (CACHED / (SQUARE * (g.cin + g.cout))).max(LEAST);
+        // Equal parts of hardly more than `most` tiles: of the images, or of one image's rows.
+        let part = |count: usize, of: usize| count.div_ceil(count.div_ceil((most * 5 / 4 / of).max(1)));
+        let images = part(g.batch, down * across);
+        // As many images as fill the vectors, if that is a matter of a few.
+        let fills = |n: &usize| (n * across).is_multiple_of(cpu.lanes);
+        let images = (images..=g.batch.min(2 * images)).find(fills).unwrap_or(images);
+        let lanes = (images * across).next_multiple_of(cpu.lanes);
+        let rows = if images > 1 { down } else { part(down, lanes) };
+        let groups = (0..g.batch)
+            .step_by(images)
+            .flat_map(|n| (0..down).step_by(rows).map(move |r| (n, r)))
+            .map(|(n, r)| Group { images: n..(n + images).min(g.batch), rows: r..(r + rows).min(down) })
+            .collect();
+        let products = Products::new(cpu, [g.cin, g.cout], rows * lanes);
+        let mut made = Self { g: *g, across, groups, lanes, products };
+        made.repack(w);
+        Some(made)
+    }
+
+    /// Prepares `dx = conv(dy, w)ᵀ`, as [`Direct::transposed`].
+    pub fn transposed(g: &Geometry, w: &[f32]) -> Option<Self> {
+        let (back, flipped) = direct::transpose(g, w)?;
+        Self::new(&back, &flipped)
+    }
+
+    /// Takes other weights of the same shape.
+    pub fn repack(&mut self, w: &[f32]) {
+        for (k, kernel) in w.chunks_exact(9).enumerate() {
+            self.products.set(k / self.g.cin, k % self.g.cin, &transformed(kernel));
+        }
+    }
+
+    /// Takes other weights of the convolution that this is the transpose of.
+    pub fn repack_transposed(&mut self, w: &[f32]) {
+        self.repack(&direct::flip(w, self.g.cin, self.g.cout, self.g.taps()));
+    }
+
+    /// Runs the convolution; `row` as for [`Direct::run`].
+    pub fn run(
+        &self,
+        mut row: impl FnMut(usize, usize, usize, &mut [f32]),
+        start: Start,
+        relu: bool,
+        y: &mut [f32],
+    ) {
+        let y = &mut y[..self.g.batch * self.g.cout * self.g.pixels_out()];
+        BUFFERS.with_borrow_mut(|[before, behind, scratch]| {
+            let [x_size, y_size] = self.products.points.map(|floats| SQUARE * floats);
+            fit(before, x_size);
+            fit(behind, y_size);
+            fit(scratch, self.scratch());
+            for group in &self.groups {
+                Inputs { of: self, group, row: &mut row, scratch, into: before }.run();
+                self.products.run(before, behind);
+                Outputs { of: self, group, from: behind, start, relu, scratch, y }.run();
+            }
+        });
+    }
+
+    /// Floats that a transform needs besides.
+    fn scratch(&self) -> usize {
+        let rows = self.groups.iter().map(|g| g.rows.len()).max().unwrap_or(0) * TILE + 2;
+        rows * (POINTS + 2 * TILE) * self.lanes + (self.lanes + 1) * TILE
+    }
+}
+
+/// G·w·Gᵀ of a kernel.
+fn transformed(kernel: &[f32]) -> [f32; SQUARE] {
+    let along = |[a, b, c]: [f32; 3]| -> [f32; POINTS] {
+        let (even, odd) = ((a + c) / -6.0, b / -6.0);
+        let (wide, half) = (a / 24.0 + c / 6.0, b / 12.0);
+        [a / 4.0, even + odd, even - odd, wide + half, wide - half, c]
+    };
+    let down: [_; 3] = std::array::from_fn(|x| along([kernel[x], kernel[3 + x], kernel[6 + x]]));
+    let mut out = [0.0; SQUARE];
+    for (y, row) in out.chunks_exact_mut(POINTS).enumerate() {
+        row.copy_from_slice(&along([down[0][y], down[1][y], down[2][y]]));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conv;
+    use super::*;
+
+    fn numbers(n: usize, seed: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 2_654_435_761 + seed * 97) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    fn geometry(size: [usize; 2], channels: [usize; 2], pad: usize, batch: usize) -> Geometry {
+        Geometry {
+            batch,
+            cin: channels[0],
+            cout: channels[1],
+            group: 1,
+            input: [1, size[0], size[1]],
+            output: [1, size[0] + 2 * pad - 2, size[1] + 2 * pad - 2],
+            kernel: [1, 3, 3],
+            stride: [1; 3],
+            dilation: [1; 3],
+            pad: [0, pad as isize, pad as isize],
+        }
+    }
+
+    #[test]
+    fn it_gives_what_the_plain_sum_gives() {
+        let cases = [
+            geometry([32, 32], [3, 16], 1, 2),
+            geometry([16, 16], [16, 20], 1, 5),
+            geometry([8, 8], [64, 9], 1, 16),
+            geometry([7, 7], [30, 7], 1, 3),
+            geometry([56, 50], [6, 8], 1, 1),
+            geometry([9, 12], [5, 3], 0, 2),
+            geometry([1, 3], [4, 5], 1, 1),
+            geometry([5, 4], [2, 3], 2, 1),
+            geometry([2, 2], [200, 11], 1, 9),
+        ];
+        for (g, cpu) in cases.iter().flat_map(|g| [(g, Cpu::detect()), (g, Cpu::portable())]) {
+            let (x, w) = (numbers(g.batch * g.cin * g.pixels_in(), 1), numbers(g.cout * g.cin * 9, 2));
+            let bias = numbers(g.cout, 3);
+            let mut expected = vec![0.0; g.batch * g.cout * g.pixels_out()];
+            conv::forward(g, &x, &w, Some(&bias), &mut expected);
+            let mut fast = Winograd::on(cpu, g, &numbers(w.len(), 9)).unwrap();
+            fast.repack(&w);
+            let (cin, pixels) = (g.cin, g.pixels_in());
+            let row = |n: usize, c: usize, r: usize, out: &mut [f32]| {
+                out.copy_from_slice(&x[(n * cin + c) * pixels + r * out.len()..][..out.len()]);
+            };
+            let mut y = vec![9.0; expected.len()];
+            fast.run(row, Start::Bias(&bias), false, &mut y);
+            close(&expected, &y, g);
+            fast.run(row, Start::Bias(&bias), true, &mut y);
+            close(&expected.iter().map(|v| v.max(0.0)).collect::<Vec<_>>(), &y, g);
+            let before = y.clone();
+            fast.run(row, Start::Add, false, &mut y);
+            let sum: Vec<f32> =
+                (0..y.len()).map(|i| before[i] + expected[i] - bias[i / g.pixels_out() % g.cout]).collect();
+            close(&sum, &y, g);
+        }
+    }
+
+    fn close(a: &[f32], b: &[f32], g: &Geometry) {
+        for (i, (a, b)) in a.iter().zip(b).enumerate() {
+            assert!((a - b).abs() < 1e-4 * (g.cin as f32).sqrt().max(a.abs()), "{g:?}: element {i}: {a} {b}");
+        }
+    }
+}

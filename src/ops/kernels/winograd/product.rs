@@ -1,0 +1,239 @@
+//! The products between the transforms: at each point a matrix of weights times a matrix of tiles.
+//!
+//! Kept beside the direct convolution's loops because it has no taps: at 16 input channels their bookkeeping costs a third.
+
+#![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of fixed size")]
+
+use super::super::direct::{Cpu, parts, spread};
+use super::{Arithmetic, SQUARE};
+use pulp::{Arch, Scalar256b, Simd, WithSimd};
+use std::ops::Range;
+
+/// Input channels per pass: three vectors' worth of their tiles then fit the first cache.
+const CHUNK: usize = 192;
+/// Vectors of tiles that are computed together.
+const GROUP: usize = 3;
+
+/// The weights of all points, ready to multiply.
+#[derive(Debug, Clone)]
+pub(super) struct Products {
+    cpu: Cpu,
+    cin: usize,
+    cout: usize,
+    /// Tiles, a number of whole vectors.
+    tiles: usize,
+    /// Output channels that are computed together.
+    blocks: Vec<Range<usize>>,
+    /// [point][block][input channel][channel of the block]
+    weights: Vec<f32>,
+    /// Floats from one channel's tiles to the next's.
+    pub pitch: usize,
+    /// Floats from one point's tiles to the next's, before and behind the products.
+    pub points: [usize; 2],
+}
+
+impl Products {
+    /// For so many channels and tiles; without weights yet.
+    pub fn new(cpu: Cpu, [cin, cout]: [usize; 2], tiles: usize) -> Self {
+        // Odd numbers of cache lines: channels and points of a tile then fall into different sets.
+        let pitch = spread(tiles);
+        let points = [cin, cout].map(|channels| spread(channels * pitch));
+        let blocks = parts(cout, Rows::of(cpu));
+        Self { cpu, cin, cout, tiles, blocks, weights: vec![0.0; SQUARE * cin * cout], pitch, points }
+    }
+
+    /// Plain arrays instead of the CPU's own vectors.
+    pub fn portable(&self) -> bool {
+        self.cpu.portable
+    }
+
+    /// Takes the weight `w` of output channel `o` and input channel `c` at all points.
+    pub fn set(&mut self, o: usize, c: usize, w: &[f32; SQUARE]) {
+        let k = self.blocks.partition_point(|b| b.end <= o);
+        let block = &self.blocks[k];
+        let at = block.start * self.cin + c * block.len() + o - block.start;
+        for (point, w) in self.weights.chunks_exact_mut(self.cin * self.cout).zip(w) {
+            point[at] = *w;
+        }
+    }
+
+    /// `[point][input channel][tile]` to `[point][output channel][tile]`.
+    pub fn run(&self, x: &[f32], y: &mut [f32]) {
+        assert!(x.len() >= SQUARE * self.points[0] && y.len() >= SQUARE * self.points[1]);
+        Multiply { of: self, x, y }.run();
+    }
+}
+
+/// Output channels per block.
+struct Rows;
+
+impl Rows {
+    fn of(cpu: Cpu) -> usize {
+        if cpu.portable { 4 } else { Arch::new().dispatch(Self) }
+    }
+}
+
+impl WithSimd for Rows {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
+    }
+}
+
+struct Multiply<'a> {
+    of: &'a Products,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Multiply<'_> {
+    fn run(self) {
+        if self.of.cpu.portable {
+            self.all(Arithmetic::<_, false>(Scalar256b));
+        } else {
+            Arch::new().dispatch(self);
+        }
+    }
+
+    #[inline(always)]
+    fn all<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+        let Products { cin, cout, tiles, ref blocks, ref weights, pitch, points, .. } = *self.of;
+        let vectors = tiles / S::F32_LANES;
+        let groups = vectors.div_ceil(GROUP);
+        // Where there are more weights than tiles, those should come from memory once.
+        let by_block = tiles < cout;
+        for point in 0..SQUARE {
+            let weights = weights[point * cin * cout..][..cin * cout].as_ptr();
+            let x = self.x[point * points[0]..][..points[0]].as_ptr();
+            let y = self.y[point * points[1]..][..points[1]].as_mut_ptr();
+            for first in (0..cin).step_by(CHUNK) {
+                let count = CHUNK.min(cin - first);
+                for k in 0..blocks.len() * groups {
+                    let (block, group) = if by_block {
+                        (k / groups, k % groups)
+                    } else {
+                        (k % blocks.len(), k / blocks.len())
+                    };
+                    let (block, tile) = (&blocks[block], group * GROUP * S::F32_LANES);
+                    // SAFETY: a point's weights, and rows of `pitch` floats or more, of which `tiles` are whole vectors.
+                    unsafe {
+                        let w = weights.add(block.start * cin + first * block.len());
+                        let step = Step { v, count, pitch, add: first > 0 };
+                        let x = x.add(first * pitch + tile);
+                        let y = y.add(block.start * pitch + tile);
+                        step.block(block.len(), GROUP.min(vectors - group * GROUP), w, x, y);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.all(Arithmetic::<S, true>(simd));
+    }
+}
+
+/// Some rows of registers over some input channels.
+struct Step<S: Simd, const FUSED: bool> {
+    v: Arithmetic<S, FUSED>,
+    /// Input channels.
+    count: usize,
+    pitch: usize,
+    /// To what is there.
+    add: bool,
+}
+
+impl<S: Simd, const FUSED: bool> Step<S, FUSED> {
+    #[inline(always)]
+    unsafe fn block(&self, rows: usize, vectors: usize, w: *const f32, x: *const f32, y: *mut f32) {
+        // SAFETY: as for the caller.
+        unsafe {
+            match rows {
+                1 => self.group::<1>(vectors, w, x, y),
+                2 => self.group::<2>(vectors, w, x, y),
+                3 => self.group::<3>(vectors, w, x, y),
+                4 => self.group::<4>(vectors, w, x, y),
+                5 if S::REGISTER_COUNT >= 32 => self.group::<5>(vectors, w, x, y),
+                6 if S::REGISTER_COUNT >= 32 => self.group::<6>(vectors, w, x, y),
+                7 if S::REGISTER_COUNT >= 32 => self.group::<7>(vectors, w, x, y),
+                8 if S::REGISTER_COUNT >= 32 => self.group::<8>(vectors, w, x, y),
+                n => unreachable!("a block of {n} channels"),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn group<const ROWS: usize>(&self, vectors: usize, w: *const f32, x: *const f32, y: *mut f32) {
+        // SAFETY: as for the caller.
+        unsafe {
+            match vectors {
+                3 => self.multiply::<ROWS, 3>(w, x, y),
+                2 => self.multiply::<ROWS, 2>(w, x, y),
+                _ => self.multiply::<ROWS, 1>(w, x, y),
+            }
+        }
+    }
+
+    /// Everything stays in registers.
+    #[inline(always)]
+    unsafe fn multiply<const ROWS: usize, const N: usize>(
+        &self,
+        mut w: *const f32,
+        mut x: *const f32,
+        y: *mut f32,
+    ) {
+        let v = self.v;
+        let mut acc = [[v.0.splat_f32s(0.0); N]; ROWS];
+        // SAFETY (here and below): the caller vouches for `count` rows of weights and tiles, and for ROWS of results.
+        unsafe {
+            for _ in 0..self.count / 2 {
+                v.rank_one(&mut acc, w, x);
+                v.rank_one(&mut acc, w.add(ROWS), x.add(self.pitch));
+                (w, x) = (w.add(2 * ROWS), x.add(2 * self.pitch));
+            }
+            if !self.count.is_multiple_of(2) {
+                v.rank_one(&mut acc, w, x);
+            }
+        }
+        for j in 0..ROWS {
+            for k in 0..N {
+                unsafe {
+                    let y = y.add(j * self.pitch + k * S::F32_LANES);
+                    let sum = if self.add { v.add(acc[j][k], v.read(y)) } else { acc[j][k] };
+                    v.write(y, sum);
+                }
+            }
+        }
+    }
+}
+
+impl<S: Simd, const FUSED: bool> Arithmetic<S, FUSED> {
+    /// acc += w·xᵀ
+    #[inline(always)]
+    unsafe fn rank_one<const ROWS: usize, const N: usize>(
+        self,
+        acc: &mut [[S::f32s; N]; ROWS],
+        w: *const f32,
+        x: *const f32,
+    ) {
+        let mut tiles = [self.0.splat_f32s(0.0); N];
+        for k in 0..N {
+            // SAFETY: the caller vouches for N vectors.
+            tiles[k] = unsafe { self.read(x.add(k * S::F32_LANES)) };
+        }
+        for j in 0..ROWS {
+            // SAFETY: the caller vouches for ROWS weights.
+            let weight = self.0.splat_f32s(unsafe { *w.add(j) });
+            for k in 0..N {
+                acc[j][k] = self.times(acc[j][k], weight, tiles[k]);
+            }
+        }
+    }
+}
