@@ -7,9 +7,12 @@ use super::{Program, Workspace};
 use crate::error::Result;
 use crate::ir::*;
 
-/// Images per chunk are chosen so that a workspace stays about this large.
+/// Images per chunk are chosen so that a workspace stays about this large …
 const WORKSPACE_BYTES: usize = 64 << 20;
 const LARGEST: usize = 16;
+/// … but as many as these share a pass over the weights, where that takes no more than this.
+const FEW: usize = 4;
+const FEW_BYTES: usize = 1 << 30;
 
 /// Facts at `batch` images, if the network allows it: inputs and targets have a first axis of 1, which becomes `batch`.
 fn facts_at(graph: &Graph, base: &Facts, targets: &[ValueId], batch: usize) -> Option<Facts> {
@@ -36,7 +39,8 @@ fn facts_at(graph: &Graph, base: &Facts, targets: &[ValueId], batch: usize) -> O
 pub fn batched(graph: &Graph, base: &Facts, targets: &[ValueId]) -> Result<Facts> {
     let single = Program::compile(graph, base, &[], &[], targets)?;
     let mut batch = LARGEST;
-    while batch > 1 && single.workspace_bytes() * batch > WORKSPACE_BYTES {
+    let limit = |batch: usize| if batch > FEW { WORKSPACE_BYTES } else { FEW_BYTES };
+    while batch > 1 && single.workspace_bytes() * batch > limit(batch) {
         batch /= 2;
     }
     if batch == 1 {

@@ -34,6 +34,18 @@ impl Lrn {
         (T::of(alpha), T::of(of(self.beta, 0.75)), T::of(of(self.bias, 1.0)))
     }
 
+    /// s⁻ᵝ. The usual β = ¾, and other quarters, need no logarithm.
+    fn power<T: Real>(&self) -> impl Fn(T) -> T {
+        let (_, beta, _) = self.constants::<T>();
+        let quarters = beta.wide() * 4.0;
+        let quarters = (quarters.fract() == 0.0 && (0.0..=8.0).contains(&quarters)).then_some(quarters as i32);
+        move |s| match quarters {
+            Some(3) => (s.sqrt() * s.sqrt().sqrt()).recip(),
+            Some(n) => s.sqrt().sqrt().powi(n).recip(),
+            None => s.powf(-beta),
+        }
+    }
+
     /// The channels that channel c sums over; with `turned`, the channels that sum over channel c.
     fn window(&self, c: usize, channels: usize, turned: bool) -> Range<usize> {
         let (mut before, mut after) = ((self.size - 1) as usize / 2, self.size as usize / 2);
@@ -100,10 +112,10 @@ impl<T: Real> Diff<T> for Lrn {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Some(x) = x[0].filter(|x| !x.data.is_empty()) else { return };
         let image = volume(&x.shape[1..]);
-        let (_, beta, _) = self.constants::<T>();
+        let power = self.power::<T>();
         for (x0, y) in x.data.chunks_exact(image).zip(y[0].data.chunks_exact_mut(image)) {
             self.sums(x0, x.shape[1], y);
-            y.iter_mut().zip(x0).for_each(|(y, &x)| *y = x * y.powf(-beta));
+            y.iter_mut().zip(x0).for_each(|(y, &x)| *y = x * power(*y));
         }
     }
 
@@ -120,14 +132,15 @@ impl<T: Real> Diff<T> for Lrn {
         let pixels = image / channels;
         let (alpha, beta, _) = self.constants::<T>();
         let factor = T::of(2.0) * alpha * beta;
+        let power = self.power::<T>();
         let (mut s, mut inner) = (vec![T::zero(); image], vec![T::zero(); image]);
         let gradients = dy[0].data.chunks_exact(image).zip(dx.data.chunks_exact_mut(image));
         for (x, (dy, dx)) in x.data.chunks_exact(image).zip(gradients) {
             self.sums(x, channels, &mut s);
             for (((i, dx), s), (&x, &dy)) in inner.iter_mut().zip(&mut *dx).zip(&s).zip(x.iter().zip(dy)) {
-                let power = s.powf(-beta);
-                *dx += dy * power;
-                *i = dy * x * power / *s;
+                let share = dy * power(*s);
+                *dx += share;
+                *i = x * share / *s;
             }
             for c in 0..channels {
                 let here = c * pixels..(c + 1) * pixels;

@@ -127,10 +127,19 @@ impl Windowed for MaxPool {
     /// The gradient goes to the first of the largest.
     fn backward<T: Real>(&self, loops: &Loops, _: &[T], io: Plane<T>, dx: &mut [T]) {
         let mut left = io.dy.to_vec();
-        loops.scatter(dx, |o, i, dx| {
-            if io.x[i] == io.y[o] {
-                *dx += left[o];
-                left[o] = T::zero();
+        let stride = loops.stride();
+        loops.rows(|out, from, n| {
+            let inputs = dx[from..].iter_mut().zip(&io.x[from..]);
+            let outputs = left[out..out + n].iter_mut().zip(&io.y[out..out + n]);
+            // Without a branch: which input is the largest cannot be foretold.
+            let pass = |((dx, x), (left, y)): ((&mut T, &T), (&mut T, &T))| {
+                let (taken, rest) = if x == y { (*left, T::zero()) } else { (T::zero(), *left) };
+                *dx += taken;
+                *left = rest;
+            };
+            match stride {
+                1 => inputs.zip(outputs).for_each(pass),
+                s => inputs.step_by(s).zip(outputs).for_each(pass),
             }
         });
     }

@@ -20,6 +20,9 @@ use std::ops::Range;
 /// Vectors may be filled this much worse than perfectly before images are put side by side.
 const WASTE: f64 = 1.1;
 
+/// Pixels of a run of a pointwise convolution, at most: more, and each channel would lie in a page of its own.
+const LONGEST: usize = 128;
+
 /// Floats in a cache line.
 const LINE: usize = 16;
 
@@ -32,6 +35,8 @@ thread_local! {
 enum Layout {
     /// Padded rows: every row of the output is made of whole vectors.
     Rows,
+    /// For a pointwise convolution: runs of pixels, each with all its channels side by side.
+    Panels,
     /// One copy per kernel column, with rows exactly as wide as the output's (which also takes strides apart): the pixels of
     /// an image are one long run.
     Shifted,
@@ -96,11 +101,12 @@ impl Direct {
         if !flat || crop || g.batch * g.pixels_out() < 2 * cpu.lanes || w.is_empty() {
             return None;
         }
-        let g = squash(g);
+        let g = squash(g, cpu);
         let layout = layout(&g, cpu);
         let (oh, ow) = (g.output[1], g.output[2]);
         let rows = ((oh - 1) * g.stride[1] + (g.kernel[1] - 1) * g.dilation[1]) / g.stride[1] + 1;
         let (plane, copies) = match layout {
+            Layout::Panels => ([1, ow], 1),
             Layout::Rows => ([rows, ow + (g.kernel[2] - 1) * g.dilation[2]], 1),
             Layout::Shifted => ([rows, ow], g.kernel[2] * g.stride[1]),
             Layout::Columns => ([g.batch * oh, ow], g.taps()),
@@ -152,6 +158,7 @@ impl Direct {
                 let (v, u) = (y * g.dilation[1], x * g.dilation[2]);
                 let (row, phase) = (v / g.stride[1], v % g.stride[1]);
                 self.taps.push(match self.layout {
+                    Layout::Panels => 0,
                     Layout::Rows => v * self.plane[1] + u,
                     Layout::Shifted => ((x * g.stride[1] + phase) * self.plane[0] + row) * self.plane[1],
                     Layout::Columns => (y * g.kernel[2] + x) * self.plane[0] * self.plane[1],
@@ -164,15 +171,19 @@ impl Direct {
         let g = &self.g;
         let (oh, ow) = (g.output[1], g.output[2]);
         let (images, runs, length) = match self.layout {
-            Layout::Rows => (g.batch, oh, ow),
+            Layout::Rows | Layout::Panels => (g.batch, oh, ow),
             Layout::Shifted => (g.batch, 1, oh * ow),
             Layout::Columns => (1, 1, g.batch * oh * ow),
         };
         for n in 0..images {
             for run in 0..runs {
                 for x in (0..length).step_by(self.cpu.lanes) {
+                    let from = match self.layout {
+                        Layout::Panels => (n * runs + run) * g.cin * self.channel,
+                        _ => n * g.cin * self.channel + run * self.plane[1],
+                    };
                     self.vectors.push(Vector {
-                        from: n * g.cin * self.channel + run * self.plane[1] + x,
+                        from: from + x,
                         to: n * g.cout * oh * ow + run * ow + x,
                         valid: self.cpu.lanes.min(length - x),
                     });
@@ -182,28 +193,34 @@ impl Direct {
     }
 
     /// Runs the convolution. `row(image, channel, y, out)` writes row y of the input into `out` (of the input's width; a
-    /// pointwise convolution of stride 1 asks for the whole picture as one row).
+    /// pointwise convolution of stride 1 asks for runs of pixels as if they were rows).
     pub fn run(
         &self,
-        row: impl FnMut(usize, usize, usize, &mut [f32]),
+        mut row: impl FnMut(usize, usize, usize, &mut [f32]),
         start: Start,
         relu: bool,
         y: &mut [f32],
     ) {
         let y = &mut y[..self.g.batch * self.g.cout * self.g.pixels_out()];
         BUFFERS.with_borrow_mut(|[planes, outputs]| {
-            let planes = self.prepare(planes, row);
             if self.layout == Layout::Columns {
+                let planes = self.prepare(planes, 0..1, row);
                 fit(outputs, y.len());
                 if start == Start::Add {
                     self.exchange(y, |side, own| outputs[side].copy_from_slice(own));
                 }
+                let vectors = &self.vectors;
                 // SAFETY: the vectors were placed for buffers of these sizes.
-                unsafe { Multiply { direct: self, planes, start, relu, y: outputs }.run() };
-                self.exchange(y, |side, own| own.copy_from_slice(&outputs[side]));
-            } else {
-                // SAFETY: as above.
-                unsafe { Multiply { direct: self, planes, start, relu, y }.run() };
+                unsafe { Multiply { direct: self, vectors, planes, base: 0, start, relu, y: outputs }.run() };
+                return self.exchange(y, |side, own| own.copy_from_slice(&outputs[side]));
+            }
+            // Unit by unit: what was just copied is still in the cache.
+            let units = self.units();
+            for (unit, vectors) in self.vectors.chunks_exact(self.vectors.len() / units).enumerate() {
+                let planes = self.prepare(planes, unit..unit + 1, &mut row);
+                let base = unit * self.g.cin * self.channel;
+                // SAFETY: as above, and a unit's vectors stay within its planes.
+                unsafe { Multiply { direct: self, vectors, planes, base, start, relu, y }.run() };
             }
         });
     }
@@ -220,7 +237,7 @@ impl Direct {
     /// gradient of the output.
     pub fn gradient(&self, row: impl FnMut(usize, usize, usize, &mut [f32]), dy: &mut [f32], dw: &mut [f32]) {
         BUFFERS.with_borrow_mut(|[planes, outputs]| {
-            let planes = self.prepare(planes, row);
+            let planes = self.prepare(planes, 0..self.units(), row);
             let dy = if self.layout == Layout::Columns {
                 fit(outputs, dy.len());
                 self.exchange(dy, |side, own| outputs[side].copy_from_slice(own));
@@ -233,17 +250,26 @@ impl Direct {
         });
     }
 
-    /// The input in this convolution's layout.
+    /// Parts of the input whose vectors are computed together: images, runs of pixels, or everything.
+    fn units(&self) -> usize {
+        match self.layout {
+            Layout::Columns => 1,
+            Layout::Panels => self.g.batch * self.g.output[1],
+            Layout::Rows | Layout::Shifted => self.g.batch,
+        }
+    }
+
+    /// Some units of the input in this convolution's layout.
     fn prepare<'b>(
         &self,
         planes: &'b mut Vec<f32>,
+        units: Range<usize>,
         row: impl FnMut(usize, usize, usize, &mut [f32]),
     ) -> &'b [f32] {
-        let images = if self.layout == Layout::Columns { 1 } else { self.g.batch };
         // One vector of slack: a run's last vector may load past the last row.
-        let need = images * self.g.cin * self.channel + self.cpu.lanes;
+        let need = units.len() * self.g.cin * self.channel + self.cpu.lanes;
         fit(planes, need);
-        self.fill(planes, row);
+        self.fill(planes, units, row);
         planes[need - self.cpu.lanes..need].fill(0.0);
         &planes[..need]
     }
@@ -273,7 +299,14 @@ pub(super) fn spread(floats: usize) -> usize {
 fn layout(g: &Geometry, cpu: Cpu) -> Layout {
     let (pixels, width) = (g.pixels_out(), g.output[2]);
     let filled = pixels.next_multiple_of(cpu.lanes) as f64 / pixels as f64;
-    if g.stride == [1; 3] && width.is_multiple_of(cpu.lanes) {
+    if g.taps() == 1
+        && g.stride == [1; 3]
+        && g.pad == [0; 3]
+        && g.output[1] > 1
+        && width.is_multiple_of(cpu.lanes)
+    {
+        Layout::Panels
+    } else if g.stride == [1; 3] && width.is_multiple_of(cpu.lanes) {
         Layout::Rows
     } else if g.batch > 1 && filled > WASTE {
         Layout::Columns
@@ -282,13 +315,17 @@ fn layout(g: &Geometry, cpu: Cpu) -> Layout {
     }
 }
 
-/// A pointwise convolution of stride 1 sees one long row instead of a picture.
-fn squash(g: &Geometry) -> Geometry {
+/// A pointwise convolution of stride 1 sees runs of pixels instead of a picture: whole vectors, if there is such a divisor.
+fn squash(g: &Geometry, cpu: Cpu) -> Geometry {
     let pointwise = g.taps() == 1 && g.stride == [1; 3] && g.pad == [0; 3];
     if !pointwise {
         return *g;
     }
-    Geometry { input: [1, 1, g.pixels_in()], output: [1, 1, g.pixels_out()], ..*g }
+    let pixels = g.pixels_in();
+    let fits = |run: &usize| pixels.is_multiple_of(*run);
+    let run =
+        (cpu.lanes..=LONGEST).rev().filter(|run| run.is_multiple_of(cpu.lanes)).find(fits).unwrap_or(pixels);
+    Geometry { input: [1, pixels / run, run], output: [1, pixels / run, run], ..*g }
 }
 
 /// The convolution that takes a gradient back through one of stride 1, with its weights.

@@ -49,8 +49,12 @@ impl WithSimd for Probe {
 /// All outputs of a convolution.
 pub(super) struct Multiply<'a> {
     pub direct: &'a Direct,
-    /// The input as `direct` wants it laid out.
+    /// Which of its vectors.
+    pub vectors: &'a [Vector],
+    /// The input as `direct` wants it laid out, from the first of the vectors' units on.
     pub planes: &'a [f32],
+    /// Where that lies in the whole.
+    pub base: usize,
     pub start: Start<'a>,
     pub relu: bool,
     pub y: &'a mut [f32],
@@ -87,6 +91,7 @@ impl WithSimd for Multiply<'_> {
 struct Pass<'a> {
     direct: &'a Direct,
     planes: &'a [f32],
+    base: usize,
     channels: Range<usize>,
     start: Start<'a>,
     relu: bool,
@@ -95,7 +100,7 @@ struct Pass<'a> {
 impl Multiply<'_> {
     #[inline(always)]
     fn multiply<S: Simd, const BLOCK: usize, const GROUP: usize, const FUSED: bool>(self, simd: S) {
-        let Direct { g, taps, vectors, cpu, blocks, .. } = self.direct;
+        let (Direct { g, taps, cpu, blocks, .. }, vectors) = (self.direct, self.vectors);
         assert!(cpu.block == BLOCK && cpu.lanes == S::F32_LANES, "prepared for other vectors");
         let groups = vectors.len().div_ceil(GROUP);
         // Where there are more weights than pixels, those should come from memory once.
@@ -106,7 +111,8 @@ impl Multiply<'_> {
             let channels = first..(first + few).min(g.cin);
             let relu = self.relu && channels.end == g.cin;
             let start = if first == 0 { self.start } else { Start::Add };
-            let pass = Pass { direct: self.direct, planes: self.planes, channels, start, relu };
+            let Self { direct, planes, base, .. } = self;
+            let pass = Pass { direct, planes, base, channels, start, relu };
             for k in 0..blocks.len() * groups {
                 let (block, group) =
                     if by_block { (k / groups, k % groups) } else { (k % blocks.len(), k / blocks.len()) };
@@ -172,36 +178,34 @@ impl Pass<'_> {
         vectors: [Vector; N],
         y: &mut [f32],
     ) {
-        let Pass { direct, planes, ref channels, start, relu } = *self;
+        let Pass { direct, planes, base, ref channels, start, relu } = *self;
         let (g, taps) = (&direct.g, direct.taps.as_slice());
         // SAFETY (here and below): weights are packed by the same blocks; the caller vouches for the rest.
         let mut w =
             unsafe { direct.weights.as_ptr().add((channel * g.cin + channels.start * ROWS) * taps.len()) };
-        let from = vectors.map(|v| unsafe { planes.as_ptr().add(v.from) });
+        let from = vectors.map(|v| unsafe { planes.as_ptr().add(v.from - base) });
         let mut acc = [[simd.splat_f32s(0.0); N]; ROWS];
         if let Start::Bias(bias) = start {
             for j in 0..ROWS {
                 acc[j] = [simd.splat_f32s(bias.get(channel + j).copied().unwrap_or(0.0)); N];
             }
         }
-        for c in channels.clone() {
-            let plane = c * direct.channel;
-            for &tap in taps {
-                let mut x = [simd.splat_f32s(0.0); N];
-                for k in 0..N {
-                    x[k] = unsafe { from[k].add(plane + tap).cast::<S::f32s>().read_unaligned() };
-                }
-                for j in 0..ROWS {
-                    let wj = simd.splat_f32s(unsafe { *w.add(j) });
-                    for k in 0..N {
-                        acc[j][k] = if FUSED {
-                            simd.mul_add_f32s(wj, x[k], acc[j][k])
-                        } else {
-                            simd.add_f32s(simd.mul_f32s(wj, x[k]), acc[j][k])
-                        };
-                    }
-                }
+        if taps.len() == 1 {
+            // The same without a loop of one turn.
+            for c in channels.clone() {
+                let plane = c * direct.channel + taps[0];
+                let x = from.map(|from| unsafe { from.add(plane) });
+                unsafe { add::<S, ROWS, FUSED, N>(simd, w, x, &mut acc) };
                 w = unsafe { w.add(ROWS) };
+            }
+        } else {
+            for c in channels.clone() {
+                let plane = c * direct.channel;
+                for &tap in taps {
+                    let x = from.map(|from| unsafe { from.add(plane + tap) });
+                    unsafe { add::<S, ROWS, FUSED, N>(simd, w, x, &mut acc) };
+                    w = unsafe { w.add(ROWS) };
+                }
             }
         }
         let place = |j: usize, v: Vector| v.to + (channel + j) * direct.stride;
@@ -243,6 +247,34 @@ impl Pass<'_> {
                     *y = if relu { sum.max(0.0) } else { sum };
                 }
             }
+        }
+    }
+}
+
+/// acc += w·xᵀ
+///
+/// # Safety
+/// There are ROWS weights, and a vector at each of the inputs.
+#[inline(always)]
+unsafe fn add<S: Simd, const ROWS: usize, const FUSED: bool, const N: usize>(
+    simd: S,
+    w: *const f32,
+    from: [*const f32; N],
+    acc: &mut [[S::f32s; N]; ROWS],
+) {
+    let mut x = [simd.splat_f32s(0.0); N];
+    for k in 0..N {
+        // SAFETY (here and below): the caller's.
+        x[k] = unsafe { from[k].cast::<S::f32s>().read_unaligned() };
+    }
+    for j in 0..ROWS {
+        let wj = simd.splat_f32s(unsafe { *w.add(j) });
+        for k in 0..N {
+            acc[j][k] = if FUSED {
+                simd.mul_add_f32s(wj, x[k], acc[j][k])
+            } else {
+                simd.add_f32s(simd.mul_f32s(wj, x[k]), acc[j][k])
+            };
         }
     }
 }

@@ -1,56 +1,93 @@
 //! Copies the input into the planes that the inner loops read.
 
 use super::{Direct, Layout};
+use std::ops::Range;
 
 impl Direct {
-    /// Fills the planes in this convolution's layout.
-    pub(super) fn fill(&self, planes: &mut [f32], row: impl FnMut(usize, usize, usize, &mut [f32])) {
+    /// Fills the planes of some units in this convolution's layout.
+    pub(super) fn fill(
+        &self,
+        planes: &mut [f32],
+        units: Range<usize>,
+        row: impl FnMut(usize, usize, usize, &mut [f32]),
+    ) {
         match self.layout {
-            Layout::Rows => self.fill_rows(planes, row),
-            Layout::Shifted => self.fill_shifted(planes, row),
+            Layout::Panels => self.fill_panels(planes, units, row),
+            Layout::Rows => self.fill_rows(planes, units, row),
+            Layout::Shifted => self.fill_shifted(planes, units, row),
             Layout::Columns => self.fill_columns(planes, row),
         }
     }
 
-    /// Calls `f(image·channel, padded row, row of the input or none)`.
-    fn padded_rows(&self, height: usize, mut f: impl FnMut(usize, usize, Option<usize>)) {
+    /// Calls `f(plane among the images', image, channel, padded row, row of the input or none)`.
+    fn padded_rows(
+        &self,
+        height: usize,
+        images: Range<usize>,
+        mut f: impl FnMut(usize, [usize; 2], usize, Option<usize>),
+    ) {
         let top = self.g.pad[1] as usize;
-        for plane in 0..self.g.batch * self.g.cin {
+        for (plane, at) in images.flat_map(|n| (0..self.g.cin).map(move |c| [n, c])).enumerate() {
             for v in 0..height {
-                f(plane, v, v.checked_sub(top).filter(|&r| r < self.g.input[1]));
+                f(plane, at, v, v.checked_sub(top).filter(|&r| r < self.g.input[1]));
             }
         }
     }
 
-    fn fill_rows(&self, planes: &mut [f32], mut row: impl FnMut(usize, usize, usize, &mut [f32])) {
+    fn fill_panels(
+        &self,
+        planes: &mut [f32],
+        panels: Range<usize>,
+        mut row: impl FnMut(usize, usize, usize, &mut [f32]),
+    ) {
+        let g = &self.g;
+        let (runs, width) = (g.input[1], g.input[2]);
+        for (panel, channels) in panels.zip(planes.chunks_exact_mut(g.cin * self.channel)) {
+            for (c, out) in channels.chunks_exact_mut(self.channel).enumerate() {
+                row(panel / runs, c, panel % runs, &mut out[..width]);
+            }
+        }
+    }
+
+    fn fill_rows(
+        &self,
+        planes: &mut [f32],
+        images: Range<usize>,
+        mut row: impl FnMut(usize, usize, usize, &mut [f32]),
+    ) {
         let g = &self.g;
         let columns = self.plane[1];
         let (left, width) = (g.pad[2] as usize, g.input[2]);
         let mut line = vec![0.0; if left + width > columns { width } else { 0 }];
-        self.padded_rows(self.plane[0], |plane, v, inside| {
+        self.padded_rows(self.plane[0], images, |plane, [n, c], v, inside| {
             let out = &mut planes[plane * self.channel + v * columns..][..columns];
             let Some(r) = inside else { return out.fill(0.0) };
             let end = (left + width).min(columns);
             clear(&mut out[..left]);
             clear(&mut out[end..]);
             if line.is_empty() {
-                row(plane / g.cin, plane % g.cin, r, &mut out[left..end]);
+                row(n, c, r, &mut out[left..end]);
             } else {
-                row(plane / g.cin, plane % g.cin, r, &mut line);
+                row(n, c, r, &mut line);
                 out[left..end].copy_from_slice(&line[..end - left]);
             }
         });
     }
 
-    fn fill_shifted(&self, planes: &mut [f32], mut row: impl FnMut(usize, usize, usize, &mut [f32])) {
+    fn fill_shifted(
+        &self,
+        planes: &mut [f32],
+        images: Range<usize>,
+        mut row: impl FnMut(usize, usize, usize, &mut [f32]),
+    ) {
         let g = &self.g;
         let [rows, columns] = self.plane;
         let (left, sw, sh) = (g.pad[2] as usize, g.stride[2], g.stride[1]);
         let reach = (columns - 1) * sw + (g.kernel[2] - 1) * g.dilation[2] + 1;
         let mut line = vec![0.0; reach.max(left + g.input[2])];
-        self.padded_rows(rows * sh, |plane, v, inside| {
+        self.padded_rows(rows * sh, images, |plane, [n, c], v, inside| {
             if let Some(r) = inside {
-                row(plane / g.cin, plane % g.cin, r, &mut line[left..left + g.input[2]]);
+                row(n, c, r, &mut line[left..left + g.input[2]]);
             }
             for x in 0..g.kernel[2] {
                 let at = plane * self.channel + ((x * sh + v % sh) * rows + v / sh) * columns;

@@ -16,7 +16,6 @@ use super::direct::{self, Cpu, Start, fit};
 use arithmetic::Arithmetic;
 use product::Products;
 use std::cell::RefCell;
-use std::ops::Range;
 use transform::{Inputs, Outputs};
 
 /// Pixels of an output tile along an axis.
@@ -33,6 +32,12 @@ const LEAST: usize = 64;
 
 /// What transforming a tile of one channel costs, in multiplications of the plain sum; measured.
 const TRANSFORM: usize = 550;
+
+/// Weights, in floats, that stay in the second cache.
+const SMALL: usize = 128 << 10;
+
+/// What fetching a weight from beyond costs, in the same unit; measured.
+const STREAM: usize = 16;
 
 thread_local! {
     static BUFFERS: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) };
@@ -52,20 +57,28 @@ pub struct Winograd {
     products: Products,
 }
 
-/// Whole images, or rows of tiles of one.
+/// Strips of tiles, side by side: whole images, or parts of one.
 #[derive(Debug, Clone)]
 struct Group {
-    images: Range<usize>,
-    rows: Range<usize>,
+    /// Image and first row of tiles of each.
+    strips: Vec<[usize; 2]>,
+    /// Rows of tiles of a strip.
+    height: usize,
+    /// Rows of tiles from here on belong to another group, or to none.
+    end: usize,
 }
 
 impl Winograd {
     /// Prepares `y = conv(x, w)`, or `None` where it does not apply or where the plain sum is faster.
     pub fn new(g: &Geometry, w: &[f32]) -> Option<Self> {
-        let tiles = g.batch * g.output[1].div_ceil(TILE) * g.output[2].div_ceil(TILE);
         let plain = g.batch * g.pixels_out() * g.taps() * g.cin * g.cout;
-        let fast = tiles * (SQUARE * g.cin * g.cout + TRANSFORM * (g.cin + g.cout));
-        if fast > plain { None } else { Self::on(Cpu::detect(), g, w) }
+        let least = SQUARE * g.cin * g.cout * g.batch * g.pixels_out() / (TILE * TILE);
+        let made = if least > plain { None } else { Self::on(Cpu::detect(), g, w) }?;
+        let tiles = made.groups.len() * made.products.tiles;
+        let weights = SQUARE * g.cin * g.cout;
+        let streamed = if weights > SMALL { made.groups.len() * weights * STREAM } else { 0 };
+        let fast = tiles * (weights + TRANSFORM * (g.cin + g.cout)) + streamed;
+        (fast <= plain).then_some(made)
     }
 
     /// As [`Winograd::new`] wherever it applies, for given vectors.
@@ -80,17 +93,24 @@ impl Winograd {
         // Equal parts of hardly more than `most` tiles: of the images, or of one image's rows.
         let part = |count: usize, of: usize| count.div_ceil(count.div_ceil((most * 5 / 4 / of).max(1)));
         let images = part(g.batch, down * across);
-        // As many images as fill the vectors, if that is a matter of a few.
-        let fills = |n: &usize| (n * across).is_multiple_of(cpu.lanes);
-        let images = (images..=g.batch.min(2 * images)).find(fills).unwrap_or(images);
-        let lanes = (images * across).next_multiple_of(cpu.lanes);
-        let rows = if images > 1 { down } else { part(down, lanes) };
+        let rows = if images > 1 { down } else { part(down, across.next_multiple_of(cpu.lanes)) };
+        // Images in as many strips as fill the vectors best.
+        let height = |strips: usize| rows.div_ceil(strips);
+        let lanes = |strips: usize| (images * strips * across).next_multiple_of(cpu.lanes);
+        let strips = (1..=rows).min_by_key(|&s| height(s) * lanes(s)).unwrap_or(1);
+        let (height, lanes) = (height(strips), lanes(strips));
+        let group = |n: usize, first: usize| {
+            let end = (first + rows).min(down);
+            let images = n..(n + images).min(g.batch);
+            let strips = images.flat_map(|n| (first..end).step_by(height).map(move |row| [n, row])).collect();
+            Group { strips, height, end }
+        };
         let groups = (0..g.batch)
             .step_by(images)
-            .flat_map(|n| (0..down).step_by(rows).map(move |r| (n, r)))
-            .map(|(n, r)| Group { images: n..(n + images).min(g.batch), rows: r..(r + rows).min(down) })
+            .flat_map(|n| (0..down).step_by(rows).map(move |first| (n, first)))
+            .map(|(n, first)| group(n, first))
             .collect();
-        let products = Products::new(cpu, [g.cin, g.cout], rows * lanes);
+        let products = Products::new(cpu, [g.cin, g.cout], height * lanes);
         let mut made = Self { g: *g, across, groups, lanes, products };
         made.repack(w);
         Some(made)
@@ -138,7 +158,7 @@ impl Winograd {
 
     /// Floats that a transform needs besides.
     fn scratch(&self) -> usize {
-        let rows = self.groups.iter().map(|g| g.rows.len()).max().unwrap_or(0) * TILE + 2;
+        let rows = self.groups.iter().map(|g| g.height).max().unwrap_or(0) * TILE + 2;
         rows * (POINTS + 2 * TILE) * self.lanes + (self.lanes + 1) * TILE
     }
 }

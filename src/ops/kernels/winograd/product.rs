@@ -21,7 +21,7 @@ pub(super) struct Products {
     cin: usize,
     cout: usize,
     /// Tiles, a number of whole vectors.
-    tiles: usize,
+    pub tiles: usize,
     /// Output channels that are computed together.
     blocks: Vec<Range<usize>>,
     /// [point][block][input channel][channel of the block]

@@ -39,26 +39,24 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> Inputs<'_, R> {
         let Self { of, group, row, scratch, into } = self;
         let (g, lanes) = (&of.g, of.lanes);
         let (point, channel) = (of.products.points[0], of.products.pitch);
-        assert!(into.len() >= SQUARE * point && group.rows.len() * lanes <= channel);
+        assert!(into.len() >= SQUARE * point && group.height * lanes <= channel);
         // A line of input, padded; and for several images' lines side by side each tile's first four columns, then the four
         // behind those.
-        let single = group.images.len() == 1;
+        let single = group.strips.len() == 1;
         let pitch = (if single { lanes + 1 } else { 2 * lanes }) * TILE;
         let (line, rest) = scratch.split_at_mut((lanes + 1) * TILE);
-        let count = group.rows.len() * TILE + 2;
+        let count = group.height * TILE + 2;
         let (lines, rows) = rest.split_at_mut(count * 2 * lanes * TILE);
-        let first = group.rows.start * TILE;
-        let inside = |k: usize| (first + k).checked_sub(g.pad[1] as usize).filter(|&r| r < g.input[1]);
         let (left, width) = (g.pad[2] as usize, of.across * TILE);
         line.fill(0.0);
-        if single {
-            lines[..count * pitch].fill(0.0);
-        }
+        lines[..count * pitch].fill(0.0);
         for c in 0..g.cin {
             // All lines before any of them is read: loads that span recent stores would wait.
             for (k, lines) in lines.chunks_exact_mut(pitch).take(count).enumerate() {
-                let Some(r) = inside(k) else { continue };
-                for (i, n) in group.images.clone().enumerate() {
+                for (i, &[n, first]) in group.strips.iter().enumerate() {
+                    let inside = (first * TILE + k).checked_sub(g.pad[1] as usize);
+                    // What lies outside stays zero.
+                    let Some(r) = inside.filter(|&r| r < g.input[1]) else { continue };
                     let padded = if single { &mut *lines } else { &mut *line };
                     row(n, c, r, &mut padded[left..left + g.input[2]]);
                     if !single {
@@ -69,10 +67,6 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> Inputs<'_, R> {
             }
             let next = if single { TILE } else { pitch / 2 };
             for (k, out) in rows.chunks_exact_mut(POINTS * lanes).take(count).enumerate() {
-                if inside(k).is_none() {
-                    out.fill(0.0);
-                    continue;
-                }
                 let line = &lines[k * pitch..][..pitch];
                 for l in (0..lanes).step_by(S::F32_LANES) {
                     let [a, b, c, d] = v.take_apart(&line[l * TILE..]);
@@ -86,7 +80,7 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> Inputs<'_, R> {
                 }
             }
             let (from, to) = (rows.as_ptr(), into[c * channel..].as_mut_ptr());
-            for r in 0..group.rows.len() {
+            for r in 0..group.height {
                 for j in 0..POINTS {
                     for l in (0..lanes).step_by(S::F32_LANES) {
                         // SAFETY: six of `count` rows of points from 4·r on; the tile's place at six points, within `into`.
@@ -129,7 +123,7 @@ impl Outputs<'_> {
         let Self { of, group, from, start, relu, scratch, y } = self;
         let (g, lanes) = (&of.g, of.lanes);
         let (point, channel) = (of.products.points[1], of.products.pitch);
-        assert!(from.len() >= SQUARE * point && group.rows.len() * lanes <= channel);
+        assert!(from.len() >= SQUARE * point && group.height * lanes <= channel);
         let [oh, ow] = [g.output[1], g.output[2]];
         let (lines, _) = scratch.split_at_mut(TILE * TILE * lanes);
         let least = if relu { 0.0 } else { f32::NEG_INFINITY };
@@ -141,7 +135,7 @@ impl Outputs<'_> {
             };
             let bias = v.0.splat_f32s(bias);
             let from = from[o * channel..].as_ptr();
-            for (r, down) in group.rows.clone().enumerate() {
+            for r in 0..group.height {
                 for l in (0..lanes).step_by(S::F32_LANES) {
                     let mut half = [[v.0.splat_f32s(0.0); POINTS]; TILE];
                     for j in 0..POINTS {
@@ -158,7 +152,8 @@ impl Outputs<'_> {
                         v.put_together(four, &mut lines[(i * lanes + l) * TILE..]);
                     }
                 }
-                for (k, n) in group.images.clone().enumerate() {
+                let rows = group.strips.iter().map(|[n, first]| [*n, first + r]).enumerate();
+                for (k, [n, down]) in rows.filter(|(_, [_, down])| *down < group.end) {
                     for i in 0..TILE.min(oh - down * TILE) {
                         let out = &mut y[((n * g.cout + o) * oh + down * TILE + i) * ow..][..ow];
                         let line = &lines[(i * lanes + k * of.across) * TILE..][..ow];
