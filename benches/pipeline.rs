@@ -9,7 +9,8 @@ use autobot_onnx::learn::{self, Choice, Session, Settings, Task};
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::plan::{self, Limits, Search};
 use autobot_onnx::{pipeline, rewrite};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use pulp::{Arch, Simd, WithSimd};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use tract_onnx::prelude::*;
@@ -96,8 +97,8 @@ fn gate_step(c: &mut Criterion) {
         let graph = &n.model.graph;
         let (targets, _) = learn::targets(graph, &n.facts).unwrap();
         let facts = batched(graph, &n.facts, &targets).unwrap();
-        let program =
-            Program::compile(graph, &facts, &pipeline::gates(graph, &n.groups), &[], &targets).unwrap();
+        let gates = pipeline::gates(graph, &n.groups);
+        let program = Program::compile(graph, &facts, &gates, &[], &targets).unwrap().fast();
         let lambda = vec![0.9; n.groups.classes.len()];
         let mut workspace = Workspace::new(&program);
         for k in 0..program.inputs() {
@@ -106,7 +107,9 @@ fn gate_step(c: &mut Criterion) {
         c.bench_function(&format!("forward/{}", n.name), |b| {
             b.iter(|| workspace.forward(&program, Some(black_box(&lambda))));
         });
-        c.bench_function(&format!("forward_backward/{}", n.name), |b| {
+        let mut group = c.benchmark_group("forward_backward");
+        group.throughput(Throughput::Elements(4 * n.search().full() * program.batch as u64));
+        group.bench_function(&n.name, |b| {
             let mut gradient = vec![0.0; lambda.len()];
             b.iter(|| {
                 workspace.forward(&program, Some(black_box(&lambda)));
@@ -114,6 +117,7 @@ fn gate_step(c: &mut Criterion) {
                 workspace.backward(&program, &lambda, &mut gradient);
             });
         });
+        group.finish();
         let data = n.data();
         let pool = Pool::new(0).unwrap();
         let session = Session::new(graph, &n.facts, &n.groups, &[], &data, &pool).unwrap();
@@ -160,5 +164,37 @@ fn tract(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, stages, gate_step, tract);
+/// Independent multiply-adds on registers: the most that one core can do.
+struct Peak;
+
+impl Peak {
+    const ROUNDS: usize = 10_000;
+    /// As many as hide the latency.
+    const CHAINS: usize = 12;
+}
+
+impl WithSimd for Peak {
+    type Output = u64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> u64 {
+        let factor = simd.splat_f32s(black_box(0.999));
+        let mut sums = [simd.splat_f32s(black_box(1.0)); Self::CHAINS];
+        for _ in 0..Self::ROUNDS {
+            for sum in &mut sums {
+                *sum = simd.mul_add_f32s(factor, *sum, factor);
+            }
+        }
+        black_box(sums);
+        (2 * Self::ROUNDS * Self::CHAINS * S::F32_LANES) as u64
+    }
+}
+
+fn peak(c: &mut Criterion) {
+    let mut group = c.benchmark_group("peak");
+    group.throughput(Throughput::Elements(Arch::new().dispatch(Peak)));
+    group.bench_function("multiply_add", |b| b.iter(|| Arch::new().dispatch(Peak)));
+}
+
+criterion_group!(benches, stages, gate_step, peak, tract);
 criterion_main!(benches);

@@ -79,6 +79,10 @@ impl Board {
 /// What both networks give on the same inputs, by a program that is started as `start` says.
 fn outputs(mut start: Command, folder: &Path) -> [Vec<f64>; 2] {
     let json = folder.join("bench.json");
+    // What another run left there must not stand for this one's.
+    if json.exists() {
+        std::fs::remove_file(&json).unwrap();
+    }
     start.arg("bench").arg("-q").arg(folder.join("big.onnx")).arg(folder.join("small.onnx"));
     must(start.args(["--runs", "1", "--seconds", "0", "--warm-up", "0", "--json"]).arg(&json));
     let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();

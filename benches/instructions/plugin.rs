@@ -58,7 +58,12 @@ extern "C" fn ends(_: Id, _: *mut c_void) {
 /// # Safety
 /// Only QEMU calls it, once, with the number that it gave.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn qemu_plugin_install(id: Id, _: *const c_void, _: c_int, _: *const *const c_char) -> c_int {
+pub unsafe extern "C" fn qemu_plugin_install(
+    id: Id,
+    _: *const c_void,
+    _: c_int,
+    _: *const *const c_char,
+) -> c_int {
     // SAFETY: both are functions of QEMU's interface, given functions that live as long as the process.
     unsafe {
         qemu_plugin_register_vcpu_tb_trans_cb(id, translated);

@@ -12,7 +12,7 @@ const WORKSPACE_BYTES: usize = 64 << 20;
 const LARGEST: usize = 16;
 /// … but as many as these share a pass over the weights, where that takes no more than this.
 const FEW: usize = 4;
-const FEW_BYTES: usize = 1 << 30;
+const FEW_BYTES: usize = 3 << 29;
 
 /// Facts at `batch` images, if the network allows it: inputs and targets have a first axis of 1, which becomes `batch`.
 fn facts_at(graph: &Graph, base: &Facts, targets: &[ValueId], batch: usize) -> Option<Facts> {
