@@ -38,7 +38,8 @@ impl Lrn {
     fn power<T: Real>(&self) -> impl Fn(T) -> T {
         let (_, beta, _) = self.constants::<T>();
         let quarters = beta.wide() * 4.0;
-        let quarters = (quarters.fract() == 0.0 && (0.0..=8.0).contains(&quarters)).then_some(quarters as i32);
+        let quarters =
+            (quarters.fract() == 0.0 && (0.0..=8.0).contains(&quarters)).then_some(quarters as i32);
         move |s| match quarters {
             Some(3) => (s.sqrt() * s.sqrt().sqrt()).recip(),
             Some(n) => s.sqrt().sqrt().powi(n).recip(),
