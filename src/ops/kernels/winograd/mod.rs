@@ -116,7 +116,7 @@ impl Winograd {
         Some(made)
     }
 
-    /// Prepares `dx = conv(dy, w)ᵀ`, as [`Direct::transposed`].
+    /// Prepares `dx = conv(dy, w)ᵀ`, as [`direct::Direct::transposed`].
     pub fn transposed(g: &Geometry, w: &[f32]) -> Option<Self> {
         let (back, flipped) = direct::transpose(g, w)?;
         Self::new(&back, &flipped)
@@ -134,7 +134,7 @@ impl Winograd {
         self.repack(&direct::flip(w, self.g.cin, self.g.cout, self.g.taps()));
     }
 
-    /// Runs the convolution; `row` as for [`Direct::run`].
+    /// Runs the convolution; `row` as for [`direct::Direct::run`].
     pub fn run(
         &self,
         mut row: impl FnMut(usize, usize, usize, &mut [f32]),
