@@ -7,18 +7,15 @@ use super::program::{Kind, Program, Source, Step};
 use super::route::{NOWHERE, Route, compose, route_of};
 use crate::ops::conv_geometry;
 use crate::ops::kernels::conv::Geometry;
-use crate::ops::kernels::direct::Direct;
-use crate::ops::kernels::winograd::Winograd;
+use crate::ops::kernels::fixed::Fixed;
 
 /// A convolution with constant weights, the gate before it and the ReLU behind it.
 #[derive(Debug, Clone)]
 pub(super) struct Convolution {
     pub geometry: Geometry,
-    pub forward: Direct,
+    pub forward: Fixed,
     /// For the input gradient, where it is a convolution again.
-    pub backward: Option<Direct>,
-    /// In place of both, with fewer multiplications and more rounding, where that is wanted and faster.
-    pub fast: [Option<Winograd>; 2],
+    pub backward: Option<Fixed>,
     /// Constant with the weights.
     pub weights: usize,
     /// Constant with the bias.
@@ -96,9 +93,9 @@ pub(super) fn hasten(program: &mut Program) {
     for step in &mut program.steps {
         let Kind::Conv(conv) = &mut step.kind else { continue };
         let weights = &program.constants[conv.weights].data;
-        let transposed = || Winograd::transposed(&conv.geometry, weights);
-        conv.fast =
-            [Winograd::new(&conv.geometry, weights), conv.backward.as_ref().and_then(|_| transposed())];
+        for kernel in conv.backward.iter_mut().chain([&mut conv.forward]) {
+            kernel.hasten(&conv.geometry, weights);
+        }
     }
 }
 
@@ -108,13 +105,9 @@ pub(super) fn prepare_again(program: &mut Program) {
         let Kind::Conv(conv) = &mut step.kind else { continue };
         if program.parameters.contains(&Some(conv.weights)) {
             let weights = &program.constants[conv.weights].data;
-            conv.forward.repack(weights);
-            if let Some(backward) = &mut conv.backward {
-                backward.repack_transposed(weights);
+            for kernel in conv.backward.iter_mut().chain([&mut conv.forward]) {
+                kernel.repack(weights);
             }
-            let [forward, backward] = &mut conv.fast;
-            forward.iter_mut().for_each(|fast| fast.repack(weights));
-            backward.iter_mut().for_each(|fast| fast.repack_transposed(weights));
         }
     }
 }
@@ -148,20 +141,9 @@ fn convolution(program: &Program, step: &Step) -> Option<Convolution> {
     };
     let weights = &program.constants[*w];
     let geometry = conv_geometry(&op.attributes(), &program.shapes[*x], &weights.shape)?;
-    let forward = Direct::new(&geometry, &weights.data)?;
-    let backward = if program.live[*x] { Direct::transposed(&geometry, &weights.data) } else { None };
-    let fast = [None, None];
-    Some(Convolution {
-        geometry,
-        forward,
-        backward,
-        fast,
-        weights: *w,
-        bias,
-        relu: false,
-        gate: None,
-        reads: None,
-    })
+    let forward = Fixed::new(&geometry, &weights.data)?;
+    let backward = if program.live[*x] { Fixed::transposed(&geometry, &weights.data) } else { None };
+    Some(Convolution { geometry, forward, backward, weights: *w, bias, relu: false, gate: None, reads: None })
 }
 
 /// What makes operand `k` of a step, if nobody else reads that, and where it stands.

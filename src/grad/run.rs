@@ -429,10 +429,7 @@ fn conv_forward(
         }
         _ => bias,
     };
-    match &c.fast[0] {
-        Some(fast) => fast.run(row, Start::Bias(bias), c.relu, &mut y.data),
-        None => c.forward.run(row, Start::Bias(bias), c.relu, &mut y.data),
-    }
+    c.forward.run(row, Start::Bias(bias), c.relu, &mut y.data);
 }
 
 /// Takes a gradient through a ReLU whose result is `y`.
@@ -488,10 +485,9 @@ fn conv_backward(
     if let Some(shift) = shift {
         shift_backward(shift, io.dy, into);
     }
-    let through = |start: Start, dx: &mut [f32]| match (&c.fast[1], &c.backward) {
-        (Some(fast), Some(back)) => fast.run(back.rows(&io.dy.data), start, false, dx),
-        (None, Some(back)) => back.run(back.rows(&io.dy.data), start, false, dx),
-        (_, None) => {
+    let through = |start: Start, dx: &mut [f32]| match &c.backward {
+        Some(back) => back.run(back.rows(&io.dy.data), start, false, dx),
+        None => {
             if start != Start::Add {
                 dx.fill(0.0);
             }

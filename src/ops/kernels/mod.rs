@@ -2,5 +2,6 @@
 
 pub mod conv;
 pub mod direct;
+pub mod fixed;
 pub mod matmul;
 pub mod winograd;

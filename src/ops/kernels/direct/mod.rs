@@ -299,15 +299,8 @@ pub(super) fn spread(floats: usize) -> usize {
 fn layout(g: &Geometry, cpu: Cpu) -> Layout {
     let (pixels, width) = (g.pixels_out(), g.output[2]);
     let filled = pixels.next_multiple_of(cpu.lanes) as f64 / pixels as f64;
-    if g.taps() == 1
-        && g.stride == [1; 3]
-        && g.pad == [0; 3]
-        && g.output[1] > 1
-        && width.is_multiple_of(cpu.lanes)
-    {
-        Layout::Panels
-    } else if g.stride == [1; 3] && width.is_multiple_of(cpu.lanes) {
-        Layout::Rows
+    if g.stride == [1; 3] && width.is_multiple_of(cpu.lanes) {
+        if pointwise(g) && g.output[1] > 1 { Layout::Panels } else { Layout::Rows }
     } else if g.batch > 1 && filled > WASTE {
         Layout::Columns
     } else {
@@ -315,10 +308,14 @@ fn layout(g: &Geometry, cpu: Cpu) -> Layout {
     }
 }
 
+/// True if an output is made from the inputs at its own place.
+fn pointwise(g: &Geometry) -> bool {
+    g.taps() == 1 && g.stride == [1; 3] && g.pad == [0; 3]
+}
+
 /// A pointwise convolution of stride 1 sees runs of pixels instead of a picture: whole vectors, if there is such a divisor.
 fn squash(g: &Geometry, cpu: Cpu) -> Geometry {
-    let pointwise = g.taps() == 1 && g.stride == [1; 3] && g.pad == [0; 3];
-    if !pointwise {
+    if !pointwise(g) {
         return *g;
     }
     let pixels = g.pixels_in();
@@ -370,15 +367,15 @@ fn pack(g: &Geometry, w: &[f32], blocks: &[Range<usize>]) -> Vec<f32> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::conv;
     use super::*;
 
-    fn numbers(n: usize, seed: usize) -> Vec<f32> {
+    pub fn numbers(n: usize, seed: usize) -> Vec<f32> {
         (0..n).map(|i| ((i * 2_654_435_761 + seed * 97) % 1009) as f32 / 504.5 - 1.0).collect()
     }
 
-    fn geometry(
+    pub fn geometry(
         size: [usize; 2],
         channels: [usize; 2],
         kernel: usize,

@@ -18,6 +18,8 @@ pub struct Cpu {
     pub lanes: usize,
     /// Output channels per block: as many as its registers hold next to a group of vectors of pixels.
     pub block: usize,
+    /// Whether it has 32 registers for vectors, not 16.
+    pub(in super::super) many: bool,
     /// Plain arrays instead of the CPU's own vectors.
     pub(in super::super) portable: bool,
 }
@@ -42,7 +44,8 @@ impl WithSimd for Probe {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Cpu {
-        Cpu { lanes: S::F32_LANES, block: if S::REGISTER_COUNT >= 32 { 8 } else { 6 }, portable: false }
+        let many = S::REGISTER_COUNT >= 32;
+        Cpu { lanes: S::F32_LANES, block: if many { 8 } else { 6 }, many, portable: false }
     }
 }
 

@@ -1,7 +1,33 @@
 //! What a vector of tiles goes through, for whatever vectors the CPU has.
 
-use super::{POINTS, TILE};
-use pulp::Simd;
+use super::{Cpu, POINTS, TILE};
+use pulp::{Arch, Scalar256b, Simd, WithSimd};
+
+/// What can be done with any vectors.
+pub(super) trait Work {
+    /// Does it.
+    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>);
+}
+
+/// Does it with the vectors of `cpu`.
+pub(super) fn dispatch(cpu: Cpu, work: impl Work) {
+    if cpu.portable {
+        work.work(Arithmetic::<_, false>(Scalar256b));
+    } else {
+        Arch::new().dispatch(Fused(work));
+    }
+}
+
+struct Fused<W>(W);
+
+impl<W: Work> WithSimd for Fused<W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.0.work(Arithmetic::<S, true>(simd));
+    }
+}
 
 /// Arithmetic on vectors, fused where the CPU has that.
 #[derive(Clone, Copy)]

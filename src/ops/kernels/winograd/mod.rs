@@ -13,7 +13,7 @@ mod transform;
 
 use super::conv::Geometry;
 use super::direct::{self, Cpu, Start, fit};
-use arithmetic::Arithmetic;
+use arithmetic::dispatch;
 use product::Products;
 use std::cell::RefCell;
 use transform::{Inputs, Outputs};
@@ -53,6 +53,8 @@ pub struct Winograd {
     groups: Vec<Group>,
     /// Tiles of a row of tiles, side by side over the images of a group, as whole vectors.
     lanes: usize,
+    /// Rows of tiles of a strip.
+    height: usize,
     /// What lies between the transforms.
     products: Products,
 }
@@ -62,8 +64,6 @@ pub struct Winograd {
 struct Group {
     /// Image and first row of tiles of each.
     strips: Vec<[usize; 2]>,
-    /// Rows of tiles of a strip.
-    height: usize,
     /// Rows of tiles from here on belong to another group, or to none.
     end: usize,
 }
@@ -71,21 +71,33 @@ struct Group {
 impl Winograd {
     /// Prepares `y = conv(x, w)`, or `None` where it does not apply or where the plain sum is faster.
     pub fn new(g: &Geometry, w: &[f32]) -> Option<Self> {
-        let plain = g.batch * g.pixels_out() * g.taps() * g.cin * g.cout;
-        let least = SQUARE * g.cin * g.cout * g.batch * g.pixels_out() / (TILE * TILE);
-        let made = if least > plain { None } else { Self::on(Cpu::detect(), g, w) }?;
-        let tiles = made.groups.len() * made.products.tiles;
-        let weights = SQUARE * g.cin * g.cout;
-        let streamed = if weights > SMALL { made.groups.len() * weights * STREAM } else { 0 };
-        let fast = tiles * (weights + TRANSFORM * (g.cin + g.cout)) + streamed;
-        (fast <= plain).then_some(made)
+        let made = Self::unweighted(Cpu::detect(), g)?;
+        (made.cost() <= g.batch * g.pixels_out() * g.taps() * g.cin * g.cout).then(|| made.with(w))
     }
 
     /// As [`Winograd::new`] wherever it applies, for given vectors.
     pub fn on(cpu: Cpu, g: &Geometry, w: &[f32]) -> Option<Self> {
+        Some(Self::unweighted(cpu, g)?.with(w))
+    }
+
+    fn with(mut self, w: &[f32]) -> Self {
+        self.repack(w);
+        self
+    }
+
+    /// About what running it takes, in multiplications of the plain sum.
+    fn cost(&self) -> usize {
+        let Geometry { cin, cout, .. } = self.g;
+        let (groups, weights) = (self.groups.len(), SQUARE * cin * cout);
+        let streamed = if weights > SMALL { groups * weights * STREAM } else { 0 };
+        groups * self.height * self.lanes * (weights + TRANSFORM * (cin + cout)) + streamed
+    }
+
+    /// Everything but the weights, where it applies.
+    fn unweighted(cpu: Cpu, g: &Geometry) -> Option<Self> {
         let kernel = (g.kernel, g.stride, g.dilation, g.group) == ([1, 3, 3], [1; 3], [1; 3], 1);
         let flat = g.input[0] == 1 && g.output[0] == 1 && g.pad.iter().all(|&p| p >= 0);
-        if !kernel || !flat || w.is_empty() || g.batch * g.pixels_out() == 0 {
+        if !kernel || !flat || g.cin * g.cout * g.batch * g.pixels_out() == 0 {
             return None;
         }
         let [down, across] = [1, 2].map(|axis| g.output[axis].div_ceil(TILE));
@@ -103,7 +115,7 @@ impl Winograd {
             let end = (first + rows).min(down);
             let images = n..(n + images).min(g.batch);
             let strips = images.flat_map(|n| (first..end).step_by(height).map(move |row| [n, row])).collect();
-            Group { strips, height, end }
+            Group { strips, end }
         };
         let groups = (0..g.batch)
             .step_by(images)
@@ -111,9 +123,7 @@ impl Winograd {
             .map(|(n, first)| group(n, first))
             .collect();
         let products = Products::new(cpu, [g.cin, g.cout], height * lanes);
-        let mut made = Self { g: *g, across, groups, lanes, products };
-        made.repack(w);
-        Some(made)
+        Some(Self { g: *g, across, groups, lanes, height, products })
     }
 
     /// Prepares `dx = conv(dy, w)ᵀ`, as [`direct::Direct::transposed`].
@@ -143,22 +153,23 @@ impl Winograd {
         y: &mut [f32],
     ) {
         let y = &mut y[..self.g.batch * self.g.cout * self.g.pixels_out()];
+        let cpu = self.products.cpu;
         BUFFERS.with_borrow_mut(|[before, behind, scratch]| {
             let [x_size, y_size] = self.products.points.map(|floats| SQUARE * floats);
             fit(before, x_size);
             fit(behind, y_size);
             fit(scratch, self.scratch());
             for group in &self.groups {
-                Inputs { of: self, group, row: &mut row, scratch, into: before }.run();
+                dispatch(cpu, Inputs { of: self, group, row: &mut row, scratch, into: before });
                 self.products.run(before, behind);
-                Outputs { of: self, group, from: behind, start, relu, scratch, y }.run();
+                dispatch(cpu, Outputs { of: self, group, from: behind, start, relu, scratch, y });
             }
         });
     }
 
     /// Floats that a transform needs besides.
     fn scratch(&self) -> usize {
-        let rows = self.groups.iter().map(|g| g.height).max().unwrap_or(0) * TILE + 2;
+        let rows = self.height * TILE + 2;
         rows * (POINTS + 2 * TILE) * self.lanes + (self.lanes + 1) * TILE
     }
 }
@@ -181,39 +192,21 @@ fn transformed(kernel: &[f32]) -> [f32; SQUARE] {
 #[cfg(test)]
 mod tests {
     use super::super::conv;
+    use super::super::direct::tests::{geometry, numbers};
     use super::*;
-
-    fn numbers(n: usize, seed: usize) -> Vec<f32> {
-        (0..n).map(|i| ((i * 2_654_435_761 + seed * 97) % 1009) as f32 / 504.5 - 1.0).collect()
-    }
-
-    fn geometry(size: [usize; 2], channels: [usize; 2], pad: usize, batch: usize) -> Geometry {
-        Geometry {
-            batch,
-            cin: channels[0],
-            cout: channels[1],
-            group: 1,
-            input: [1, size[0], size[1]],
-            output: [1, size[0] + 2 * pad - 2, size[1] + 2 * pad - 2],
-            kernel: [1, 3, 3],
-            stride: [1; 3],
-            dilation: [1; 3],
-            pad: [0, pad as isize, pad as isize],
-        }
-    }
 
     #[test]
     fn it_gives_what_the_plain_sum_gives() {
         let cases = [
-            geometry([32, 32], [3, 16], 1, 2),
-            geometry([16, 16], [16, 20], 1, 5),
-            geometry([8, 8], [64, 9], 1, 16),
-            geometry([7, 7], [30, 7], 1, 3),
-            geometry([56, 50], [6, 8], 1, 1),
-            geometry([9, 12], [5, 3], 0, 2),
-            geometry([1, 3], [4, 5], 1, 1),
-            geometry([5, 4], [2, 3], 2, 1),
-            geometry([2, 2], [200, 11], 1, 9),
+            geometry([32, 32], [3, 16], 3, 1, 1, 2),
+            geometry([16, 16], [16, 20], 3, 1, 1, 5),
+            geometry([8, 8], [64, 9], 3, 1, 1, 16),
+            geometry([7, 7], [30, 7], 3, 1, 1, 3),
+            geometry([56, 50], [6, 8], 3, 1, 1, 1),
+            geometry([9, 12], [5, 3], 3, 1, 0, 2),
+            geometry([1, 3], [4, 5], 3, 1, 1, 1),
+            geometry([5, 4], [2, 3], 3, 1, 2, 1),
+            geometry([2, 2], [200, 11], 3, 1, 1, 9),
         ];
         for (g, cpu) in cases.iter().flat_map(|g| [(g, Cpu::detect()), (g, Cpu::portable())]) {
             let (x, w) = (numbers(g.batch * g.cin * g.pixels_in(), 1), numbers(g.cout * g.cin * 9, 2));

@@ -1,12 +1,14 @@
 //! The products between the transforms: at each point a matrix of weights times a matrix of tiles.
 //!
-//! Kept beside the direct convolution's loops because it has no taps: at 16 input channels their bookkeeping costs a third.
+//! Kept beside the direct convolution's loops because it has no taps, and four rows of three vectors instead of six of two: that
+//! was faster for few channels.
 
 #![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of fixed size")]
 
 use super::super::direct::{Cpu, parts, spread};
-use super::{Arithmetic, SQUARE};
-use pulp::{Arch, Scalar256b, Simd, WithSimd};
+use super::SQUARE;
+use super::arithmetic::{Arithmetic, Work, dispatch};
+use pulp::Simd;
 use std::ops::Range;
 
 /// Input channels per pass: three vectors' worth of their tiles then fit the first cache.
@@ -17,11 +19,11 @@ const GROUP: usize = 3;
 /// The weights of all points, ready to multiply.
 #[derive(Debug, Clone)]
 pub(super) struct Products {
-    cpu: Cpu,
+    pub cpu: Cpu,
     cin: usize,
     cout: usize,
     /// Tiles, a number of whole vectors.
-    pub tiles: usize,
+    tiles: usize,
     /// Output channels that are computed together.
     blocks: Vec<Range<usize>>,
     /// [point][block][input channel][channel of the block]
@@ -38,13 +40,8 @@ impl Products {
         // Odd numbers of cache lines: channels and points of a tile then fall into different sets.
         let pitch = spread(tiles);
         let points = [cin, cout].map(|channels| spread(channels * pitch));
-        let blocks = parts(cout, Rows::of(cpu));
+        let blocks = parts(cout, if cpu.many { 8 } else { 4 });
         Self { cpu, cin, cout, tiles, blocks, weights: vec![0.0; SQUARE * cin * cout], pitch, points }
-    }
-
-    /// Plain arrays instead of the CPU's own vectors.
-    pub fn portable(&self) -> bool {
-        self.cpu.portable
     }
 
     /// Takes the weight `w` of output channel `o` and input channel `c` at all points.
@@ -60,25 +57,7 @@ impl Products {
     /// `[point][input channel][tile]` to `[point][output channel][tile]`.
     pub fn run(&self, x: &[f32], y: &mut [f32]) {
         assert!(x.len() >= SQUARE * self.points[0] && y.len() >= SQUARE * self.points[1]);
-        Multiply { of: self, x, y }.run();
-    }
-}
-
-/// Output channels per block.
-struct Rows;
-
-impl Rows {
-    fn of(cpu: Cpu) -> usize {
-        if cpu.portable { 4 } else { Arch::new().dispatch(Self) }
-    }
-}
-
-impl WithSimd for Rows {
-    type Output = usize;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
+        dispatch(self.cpu, Multiply { of: self, x, y });
     }
 }
 
@@ -88,17 +67,9 @@ struct Multiply<'a> {
     y: &'a mut [f32],
 }
 
-impl Multiply<'_> {
-    fn run(self) {
-        if self.of.cpu.portable {
-            self.all(Arithmetic::<_, false>(Scalar256b));
-        } else {
-            Arch::new().dispatch(self);
-        }
-    }
-
+impl Work for Multiply<'_> {
     #[inline(always)]
-    fn all<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Products { cin, cout, tiles, ref blocks, ref weights, pitch, points, .. } = *self.of;
         let vectors = tiles / S::F32_LANES;
         let groups = vectors.div_ceil(GROUP);
@@ -128,15 +99,6 @@ impl Multiply<'_> {
                 }
             }
         }
-    }
-}
-
-impl WithSimd for Multiply<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.all(Arithmetic::<S, true>(simd));
     }
 }
 

@@ -2,8 +2,9 @@
 
 #![allow(clippy::needless_range_loop, reason = "one index runs over several places")]
 
-use super::{Arithmetic, Group, POINTS, SQUARE, Start, TILE, Winograd};
-use pulp::{Arch, Scalar256b, Simd, WithSimd};
+use super::arithmetic::{Arithmetic, Work};
+use super::{Group, POINTS, SQUARE, Start, TILE, Winograd};
+use pulp::Simd;
 
 /// From rows of the input to `[point][channel][tile]`.
 pub(super) struct Inputs<'a, R> {
@@ -25,27 +26,19 @@ pub(super) struct Outputs<'a> {
     pub y: &'a mut [f32],
 }
 
-impl<R: FnMut(usize, usize, usize, &mut [f32])> Inputs<'_, R> {
-    pub fn run(self) {
-        if self.of.products.portable() {
-            self.transform(Arithmetic::<_, false>(Scalar256b));
-        } else {
-            Arch::new().dispatch(self);
-        }
-    }
-
+impl<R: FnMut(usize, usize, usize, &mut [f32])> Work for Inputs<'_, R> {
     #[inline(always)]
-    fn transform<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, row, scratch, into } = self;
         let (g, lanes) = (&of.g, of.lanes);
         let (point, channel) = (of.products.points[0], of.products.pitch);
-        assert!(into.len() >= SQUARE * point && group.height * lanes <= channel);
+        assert!(into.len() >= SQUARE * point && of.height * lanes <= channel);
         // A line of input, padded; and for several images' lines side by side each tile's first four columns, then the four
         // behind those.
         let single = group.strips.len() == 1;
         let pitch = (if single { lanes + 1 } else { 2 * lanes }) * TILE;
         let (line, rest) = scratch.split_at_mut((lanes + 1) * TILE);
-        let count = group.height * TILE + 2;
+        let count = of.height * TILE + 2;
         let (lines, rows) = rest.split_at_mut(count * 2 * lanes * TILE);
         let (left, width) = (g.pad[2] as usize, of.across * TILE);
         line.fill(0.0);
@@ -80,7 +73,7 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> Inputs<'_, R> {
                 }
             }
             let (from, to) = (rows.as_ptr(), into[c * channel..].as_mut_ptr());
-            for r in 0..group.height {
+            for r in 0..of.height {
                 for j in 0..POINTS {
                     for l in (0..lanes).step_by(S::F32_LANES) {
                         // SAFETY: six of `count` rows of points from 4·r on; the tile's place at six points, within `into`.
@@ -100,32 +93,15 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> Inputs<'_, R> {
     }
 }
 
-impl<R: FnMut(usize, usize, usize, &mut [f32])> WithSimd for Inputs<'_, R> {
-    type Output = ();
-
+impl Work for Outputs<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.transform(Arithmetic::<S, true>(simd));
-    }
-}
-
-impl Outputs<'_> {
-    pub fn run(self) {
-        if self.of.products.portable() {
-            self.transform(Arithmetic::<_, false>(Scalar256b));
-        } else {
-            Arch::new().dispatch(self);
-        }
-    }
-
-    #[inline(always)]
-    fn transform<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, from, start, relu, scratch, y } = self;
         let (g, lanes) = (&of.g, of.lanes);
         let (point, channel) = (of.products.points[1], of.products.pitch);
-        assert!(from.len() >= SQUARE * point && group.height * lanes <= channel);
+        assert!(from.len() >= SQUARE * point && of.height * lanes <= channel);
         let [oh, ow] = [g.output[1], g.output[2]];
-        let (lines, _) = scratch.split_at_mut(TILE * TILE * lanes);
+        let lines = &mut scratch[..TILE * TILE * lanes];
         let least = if relu { 0.0 } else { f32::NEG_INFINITY };
         let above = |t: f32| if t < least { least } else { t };
         for o in 0..g.cout {
@@ -135,7 +111,7 @@ impl Outputs<'_> {
             };
             let bias = v.0.splat_f32s(bias);
             let from = from[o * channel..].as_ptr();
-            for r in 0..group.height {
+            for r in 0..of.height {
                 for l in (0..lanes).step_by(S::F32_LANES) {
                     let mut half = [[v.0.splat_f32s(0.0); POINTS]; TILE];
                     for j in 0..POINTS {
@@ -166,14 +142,5 @@ impl Outputs<'_> {
                 }
             }
         }
-    }
-}
-
-impl WithSimd for Outputs<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.transform(Arithmetic::<S, true>(simd));
     }
 }
