@@ -88,13 +88,24 @@ pub(super) fn lower(program: &mut Program) {
     program.steps = out.into_iter().flatten().collect();
 }
 
-/// Prepares a convolution with fewer multiplications wherever that is faster.
+/// Prepares a convolution with fewer multiplications wherever that is faster, and forgets weights that nothing reads any more.
 pub(super) fn hasten(program: &mut Program) {
+    let mut read = vec![0; program.constants.len()];
+    for source in program.steps.iter().flat_map(|s| s.inputs.iter().flatten()) {
+        if let Source::Constant(c) = source {
+            read[*c] += 1;
+        }
+    }
+    program.parameters.iter().flatten().for_each(|&c| read[c] += 1);
     for step in &mut program.steps {
         let Kind::Conv(conv) = &mut step.kind else { continue };
-        let weights = &program.constants[conv.weights].data;
+        let weights = &mut program.constants[conv.weights].data;
         for kernel in conv.backward.iter_mut().chain([&mut conv.forward]) {
             kernel.hasten(&conv.geometry, weights);
+        }
+        let through = matches!(step.inputs[0], Some(Source::Slot(x)) if program.live[x]);
+        if read[conv.weights] == 1 && (conv.backward.is_some() || !through) {
+            *weights = Vec::new();
         }
     }
 }

@@ -287,7 +287,7 @@ impl Program {
         prepare_again(self);
     }
 
-    /// Bytes a workspace holds.
+    /// Bytes a workspace holds at the most: every value, and every gradient at once.
     pub fn workspace_bytes(&self) -> usize {
         self.shapes.iter().map(|s| 4 * volume(s)).sum::<usize>() * 2
     }

@@ -8,11 +8,13 @@ use crate::ops::kernels::conv;
 use crate::ops::kernels::direct::Start;
 use std::ops::Range;
 
-/// Buffers for one thread: every value and its gradient.
+/// Buffers for one thread: every value, and the gradients that are on their way.
 #[derive(Debug)]
 pub struct Workspace {
     y: Vec<Array<f32>>,
     dy: Vec<Array<f32>>,
+    /// Buffers of gradients that went where they were to go.
+    spare: Vec<Vec<f32>>,
     /// Whether the backward pass has put something into a gradient yet.
     begun: Vec<bool>,
     /// The gradient behind a gate.
@@ -24,7 +26,7 @@ impl Workspace {
     pub fn new(program: &Program) -> Self {
         let empty = |n: usize| (0..n).map(|_| Array::default()).collect();
         let n = program.shapes.len();
-        Self { y: empty(n), dy: empty(n), begun: vec![false; n], behind: Vec::new() }
+        Self { y: empty(n), dy: empty(n), spare: Vec::new(), begun: vec![false; n], behind: Vec::new() }
     }
 
     /// The buffer of network input `k`, to be filled: [batch, …].
@@ -95,8 +97,8 @@ impl Workspace {
     /// The gradient buffer of target `k`, zeroed: set it before [`Workspace::backward`].
     pub fn target_gradient(&mut self, program: &Program, k: usize) -> &mut [f32] {
         let slot = program.targets[k];
-        self.dy[slot].data.clear();
-        fit(&mut self.dy[slot], &program.shapes[slot]);
+        self.prepare(program, slot);
+        self.dy[slot].data.fill(0.0);
         &mut self.dy[slot].data
     }
 
@@ -123,10 +125,25 @@ impl Workspace {
         }
     }
 
+    /// Finds a buffer for the gradient of slot `s`: the smallest spare one that holds it, or else the largest.
+    fn prepare(&mut self, program: &Program, s: usize) {
+        let shape = &program.shapes[s];
+        if self.dy[s].data.capacity() == 0 {
+            let fits = |buffer: &Vec<f32>| match buffer.capacity() {
+                c if c >= volume(shape) => (false, c),
+                c => (true, usize::MAX - c),
+            };
+            if let Some(k) = (0..self.spare.len()).min_by_key(|&k| fits(&self.spare[k])) {
+                self.dy[s] = Array { shape: Vec::new(), data: self.spare.swap_remove(k) };
+            }
+        }
+        fit(&mut self.dy[s], shape);
+    }
+
     /// Clears the gradient of slot `s` unless something is in it.
     fn begin(&mut self, program: &Program, s: usize) {
         if !std::mem::replace(&mut self.begun[s], true) {
-            fit(&mut self.dy[s], &program.shapes[s]);
+            self.prepare(program, s);
             self.dy[s].data.fill(0.0);
         }
     }
@@ -134,8 +151,8 @@ impl Workspace {
     /// The gradient of slot `s`, where it is wanted, to be given back.
     fn take(&mut self, program: &Program, s: usize) -> Option<Into> {
         program.live[s].then(|| {
-            let mut dx = std::mem::take(&mut self.dy[s]);
-            fit(&mut dx, &program.shapes[s]);
+            self.prepare(program, s);
+            let dx = std::mem::take(&mut self.dy[s]);
             Into { dx, begun: std::mem::replace(&mut self.begun[s], true) }
         })
     }
@@ -272,9 +289,7 @@ impl Workspace {
                 }
             }
         }
-        for (&o, a) in step.outputs.iter().zip(dy) {
-            self.dy[o] = a;
-        }
+        self.spare.extend(dy.into_iter().map(|a| a.data).filter(|buffer| buffer.capacity() > 0));
     }
 }
 

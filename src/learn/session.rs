@@ -6,7 +6,7 @@ use crate::channels::Groups;
 use crate::error::Result;
 use crate::grad::{Pool, Program, ShiftSpec, Workspace, batched};
 use crate::ir::*;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// Everything that is needed to push images through the gated network.
 pub struct Session<'a> {
@@ -85,6 +85,13 @@ impl<'a> Session<'a> {
         let program = Program::trainable(graph, &facts, parameters, &targets)?.fast();
         let workspaces = pool.workspaces(&program);
         Ok(Self { data, program, classes, judged, trainable: Vec::new(), pool, workspaces })
+    }
+
+    /// Gives the memory of the values and gradients back; it is taken again when the next image comes.
+    pub fn rest(&self) {
+        for workspace in &self.workspaces {
+            *workspace.lock().unwrap_or_else(PoisonError::into_inner) = Workspace::new(&self.program);
+        }
     }
 
     /// Number of chunks for `n` images.

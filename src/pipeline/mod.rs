@@ -240,6 +240,7 @@ pub fn prune(
     let (plan, trained, levels) = network.choose(options, &stand, before.as_ref(), observer)?;
     let lambda = hard(&plan.kept, &levels);
     let agreement = session.agreement(&held_out, &lambda);
+    session.rest();
     let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
     let biases =
         rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &closed(shifts, &lambda))?;

@@ -27,16 +27,18 @@ impl Fixed {
     /// Takes fewer multiplications and more rounding from here on, where that is faster; geometry and weights as given before.
     pub fn hasten(&mut self, g: &Geometry, w: &[f32]) {
         self.fast = if self.transposed { Winograd::transposed(g, w) } else { Winograd::new(g, w) };
+        if self.fast.is_some() {
+            self.plain.forget();
+        }
     }
 
     /// Takes other weights of the same shape.
     pub fn repack(&mut self, w: &[f32]) {
-        if self.transposed {
-            self.plain.repack_transposed(w);
-            self.fast.iter_mut().for_each(|fast| fast.repack_transposed(w));
-        } else {
-            self.plain.repack(w);
-            self.fast.iter_mut().for_each(|fast| fast.repack(w));
+        match (&mut self.fast, self.transposed) {
+            (Some(fast), true) => fast.repack_transposed(w),
+            (Some(fast), false) => fast.repack(w),
+            (None, true) => self.plain.repack_transposed(w),
+            (None, false) => self.plain.repack(w),
         }
     }
 

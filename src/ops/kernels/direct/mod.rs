@@ -151,6 +151,11 @@ impl Direct {
         self.repack(&flip(w, self.g.cin, self.g.cout, self.g.taps()));
     }
 
+    /// Lets the weights go: only [`Direct::gradient`] and [`Direct::rows`] can be called until it is given some again.
+    pub fn forget(&mut self) {
+        self.weights = Vec::new();
+    }
+
     fn place_taps(&mut self) {
         let g = &self.g;
         for y in 0..g.kernel[1] {
