@@ -5,7 +5,7 @@ use autobot_onnx::cost::{Convention, Cost};
 use autobot_onnx::grad::{Pool, Program, Workspace, batched};
 use autobot_onnx::ir::{Fact, Facts};
 use autobot_onnx::learn::calib::{Calibration, InputSpec};
-use autobot_onnx::learn::{self, Choice, Session, Settings, Task};
+use autobot_onnx::learn::{self, Choice, Session, Settings, Task, Watching};
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::plan::{self, Limits, Search};
 use autobot_onnx::{pipeline, rewrite};
@@ -127,6 +127,7 @@ fn gate_step(c: &mut Criterion) {
             trace: 0,
             traced: Vec::new(),
             batches: 1,
+            until_settled: false,
             batch_size: BATCH,
             lr: 0.1,
             choice: Choice::Batch,
@@ -140,7 +141,10 @@ fn gate_step(c: &mut Criterion) {
         let mut group = c.benchmark_group("gate_step");
         group.sample_size(10).bench_function(&n.name, |b| {
             let all_stay = |alpha: &[f64]| vec![true; alpha.len()];
-            b.iter(|| learn::train(&session, &n.groups, &n.cost, &all, &settings, &all_stay, &mut |_| {}));
+            b.iter(|| {
+                let watching = Watching { plan: &all_stay, progress: &mut |_, _| {} };
+                learn::train(&session, &n.groups, &n.cost, &all, &settings, None, watching)
+            });
         });
     }
 }

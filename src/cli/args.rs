@@ -2,7 +2,7 @@
 //!
 //! Takes: nothing. Gives: [`Cli`]. Never: opens a file.
 
-use super::value::{self, Processor};
+use super::value::{self, Batches, Processor};
 use autobot_onnx::channels::Residual;
 use autobot_onnx::cost::Convention;
 use autobot_onnx::learn::calib::{Augment, Layout, Resize};
@@ -59,19 +59,21 @@ pub struct PruneArgs {
     /// Where the small network goes; written complete and verified, or not at all
     #[arg(value_name = "OUT.onnx", required_unless_present = "dry_run")]
     pub output: Option<PathBuf>,
-    /// How much to keep: 50%, 0.5, 55.8M, 2G or a plain number
+    /// How much to keep: 50%, 0.5, 55.8M, 2G or a plain number; or several of them: 70%,50%,30%
     ///
     /// Counts the multiply-accumulates that are KEPT, those of Conv, ConvTranspose, Gemm and MatMul at the model's input
     /// shape and batch 1: as a share of the network's (50% or 0.5) or as such (55.8M, 2G, 55800000). A target below what
-    /// can be reached is refused before anything is trained.
-    #[arg(long, value_name = "KEPT", required_unless_present_any = ["dry_run", "target_latency"], value_parser = value::target)]
-    pub target_flops: Option<Target>,
-    /// How long an inference may take on --cpu: 30ms, 1.5s or 50% of what it takes now
+    /// can be reached is refused before anything is trained. Several targets give a file each (small-70.onnx, small-50.onnx
+    /// of small.onnx), from the most to the least: the gates of one are used for the next as they are where that loses nothing,
+    /// and trained a little further where it does.
+    #[arg(long, value_name = "KEPT", value_delimiter = ',', required_unless_present_any = ["dry_run", "target_latency"], value_parser = value::target)]
+    pub target_flops: Vec<Target>,
+    /// How long an inference may take on --cpu: 30ms, 1.5s or 50% of what it takes now; or several of them
     ///
     /// Times are predicted for tract on one core at batch 1. Channels are chosen by what each saves of them, which is not what
     /// it saves of the multiply-accumulates, and kept in numbers that fill the processor's tiles (see --round-to).
-    #[arg(long, value_name = "TIME", conflicts_with = "target_flops", requires = "cpu", value_parser = value::latency)]
-    pub target_latency: Option<Target>,
+    #[arg(long, value_name = "TIME", conflicts_with = "target_flops", requires = "cpu", value_delimiter = ',', value_parser = value::latency)]
+    pub target_latency: Vec<Target>,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
@@ -298,11 +300,11 @@ pub struct LearnArgs {
     /// What ranks the channels: trained gates, the usual L1 norm, or chance; the last two need no data
     #[arg(long, value_enum, default_value_t = CriterionArg::Gates)]
     pub criterion: CriterionArg,
-    /// Also write the trained gates, for --gates
+    /// Also write the trained gates, for --gates (of several targets, those of the least)
     #[arg(long, value_name = "FILE")]
     pub save_gates: Option<PathBuf>,
-    /// Use gates that --save-gates wrote instead of training: the same network can be cut to another target, or recovered
-    /// in another way, at once
+    /// Use gates that --save-gates wrote instead of training: the same network can be recovered in another way, or cut to
+    /// another target (after a short training where they lose something there), at once
     #[arg(long, value_name = "FILE", conflicts_with = "save_gates")]
     pub gates: Option<PathBuf>,
     /// What replaces a deleted channel, in the biases of the layers that read it: its mean, a constant that is trained
@@ -324,9 +326,9 @@ pub struct LearnArgs {
     /// Images per update
     #[arg(long, value_name = "N", default_value_t = defaults().batch_size, default_value_if("preset", "paper", "64"), value_parser = value::at_least_one)]
     pub batch_size: usize,
-    /// Updates
-    #[arg(long, value_name = "N", default_value_t = defaults().batches, default_value_if("preset", "paper", "200"), value_parser = value::at_least_one)]
-    pub batches: usize,
+    /// Updates; auto: until the plan has settled and two thirds as many again, at most 800
+    #[arg(long, value_name = "N", default_value = "auto", default_value_if("preset", "paper", "200"), value_parser = value::batches)]
+    pub batches: Batches,
     /// Random changes to the images: crop4, flip, mix (with another image; for finetuning only), joined by commas, or none
     /// [default: none for the gates, flip for finetuning]
     #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib", default_value_if("preset", "paper", "crop4,flip"))]
@@ -548,7 +550,7 @@ mod tests {
     #[test]
     fn a_path_prunes_and_a_word_inspects() {
         let cli = Cli::try_parse_from(["x", "in.onnx", "out.onnx", "--target-flops", "50%"]).unwrap();
-        assert!(cli.command.is_none() && cli.prune.target_flops == Some(Target::Share(0.5)));
+        assert!(cli.command.is_none() && cli.prune.target_flops == [Target::Share(0.5)]);
         let cli = Cli::try_parse_from(["x", "inspect", "in.onnx"]).unwrap();
         assert!(cli.prune.input.is_none() && matches!(cli.command, Some(Command::Inspect(_))));
         assert!(Cli::try_parse_from(["x", "in.onnx", "--dry-run"]).is_ok());
@@ -558,9 +560,12 @@ mod tests {
         let learn = &cli.prune.learn;
         assert_eq!(
             (learn.batches, learn.batch_size, learn.gate_lr, learn.choice),
-            (7, 64, 0.6, ChoiceArg::Batch)
+            (Batches(Some(7)), 64, 0.6, ChoiceArg::Batch)
         );
         assert!(learn.augment.is_some() && cli.prune.scope.residual == ResidualArg::Expand);
+        let several = ["x", "in.onnx", "out.onnx", "--target-flops", "70%,30M"];
+        let targets = Cli::try_parse_from(several).unwrap().prune.target_flops;
+        assert_eq!(targets, [Target::Share(0.7), Target::Macs(30_000_000)]);
         for missing in
             [&["x", "in.onnx", "out.onnx"][..], &["x", "in.onnx", "--target-flops", "1k"], &["x", "-q"]]
         {

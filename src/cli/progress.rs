@@ -39,7 +39,6 @@ pub struct Watch {
     /// The budget is a time.
     pub timed: bool,
     stage: Option<Stage>,
-    batches: usize,
     kept: Option<Kept>,
     /// What a run before this one left.
     found: Option<(Before, State)>,
@@ -49,7 +48,7 @@ pub struct Watch {
 
 impl Watch {
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, timed: false, stage: None, batches: 0, kept: None, found: None, gates: None }
+        Self { quiet, timed: false, stage: None, kept: None, found: None, gates: None }
     }
 
     /// From now on the run's state is kept in a file. The run goes on from what is there of it already.
@@ -91,9 +90,14 @@ impl Watch {
         Ok(())
     }
 
+    /// The next run uses the gates that this one trained.
+    pub fn hand_on(&mut self, gates: Option<Trained>) {
+        self.gates = gates;
+    }
+
     /// The run is over: its state is of no more use.
-    pub fn finish(self) {
-        if let Some(kept) = self.kept {
+    pub fn finish(&mut self) {
+        if let Some(kept) = self.kept.take() {
             // Nothing is lost if it stays.
             let _ = std::fs::remove_file(kept.path);
         }
@@ -115,6 +119,7 @@ impl Watch {
         let Some(stage) = &self.stage else { return };
         match &stage.bar {
             Some(bar) => {
+                bar.set_length(of as u64);
                 bar.set_position(done as u64);
                 bar.set_message(message);
             }
@@ -152,11 +157,7 @@ impl Observer for Watch {
         self.gates.take()
     }
 
-    fn start(&mut self, batches: usize) {
-        self.batches = batches;
-    }
-
-    fn step(&mut self, r: &Record) {
+    fn step(&mut self, r: &Record, of: usize) {
         let terms = format!(
             "task {:.3}  budget {:.3}  hardness {:.3}  reranked {:.4}  soft {}",
             r.task,
@@ -169,7 +170,7 @@ impl Observer for Watch {
                 format!("{} MACs", count(r.soft_cost as u64))
             }
         );
-        self.show("training", r.step, self.batches, terms);
+        self.show("training", r.step, of, terms);
     }
 
     fn done(&mut self) {

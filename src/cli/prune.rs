@@ -10,28 +10,40 @@ use super::progress::Watch;
 use super::talk::Talk;
 use super::{Answer, data};
 use autobot_onnx::learn::calib::{Augment, Calibration};
-use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
+use autobot_onnx::pipeline::{Criterion, Finetune, MOST, Options, Recover, Target, checkpoint};
 use autobot_onnx::plan::{Limits, Round};
 use autobot_onnx::report::{files, gather, html, json, text};
 use autobot_onnx::{Error, onnx};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Prunes.
+/// Prunes, to one target after the other.
 pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyhow::Result<Answer> {
     let talk = Talk { quiet: args.quiet };
     let input = args.input.as_deref().unwrap_or(Path::new(""));
-    check_places(input, args)?;
+    let targets: Vec<Target> = args.target_flops.iter().chain(&args.target_latency).copied().collect();
+    let places: Vec<Places> = match &targets[..] {
+        [] | [_] => vec![Places::plain(args)],
+        _ => targets.iter().map(|t| Places::of(args, *t)).collect(),
+    };
+    if let (Some(_), 2..) = (&args.recovery.checkpoint, places.len()) {
+        let reason = "keeps the state of one run, and each target is a run";
+        return Err(Error::argument("--checkpoint", reason, "give one target").into());
+    }
+    check_places(input, args, &places)?;
     let model = onnx::read(input, &args.model.input_shape)?;
-    let target = args.target_flops.or(args.target_latency);
-    let mut options = options(target, &args.scope, Some(&args.learn))?;
+    let mut options = options(targets.first().copied(), &args.scope, Some(&args.learn))?;
     options.trace = args.trace;
     options.speed = speed(args.scope.cpu.as_ref(), &model, talk)?;
     options.recover = recover(&args.recovery, args.data.calib.is_some(), args.learn.augment);
-    let job = Job::new(model, file_size(input)?, options)?;
+    let mut job = Job::new(model, file_size(input)?, options)?;
     job.announce(talk);
-    if let Some(target) = target {
-        talk.facts(&text::target(job.target()?, job.analysis.whole(), target.is_time()));
+    let mut jobs = Vec::new();
+    for (&target, places) in targets.iter().zip(places) {
+        job.options.target = target;
+        let amount = job.target()?;
+        talk.facts(&text::target(amount, job.analysis.whole(), target.is_time()));
+        jobs.push((amount, target, places));
     }
     if args.dry_run && args.data.calib.is_none() {
         return Ok(rehearsed(talk));
@@ -40,26 +52,65 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     if args.dry_run {
         return Ok(rehearsed(talk));
     }
+    // From the most to the least: gates go on closing.
+    jobs.sort_by_key(|(amount, ..)| std::cmp::Reverse(*amount));
     let mut watch = Watch::new(args.quiet);
     watch.timed = job.options.target.is_time();
-    if let Some(path) = &args.recovery.checkpoint {
-        watch.keep_in(path, checkpoint::fingerprint(&job.model.graph, data.len(), &job.options), talk)?;
-    }
     // Takes a look at every weight: only where it is needed.
-    let network = || checkpoint::fingerprint_of_gates(&job.model.graph, &job.options);
+    let network = |job: &Job| checkpoint::fingerprint_of_gates(&job.model.graph, &job.options);
     if let Some(path) = &args.learn.gates {
-        watch.take_gates(path, &network(), job.analysis.groups.classes.len())?;
+        watch.take_gates(path, &network(&job), job.analysis.groups.classes.len())?;
     }
-    let done = job.run(&data, &mut watch)?;
-    if let Some(path) = &args.learn.save_gates {
-        save_gates(path, &network(), &done, talk)?;
+    for (k, (_, target, places)) in jobs.iter().enumerate() {
+        job.options.target = *target;
+        if let Some(path) = &args.recovery.checkpoint {
+            let belongs = checkpoint::fingerprint(&job.model.graph, data.len(), &job.options);
+            watch.keep_in(path, belongs, talk)?;
+        }
+        let done = job.run(&data, &mut watch)?;
+        if let Some(path) = &args.learn.save_gates {
+            save_gates(path, &network(&job), &done, talk)?;
+        }
+        let written = done.verdict.pass.then(|| places.model.display().to_string());
+        let report = job.report(&done, gather::data(&data, args.data.source()), typed.clone(), written);
+        let answer = finish(&done, &report, places, talk)?;
+        watch.finish();
+        if answer == Answer::No || k + 1 == jobs.len() {
+            return Ok(answer);
+        }
+        watch.hand_on(done.outcome.trained);
     }
-    let path = args.output.as_deref().unwrap_or(Path::new(""));
-    let written = done.verdict.pass.then(|| path.display().to_string());
-    let report = job.report(&done, gather::data(&data, args.data.source()), typed, written);
-    let answer = finish(&done, &report, path, args, talk)?;
-    watch.finish();
-    Ok(answer)
+    Ok(Answer::Yes)
+}
+
+/// Where the files of one target go.
+struct Places {
+    model: PathBuf,
+    json: Option<PathBuf>,
+    report: Option<PathBuf>,
+}
+
+impl Places {
+    /// As they were typed.
+    fn plain(args: &PruneArgs) -> Self {
+        let model = args.output.clone().unwrap_or_default();
+        Self { model, json: args.json.clone(), report: args.report.clone() }
+    }
+
+    /// With the target in every name.
+    fn of(args: &PruneArgs, target: Target) -> Self {
+        let named = |path: &PathBuf| {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let end = path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
+            path.with_file_name(format!("{stem}-{}{end}", target.word()))
+        };
+        let Self { model, json, report } = Self::plain(args);
+        Self {
+            model: if model.as_os_str().is_empty() { model } else { named(&model) },
+            json: json.as_ref().map(named),
+            report: report.as_ref().map(named),
+        }
+    }
 }
 
 /// What is to be done about lost accuracy.
@@ -97,25 +148,19 @@ fn rehearsed(talk: Talk) -> Answer {
 }
 
 /// Writes the small model and the report if the verdict allows it.
-fn finish(
-    done: &Done,
-    report: &json::Run,
-    path: &Path,
-    args: &PruneArgs,
-    talk: Talk,
-) -> anyhow::Result<Answer> {
+fn finish(done: &Done, report: &json::Run, places: &Places, talk: Talk) -> anyhow::Result<Answer> {
     if done.verdict.pass {
-        done.small.write(path)?;
+        done.small.write(&places.model)?;
     }
-    if let Some(json) = &args.json {
+    if let Some(json) = &places.json {
         json::write(json, report)?;
     }
-    if let Some(page) = &args.report {
+    if let Some(page) = &places.report {
         files::replace(page, html::page(report).as_bytes(), files::ROOM)?;
     }
     talk.result(&text::result(report));
     if done.verdict.pass {
-        talk.result(&format!("written   {}\n", path.display()));
+        talk.result(&format!("written   {}\n", places.model.display()));
         return Ok(Answer::Yes);
     }
     talk.warn(
@@ -124,15 +169,17 @@ fn finish(
     Ok(Answer::No)
 }
 
-fn check_places(input: &Path, args: &PruneArgs) -> autobot_onnx::Result<()> {
+fn check_places(input: &Path, args: &PruneArgs, places: &[Places]) -> autobot_onnx::Result<()> {
     let mut inputs: Vec<Named> = vec![("IN.onnx", input)];
     inputs.extend(args.data.calib.as_deref().map(|p| ("--calib", p)));
     inputs.extend(args.data.labels.as_deref().map(|p| ("--labels", p)));
-    let mut outputs: Vec<Named> = Vec::new();
-    outputs.extend(args.output.as_deref().map(|p| ("OUT.onnx", p)));
-    outputs.extend(args.json.as_deref().map(|p| ("--json", p)));
-    outputs.extend(args.report.as_deref().map(|p| ("--report", p)));
     inputs.extend(args.learn.gates.as_deref().map(|p| ("--gates", p)));
+    let mut outputs: Vec<Named> = Vec::new();
+    for Places { model, json, report } in places {
+        outputs.extend(args.output.is_some().then_some(("OUT.onnx", model.as_path())));
+        outputs.extend(json.as_deref().map(|p| ("--json", p)));
+        outputs.extend(report.as_deref().map(|p| ("--report", p)));
+    }
     outputs.extend(args.learn.save_gates.as_deref().map(|p| ("--save-gates", p)));
     outputs.extend(args.recovery.checkpoint.as_deref().map(|p| ("--checkpoint", p)));
     guard::outputs(&outputs, &inputs)
@@ -165,7 +212,7 @@ pub fn options(
     if let Some(l) = learn {
         (o.criterion, o.compensation, o.wish) = (l.criterion.into(), l.compensation.into(), l.loss.into());
         o.choice = l.choice.into();
-        (o.batches, o.batch_size) = (l.batches, l.batch_size);
+        (o.batches, o.batch_size) = (l.batches.0, l.batch_size);
         // A mixture has no label, and gates may be trained on labels alone.
         o.augment = l.augment.map(|a| Augment { mix: false, ..a });
         (o.lr, o.beta, o.gamma) = (l.gate_lr, l.beta, l.gamma);
@@ -178,7 +225,8 @@ pub fn options(
 fn load(args: &PruneArgs, job: &Job, talk: Talk) -> autobot_onnx::Result<Calibration> {
     let (graph, facts, o) = (&job.model.graph, &job.facts, &job.options);
     let gates = o.criterion == Criterion::Gates;
-    let synthetic = if gates { o.batches.saturating_mul(o.batch_size).min(10_000) } else { 256 };
+    let synthetic =
+        if gates { o.batches.unwrap_or(MOST).saturating_mul(o.batch_size).min(10_000) } else { 256 };
     let data = args.data.load(graph, facts, synthetic, o.seed)?;
     if args.data.calib.is_some() {
         data::review(&data, graph, facts, talk)?;

@@ -9,9 +9,10 @@ pub mod loss;
 mod optim;
 mod ranking;
 mod session;
+mod settled;
 mod task;
 mod train;
 
 pub use session::{Agreement, Chunk, Session};
 pub use task::{Task, Wish, targets, unknown};
-pub use train::{Choice, Record, Settings, Traced, Trained, hard, settle, train};
+pub use train::{Choice, Record, Settings, Traced, Trained, Watching, hard, loses, settle, train};

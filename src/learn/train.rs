@@ -4,6 +4,7 @@
 use super::calib::Augment;
 use super::optim::Adam;
 use super::session::Chunk;
+use super::settled::{LOOK, Settling};
 use super::{Agreement, Session, Task, gate, loss, ranking};
 use crate::channels::{Group, Groups};
 use crate::cost::Cost;
@@ -20,6 +21,9 @@ pub enum Choice {
     Plan,
 }
 
+/// The share of the updates after which α may be kept.
+const EARLY: f64 = 0.6;
+
 /// Checkpoints that [`Choice::Plan`] compares, and the images it compares them on.
 const CHECKPOINTS: usize = 10;
 const CHECK_IMAGES: usize = 512;
@@ -33,8 +37,10 @@ const GATES_PER_LEVEL: usize = 4;
 /// What training needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Number of updates.
+    /// Number of updates, at the most.
     pub batches: usize,
+    /// Whether to make fewer where the plan settles: then these are 60 % of the updates.
+    pub until_settled: bool,
     /// Images per update.
     pub batch_size: usize,
     /// Learning rate of Adam.
@@ -62,9 +68,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Updates of [`settle`].
-    pub fn settling(&self) -> usize {
-        if self.levels.is_empty() { 0 } else { self.batches.div_ceil(GATES_PER_LEVEL) }
+    /// Updates of [`settle`] after so many of the gates.
+    pub fn settling(&self, updates: usize) -> usize {
+        if self.levels.is_empty() { 0 } else { updates.div_ceil(GATES_PER_LEVEL) }
     }
 }
 
@@ -88,7 +94,7 @@ pub struct Record {
 }
 
 /// What training gives.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Trained {
     /// α per class; infinite where a class has no trainable gate (it stays).
     pub alpha: Vec<f64>,
@@ -102,6 +108,12 @@ pub struct Trained {
     pub trace: Vec<Traced>,
     /// The update whose α were kept.
     pub best: usize,
+    /// The update after which the plan had settled, where training waited for that.
+    pub settled: Option<usize>,
+    /// What they were trained to keep, as the cost counts it (unknown of gates from files of former versions).
+    pub target: Option<f64>,
+    /// And before that, where they were trained further for another target.
+    pub before: Option<f64>,
 }
 
 /// What pruning would have given after an update.
@@ -113,33 +125,43 @@ pub struct Traced {
     pub agreement: Agreement,
 }
 
-/// Trains the gates on the images `list`. `plan` says what would be kept at some α. `progress` is called after every update.
+/// What is watched while gates are trained.
+pub struct Watching<'w> {
+    /// What would be kept at some α.
+    pub plan: &'w dyn Fn(&[f64]) -> Vec<bool>,
+    /// Called after every update, with the updates there will be.
+    pub progress: &'w mut dyn FnMut(&Record, usize),
+}
+
+/// Trains the gates on the images `list`, from those of a training before if there was one.
 pub fn train(
     session: &Session,
     groups: &Groups,
     cost: &Cost,
     list: &[usize],
     settings: &Settings,
-    plan: &dyn Fn(&[f64]) -> Vec<bool>,
-    progress: &mut dyn FnMut(&Record),
+    before: Option<&Trained>,
+    watching: Watching,
 ) -> Trained {
     let n = groups.classes.len();
-    let mut alpha = vec![gate::start(); n];
+    let Watching { plan, progress } = watching;
+    let mut alpha = before.map_or_else(|| vec![gate::start(); n], |b| b.alpha.clone());
     let gated = |g: &Group| g.classes.iter().copied().filter(|&c| session.trainable[c]).collect::<Vec<_>>();
     let by_group: Vec<Vec<usize>> = groups.groups.iter().map(gated).collect();
     let masks: Vec<Vec<usize>> = by_group.iter().filter(|g| !g.is_empty()).cloned().collect();
     let (mut changes, mut trace) = (Vec::new(), Vec::new());
     let full = cost.soft(&vec![1.0; n]);
-    let mut levels = settings.levels.clone();
+    let mut levels = before.map_or(&settings.levels, |b| &b.levels).clone();
     let mut adam = Adam::new(n, settings.lr);
     let mut adam_levels = Adam::new(levels.len(), LEVEL_RATE);
     let mut order = Order::new(list, settings.seed);
     let mut history = Vec::with_capacity(settings.batches);
     let mut best = (f64::INFINITY, alpha.clone(), levels.clone(), 0);
-    let every = (2 * settings.batches / (5 * CHECKPOINTS)).max(1);
-    let checked = Draw::new(settings.seed, 4).subset(list.len(), CHECK_IMAGES);
-    let checked: Vec<usize> = checked.into_iter().map(|i| list[i]).collect();
-    for step in 1..=settings.batches {
+    let checked = checked(list, settings.seed);
+    let mut settling = Settling::new(&alpha);
+    let (mut step, mut end, mut settled) = (0, settings.batches, None);
+    while step < end {
+        step += 1;
         let images = order.next(settings.batch_size);
         let lambda = lambdas(&alpha, &session.trainable);
         let (task, mut gradient) =
@@ -150,12 +172,13 @@ pub fn train(
         cost.gradient(&lambda, settings.beta * slope, &mut gradient);
         let hardness = loss::hardness(&lambda, &masks, settings.gamma, &mut gradient);
         let total = task + settings.beta * budget + settings.gamma * hardness;
-        let late = step as f64 > 0.6 * settings.batches as f64;
+        let late = step as f64 > EARLY * end as f64;
+        let every = (2 * end / (5 * CHECKPOINTS)).max(1);
         match settings.choice {
             Choice::Batch if late && total < best.0 || best.3 == 0 => {
                 best = (total, alpha.clone(), levels.clone(), step);
             }
-            Choice::Plan if late && (settings.batches - step).is_multiple_of(every) => {
+            Choice::Plan if late && (end - step).is_multiple_of(every) => {
                 let lambda = hard(&plan(&alpha), &levels);
                 let loss = task_loss(session, &checked, &lambda, settings);
                 if loss < best.0 {
@@ -167,19 +190,27 @@ pub fn train(
         for ((g, l), trainable) in gradient.iter_mut().zip(&lambda).zip(&session.trainable) {
             *g = if *trainable { *g * l * (1.0 - l) } else { 0.0 };
         }
-        let before = alpha.clone();
+        let former = alpha.clone();
         adam.update(&mut alpha, &gradient);
-        let changed = ranking::dissimilarities(&before, &alpha, &by_group);
+        let changed = ranking::dissimilarities(&former, &alpha, &by_group);
         let dissimilarity = changed.iter().sum::<f64>() / masks.len().max(1) as f64;
         changes.push(changed.into_iter().map(|d| d as f32).collect());
         adam_levels.update(&mut levels, &gradient_levels);
         let record = Record { step, task, budget, hardness, soft_cost: soft, dissimilarity };
         history.push(record);
-        if settings.trace > 0 && (step.is_multiple_of(settings.trace) || step == settings.batches) {
+        if settings.trace > 0 && (step.is_multiple_of(settings.trace) || step == end) {
             let agreement = session.agreement(&settings.traced, &hard(&plan(&alpha), &levels));
             trace.push(Traced { step, agreement });
         }
-        progress(&record);
+        if settings.until_settled
+            && settled.is_none()
+            && step.is_multiple_of(LOOK)
+            && settling.look(plan(&alpha), &alpha, &by_group)
+        {
+            settled = Some(step);
+            end = end.min((step as f64 / EARLY).ceil() as usize);
+        }
+        progress(&record, end);
     }
     let (_, mut alpha, levels, best) = best;
     for (a, trainable) in alpha.iter_mut().zip(&session.trainable) {
@@ -187,7 +218,21 @@ pub fn train(
             *a = f64::INFINITY;
         }
     }
-    Trained { alpha, levels, history, changes, trace, best }
+    let (target, before) = (Some(settings.target), before.and_then(|b| b.target));
+    Trained { alpha, levels, history, changes, trace, best, settled, target, before }
+}
+
+/// Some of the images `list`, to judge plans on.
+fn checked(list: &[usize], seed: u64) -> Vec<usize> {
+    let chosen = Draw::new(seed, 4).subset(list.len(), CHECK_IMAGES);
+    chosen.into_iter().map(|i| list[i]).collect()
+}
+
+/// How much higher the task loss is with the plan `kept` than with everything, over some of the images `list`.
+pub fn loses(session: &Session, list: &[usize], settings: &Settings, kept: &[bool], levels: &[f64]) -> f64 {
+    let images = checked(list, settings.seed);
+    let of = |kept: &[bool]| task_loss(session, &images, &hard(kept, levels), settings);
+    of(kept) - of(&vec![true; kept.len()])
 }
 
 /// The vector of λ and κ for a plan: 1 where a class stays, 0 where it goes, and the levels behind.
@@ -204,10 +249,10 @@ pub fn settle(
     settings: &Settings,
     kept: &[bool],
     levels: &mut [f64],
+    steps: usize,
     progress: &mut dyn FnMut(f64),
 ) {
     let lambda: Vec<f64> = kept.iter().map(|&k| f64::from(u8::from(k))).collect();
-    let steps = settings.settling();
     let mut adam = Adam::new(levels.len(), LEVEL_RATE);
     let mut order = Order::new(list, settings.seed ^ 1 << 32);
     for step in 0..steps {

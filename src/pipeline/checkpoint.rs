@@ -35,17 +35,23 @@ struct Course {
     changes: Vec<Vec<f32>>,
     #[serde(default)]
     trace: Vec<Traced>,
+    #[serde(default)]
+    settled: Option<usize>,
+    #[serde(default)]
+    target: Option<f64>,
+    #[serde(default)]
+    before: Option<f64>,
 }
 
 impl Course {
     fn of(trained: &Trained) -> Self {
-        let Trained { best, history, changes, trace, .. } = trained.clone();
-        Self { best, history, changes, trace }
+        let Trained { best, history, changes, trace, settled, target, before, .. } = trained.clone();
+        Self { best, history, changes, trace, settled, target, before }
     }
 
     fn trained(self, alpha: Vec<f64>, levels: Vec<f64>) -> Trained {
-        let Self { best, history, changes, trace } = self;
-        Trained { alpha, levels, history, changes, trace, best }
+        let Self { best, history, changes, trace, settled, target, before } = self;
+        Trained { alpha, levels, history, changes, trace, best, settled, target, before }
     }
 }
 
@@ -198,6 +204,9 @@ mod tests {
             Record { step: 1, task: 0.5, budget: 0.1, hardness: 0.2, soft_cost: 7.0, dissimilarity: 0.0 };
         let fitted = Agreement { images: 3, same_class: Some(0.1), ..Agreement::default() };
         let trained = Trained {
+            settled: Some(1),
+            target: Some(2e6),
+            before: None,
             alpha: vec![0.5, f64::INFINITY],
             levels: vec![1.5],
             history: vec![record],

@@ -1,10 +1,11 @@
 //! Which channels stay: scores from gates, weights or chance, and the plan that meets the target.
 
+use super::options::MOST;
 use super::{Analysis, Before, Criterion, Observer, Options, fixed, predicted, some_of};
 use crate::error::{Error, Result};
 use crate::ir::*;
 use crate::learn::compensate::Stand;
-use crate::learn::{Record, Session, Settings, Task, Trained, Wish, loss, settle, train};
+use crate::learn::{Record, Session, Settings, Task, Trained, Watching, Wish, loses, loss, settle, train};
 use crate::plan::{self, Plan, Search};
 use crate::rewrite;
 
@@ -13,6 +14,12 @@ const TRACED: usize = 500;
 
 /// Searches for a plan whose network takes no longer than is asked for.
 const TRIES: usize = 12;
+
+/// A plan for another target than the gates were trained for stands where it raises the task loss by no more than this.
+const NOTHING: f64 = 0.02;
+
+/// Otherwise they are trained further: for one of so many updates of a training from the start.
+const SHORTER: usize = 4;
 
 /// What channels are chosen by.
 pub(super) struct Learning<'a> {
@@ -44,31 +51,18 @@ impl Learning<'_> {
         let (session, target) = (self.session, self.target);
         let dead = groups.unread(self.graph, self.facts);
         let search = Search::new(groups, cost, options.limits, fixed(&session.trainable, &dead));
-        let settings = self.settings(options, stand);
-        let gated = options.criterion == Criterion::Gates;
+        let mut settings = self.settings(options, stand);
         let mut trained = match before {
             Some(before) => before.trained.clone(),
-            None if gated => observer.gates(),
+            None if options.criterion == Criterion::Gates => {
+                Some(self.gates(&mut settings, &search, observer))
+            }
             None => None,
         };
-        let fresh = gated && trained.is_none();
-        let updates = if fresh { settings.batches } else { 0 } + settings.settling();
-        let learns = updates > 0 && before.is_none();
-        if learns {
-            observer.start(updates);
-        }
-        let mut score = match options.criterion {
-            Criterion::L1 => plan::l1(self.graph, self.facts, groups),
-            Criterion::Random => plan::random(groups, options.seed),
-            Criterion::Gates => {
-                let would_keep = |alpha: &[f64]| match search.threshold(alpha, target) {
-                    Ok(plan) => plan.kept,
-                    Err(_) => vec![true; alpha.len()],
-                };
-                let step = &mut |r: &Record| observer.step(r);
-                let learn = || train(session, groups, cost, self.training, &settings, &would_keep, step);
-                trained.get_or_insert_with(learn).alpha.clone()
-            }
+        let mut score = match &trained {
+            Some(trained) => trained.alpha.clone(),
+            None if options.criterion == Criterion::L1 => plan::l1(self.graph, self.facts, groups),
+            None => plan::random(groups, options.seed),
         };
         score.iter_mut().zip(&dead).filter(|(_, dead)| **dead).for_each(|(s, _)| *s = f64::NEG_INFINITY);
         let plan = self.meet(options, &search, &score)?;
@@ -77,24 +71,47 @@ impl Learning<'_> {
         }
         let mut levels = trained.as_ref().map_or(stand.levels.clone(), |t| t.levels.clone());
         let mut history = trained.as_mut().map(|t| std::mem::take(&mut t.history)).unwrap_or_default();
-        if !fresh {
-            history.clear();
-        }
-        settle(session, self.training, &settings, &plan.kept, &mut levels, &mut |task| {
+        let steps = settings.settling(if history.is_empty() { settings.batches } else { history.len() });
+        let updates = history.len() + steps;
+        settle(session, self.training, &settings, &plan.kept, &mut levels, steps, &mut |task| {
             let (budget, _) = loss::budget(plan.cost as f64, target as f64, full as f64);
             let step = history.len() + 1;
             let record =
                 Record { step, task, budget, hardness: 0.0, soft_cost: plan.cost as f64, dissimilarity: 0.0 };
-            observer.step(&record);
+            observer.step(&record, updates);
             history.push(record);
         });
-        if learns {
+        if updates > 0 {
             observer.done();
         }
         if let Some(t) = &mut trained {
             (t.history, t.levels) = (history, levels.clone());
         }
         Ok((plan, trained, levels))
+    }
+
+    /// Trained gates: those that are given, if they were trained for this target or lose nothing at it; those, trained further
+    /// for fewer updates than the settings say; or new ones. The history is that of the updates made here.
+    fn gates(&self, settings: &mut Settings, search: &Search, observer: &mut dyn Observer) -> Trained {
+        let (session, images, target) = (self.session, self.training, self.target);
+        let would_keep = |alpha: &[f64]| match search.threshold(alpha, target) {
+            Ok(plan) => plan.kept,
+            Err(_) => vec![true; alpha.len()],
+        };
+        let given = observer.gates();
+        if let Some(given) = &given {
+            let kept = || would_keep(&given.alpha);
+            let lost = || loses(session, images, settings, &kept(), &given.levels);
+            if given.target.is_none_or(|t| t == target as f64) || lost() <= NOTHING {
+                return Trained { history: Vec::new(), ..given.clone() };
+            }
+            settings.batches = settings.batches.div_ceil(SHORTER);
+        }
+        let settling = |updates: usize| settings.settling(updates);
+        let progress = &mut |r: &Record, of: usize| observer.step(r, of + settling(of));
+        let watching = Watching { plan: &would_keep, progress };
+        let Analysis { groups, .. } = self.analysis;
+        train(session, groups, self.analysis.budget(), images, settings, given.as_ref(), watching)
     }
 
     /// The plan that meets the target: as it is planned, and where that is a time, as the rewritten network is predicted to
@@ -146,7 +163,8 @@ impl Learning<'_> {
 
     fn settings(&self, options: &Options, stand: &Stand) -> Settings {
         Settings {
-            batches: options.batches,
+            batches: options.batches.unwrap_or(MOST),
+            until_settled: options.batches.is_none(),
             batch_size: options.batch_size,
             lr: options.lr,
             beta: options.beta,

@@ -22,7 +22,7 @@ use crate::rewrite::{self, Bias, Rewritten};
 use crate::runtime::Sample;
 use crate::verify::{self, Verdict};
 use choose::Learning;
-pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target};
+pub use options::{Compensation, Criterion, Finetune, MOST, Options, Recover, Target};
 use recovery::Recovery;
 pub use recovery::{Before, Recovered};
 use regex::Regex;
@@ -146,14 +146,13 @@ pub trait Observer {
     fn resume(&mut self) -> Option<(Before, State)> {
         None
     }
-    /// Gates that were trained before, of the same network in the same reading: they are used instead of training.
+    /// Gates that were trained before, of the same network in the same reading: they are used instead of training where they
+    /// were trained for this target or lose nothing at it, and trained further where not.
     fn gates(&mut self) -> Option<Trained> {
         None
     }
-    /// Called when training starts, with the number of updates.
-    fn start(&mut self, _batches: usize) {}
-    /// Called after every update.
-    fn step(&mut self, _record: &Record) {}
+    /// Called after every update, with the number of updates there will be: it can become less.
+    fn step(&mut self, _record: &Record, _of: usize) {}
     /// Called when training is over.
     fn done(&mut self) {}
     /// Called after every node that the closed-form recovery looked at: `done` of `of`.

@@ -139,8 +139,8 @@ fn parameters(facts: &Facts, node: &Node) -> u64 {
 
 /// The training, where there was one.
 pub fn training(trained: &Trained) -> Training {
-    let Trained { best, history, changes, trace, .. } = trained.clone();
-    Training { steps: history.len(), best, history, changes, trace }
+    let Trained { best, history, changes, trace, settled, target, before, .. } = trained.clone();
+    Training { steps: history.len(), best, settled, target, before, history, changes, trace }
 }
 
 /// The recovery's steps; `executors` is how far tract and our executor are apart with the new weights.

@@ -276,6 +276,12 @@ pub struct Training {
     pub steps: usize,
     /// The update whose gates were taken.
     pub best: usize,
+    /// The update after which the plan had settled, where training waited for that.
+    pub settled: Option<usize>,
+    /// What the gates were trained to keep, in MACs or nanoseconds; another figure than this run's where they stood as they were.
+    pub target: Option<f64>,
+    /// And before that, where they were trained further from another target's.
+    pub before: Option<f64>,
     /// The loss terms of every update.
     pub history: Vec<Record>,
     /// By update of the gates, how much it changed the ranking of each group's channels, in the order of `channels.groups`.

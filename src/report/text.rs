@@ -70,10 +70,34 @@ pub fn result(run: &Run) -> String {
         }
         out += &predicted(p, "after");
     }
+    out += &gates(run);
     out += &agreement(run);
     out += &verification(&run.verification);
     out += &recovery(run);
     out
+}
+
+/// How the gates came to be.
+fn gates(run: &Run) -> String {
+    let Some(t) = &run.training else { return String::new() };
+    let timed = run.macs_target.is_none();
+    let amount = |x: f64| if timed { milliseconds(x / 1e6) } else { format!("{} MACs", count(x as u64)) };
+    let updates = plural(t.changes.len(), "update");
+    let time = || run.predicted.as_ref().and_then(|p| p.milliseconds_target).map(|ms| ms * 1e6);
+    let asked = run.macs_target.map(|macs| macs as f64).or_else(time);
+    let waited = run.options.get("batches").is_some_and(|b| b == "auto");
+    let what = match (t.target, t.before, t.settled) {
+        (Some(other), ..) if asked.is_some_and(|asked| (other / asked - 1.0).abs() > 1e-9) => {
+            format!("as trained for {}: nothing is lost by it", amount(other))
+        }
+        (_, Some(before), _) => {
+            format!("those trained for {}, and {updates} more for this target", amount(before))
+        }
+        (_, None, Some(settled)) => format!("{updates}; the plan had settled after {settled}"),
+        (_, None, None) if waited => format!("{updates}; the plan went on changing"),
+        (_, None, None) => updates,
+    };
+    format!("gates     {what}\n")
 }
 
 /// The machine that measures.

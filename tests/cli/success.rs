@@ -255,6 +255,35 @@ fn trained_gates_serve_other_targets() {
     refused("digits_residual.onnx", &[]);
 }
 
+#[test]
+fn several_targets_give_a_file_each_from_one_training() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path();
+    let mut command = program(dir);
+    command.arg(model("digits_residual.onnx")).args(["out.onnx", "--target-flops", "40%,95%,60%"]);
+    command.args(["--recover", "none", "--json", "out.json"]);
+    let shown = digits(&mut command).assert().success().get_output().clone();
+    let shown = text(&shown.stdout);
+    assert!(shown.contains("the plan had settled after "), "{shown}");
+    assert_eq!(content(dir).len(), 6, "{:?}", content(dir));
+    let [most, middle, least] = ["95", "60", "40"].map(|word| json(dir, &format!("out-{word}.json")));
+    let training = |report: &Value, key: &str| report["training"][key].clone();
+    let updates = |report: &Value| training(report, "changes").as_array().unwrap().len() as u64;
+    assert!(training(&most, "before").is_null());
+    assert_eq!(updates(&most), (training(&most, "settled").as_u64().unwrap() * 5).div_ceil(3));
+    for (report, target) in [(&most, "95"), (&middle, "60"), (&least, "40")] {
+        let macs = |key: &str| report[key].as_u64().unwrap();
+        assert!(macs("macs_after") <= macs("macs_target"));
+        assert!(shown.contains(&format!("written   out-{target}.onnx")), "{shown}");
+    }
+    assert!(updates(&least) < 800 / 4 + 1 && training(&least, "before").is_number(), "{shown}");
+
+    let mut refused = program(dir);
+    refused.arg(model("digits_residual.onnx")).args(["new.onnx", "--target-flops", "40%,60%"]);
+    digits(&mut refused).args(["--checkpoint", "state.safetensors"]);
+    refused.assert().code(2).stderr(predicate::str::contains("--checkpoint"));
+}
+
 /// Flags for a training of weights that takes a few seconds.
 const TUNE: [&str; 6] = ["--recover", "finetune", "--epochs", "6", "--checkpoint", "state.safetensors"];
 

@@ -20,7 +20,7 @@ fn train(threads: usize) -> (Vec<u64>, Vec<bool>) {
     let (images, labels) = (root.join("digits_calib_images.npy"), root.join("digits_calib_labels.npy"));
     let data = Calibration::load(&images, Some(&labels), &inputs, &pre, Some(300), 1).unwrap();
     let mut options = Options::new(Target::Share(0.5));
-    (options.threads, options.batches, options.criterion) = (threads, 5, Criterion::Gates);
+    (options.threads, options.batches, options.criterion) = (threads, Some(5), Criterion::Gates);
     options.residual = Residual::Expand;
     let analysis = pipeline::analyse(graph, facts, &options).unwrap();
     let opset = network.model.opset();

@@ -1,0 +1,75 @@
+//! When more updates would hardly change the plan.
+
+use super::ranking;
+
+/// Updates between two looks.
+pub(super) const LOOK: usize = 20;
+
+/// Looks whose median counts.
+const LOOKS: usize = 3;
+
+/// The plan has settled when of the classes that it closes at most this share was open at the look before …
+const CLOSED: f64 = 0.03;
+/// … and at most this share of the pairs of a group's channels has changed its order since then.
+const RANKED: f64 = 0.05;
+
+/// How the plan changes from look to look.
+pub(super) struct Settling {
+    kept: Vec<bool>,
+    alpha: Vec<f64>,
+    /// Of each look: the shares that are compared with [`CLOSED`] and [`RANKED`].
+    changes: Vec<[f64; 2]>,
+}
+
+impl Settling {
+    /// Nothing is closed yet, at these α.
+    pub fn new(alpha: &[f64]) -> Self {
+        Self { kept: vec![true; alpha.len()], alpha: alpha.to_vec(), changes: Vec::new() }
+    }
+
+    /// Looks at α, and at what would be kept now. True if the plan has settled.
+    pub fn look(&mut self, kept: Vec<bool>, alpha: &[f64], groups: &[Vec<usize>]) -> bool {
+        let fell = kept.iter().zip(&self.kept).filter(|(now, before)| !**now && **before).count();
+        let closed = kept.iter().filter(|kept| !**kept).count();
+        let distances = ranking::dissimilarities(&self.alpha, alpha, groups);
+        let counted = groups.iter().filter(|g| !g.is_empty()).count();
+        let distance = distances.iter().sum::<f64>() / counted.max(1) as f64;
+        self.changes.push([fell as f64 / closed.max(1) as f64, distance]);
+        (self.kept, self.alpha) = (kept, alpha.to_vec());
+        let Some(last) = self.changes.len().checked_sub(LOOKS).map(|at| &self.changes[at..]) else {
+            return false;
+        };
+        [CLOSED, RANKED].iter().enumerate().all(|(k, limit)| {
+            let mut of: Vec<f64> = last.iter().map(|c| c[k]).collect();
+            of.sort_by(f64::total_cmp);
+            of[LOOKS / 2] <= *limit
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_stays_has_settled_and_one_that_moves_has_not() {
+        let alpha: Vec<f64> = (0..40).map(f64::from).collect();
+        let groups = [(0..40).collect::<Vec<_>>()];
+        let plan = |from: usize| (0..40).map(|c| c < from || c >= from + 20).collect::<Vec<_>>();
+        let mut still = Settling::new(&alpha);
+        let looks: Vec<bool> = (0..4).map(|_| still.look(plan(0), &alpha, &groups)).collect();
+        // The first look closes everything; two quiet ones of three are enough.
+        assert_eq!(looks, [false, false, true, true]);
+        let mut moving = Settling::new(&alpha);
+        assert!((0..10).all(|k| !moving.look(plan(2 * k), &alpha, &groups)));
+    }
+
+    #[test]
+    fn a_ranking_that_turns_has_not_settled() {
+        let groups = [(0..4).collect::<Vec<_>>()];
+        let kept = vec![true, false, true, false];
+        let [up, down] = [[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]];
+        let mut settling = Settling::new(&up);
+        assert!((0..10).all(|k| !settling.look(kept.clone(), if k % 2 == 0 { &down } else { &up }, &groups)));
+    }
+}
