@@ -9,7 +9,7 @@ pub(super) const LOOK: usize = 20;
 const LOOKS: usize = 3;
 
 /// The plan has settled when of the classes that it closes at most this share was open at the look before …
-const CLOSED: f64 = 0.03;
+const CLOSED: f64 = 0.02;
 /// … and at most this share of the pairs of a group's channels has changed its order since then.
 const RANKED: f64 = 0.05;
 

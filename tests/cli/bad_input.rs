@@ -262,6 +262,34 @@ fn a_report_that_belongs_to_another_network() {
 }
 
 #[test]
+fn figures_of_a_processor_that_are_none() {
+    let cases = [
+        (None, "cpu.json"),
+        (Some("{"), "tells no processor's speed"),
+        (Some("{}"), "tells no processor's speed"),
+        (Some(r#""kernels": []"#), "names no kernel"),
+        (
+            Some(r#""kernels": [{"rows": 0, "columns": 4, "mac": 1e-9, "tile": 0, "call": 0}]"#),
+            "without rows",
+        ),
+        (
+            Some(r#""kernels": [{"rows": 8, "columns": 4, "mac": -1, "tile": 0, "call": 0}]"#),
+            "a time that is none",
+        ),
+    ];
+    for (written, word) in cases {
+        let case = Case::new().flags(&["--cpu", "cpu.json"]);
+        let rest =
+            r#""name": "mine", "origin": "made up", "element": 0, "packed": 0, "depthwise": 0, "call": 0"#;
+        if let Some(text) = written {
+            let whole = if text.starts_with('{') { text.to_owned() } else { format!("{{{rest}, {text}}}") };
+            std::fs::write(case.folder.path().join("cpu.json"), whole).unwrap();
+        }
+        case.refused(&["cpu.json", word]);
+    }
+}
+
+#[test]
 fn files_that_cannot_be_timed() {
     let folder = TempDir::new().unwrap();
     let good = model("digits_chain.onnx");

@@ -373,6 +373,24 @@ fn the_page_of_a_run_needs_nothing_but_itself() {
 }
 
 #[test]
+fn a_processor_that_was_measured_is_predicted_for() {
+    let folder = TempDir::new().unwrap();
+    let mut bench = program(folder.path());
+    bench.arg("bench").arg(model("digits_residual.onnx")).args(["--runs", "3", "--calibrate", "mine.json"]);
+    bench.assert().success().stdout(predicate::str::contains("fitted    "));
+    let mut inspect = program(folder.path());
+    inspect.arg("inspect").arg(model("digits_residual.onnx")).args([
+        "--cpu",
+        "mine.json",
+        "--json",
+        "seen.json",
+    ]);
+    inspect.assert().success().stdout(predicate::str::contains("predicted"));
+    let seen = json(folder.path(), "seen.json");
+    assert!(seen["predicted"]["milliseconds_before"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
 fn a_latency_target_is_met_by_the_file_as_it_is_written() {
     let folder = TempDir::new().unwrap();
     let dir = folder.path();
