@@ -326,7 +326,7 @@ pub struct LearnArgs {
     /// Images per update
     #[arg(long, value_name = "N", default_value_t = defaults().batch_size, default_value_if("preset", "paper", "64"), value_parser = value::at_least_one)]
     pub batch_size: usize,
-    /// Updates; auto: until the plan has settled and two thirds as many again, at most 800
+    /// Updates; auto: until the plan has settled and two thirds as many again, on at most 12,800 images
     #[arg(long, value_name = "N", default_value = "auto", default_value_if("preset", "paper", "200"), value_parser = value::batches)]
     pub batches: Batches,
     /// Random changes to the images: crop4, flip, mix (with another image; for finetuning only), joined by commas, or none

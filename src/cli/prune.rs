@@ -10,7 +10,7 @@ use super::progress::Watch;
 use super::talk::Talk;
 use super::{Answer, data};
 use autobot_onnx::learn::calib::{Augment, Calibration};
-use autobot_onnx::pipeline::{Criterion, Finetune, MOST, Options, Recover, Target, checkpoint};
+use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
 use autobot_onnx::plan::{Limits, Round};
 use autobot_onnx::report::{files, gather, html, json, text};
 use autobot_onnx::{Error, onnx};
@@ -225,8 +225,7 @@ pub fn options(
 fn load(args: &PruneArgs, job: &Job, talk: Talk) -> autobot_onnx::Result<Calibration> {
     let (graph, facts, o) = (&job.model.graph, &job.facts, &job.options);
     let gates = o.criterion == Criterion::Gates;
-    let synthetic =
-        if gates { o.batches.unwrap_or(MOST).saturating_mul(o.batch_size).min(10_000) } else { 256 };
+    let synthetic = if gates { o.most_batches().saturating_mul(o.batch_size).min(10_000) } else { 256 };
     let data = args.data.load(graph, facts, synthetic, o.seed)?;
     if args.data.calib.is_some() {
         data::review(&data, graph, facts, talk)?;

@@ -134,7 +134,12 @@ macro_rules! storage {
             }
             /// Little-endian bytes, as `TensorProto.raw_data` holds them.
             pub fn to_bytes(&self) -> Vec<u8> {
-                match self { $(Self::$variant(v) => v.iter().flat_map(|x| Bytes::le(*x)).collect(),)* }
+                let mut bytes = Vec::new();
+                match self { $(Self::$variant(v) => {
+                    bytes.reserve_exact(v.len() * size_of::<$type>());
+                    v.iter().for_each(|x| x.put(&mut bytes));
+                })* }
+                bytes
             }
             /// From little-endian bytes; `None` if their number is not a multiple of the element size.
             pub fn from_bytes(dtype: DType, bytes: &[u8]) -> Option<Self> {
@@ -170,21 +175,21 @@ impl DType {
 }
 
 trait Bytes: Copy {
-    fn le(self) -> impl Iterator<Item = u8>;
+    fn put(self, into: &mut Vec<u8>);
     fn from_le(b: &[u8]) -> Self;
 }
 
 macro_rules! bytes {
     ($($t:ty)*) => {$(impl Bytes for $t {
-        fn le(self) -> impl Iterator<Item = u8> { self.to_le_bytes().into_iter() }
+        fn put(self, into: &mut Vec<u8>) { into.extend_from_slice(&self.to_le_bytes()); }
         fn from_le(b: &[u8]) -> Self { Self::from_le_bytes(b.try_into().expect("chunk of the element size")) }
     })*};
 }
 bytes!(f32 f64 f16 bf16 u8 i8 u16 i16 u32 i32 u64 i64);
 
 impl Bytes for bool {
-    fn le(self) -> impl Iterator<Item = u8> {
-        std::iter::once(u8::from(self))
+    fn put(self, into: &mut Vec<u8>) {
+        into.push(u8::from(self));
     }
     fn from_le(b: &[u8]) -> Self {
         b[0] != 0

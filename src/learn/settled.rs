@@ -2,8 +2,8 @@
 
 use super::ranking;
 
-/// Updates between two looks.
-pub(super) const LOOK: usize = 20;
+/// Images between two looks.
+const LOOK: usize = 320;
 
 /// Looks whose median counts.
 const LOOKS: usize = 3;
@@ -19,6 +19,11 @@ pub(super) struct Settling {
     alpha: Vec<f64>,
     /// Of each look: the shares that are compared with [`CLOSED`] and [`RANKED`].
     changes: Vec<[f64; 2]>,
+}
+
+/// Updates of so many images between two looks.
+pub(super) fn every(batch_size: usize) -> usize {
+    (LOOK / batch_size.max(1)).max(1)
 }
 
 impl Settling {

@@ -4,7 +4,7 @@
 use super::calib::Augment;
 use super::optim::Adam;
 use super::session::Chunk;
-use super::settled::{LOOK, Settling};
+use super::settled::{self, Settling};
 use super::{Agreement, Session, Task, gate, loss, ranking};
 use crate::channels::{Group, Groups};
 use crate::cost::Cost;
@@ -159,7 +159,7 @@ pub fn train(
     let mut best = (f64::INFINITY, alpha.clone(), levels.clone(), 0);
     let checked = checked(list, settings.seed);
     let mut settling = Settling::new(&alpha);
-    let (mut step, mut end, mut settled) = (0, settings.batches, None);
+    let (mut step, mut end, mut settled_at) = (0, settings.batches, None);
     while step < end {
         step += 1;
         let images = order.next(settings.batch_size);
@@ -203,11 +203,11 @@ pub fn train(
             trace.push(Traced { step, agreement });
         }
         if settings.until_settled
-            && settled.is_none()
-            && step.is_multiple_of(LOOK)
+            && settled_at.is_none()
+            && step.is_multiple_of(settled::every(settings.batch_size))
             && settling.look(plan(&alpha), &alpha, &by_group)
         {
-            settled = Some(step);
+            settled_at = Some(step);
             end = end.min((step as f64 / EARLY).ceil() as usize);
         }
         progress(&record, end);
@@ -219,7 +219,7 @@ pub fn train(
         }
     }
     let (target, before) = (Some(settings.target), before.and_then(|b| b.target));
-    Trained { alpha, levels, history, changes, trace, best, settled, target, before }
+    Trained { alpha, levels, history, changes, trace, best, settled: settled_at, target, before }
 }
 
 /// Some of the images `list`, to judge plans on.

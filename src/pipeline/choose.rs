@@ -1,6 +1,5 @@
 //! Which channels stay: scores from gates, weights or chance, and the plan that meets the target.
 
-use super::options::MOST;
 use super::{Analysis, Before, Criterion, Observer, Options, fixed, predicted, some_of};
 use crate::error::{Error, Result};
 use crate::ir::*;
@@ -163,7 +162,7 @@ impl Learning<'_> {
 
     fn settings(&self, options: &Options, stand: &Stand) -> Settings {
         Settings {
-            batches: options.batches.unwrap_or(MOST),
+            batches: options.most_batches(),
             until_settled: options.batches.is_none(),
             batch_size: options.batch_size,
             lr: options.lr,

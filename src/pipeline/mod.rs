@@ -22,7 +22,7 @@ use crate::rewrite::{self, Bias, Rewritten};
 use crate::runtime::Sample;
 use crate::verify::{self, Verdict};
 use choose::Learning;
-pub use options::{Compensation, Criterion, Finetune, MOST, Options, Recover, Target};
+pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target};
 use recovery::Recovery;
 pub use recovery::{Before, Recovered};
 use regex::Regex;

@@ -114,8 +114,8 @@ impl Default for Finetune {
     }
 }
 
-/// Updates where the plan does not settle before.
-pub const MOST: usize = 800;
+/// Images that the gates are trained on where the plan does not settle before.
+const MOST: usize = 12_800;
 
 /// Everything a run can be told.
 #[derive(Debug, Clone)]
@@ -142,7 +142,7 @@ pub struct Options {
     pub limits: Limits,
     /// What the outputs are judged by.
     pub wish: Wish,
-    /// Updates; none trains until the plan has settled, for at most [`MOST`].
+    /// Updates; none trains until the plan has settled, on at most 12,800 images.
     pub batches: Option<usize>,
     /// Images per update.
     pub batch_size: usize,
@@ -169,6 +169,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// Updates of the gates, at the most.
+    pub fn most_batches(&self) -> usize {
+        self.batches.unwrap_or(MOST.div_ceil(self.batch_size.max(1)))
+    }
+
     /// The defaults for a target. They are the paper's, except for (at most) 800 updates on 16 images at a rate of 0.3 in place of
     /// 200 on 64 at 0.6: as many images, and on ResNet-56 at 55.8 M MACs (12,800 images, `Compensation::Mean`) 86.3 % instead
     /// of 85.5 % right after pruning, both with seed 1 and [`Residual::Expand`].
