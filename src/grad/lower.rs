@@ -104,7 +104,8 @@ pub(super) fn hasten(program: &mut Program) {
             kernel.hasten(&conv.geometry, weights);
         }
         let through = matches!(step.inputs[0], Some(Source::Slot(x)) if program.live[x]);
-        if read[conv.weights] == 1 && (conv.backward.is_some() || !through) {
+        let back = through || conv.gate.is_some();
+        if read[conv.weights] == 1 && (conv.backward.is_some() || !back) {
             *weights = Vec::new();
         }
     }
