@@ -23,8 +23,8 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     let input = args.input.as_deref().unwrap_or(Path::new(""));
     let targets: Vec<Target> = args.target_flops.iter().chain(&args.target_latency).copied().collect();
     let places: Vec<Places> = match &targets[..] {
-        [] | [_] => vec![Places::plain(args)],
-        _ => targets.iter().map(|t| Places::of(args, *t)).collect(),
+        [] | [_] => vec![Places::new(args, None)],
+        _ => targets.iter().map(|&t| Places::new(args, Some(t))).collect(),
     };
     if let (Some(_), 2..) = (&args.recovery.checkpoint, places.len()) {
         let reason = "keeps the state of one run, and each target is a run";
@@ -61,7 +61,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     if let Some(path) = &args.learn.gates {
         watch.take_gates(path, &network(&job), job.analysis.groups.classes.len())?;
     }
-    for (k, (_, target, places)) in jobs.iter().enumerate() {
+    for (_, target, places) in &jobs {
         job.options.target = *target;
         if let Some(path) = &args.recovery.checkpoint {
             let belongs = checkpoint::fingerprint(&job.model.graph, data.len(), &job.options);
@@ -71,11 +71,11 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
         if let Some(path) = &args.learn.save_gates {
             save_gates(path, &network(&job), &done, talk)?;
         }
-        let written = done.verdict.pass.then(|| places.model.display().to_string());
+        let written = done.verdict.pass.then(|| places.model().display().to_string());
         let report = job.report(&done, gather::data(&data, args.data.source()), typed.clone(), written);
         let answer = finish(&done, &report, places, talk)?;
         watch.finish();
-        if answer == Answer::No || k + 1 == jobs.len() {
+        if answer == Answer::No {
             return Ok(answer);
         }
         watch.hand_on(done.outcome.trained);
@@ -85,31 +85,27 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
 
 /// Where the files of one target go.
 struct Places {
-    model: PathBuf,
+    model: Option<PathBuf>,
     json: Option<PathBuf>,
     report: Option<PathBuf>,
 }
 
 impl Places {
-    /// As they were typed.
-    fn plain(args: &PruneArgs) -> Self {
-        let model = args.output.clone().unwrap_or_default();
-        Self { model, json: args.json.clone(), report: args.report.clone() }
-    }
-
-    /// With the target in every name.
-    fn of(args: &PruneArgs, target: Target) -> Self {
+    /// As they were typed, or with a target in every name.
+    fn new(args: &PruneArgs, target: Option<Target>) -> Self {
         let named = |path: &PathBuf| {
+            let Some(target) = target else { return path.clone() };
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             let end = path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
             path.with_file_name(format!("{stem}-{}{end}", target.word()))
         };
-        let Self { model, json, report } = Self::plain(args);
-        Self {
-            model: if model.as_os_str().is_empty() { model } else { named(&model) },
-            json: json.as_ref().map(named),
-            report: report.as_ref().map(named),
-        }
+        let [model, json, report] = [&args.output, &args.json, &args.report].map(|p| p.as_ref().map(named));
+        Self { model, json, report }
+    }
+
+    /// The small network's; only a dry run has none.
+    fn model(&self) -> &Path {
+        self.model.as_deref().unwrap_or(Path::new(""))
     }
 }
 
@@ -150,7 +146,7 @@ fn rehearsed(talk: Talk) -> Answer {
 /// Writes the small model and the report if the verdict allows it.
 fn finish(done: &Done, report: &json::Run, places: &Places, talk: Talk) -> anyhow::Result<Answer> {
     if done.verdict.pass {
-        done.small.write(&places.model)?;
+        done.small.write(places.model())?;
     }
     if let Some(json) = &places.json {
         json::write(json, report)?;
@@ -160,7 +156,7 @@ fn finish(done: &Done, report: &json::Run, places: &Places, talk: Talk) -> anyho
     }
     talk.result(&text::result(report));
     if done.verdict.pass {
-        talk.result(&format!("written   {}\n", places.model.display()));
+        talk.result(&format!("written   {}\n", places.model().display()));
         return Ok(Answer::Yes);
     }
     talk.warn(
@@ -176,7 +172,7 @@ fn check_places(input: &Path, args: &PruneArgs, places: &[Places]) -> autobot_on
     inputs.extend(args.learn.gates.as_deref().map(|p| ("--gates", p)));
     let mut outputs: Vec<Named> = Vec::new();
     for Places { model, json, report } in places {
-        outputs.extend(args.output.is_some().then_some(("OUT.onnx", model.as_path())));
+        outputs.extend(model.as_deref().map(|p| ("OUT.onnx", p)));
         outputs.extend(json.as_deref().map(|p| ("--json", p)));
         outputs.extend(report.as_deref().map(|p| ("--report", p)));
     }

@@ -90,12 +90,8 @@ pub(super) fn lower(program: &mut Program) {
 
 /// Prepares a convolution with fewer multiplications wherever that is faster, and forgets weights that nothing reads any more.
 pub(super) fn hasten(program: &mut Program) {
-    let mut read = vec![0; program.constants.len()];
-    for source in program.steps.iter().flat_map(|s| s.inputs.iter().flatten()) {
-        if let Source::Constant(c) = source {
-            read[*c] += 1;
-        }
-    }
+    let constant = |source: &Source| if let Source::Constant(c) = source { Some(*c) } else { None };
+    let mut read = count_reads(program, program.constants.len(), constant);
     program.parameters.iter().flatten().for_each(|&c| read[c] += 1);
     for step in &mut program.steps {
         let Kind::Conv(conv) = &mut step.kind else { continue };
@@ -103,9 +99,7 @@ pub(super) fn hasten(program: &mut Program) {
         for kernel in conv.backward.iter_mut().chain([&mut conv.forward]) {
             kernel.hasten(&conv.geometry, weights);
         }
-        let through = matches!(step.inputs[0], Some(Source::Slot(x)) if program.live[x]);
-        let back = through || conv.gate.is_some();
-        if read[conv.weights] == 1 && (conv.backward.is_some() || !back) {
+        if read[conv.weights] == 1 && (conv.backward.is_some() || !step.live) {
             *weights = Vec::new();
         }
     }
@@ -124,14 +118,18 @@ pub(super) fn prepare_again(program: &mut Program) {
     }
 }
 
+/// How often steps read each of `n` places, where `place` says which one a source is, if any of them.
+fn count_reads(program: &Program, n: usize, place: impl Fn(&Source) -> Option<usize>) -> Vec<usize> {
+    let mut reads = vec![0; n];
+    let sources = program.steps.iter().flat_map(|s| s.inputs.iter().flatten());
+    sources.filter_map(place).for_each(|k| reads[k] += 1);
+    reads
+}
+
 /// How often each slot is read; targets count as read.
 pub(super) fn count_uses(program: &Program) -> Vec<usize> {
-    let mut uses = vec![0; program.shapes.len()];
-    for source in program.steps.iter().flat_map(|s| s.inputs.iter().flatten()) {
-        if let Source::Slot(s) = source {
-            uses[*s] += 1;
-        }
-    }
+    let slot = |source: &Source| if let Source::Slot(s) = source { Some(*s) } else { None };
+    let mut uses = count_reads(program, program.shapes.len(), slot);
     program.targets.iter().for_each(|&s| uses[s] += 1);
     uses
 }

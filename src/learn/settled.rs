@@ -32,13 +32,12 @@ impl Settling {
         Self { kept: vec![true; alpha.len()], alpha: alpha.to_vec(), changes: Vec::new() }
     }
 
-    /// Looks at α, and at what would be kept now. True if the plan has settled.
+    /// Looks at α, and at what would be kept now; the groups have gates, every one. True if the plan has settled.
     pub fn look(&mut self, kept: Vec<bool>, alpha: &[f64], groups: &[Vec<usize>]) -> bool {
         let fell = kept.iter().zip(&self.kept).filter(|(now, before)| !**now && **before).count();
         let closed = kept.iter().filter(|kept| !**kept).count();
         let distances = ranking::dissimilarities(&self.alpha, alpha, groups);
-        let counted = groups.iter().filter(|g| !g.is_empty()).count();
-        let distance = distances.iter().sum::<f64>() / counted.max(1) as f64;
+        let distance = distances.iter().sum::<f64>() / groups.len().max(1) as f64;
         self.changes.push([fell as f64 / closed.max(1) as f64, distance]);
         (self.kept, self.alpha) = (kept, alpha.to_vec());
         let Some(last) = self.changes.len().checked_sub(LOOKS).map(|at| &self.changes[at..]) else {

@@ -94,7 +94,7 @@ pub struct Record {
 }
 
 /// What training gives.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
     /// α per class; infinite where a class has no trainable gate (it stays).
     pub alpha: Vec<f64>,
@@ -205,7 +205,7 @@ pub fn train(
         if settings.until_settled
             && settled_at.is_none()
             && step.is_multiple_of(settled::every(settings.batch_size))
-            && settling.look(plan(&alpha), &alpha, &by_group)
+            && settling.look(plan(&alpha), &alpha, &masks)
         {
             settled_at = Some(step);
             end = end.min((step as f64 / EARLY).ceil() as usize);

@@ -50,12 +50,10 @@ impl Learning<'_> {
         let (session, target) = (self.session, self.target);
         let dead = groups.unread(self.graph, self.facts);
         let search = Search::new(groups, cost, options.limits, fixed(&session.trainable, &dead));
-        let mut settings = self.settings(options, stand);
+        let settings = self.settings(options, stand);
         let mut trained = match before {
             Some(before) => before.trained.clone(),
-            None if options.criterion == Criterion::Gates => {
-                Some(self.gates(&mut settings, &search, observer))
-            }
+            None if options.criterion == Criterion::Gates => Some(self.gates(&settings, &search, observer)),
             None => None,
         };
         let mut score = match &trained {
@@ -91,26 +89,25 @@ impl Learning<'_> {
 
     /// Trained gates: those that are given, if they were trained for this target or lose nothing at it; those, trained further
     /// for fewer updates than the settings say; or new ones. The history is that of the updates made here.
-    fn gates(&self, settings: &mut Settings, search: &Search, observer: &mut dyn Observer) -> Trained {
+    fn gates(&self, settings: &Settings, search: &Search, observer: &mut dyn Observer) -> Trained {
         let (session, images, target) = (self.session, self.training, self.target);
         let would_keep = |alpha: &[f64]| match search.threshold(alpha, target) {
             Ok(plan) => plan.kept,
             Err(_) => vec![true; alpha.len()],
         };
+        let mut settings = settings.clone();
         let given = observer.gates();
         if let Some(given) = &given {
-            let kept = || would_keep(&given.alpha);
-            let lost = || loses(session, images, settings, &kept(), &given.levels);
+            let lost = || loses(session, images, &settings, &would_keep(&given.alpha), &given.levels);
             if given.target.is_none_or(|t| t == target as f64) || lost() <= NOTHING {
                 return Trained { history: Vec::new(), ..given.clone() };
             }
             settings.batches = settings.batches.div_ceil(SHORTER);
         }
-        let settling = |updates: usize| settings.settling(updates);
-        let progress = &mut |r: &Record, of: usize| observer.step(r, of + settling(of));
+        let progress = &mut |r: &Record, of: usize| observer.step(r, of + settings.settling(of));
         let watching = Watching { plan: &would_keep, progress };
         let Analysis { groups, .. } = self.analysis;
-        train(session, groups, self.analysis.budget(), images, settings, given.as_ref(), watching)
+        train(session, groups, self.analysis.budget(), images, &settings, given.as_ref(), watching)
     }
 
     /// The plan that meets the target: as it is planned, and where that is a time, as the rewritten network is predicted to
