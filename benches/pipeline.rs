@@ -2,7 +2,7 @@
 
 use autobot_onnx::channels::{self, Groups, Residual};
 use autobot_onnx::cost::{Convention, Cost};
-use autobot_onnx::grad::{Pool, Program, Workspace, batched};
+use autobot_onnx::grad::{LARGEST, Pool, Program, Workspace, batched};
 use autobot_onnx::ir::{Fact, Facts};
 use autobot_onnx::learn::calib::{Calibration, InputSpec};
 use autobot_onnx::learn::{self, Choice, Session, Settings, Task, Watching};
@@ -96,7 +96,7 @@ fn gate_step(c: &mut Criterion) {
     for n in networks() {
         let graph = &n.model.graph;
         let (targets, _) = learn::targets(graph, &n.facts).unwrap();
-        let facts = batched(graph, &n.facts, &targets).unwrap();
+        let facts = batched(graph, &n.facts, &targets, LARGEST).unwrap();
         let gates = pipeline::gates(graph, &n.groups);
         let program = Program::compile(graph, &facts, &gates, &[], &targets).unwrap().fast();
         let lambda = vec![0.9; n.groups.classes.len()];

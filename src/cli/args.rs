@@ -323,6 +323,10 @@ pub struct LearnArgs {
     /// or the one with the lowest loss on its own batch
     #[arg(long, value_enum, default_value_t = ChoiceArg::Plan, default_value_if("preset", "paper", "batch"))]
     pub choice: ChoiceArg,
+    /// What becomes of gates that closed for good: 'freeze' takes their channels out of the network while the others are
+    /// trained, which saves time; 'train' lets them open again
+    #[arg(long, value_enum, default_value_t = ClosedArg::Freeze, default_value_if("preset", "paper", "train"))]
+    pub closed: ClosedArg,
     /// Images per update
     #[arg(long, value_name = "N", default_value_t = defaults().batch_size, default_value_if("preset", "paper", "64"), value_parser = value::at_least_one)]
     pub batch_size: usize,
@@ -492,6 +496,13 @@ impl From<ChoiceArg> for Choice {
     }
 }
 
+/// `--closed`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ClosedArg {
+    Freeze,
+    Train,
+}
+
 /// `--recover`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RecoverArg {
@@ -559,8 +570,8 @@ mod tests {
         let cli = Cli::try_parse_from(paper).unwrap();
         let learn = &cli.prune.learn;
         assert_eq!(
-            (learn.batches, learn.batch_size, learn.gate_lr, learn.choice),
-            (Batches(Some(7)), 64, 0.6, ChoiceArg::Batch)
+            (learn.batches, learn.batch_size, learn.gate_lr, learn.choice, learn.closed),
+            (Batches(Some(7)), 64, 0.6, ChoiceArg::Batch, ClosedArg::Train)
         );
         assert!(learn.augment.is_some() && cli.prune.scope.residual == ResidualArg::Expand);
         let several = ["x", "in.onnx", "out.onnx", "--target-flops", "70%,30M"];

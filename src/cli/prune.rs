@@ -2,7 +2,7 @@
 //!
 //! Takes: [`PruneArgs`]. Gives: a small model file, printed results, a JSON report. Never: writes what was not verified.
 
-use super::args::{LearnArgs, PruneArgs, RecoverArg, RecoveryArgs, ScopeArgs};
+use super::args::{ClosedArg, LearnArgs, PruneArgs, RecoverArg, RecoveryArgs, ScopeArgs};
 use super::bench::speed;
 use super::guard::{self, Named};
 use super::job::{Done, Job};
@@ -207,7 +207,7 @@ pub fn options(
     }
     if let Some(l) = learn {
         (o.criterion, o.compensation, o.wish) = (l.criterion.into(), l.compensation.into(), l.loss.into());
-        o.choice = l.choice.into();
+        (o.choice, o.freeze) = (l.choice.into(), l.closed == ClosedArg::Freeze);
         (o.batches, o.batch_size) = (l.batches.0, l.batch_size);
         // A mixture has no label, and gates may be trained on labels alone.
         o.augment = l.augment.map(|a| Augment { mix: false, ..a });

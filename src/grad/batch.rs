@@ -9,8 +9,9 @@ use crate::ir::*;
 
 /// Images per chunk are chosen so that a workspace stays about this large …
 const WORKSPACE_BYTES: usize = 64 << 20;
-const LARGEST: usize = 16;
-/// … but as many as these share a pass over the weights, where that takes no more than this.
+/// … and there are no more than this.
+pub const LARGEST: usize = 16;
+/// But as many as these share a pass over the weights, where that takes no more than this.
 const FEW: usize = 4;
 const FEW_BYTES: usize = 3 << 29;
 
@@ -35,15 +36,15 @@ fn facts_at(graph: &Graph, base: &Facts, targets: &[ValueId], batch: usize) -> O
     (facts.trouble == base.trouble && targets.iter().all(follows)).then_some(facts)
 }
 
-/// The facts to compile with: at the largest useful batch at which several images give what each gives alone.
-pub fn batched(graph: &Graph, base: &Facts, targets: &[ValueId]) -> Result<Facts> {
+/// The facts to compile with: at the largest useful batch, of `most` images, at which several give what each gives alone.
+pub fn batched(graph: &Graph, base: &Facts, targets: &[ValueId], most: usize) -> Result<Facts> {
     let single = Program::compile(graph, base, &[], &[], targets)?;
-    let mut batch = LARGEST;
+    let mut batch = most;
     let limit = |batch: usize| if batch > FEW { WORKSPACE_BYTES } else { FEW_BYTES };
     while batch > 1 && single.workspace_bytes() * batch > limit(batch) {
         batch /= 2;
     }
-    if batch == 1 {
+    if batch <= 1 {
         return Ok(base.clone());
     }
     let Some(facts) = facts_at(graph, base, targets, batch) else { return Ok(base.clone()) };

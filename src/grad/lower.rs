@@ -3,7 +3,7 @@
 //!
 //! Only what the loss cannot see is dropped: the value between, where nobody else uses it.
 
-use super::program::{Kind, Program, Source, Step};
+use super::program::{Kind, Program, Source, Step, UNGATED};
 use super::route::{NOWHERE, Route, compose, route_of};
 use crate::ops::conv_geometry;
 use crate::ops::kernels::conv::Geometry;
@@ -35,12 +35,15 @@ pub(super) fn lower(program: &mut Program) {
     let mut made: Vec<Option<usize>> = vec![None; program.shapes.len()];
     for mut step in steps {
         if let Some(mut conv) = convolution(program, &step) {
-            let before = before(&step, 0, &out, &made, &uses);
-            if let Some((at, Step { kind: Kind::Gate { axis: 1, index }, inputs, .. })) = before {
+            if let Some((at, Step { kind: Kind::Gate { axis: 1, index }, inputs, .. })) =
+                before(&step, 0, &out, &made, &uses)
+            {
                 conv.gate = Some(index.clone());
                 step.inputs[0] = inputs[0];
                 out[at] = None;
-            } else if let Some((at, Step { kind: Kind::Route(route), inputs, .. })) = before
+            }
+            if let Some((at, Step { kind: Kind::Route(route), inputs, .. })) =
+                before(&step, 0, &out, &made, &uses)
                 && !route.contains(&NOWHERE)
             {
                 conv.reads = Some(route.clone());
@@ -58,19 +61,29 @@ pub(super) fn lower(program: &mut Program) {
             step.inputs.truncate(1);
             step.kind = Kind::Route(route);
         } else if adds(program, &step) {
-            let routed = |k: usize| match before(&step, k, &out, &made, &uses) {
-                Some((at, Step { kind: Kind::Route(route), inputs, .. })) => {
-                    Some((k, at, route.clone(), inputs[0]))
-                }
-                _ => None,
+            let is_part = |k: &usize| {
+                let part = before(&step, *k, &out, &made, &uses);
+                part.is_some_and(|(_, s)| matches!(s.kind, Kind::Route(_) | Kind::Gate { axis: 1, .. }))
             };
-            let found = routed(1).or_else(|| routed(0));
-            let route = found.map(|(k, at, route, source)| {
-                step.inputs = vec![step.inputs[1 - k], source];
-                out[at] = None;
-                route
-            });
-            step.kind = Kind::Sum { route, relu: false };
+            let (mut route, mut gate) = (None, None);
+            if let Some(branch) = [1, 0].into_iter().find(is_part) {
+                step.inputs.swap(1, branch);
+                if let Some((at, Step { kind: Kind::Route(found), inputs, .. })) =
+                    before(&step, 1, &out, &made, &uses)
+                {
+                    route = Some(found.clone());
+                    step.inputs[1] = inputs[0];
+                    out[at] = None;
+                }
+                if let Some((at, Step { kind: Kind::Gate { axis: 1, index }, inputs, .. })) =
+                    before(&step, 1, &out, &made, &uses)
+                {
+                    gate = Some(route.as_ref().map_or_else(|| index.clone(), |route| through(route, index)));
+                    step.inputs[1] = inputs[0];
+                    out[at] = None;
+                }
+            }
+            step.kind = Kind::Sum { route, gate, relu: false };
         } else if step.op_type == "Relu"
             && let Some((at, _)) = before(&step, 0, &out, &made, &uses)
             && let Some(Step { kind, outputs, .. }) = &mut out[at]
@@ -167,6 +180,11 @@ fn before<'a>(
     let Some(Source::Slot(x)) = step.inputs.get(k).copied().flatten() else { return None };
     let at = made[x].filter(|_| uses[x] == 1)?;
     Some((at, out[at].as_ref()?))
+}
+
+/// The gates behind a route, of those before it.
+fn through(route: &[u32], index: &[u32]) -> Vec<u32> {
+    route.iter().map(|&c| if c == NOWHERE { UNGATED } else { index[c as usize] }).collect()
 }
 
 /// True for an addition of two values of the same shape, images first.

@@ -12,8 +12,9 @@ mod pool;
 mod program;
 mod route;
 mod run;
+mod take;
 
-pub use batch::batched;
+pub use batch::{LARGEST, batched};
 pub use plain::Plain;
 pub use pool::Pool;
 pub use program::{GateSpec, Program, ShiftSpec, UNGATED, targets};

@@ -62,8 +62,8 @@ pub(super) enum Kind {
     Gate { axis: usize, index: Vec<u32> },
     /// Channels of one value taken to others' places.
     Route(Route),
-    /// y = relu(trunk + route(branch)), of inputs of the result's rank.
-    Sum { route: Option<Route>, relu: bool },
+    /// y = relu(trunk + λ ⊙ route(branch)), of inputs of the result's rank; λ by channel of the result.
+    Sum { route: Option<Route>, gate: Option<Vec<u32>>, relu: bool },
 }
 
 #[derive(Debug, Clone)]

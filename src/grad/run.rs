@@ -2,10 +2,11 @@
 
 use super::lower::Convolution;
 use super::program::{Kind, Program, Shift, Source, Step, UNGATED};
-use super::route;
+use super::take::{Take, lambda_at, sizes};
 use crate::ir::*;
 use crate::ops::kernels::conv;
 use crate::ops::kernels::direct::Start;
+use crate::ops::kernels::lines::{Add, Close, copy, dot, vectorised};
 use std::ops::Range;
 
 /// Buffers for one thread: every value, and the gradients that are on their way.
@@ -71,17 +72,24 @@ impl Workspace {
                 }
                 Kind::Gate { axis, index } => {
                     if let Some(Source::Slot(s)) = step.inputs[0] {
-                        gate(&self.y[s], *axis, index, lambda, &mut out[0]);
+                        let x = &self.y[s];
+                        let take = Take { sizes: sizes(&x.shape, *axis), route: None, gate: Some(index) };
+                        take.forward(&x.data, lambda, &mut out[0].data);
                     }
                 }
                 Kind::Route(route) => {
                     if let Some(Source::Slot(s)) = step.inputs[0] {
-                        route::forward(route, &self.y[s], &mut out[0]);
+                        let x = &self.y[s];
+                        let take = Take { sizes: sizes(&x.shape, 1), route: Some(route), gate: None };
+                        take.forward(&x.data, None, &mut out[0].data);
                     }
                 }
-                Kind::Sum { route, relu } => {
+                Kind::Sum { route, gate, relu } => {
                     if let [Some(Source::Slot(a)), Some(Source::Slot(b))] = step.inputs[..] {
-                        route::add(route.as_deref(), *relu, &self.y[a], &self.y[b], &mut out[0]);
+                        let (a, b) = (&self.y[a], &self.y[b]);
+                        let (route, gate) = (route.as_deref(), gate.as_deref());
+                        let take = Take { sizes: sizes(&b.shape, 1), route, gate };
+                        take.add(&b.data, lambda, &a.data, *relu, &mut out[0].data);
                     }
                 }
             }
@@ -163,11 +171,17 @@ impl Workspace {
         }
     }
 
-    fn route_backward(&mut self, program: &Program, route: &[u32], s: usize, dy: &Array<f32>) {
+    /// Through a route and gates, to the gradients of slot `s` and of λ.
+    fn take_backward(
+        &mut self,
+        program: &Program,
+        s: usize,
+        take: Take,
+        dy: &Array<f32>,
+        into: &mut Gradients,
+    ) {
         let mut dx = self.take(program, s);
-        if let Some(Into { dx, begun }) = &mut dx {
-            route::backward(route, &dy.data, dx, *begun);
-        }
+        take.backward(&self.y[s].data, &dy.data, dx.as_mut(), into);
         self.give_back(s, dx);
     }
 
@@ -175,7 +189,9 @@ impl Workspace {
     fn pass_on(&mut self, program: &Program, s: usize, dy: &mut Array<f32>, last: bool) {
         let mut dx = self.take(program, s);
         match &mut dx {
-            Some(Into { dx, begun: true }) => dx.data.iter_mut().zip(&dy.data).for_each(|(dx, dy)| *dx += dy),
+            Some(Into { dx, begun: true }) => {
+                vectorised(Add { to: &mut dx.data, from: &dy.data });
+            }
             Some(Into { dx, .. }) if last => std::mem::swap(dx, dy),
             Some(Into { dx, .. }) => dx.data.copy_from_slice(&dy.data),
             None => {}
@@ -208,7 +224,7 @@ impl Workspace {
             Kind::Conv(conv) => {
                 if let Some(Source::Slot(s)) = step.inputs[0] {
                     if conv.relu {
-                        close(&self.y[step.outputs[0]], &mut dy[0]);
+                        vectorised(Close { y: &self.y[step.outputs[0]].data, dy: &mut dy[0].data });
                     }
                     let mut dx = self.take(program, s);
                     let weights = &program.constants[conv.weights].data;
@@ -221,24 +237,28 @@ impl Workspace {
             }
             Kind::Gate { axis, index } => {
                 if let Some(Source::Slot(s)) = step.inputs[0] {
-                    let mut dx = self.take(program, s);
-                    gate_backward(&self.y[s], *axis, index, &dy[0].data, dx.as_mut(), into);
-                    self.give_back(s, dx);
+                    let sizes = sizes(&program.shapes[s], *axis);
+                    let take = Take { sizes, route: None, gate: Some(index) };
+                    self.take_backward(program, s, take, &dy[0], into);
                 }
             }
             Kind::Route(route) => {
                 if let Some(Source::Slot(s)) = step.inputs[0] {
-                    self.route_backward(program, route, s, &dy[0]);
+                    let take = Take { sizes: sizes(&program.shapes[s], 1), route: Some(route), gate: None };
+                    self.take_backward(program, s, take, &dy[0], into);
                 }
             }
-            Kind::Sum { route, relu } => {
+            Kind::Sum { route, gate, relu } => {
                 if let [Some(Source::Slot(a)), Some(Source::Slot(b))] = step.inputs[..] {
                     if *relu {
-                        close(&self.y[step.outputs[0]], &mut dy[0]);
+                        vectorised(Close { y: &self.y[step.outputs[0]].data, dy: &mut dy[0].data });
                     }
-                    match route {
-                        Some(route) => self.route_backward(program, route, b, &dy[0]),
-                        None => self.pass_on(program, b, &mut dy[0], false),
+                    if route.is_none() && gate.is_none() {
+                        self.pass_on(program, b, &mut dy[0], false);
+                    } else {
+                        let (route, gate) = (route.as_deref(), gate.as_deref());
+                        let take = Take { sizes: sizes(&program.shapes[b], 1), route, gate };
+                        self.take_backward(program, b, take, &dy[0], into);
                     }
                     self.pass_on(program, a, &mut dy[0], true);
                 }
@@ -294,20 +314,20 @@ impl Workspace {
 }
 
 /// Where a pass leaves its gradients.
-struct Gradients<'a> {
+pub(super) struct Gradients<'a> {
     /// λ, and κ behind them, at which the pass went forward.
-    lambda: &'a [f32],
+    pub lambda: &'a [f32],
     /// dL/dλ and dL/dκ.
-    gates: &'a mut [f32],
+    pub gates: &'a mut [f32],
     /// dL/dθ by parameter.
     parameters: &'a mut [Array<f32>],
 }
 
 /// Where the gradient of a step's operand goes.
-struct Into {
-    dx: Array<f32>,
+pub(super) struct Into {
+    pub dx: Array<f32>,
     /// Something is in it already.
-    begun: bool,
+    pub begun: bool,
 }
 
 fn operands<'a>(step: &Step, program: &'a Program, y: &'a [Array<f32>]) -> Vec<Option<&'a Array<f32>>> {
@@ -328,11 +348,6 @@ fn fit(a: &mut Array<f32>, shape: &[usize]) {
     }
 }
 
-/// λ of a coordinate.
-fn lambda_at(lambda: &[f32], index: u32) -> f32 {
-    if index == UNGATED { 1.0 } else { lambda[index as usize] }
-}
-
 /// Calls `f(coordinate, range)` for each run of elements that share a coordinate of `axis`.
 fn rows(shape: &[usize], axis: usize, mut f: impl FnMut(usize, Range<usize>)) {
     let inner = volume(&shape[axis + 1..]);
@@ -342,44 +357,6 @@ fn rows(shape: &[usize], axis: usize, mut f: impl FnMut(usize, Range<usize>)) {
             f(c, start..start + inner);
         }
     }
-}
-
-/// y = x ⊙ λ
-fn gate(x: &Array<f32>, axis: usize, index: &[u32], lambda: Option<&[f32]>, y: &mut Array<f32>) {
-    let Some(lambda) = lambda else {
-        y.data.copy_from_slice(&x.data);
-        return;
-    };
-    rows(&x.shape, axis, |c, r| {
-        let l = lambda_at(lambda, index[c]);
-        y.data[r.clone()].iter_mut().zip(&x.data[r]).for_each(|(y, x)| *y = l * x);
-    });
-}
-
-/// dx += λ ⊙ dy, dλ_c += Σ x·dy
-fn gate_backward(
-    x: &Array<f32>,
-    axis: usize,
-    index: &[u32],
-    dy: &[f32],
-    mut dx: Option<&mut Into>,
-    into: &mut Gradients,
-) {
-    rows(&x.shape, axis, |c, r| {
-        let dy = &dy[r.clone()];
-        if index[c] != UNGATED {
-            into.gates[index[c] as usize] += dot(&x.data[r.clone()], dy);
-        }
-        if let Some(Into { dx, begun }) = &mut dx {
-            let l = lambda_at(into.lambda, index[c]);
-            let both = dx.data[r].iter_mut().zip(dy);
-            if *begun {
-                both.for_each(|(dx, dy)| *dx += l * dy);
-            } else {
-                both.for_each(|(dx, dy)| *dx = l * dy);
-            }
-        }
-    });
 }
 
 /// y_o += Σ_c (1 − λ_c)·κ_c·m[o, c]
@@ -431,7 +408,7 @@ fn conv_forward(
                 let l = lambda_at(lambda, index[k]);
                 out.iter_mut().zip(from).for_each(|(o, x)| *o = l * x);
             }
-            _ => out.copy_from_slice(from),
+            _ => copy(out, from),
         }
     };
     let shifted;
@@ -445,11 +422,6 @@ fn conv_forward(
         _ => bias,
     };
     c.forward.run(row, Start::Bias(bias), c.relu, &mut y.data);
-}
-
-/// Takes a gradient through a ReLU whose result is `y`.
-fn close(y: &Array<f32>, dy: &mut Array<f32>) {
-    dy.data.iter_mut().zip(&y.data).for_each(|(d, y)| *d = if *y > 0.0 { *d } else { 0.0 });
 }
 
 impl Convolution {
@@ -478,7 +450,7 @@ fn conv_backward_parameters(
     if let Some(p) = weight {
         let dw = &mut into.parameters[p].data;
         let row = |n: usize, k: usize, r: usize, out: &mut [f32]| {
-            out.copy_from_slice(c.row(io.x, n, k, r, out.len()));
+            copy(out, c.row(io.x, n, k, r, out.len()));
         };
         c.forward.gradient(row, &mut io.dy.data, dw);
     }
@@ -515,30 +487,17 @@ fn conv_backward(
         behind.resize(len.max(behind.len()), 0.0);
         through(zero, &mut behind[..len]);
     };
-    match (&c.gate, dx) {
-        (None, Some(Into { dx, begun })) if c.reads.is_some() => {
-            whole(behind);
-            route::backward(c.reads.as_deref().unwrap_or_default(), &behind[..len], dx, *begun);
-        }
+    match dx {
         // Without a gate the gradient goes straight to dx; with one it is needed for dλ first.
-        (None, Some(Into { dx, begun })) => through(if *begun { Start::Add } else { zero }, &mut dx.data),
-        (Some(index), dx) => {
+        Some(Into { dx, begun }) if c.gate.is_none() && c.reads.is_none() => {
+            through(if *begun { Start::Add } else { zero }, &mut dx.data);
+        }
+        None if c.gate.is_none() => {}
+        dx => {
             whole(behind);
-            gate_backward(io.x, 1, index, &behind[..len], dx, into);
-        }
-        (None, None) => {}
-    }
-}
-
-/// Σ a·b in sixteen interleaved partial sums: the order is fixed and the compiler can vectorise it.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 16];
-    let (a_chunks, b_chunks) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for k in 0..16 {
-            sums[k] += a[k] * b[k];
+            let take =
+                Take { sizes: sizes(&io.x.shape, 1), route: c.reads.as_deref(), gate: c.gate.as_deref() };
+            take.backward(&io.x.data, &behind[..len], dx, into);
         }
     }
-    sums.iter().sum::<f32>() + rest
 }

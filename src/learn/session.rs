@@ -4,7 +4,7 @@ use super::calib::{Augment, Calibration};
 use super::{Task, gate, task};
 use crate::channels::Groups;
 use crate::error::Result;
-use crate::grad::{Pool, Program, ShiftSpec, Workspace, batched};
+use crate::grad::{GateSpec, LARGEST, Pool, Program, ShiftSpec, Workspace, batched};
 use crate::ir::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -61,12 +61,27 @@ impl<'a> Session<'a> {
         pool: &'a Pool,
     ) -> Result<Self> {
         let (targets, classes) = task::targets(graph, facts)?;
-        let facts = batched(graph, facts, &targets)?;
+        let facts = batched(graph, facts, &targets, LARGEST)?;
         let gates = gate::specs(graph, groups);
         let program = Program::compile(graph, &facts, &gates, shifts, &targets)?.fast();
         let trainable = gate::trainable(graph, groups, &targets);
         let workspaces = pool.workspaces(&program);
         Ok(Self { data, program, classes, judged: targets.len(), trainable, pool, workspaces })
+    }
+
+    /// The same with a smaller network in its place, made of its own: with the same targets, and no more images in a chunk.
+    pub fn smaller(
+        &self,
+        (graph, facts): (&Graph, &Facts),
+        gates: &[GateSpec],
+        shifts: &[ShiftSpec],
+    ) -> Result<Self> {
+        let targets = &self.program.target_values;
+        let facts = batched(graph, facts, targets, self.program.batch)?;
+        let program = Program::compile(graph, &facts, gates, shifts, targets)?.fast();
+        let workspaces = self.pool.workspaces(&program);
+        let trainable = self.trainable.clone();
+        Ok(Self { program, trainable, workspaces, ..*self })
     }
 
     /// Compiles the network without gates, for training the constants `parameters`. The values `watched` become targets
@@ -81,7 +96,7 @@ impl<'a> Session<'a> {
         let (mut targets, classes) = task::targets(graph, facts)?;
         let judged = targets.len();
         targets.extend(watched);
-        let facts = batched(graph, facts, &targets)?;
+        let facts = batched(graph, facts, &targets, LARGEST)?;
         let program = Program::trainable(graph, &facts, parameters, &targets)?.fast();
         let workspaces = pool.workspaces(&program);
         Ok(Self { data, program, classes, judged, trainable: Vec::new(), pool, workspaces })

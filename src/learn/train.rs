@@ -2,13 +2,13 @@
 //! compensation are trained beside α, by the task alone, and once more when it is settled which channels stay.
 
 use super::calib::Augment;
+use super::closed::{Closed, Smaller};
 use super::optim::Adam;
 use super::session::Chunk;
 use super::settled::{self, Settling};
 use super::{Agreement, Session, Task, gate, loss, ranking};
 use crate::channels::{Group, Groups};
 use crate::cost::Cost;
-use crate::grad::Workspace;
 use crate::random::Draw;
 
 /// How the α to keep is chosen among those after 60 % of the steps.
@@ -126,25 +126,28 @@ pub struct Traced {
 }
 
 /// What is watched while gates are trained.
-pub struct Watching<'w> {
+pub struct Watching<'w, 'a> {
     /// What would be kept at some α.
     pub plan: &'w dyn Fn(&[f64]) -> Vec<bool>,
+    /// The network without what is not kept; none where closed gates stay in it.
+    pub smaller: Option<Smaller<'w, 'a>>,
     /// Called after every update, with the updates there will be.
     pub progress: &'w mut dyn FnMut(&Record, usize),
 }
 
 /// Trains the gates on the images `list`, from those of a training before if there was one.
-pub fn train(
-    session: &Session,
+pub fn train<'a>(
+    session: &Session<'a>,
     groups: &Groups,
     cost: &Cost,
     list: &[usize],
     settings: &Settings,
     before: Option<&Trained>,
-    watching: Watching,
+    watching: Watching<'_, 'a>,
 ) -> Trained {
     let n = groups.classes.len();
-    let Watching { plan, progress } = watching;
+    let Watching { plan, smaller, progress } = watching;
+    let mut network = Closed::new(session, n);
     let mut alpha = before.map_or_else(|| vec![gate::start(); n], |b| b.alpha.clone());
     let gated = |g: &Group| g.classes.iter().copied().filter(|&c| session.trainable[c]).collect::<Vec<_>>();
     let by_group: Vec<Vec<usize>> = groups.groups.iter().map(gated).collect();
@@ -157,15 +160,17 @@ pub fn train(
     let mut order = Order::new(list, settings.seed);
     let mut history = Vec::with_capacity(settings.batches);
     let mut best = (f64::INFINITY, alpha.clone(), levels.clone(), 0);
-    let checked = checked(list, settings.seed);
+    let exam = Exam::new(session, list, settings);
     let mut settling = Settling::new(&alpha);
     let (mut step, mut end, mut settled_at) = (0, settings.batches, None);
+    let would_keep = |network: &Closed, alpha: &[f64]| plan(&network.ranked(alpha));
     while step < end {
         step += 1;
         let images = order.next(settings.batch_size);
-        let lambda = lambdas(&alpha, &session.trainable);
+        let lambda: Vec<f64> = (0..n).map(|c| network.lambda(c, alpha[c])).collect();
+        let sessions = [session, network.session()];
         let (task, mut gradient) =
-            task_gradient(session, &images, &[&lambda[..], &levels].concat(), settings, step as u64);
+            task_gradient(sessions, &images, &[&lambda[..], &levels].concat(), settings, step as u64);
         let gradient_levels = gradient.split_off(n);
         let soft = cost.soft(&lambda);
         let (budget, slope) = loss::budget(soft, settings.target, full);
@@ -176,22 +181,24 @@ pub fn train(
         let every = (2 * end / (5 * CHECKPOINTS)).max(1);
         match settings.choice {
             Choice::Batch if late && total < best.0 || best.3 == 0 => {
-                best = (total, alpha.clone(), levels.clone(), step);
+                best = (total, network.ranked(&alpha), levels.clone(), step);
             }
             Choice::Plan if late && (end - step).is_multiple_of(every) => {
-                let lambda = hard(&plan(&alpha), &levels);
-                let loss = task_loss(session, &checked, &lambda, settings);
+                let ranked = network.ranked(&alpha);
+                let lambda = hard(&network.left(&plan(&ranked)), &levels);
+                let loss = exam.loss(network.session(), &lambda);
                 if loss < best.0 {
-                    best = (loss, alpha.clone(), levels.clone(), step);
+                    best = (loss, ranked, levels.clone(), step);
                 }
             }
             _ => {}
         }
-        for ((g, l), trainable) in gradient.iter_mut().zip(&lambda).zip(&session.trainable) {
-            *g = if *trainable { *g * l * (1.0 - l) } else { 0.0 };
-        }
         let former = alpha.clone();
+        for (c, (g, l)) in gradient.iter_mut().zip(&lambda).enumerate() {
+            *g = if network.trains(c) { *g * l * (1.0 - l) } else { 0.0 };
+        }
         adam.update(&mut alpha, &gradient);
+        (0..n).filter(|&c| !network.trains(c)).for_each(|c| alpha[c] = former[c]);
         let changed = ranking::dissimilarities(&former, &alpha, &by_group);
         let dissimilarity = changed.iter().sum::<f64>() / masks.len().max(1) as f64;
         changes.push(changed.into_iter().map(|d| d as f32).collect());
@@ -199,16 +206,21 @@ pub fn train(
         let record = Record { step, task, budget, hardness, soft_cost: soft, dissimilarity };
         history.push(record);
         if settings.trace > 0 && (step.is_multiple_of(settings.trace) || step == end) {
-            let agreement = session.agreement(&settings.traced, &hard(&plan(&alpha), &levels));
+            let agreement =
+                session.agreement(&settings.traced, &hard(&would_keep(&network, &alpha), &levels));
             trace.push(Traced { step, agreement });
         }
-        if settings.until_settled
-            && settled_at.is_none()
-            && step.is_multiple_of(settled::every(settings.batch_size))
-            && settling.look(plan(&alpha), &alpha, &masks)
+        if step.is_multiple_of(settled::every(settings.batch_size))
+            && (settings.until_settled || smaller.is_some())
         {
-            settled_at = Some(step);
-            end = end.min((step as f64 / EARLY).ceil() as usize);
+            let kept = would_keep(&network, &alpha);
+            if let Some(smaller) = smaller {
+                network.look(&kept, &alpha, (groups, cost), smaller);
+            }
+            if settings.until_settled && settled_at.is_none() && settling.look(kept, &alpha, &masks) {
+                settled_at = Some(step);
+                end = end.min((step as f64 / EARLY).ceil() as usize);
+            }
         }
         progress(&record, end);
     }
@@ -222,16 +234,10 @@ pub fn train(
     Trained { alpha, levels, history, changes, trace, best, settled: settled_at, target, before }
 }
 
-/// Some of the images `list`, to judge plans on.
-fn checked(list: &[usize], seed: u64) -> Vec<usize> {
-    let chosen = Draw::new(seed, 4).subset(list.len(), CHECK_IMAGES);
-    chosen.into_iter().map(|i| list[i]).collect()
-}
-
 /// How much higher the task loss is with the plan `kept` than with everything, over some of the images `list`.
 pub fn loses(session: &Session, list: &[usize], settings: &Settings, kept: &[bool], levels: &[f64]) -> f64 {
-    let images = checked(list, settings.seed);
-    let of = |kept: &[bool]| task_loss(session, &images, &hard(kept, levels), settings);
+    let exam = Exam::new(session, list, settings);
+    let of = |kept: &[bool]| exam.loss(session, &hard(kept, levels));
     of(kept) - of(&vec![true; kept.len()])
 }
 
@@ -241,10 +247,10 @@ pub fn hard(kept: &[bool], levels: &[f64]) -> Vec<f32> {
     lambda.chain(levels.iter().map(|&l| l as f32)).collect()
 }
 
-/// Trains the levels alone, for a plan that stands, at a rate that falls to zero as half a cosine. `progress` hears the task
-/// loss of every update.
+/// Trains the levels alone, for a plan that stands, at a rate that falls to zero as half a cosine: of the second session, which
+/// may have the plan's network in place of the first one's. `progress` hears the task loss of every update.
 pub fn settle(
-    session: &Session,
+    sessions: [&Session; 2],
     list: &[usize],
     settings: &Settings,
     kept: &[bool],
@@ -259,20 +265,17 @@ pub fn settle(
         let images = order.next(settings.batch_size);
         let parameters = [&lambda[..], levels].concat();
         let number = (settings.batches + step + 1) as u64;
-        let (task, gradient) = task_gradient(session, &images, &parameters, settings, number);
+        let (task, gradient) = task_gradient(sessions, &images, &parameters, settings, number);
         adam.rate = LEVEL_RATE * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos());
         adam.update(levels, &gradient[lambda.len()..]);
         progress(task);
     }
 }
 
-fn lambdas(alpha: &[f64], trainable: &[bool]) -> Vec<f64> {
-    alpha.iter().zip(trainable).map(|(&a, &t)| if t { gate::sigmoid(a) } else { 1.0 }).collect()
-}
-
-/// Task loss of a batch and its gradient with respect to λ and κ. Chunks are summed in their order.
+/// Task loss of a batch and its gradient with respect to λ and κ. Chunks are summed in their order. The first session has the
+/// unpruned network, whose outputs teach where the task needs that, the second the one to be trained.
 fn task_gradient(
-    session: &Session,
+    [whole, session]: [&Session; 2],
     images: &[usize],
     lambda: &[f64],
     settings: &Settings,
@@ -280,10 +283,13 @@ fn task_gradient(
 ) -> (f64, Vec<f64>) {
     let lambda: Vec<f32> = lambda.iter().map(|&l| l as f32).collect();
     let augment = settings.augment.as_ref().map(|a| (a, settings.seed ^ (step << 32)));
+    let teacher = taught(whole, images, augment, &settings.task);
     let weight = 1.0 / images.len() as f64;
     let program = &session.program;
     let parts = session.each(images, augment, |chunk| {
-        let (total, gradients) = outputs_loss(session, chunk, images, &lambda, weight, &settings.task);
+        chunk.workspace.forward(program, Some(&lambda));
+        let some = &teacher[chunk.positions.clone()];
+        let (total, gradients) = session.loss(chunk, images, some, weight, &settings.task);
         for (t, g) in gradients.iter().enumerate() {
             chunk.workspace.target_gradient(program, t).copy_from_slice(g);
         }
@@ -300,33 +306,42 @@ fn task_gradient(
     (total, gradient)
 }
 
-/// Runs a chunk forward (and, where the task needs it, the unpruned network before): its loss and dL/d(target), by target.
-fn outputs_loss(
-    session: &Session,
-    chunk: &mut Chunk,
+/// By image, the unpruned network's targets; nothing where the task does not need them.
+fn taught(
+    whole: &Session,
     images: &[usize],
-    lambda: &[f32],
-    weight: f64,
+    augment: Option<(&Augment, u64)>,
     task: &Task,
-) -> (f64, Vec<Vec<f32>>) {
-    let program = &session.program;
-    let n = chunk.positions.len();
-    let copy = |w: &Workspace, i| session.rows(w, i).into_iter().map(<[f32]>::to_vec).collect();
-    let teacher: Vec<Vec<Vec<f32>>> = if task.needs_teacher() {
-        chunk.workspace.forward(program, None);
-        (0..n).map(|i| copy(chunk.workspace, i)).collect()
-    } else {
-        vec![Vec::new(); n]
-    };
-    chunk.workspace.forward(program, Some(lambda));
-    session.loss(chunk, images, &teacher, weight, task)
+) -> Vec<Vec<Vec<f32>>> {
+    if task.needs_teacher() { whole.outputs_of(images, augment) } else { vec![Vec::new(); images.len()] }
 }
 
-/// Task loss over images, without gradient.
-fn task_loss(session: &Session, images: &[usize], lambda: &[f32], settings: &Settings) -> f64 {
-    let weight = 1.0 / images.len().max(1) as f64;
-    let one = |chunk: &mut Chunk| outputs_loss(session, chunk, images, lambda, weight, &settings.task).0;
-    session.each(images, None, one).into_iter().sum()
+/// Images to judge plans on, with what the unpruned network gives.
+struct Exam<'s> {
+    images: Vec<usize>,
+    teacher: Vec<Vec<Vec<f32>>>,
+    task: &'s Task,
+}
+
+impl<'s> Exam<'s> {
+    /// Some of the images `list`.
+    fn new(whole: &Session, list: &[usize], settings: &'s Settings) -> Self {
+        let chosen = Draw::new(settings.seed, 4).subset(list.len(), CHECK_IMAGES);
+        let images: Vec<usize> = chosen.into_iter().map(|i| list[i]).collect();
+        let teacher = taught(whole, &images, None, &settings.task);
+        Self { images, teacher, task: &settings.task }
+    }
+
+    /// The task loss at λ and κ.
+    fn loss(&self, session: &Session, lambda: &[f32]) -> f64 {
+        let weight = 1.0 / self.images.len().max(1) as f64;
+        let one = |chunk: &mut Chunk| {
+            chunk.workspace.forward(&session.program, Some(lambda));
+            let some = &self.teacher[chunk.positions.clone()];
+            session.loss(chunk, &self.images, some, weight, self.task).0
+        };
+        session.each(&self.images, None, one).into_iter().sum()
+    }
 }
 
 /// Images in a seeded random order, reshuffled when all were seen.

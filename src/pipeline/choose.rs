@@ -2,11 +2,15 @@
 
 use super::{Analysis, Before, Criterion, Observer, Options, fixed, predicted, some_of};
 use crate::error::{Error, Result};
+use crate::grad::ShiftSpec;
 use crate::ir::*;
 use crate::learn::compensate::Stand;
-use crate::learn::{Record, Session, Settings, Task, Trained, Watching, Wish, loses, loss, settle, train};
+use crate::learn::{
+    Record, Session, Settings, Smaller, Task, Trained, Watching, Wish, gate, loses, loss, settle, train,
+};
 use crate::plan::{self, Plan, Search};
 use crate::rewrite;
+use crate::verify;
 
 /// Images on which it is measured what pruning would give on the way, at the most.
 const TRACED: usize = 500;
@@ -53,7 +57,11 @@ impl Learning<'_> {
         let settings = self.settings(options, stand);
         let mut trained = match before {
             Some(before) => before.trained.clone(),
-            None if options.criterion == Criterion::Gates => Some(self.gates(&settings, &search, observer)),
+            None if options.criterion == Criterion::Gates => {
+                let smaller = |kept: &[bool]| self.smaller(kept, &stand.shifts).ok();
+                let smaller = options.freeze.then_some(&smaller as Smaller);
+                Some(self.gates(&settings, &search, smaller, observer))
+            }
             None => None,
         };
         let mut score = match &trained {
@@ -70,7 +78,9 @@ impl Learning<'_> {
         let mut history = trained.as_mut().map(|t| std::mem::take(&mut t.history)).unwrap_or_default();
         let steps = settings.settling(if history.is_empty() { settings.batches } else { history.len() });
         let updates = history.len() + steps;
-        settle(session, self.training, &settings, &plan.kept, &mut levels, steps, &mut |task| {
+        let smaller = (steps > 0).then(|| self.smaller(&plan.kept, &stand.shifts).ok()).flatten();
+        let sessions = [session, smaller.as_ref().unwrap_or(session)];
+        settle(sessions, self.training, &settings, &plan.kept, &mut levels, steps, &mut |task| {
             let (budget, _) = loss::budget(plan.cost as f64, target as f64, full as f64);
             let step = history.len() + 1;
             let record =
@@ -89,7 +99,13 @@ impl Learning<'_> {
 
     /// Trained gates: those that are given, if they were trained for this target or lose nothing at it; those, trained further
     /// for fewer updates than the settings say; or new ones. The history is that of the updates made here.
-    fn gates(&self, settings: &Settings, search: &Search, observer: &mut dyn Observer) -> Trained {
+    fn gates<'s>(
+        &'s self,
+        settings: &Settings,
+        search: &Search,
+        smaller: Option<Smaller<'_, 's>>,
+        observer: &mut dyn Observer,
+    ) -> Trained {
         let (session, images, target) = (self.session, self.training, self.target);
         let would_keep = |alpha: &[f64]| match search.threshold(alpha, target) {
             Ok(plan) => plan.kept,
@@ -105,9 +121,19 @@ impl Learning<'_> {
             settings.batches = settings.batches.div_ceil(SHORTER);
         }
         let progress = &mut |r: &Record, of: usize| observer.step(r, of + settings.settling(of));
-        let watching = Watching { plan: &would_keep, progress };
+        let watching = Watching { plan: &would_keep, smaller, progress };
         let Analysis { groups, .. } = self.analysis;
         train(session, groups, self.analysis.budget(), images, &settings, given.as_ref(), watching)
+    }
+
+    /// The network that keeps `kept`, with the gates of those classes.
+    fn smaller(&self, kept: &[bool], shifts: &[ShiftSpec]) -> Result<Session<'_>> {
+        let (graph, facts, groups) = (self.graph, self.facts, &self.analysis.groups);
+        let small = rewrite::rewrite(graph, facts, groups, kept, self.opset)?.graph;
+        let facts = verify::facts_like(graph, facts, &small)?;
+        let gates = gate::specs(graph, groups);
+        let (gates, shifts) = rewrite::follow((graph, groups), kept, &small, (&gates, shifts));
+        self.session.smaller((&small, &facts), &gates, &shifts)
     }
 
     /// The plan that meets the target: as it is planned, and where that is a time, as the rewritten network is predicted to

@@ -160,6 +160,8 @@ pub struct Options {
     pub trace: usize,
     /// How the gates to keep are chosen.
     pub choice: Choice,
+    /// Whether gates that closed for good are no longer trained, and their channels no longer computed.
+    pub freeze: bool,
     /// Augmentation of the calibration images.
     pub augment: Option<Augment>,
     /// Seed of everything random.
@@ -199,6 +201,7 @@ impl Options {
             distil: 0.0,
             trace: 0,
             choice: Choice::default(),
+            freeze: true,
             augment: None,
             seed: 1,
             threads: 0,

@@ -7,12 +7,14 @@
 mod bias;
 mod constant;
 mod cuts;
+mod follow;
 mod masked;
 mod route;
 mod settle;
 
 pub use bias::{Bias, add_biases};
 pub use constant::{is_stored, store};
+pub use follow::follow;
 pub use masked::masked;
 
 pub(crate) use cuts::Cuts;

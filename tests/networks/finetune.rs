@@ -3,7 +3,7 @@
 
 use super::{Network, Residual, ours, random_plan, stored};
 use autobot_onnx::channels::Groups;
-use autobot_onnx::grad::{Plain, Pool, Program, Workspace, batched};
+use autobot_onnx::grad::{LARGEST, Plain, Pool, Program, Workspace, batched};
 use autobot_onnx::ir::{Array, DType, Data, Facts, Graph, Tensor};
 use autobot_onnx::learn::calib::{Calibration, InputSpec, Preprocess};
 use autobot_onnx::learn::{Session, Task};
@@ -28,7 +28,7 @@ fn gradients_of_parameters_are_differences() {
 fn compare(network: &Network) -> usize {
     let (name, graph) = (&network.name, &network.model.graph);
     let targets = network.targets();
-    let facts = batched(graph, &network.facts, &targets).unwrap();
+    let facts = batched(graph, &network.facts, &targets, LARGEST).unwrap();
     let parameters = parameters(graph, &facts);
     let program = Program::trainable(graph, &facts, &parameters, &targets).unwrap();
     let mut workspace = Workspace::new(&program);

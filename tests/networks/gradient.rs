@@ -5,7 +5,7 @@
 //! and ReLUs, takes several images at a time and computes in f32.
 
 use super::{Network, Residual, ours};
-use autobot_onnx::grad::{Plain, Program, Workspace, batched};
+use autobot_onnx::grad::{LARGEST, Plain, Program, Workspace, batched};
 use autobot_onnx::ir::{Array, volume};
 use autobot_onnx::learn::compensate::{Moments, Stand};
 use autobot_onnx::pipeline::{Compensation, gates};
@@ -26,7 +26,7 @@ fn compare(network: &Network, residual: Residual, compensation: Compensation) {
     let name = format!("{} ({residual:?}, compensation {compensation:?})", network.name);
     let graph = &network.model.graph;
     let targets = network.targets();
-    let facts = batched(graph, &network.facts, &targets).unwrap();
+    let facts = batched(graph, &network.facts, &targets, LARGEST).unwrap();
     let (groups, _) = network.groups(residual);
     let gates = gates(graph, &groups);
     let mut draw = Draw::new(7, 0);

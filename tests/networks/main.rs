@@ -2,6 +2,7 @@
 
 mod backend;
 mod finetune;
+mod follow;
 mod golden;
 mod gradient;
 mod macs;

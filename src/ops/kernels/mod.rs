@@ -3,5 +3,6 @@
 pub mod conv;
 pub mod direct;
 pub mod fixed;
+pub mod lines;
 pub mod matmul;
 pub mod winograd;

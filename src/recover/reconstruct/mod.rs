@@ -12,7 +12,7 @@ mod track;
 
 use crate::channels::Groups;
 use crate::error::Result;
-use crate::grad::{Pool, batched};
+use crate::grad::{LARGEST, Pool, batched};
 use crate::ir::*;
 use crate::learn::{self, calib::Calibration};
 use crate::random::Draw;
@@ -61,7 +61,8 @@ pub fn reconstruct(
     let (targets, _) = learn::targets(big.0, big.1)?;
     // Where the pruned network does not take as many images at a time as the original, both take what the file says.
     let both = |facts: Facts| infer(small, facts.inputs(big.0).as_deref()).map(|of_small| (facts, of_small));
-    let (facts, of_small) = both(batched(big.0, big.1, &targets)?).or_else(|_| both(big.1.clone()))?;
+    let (facts, of_small) =
+        both(batched(big.0, big.1, &targets, LARGEST)?).or_else(|_| both(big.1.clone()))?;
     let batch = big.0.inputs.first().and_then(|&v| facts.shape(v)?.first().copied()).unwrap_or(1).max(1);
     let mut original = Track::new(big.0.clone(), facts);
     let mut pruned = Track::new(small.clone(), of_small);

@@ -11,6 +11,7 @@ mod multiply;
 mod planes;
 
 use super::conv::Geometry;
+use super::lines::copy;
 use gradient::Gather;
 pub use multiply::Cpu;
 use multiply::Multiply;
@@ -234,7 +235,7 @@ impl Direct {
     pub fn rows<'x>(&self, x: &'x [f32]) -> impl FnMut(usize, usize, usize, &mut [f32]) + 'x {
         let (cin, pixels) = (self.g.cin, self.g.pixels_in());
         move |n, c, r, out| {
-            out.copy_from_slice(&x[(n * cin + c) * pixels + r * out.len()..][..out.len()]);
+            copy(out, &x[(n * cin + c) * pixels + r * out.len()..][..out.len()]);
         }
     }
 

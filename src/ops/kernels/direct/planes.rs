@@ -1,5 +1,6 @@
 //! Copies the input into the planes that the inner loops read.
 
+use super::super::lines::copy;
 use super::{Direct, Layout};
 use std::ops::Range;
 
@@ -95,7 +96,7 @@ impl Direct {
                 let from = x * g.dilation[2];
                 match inside {
                     None => out.fill(0.0),
-                    Some(_) if sw == 1 => out.copy_from_slice(&line[from..from + columns]),
+                    Some(_) if sw == 1 => copy(out, &line[from..from + columns]),
                     Some(_) => take_every(sw, &line[from..], out),
                 }
             }
@@ -122,7 +123,7 @@ impl Direct {
                         let from =
                             &padded[(o * g.stride[1] + y * g.dilation[1]) * width + x * g.dilation[2]..];
                         match g.stride[2] {
-                            1 => out.copy_from_slice(&from[..ow]),
+                            1 => copy(out, &from[..ow]),
                             s => take_every(s, from, out),
                         }
                     }

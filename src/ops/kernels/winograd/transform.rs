@@ -2,6 +2,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "one index runs over several places")]
 
+use super::super::lines::copy;
 use super::arithmetic::{Arithmetic, Work};
 use super::{Group, POINTS, SQUARE, Start, TILE, Winograd};
 use pulp::Simd;
@@ -53,8 +54,8 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> Work for Inputs<'_, R> {
                     let padded = if single { &mut *lines } else { &mut *line };
                     row(n, c, r, &mut padded[left..left + g.input[2]]);
                     if !single {
-                        lines[i * width..][..width].copy_from_slice(&line[..width]);
-                        lines[pitch / 2 + i * width..][..width].copy_from_slice(&line[TILE..][..width]);
+                        copy(&mut lines[i * width..][..width], &line[..width]);
+                        copy(&mut lines[pitch / 2 + i * width..][..width], &line[TILE..][..width]);
                     }
                 }
             }

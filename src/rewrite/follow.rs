@@ -1,0 +1,63 @@
+//! What stood in a graph, at its places in the smaller one.
+
+use super::Cuts;
+use crate::channels::{Groups, Site};
+use crate::grad::{GateSpec, ShiftSpec, UNGATED};
+use crate::ir::*;
+
+/// The `gates` and `shifts` of `graph` where `small`, the rewritten graph that keeps `kept`, has what they stand at. Gates of
+/// deleted coordinates are gone, and shifts of deleted results; λ and κ keep their numbers, and what a shift adds for closed
+/// gates stays.
+pub fn follow(
+    (graph, groups): (&Graph, &Groups),
+    kept: &[bool],
+    small: &Graph,
+    (gates, shifts): (&[GateSpec], &[ShiftSpec]),
+) -> (Vec<GateSpec>, Vec<ShiftSpec>) {
+    let cuts = Cuts::new(groups, kept);
+    let place = |n: NodeId| small.producer(graph.nodes[n].outputs.first().copied().flatten()?);
+    let mut moved: Vec<GateSpec> = Vec::new();
+    for gate in gates {
+        let stays = |c: &u32| *c == UNGATED || kept[*c as usize];
+        let index: Vec<u32> = gate.index.iter().copied().filter(stays).collect();
+        for &(n, slot) in &gate.readers {
+            let picks = groups.selects.iter().any(|s| s.site == Site { node: n, slot, axis: gate.axis });
+            let Some((value, reader)) =
+                place(n).and_then(|n| reads(small, (n, slot), (!picks).then_some(gate.value)))
+            else {
+                continue;
+            };
+            match moved.iter_mut().find(|g| (g.value, g.axis, &g.index) == (value, gate.axis, &index)) {
+                Some(gate) if !picks => gate.readers.push(reader),
+                _ => moved.push(GateSpec {
+                    value,
+                    axis: gate.axis,
+                    index: index.clone(),
+                    readers: vec![reader],
+                }),
+            }
+        }
+    }
+    let shift = |s: &ShiftSpec| {
+        let y = graph.nodes[s.node].outputs.first().copied().flatten()?;
+        let columns = s.index.len().max(1);
+        let left = cuts.left(y, s.axis, s.matrix.len() / columns);
+        let matrix = left.iter().flat_map(|&o| &s.matrix[o * columns..][..columns]).copied().collect();
+        Some(ShiftSpec { node: place(s.node)?, matrix, ..s.clone() })
+    };
+    (moved, shifts.iter().filter_map(shift).collect())
+}
+
+/// Where operand `slot` of a node reads `value`, looking through what was put between; without a value, what it reads.
+fn reads(
+    graph: &Graph,
+    (n, slot): (NodeId, usize),
+    value: Option<ValueId>,
+) -> Option<(ValueId, (NodeId, usize))> {
+    let (mut reader, mut at) = ((n, slot), graph.nodes[n].inputs[slot]?);
+    while value.is_some_and(|value| value != at) {
+        let before = graph.producer(at)?;
+        (reader, at) = ((before, 0), graph.nodes[before].inputs.first().copied().flatten()?);
+    }
+    Some((at, reader))
+}

@@ -1,0 +1,80 @@
+//! A network without its closed channels goes on training as the whole one would: with the closed gates at zero, the same values
+//! and the same gradients for the gates that are left, and for what stands in for those that are not.
+
+use super::{ALL, ours, random_plan};
+use autobot_onnx::grad::{GateSpec, Program, ShiftSpec, Workspace};
+use autobot_onnx::ir::{Facts, Graph, ValueId};
+use autobot_onnx::learn::compensate::{Moments, Stand};
+use autobot_onnx::pipeline::gates;
+use autobot_onnx::random::Draw;
+use autobot_onnx::runtime::Sample;
+use autobot_onnx::{rewrite, verify};
+
+#[test]
+fn values_and_gradients_are_those_of_the_whole_network() {
+    for network in ours() {
+        for residual in ALL {
+            let (groups, cost) = network.groups(residual);
+            let plan = random_plan(&network, &groups, &cost, 0.5, 5);
+            let graph = &network.model.graph;
+            let gates = gates(graph, &groups);
+            let mut draw = Draw::new(3, 0);
+            let mut moment = || Moments { mean: f64::from(draw.bell()), rms: 1.0 };
+            let moments: Vec<Vec<Moments>> =
+                gates.iter().map(|g| g.index.iter().map(|_| moment()).collect()).collect();
+            let n = groups.classes.len();
+            let Stand { shifts, levels } = Stand::learned(graph, &network.facts, &gates, &moments, n);
+            let soft = |c: usize| if plan.kept[c] { 0.2 + 0.7 * ((c * 7) % 11) as f32 / 11.0 } else { 0.0 };
+            let parameters: Vec<f32> = (0..n).map(soft).chain(levels.iter().map(|&l| l as f32)).collect();
+            let small = rewrite::rewrite(graph, &network.facts, &groups, &plan.kept, network.model.opset())
+                .unwrap()
+                .graph;
+            let small_facts = verify::facts_like(graph, &network.facts, &small).unwrap();
+            let (few, kept_shifts) = rewrite::follow((graph, &groups), &plan.kept, &small, (&gates, &shifts));
+            let targets = network.targets();
+            let sample = &network.samples(1, 2)[0];
+            let [whole, left] = [
+                run((graph, &network.facts), (&gates, &shifts), &targets, &parameters, sample),
+                run((&small, &small_facts), (&few, &kept_shifts), &targets, &parameters, sample),
+            ];
+            let name = format!("{} ({residual:?})", network.name);
+            near(&whole.0, &left.0, &format!("{name}: values"));
+            let trained = |g: &[f32]| -> Vec<f32> {
+                (0..g.len()).filter(|&c| c >= n || plan.kept[c]).map(|c| g[c]).collect()
+            };
+            near(&trained(&whole.1), &trained(&left.1), &format!("{name}: gradients"));
+        }
+    }
+}
+
+/// The targets, and the gradients of a weighted sum of them.
+fn run(
+    (graph, facts): (&Graph, &Facts),
+    (gates, shifts): (&[GateSpec], &[ShiftSpec]),
+    targets: &[ValueId],
+    parameters: &[f32],
+    sample: &Sample,
+) -> (Vec<f32>, Vec<f32>) {
+    let program = Program::compile(graph, facts, gates, shifts, targets).unwrap();
+    let mut workspace = Workspace::new(&program);
+    for (k, x) in sample.iter().enumerate() {
+        workspace.input(&program, k).copy_from_slice(&x.data);
+    }
+    workspace.forward(&program, Some(parameters));
+    let values = (0..targets.len()).flat_map(|t| workspace.target(&program, t).data.clone()).collect();
+    for t in 0..targets.len() {
+        let dy = workspace.target_gradient(&program, t);
+        dy.iter_mut().enumerate().for_each(|(i, d)| *d = 1.0 - (i % 5) as f32 / 3.0);
+    }
+    let mut gradient = vec![0.0; parameters.len()];
+    workspace.backward(&program, parameters, &mut gradient);
+    (values, gradient)
+}
+
+fn near(a: &[f32], b: &[f32], what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    let range = a.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        assert!((a - b).abs() <= 2e-4 * range, "{what}: element {i}: {a} {b} (of {range})");
+    }
+}
