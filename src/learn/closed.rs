@@ -79,6 +79,7 @@ impl<'s, 'a> Closed<'s, 'a> {
         if cost.hard(&open) as f64 <= WORTH * cost.hard(&self.open) as f64
             && let Some(session) = smaller(&open)
         {
+            self.whole.rest();
             (self.smaller, self.open) = (Some(session), open);
         }
     }

@@ -15,6 +15,6 @@ mod task;
 mod train;
 
 pub use closed::Smaller;
-pub use session::{Agreement, Chunk, Session};
+pub use session::{Agreement, Chunk, Exam, Session};
 pub use task::{Task, Wish, targets, unknown};
 pub use train::{Choice, Record, Settings, Traced, Trained, Watching, hard, loses, settle, train};

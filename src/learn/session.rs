@@ -40,6 +40,16 @@ pub struct Agreement {
     pub relative_error: f64,
 }
 
+/// Bytes of outputs that are remembered.
+const REMEMBERED: usize = 64 << 20;
+
+/// Images to compare networks on, with what the unpruned one gives unless that is too large to be kept.
+#[derive(Debug, Clone)]
+pub struct Exam {
+    images: Vec<usize>,
+    outputs: Option<Vec<Vec<Vec<f32>>>>,
+}
+
 /// One chunk of images on its way.
 #[derive(Debug)]
 pub struct Chunk<'w> {
@@ -193,8 +203,18 @@ impl<'a> Session<'a> {
 
     /// The same, of changed images.
     pub fn outputs_of(&self, list: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Vec<Vec<f32>>> {
+        self.outputs_at(list, None, augment)
+    }
+
+    /// The same at gates `lambda`.
+    fn outputs_at(
+        &self,
+        list: &[usize],
+        lambda: Option<&[f32]>,
+        augment: Option<(&Augment, u64)>,
+    ) -> Vec<Vec<Vec<f32>>> {
         let chunks = self.each(list, augment, |chunk| {
-            chunk.workspace.forward(&self.program, None);
+            chunk.workspace.forward(&self.program, lambda);
             let rows = |i| self.rows(chunk.workspace, i).into_iter().map(<[f32]>::to_vec).collect();
             (0..chunk.positions.len()).map(rows).collect::<Vec<_>>()
         });
@@ -224,30 +244,30 @@ impl<'a> Session<'a> {
         total.iter().map(|[n, s, q]| (q / n - (s / n) * (s / n)).max(1e-12)).collect()
     }
 
-    /// Compares the network at gates `lambda` with the unpruned one, image by image.
-    pub fn agreement(&self, list: &[usize], lambda: &[f32]) -> Agreement {
-        let parts = self.each(list, None, |chunk| {
-            let n = chunk.positions.len();
-            let copy = |w: &Workspace, i| self.rows(w, i).into_iter().map(<[f32]>::to_vec).collect();
-            chunk.workspace.forward(&self.program, None);
-            let whole: Vec<Vec<Vec<f32>>> = (0..n).map(|i| copy(chunk.workspace, i)).collect();
-            chunk.workspace.forward(&self.program, Some(lambda));
-            let mut tally = Tally::default();
-            for (i, whole) in whole.iter().enumerate() {
-                let label = self.label(list[chunk.positions.start + i]);
-                tally.add(whole, &self.rows(chunk.workspace, i), label);
-            }
-            tally
-        });
-        parts.into_iter().fold(Tally::default(), Tally::with).agreement(self.classes)
+    /// Images to compare other networks with this one on, at open gates.
+    pub fn exam(&self, list: &[usize]) -> Exam {
+        let per_image: usize = (0..self.program.target_values.len())
+            .map(|t| 4 * volume(self.program.target_shape(t)) / self.program.batch)
+            .sum();
+        let outputs = (per_image * list.len() <= REMEMBERED).then(|| self.outputs(list));
+        Exam { images: list.to_vec(), outputs }
     }
 
-    /// Compares another network on the same data with this one at open gates, image by image.
-    pub fn agreement_with(&self, other: &Session, list: &[usize]) -> Agreement {
+    /// Compares another network on the same data with this one, at gates `lambda` if it has some, image by image.
+    pub fn agreement(&self, exam: &Exam, other: &Session, lambda: Option<&[f32]>) -> Agreement {
         // A few images at a time: outputs can be large.
+        let together = 4 * self.program.batch * self.pool.len();
         let mut tally = Tally::default();
-        for some in list.chunks(4 * self.program.batch * self.pool.len()) {
-            for ((whole, rows), &i) in self.outputs(some).iter().zip(other.outputs(some)).zip(some) {
+        for (k, some) in exam.images.chunks(together).enumerate() {
+            let asked;
+            let whole = match &exam.outputs {
+                Some(outputs) => &outputs[k * together..][..some.len()],
+                None => {
+                    asked = self.outputs(some);
+                    &asked
+                }
+            };
+            for ((whole, rows), &i) in whole.iter().zip(other.outputs_at(some, lambda, None)).zip(some) {
                 let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
                 tally.add(whole, &rows, self.label(i));
             }
@@ -287,14 +307,6 @@ impl Tally {
             let part = [1.0, w, w * w, (w - r) * (w - r)];
             self.sums.iter_mut().zip(part).for_each(|(s, p)| *s += p);
         }
-    }
-
-    fn with(mut self, other: Self) -> Self {
-        self.images += other.images;
-        self.labelled += other.labelled;
-        self.counts.iter_mut().zip(other.counts).for_each(|(a, b)| *a += b);
-        self.sums.iter_mut().zip(other.sums).for_each(|(a, b)| *a += b);
-        self
     }
 
     fn agreement(&self, classes: bool) -> Agreement {

@@ -160,7 +160,8 @@ pub fn train<'a>(
     let mut order = Order::new(list, settings.seed);
     let mut history = Vec::with_capacity(settings.batches);
     let mut best = (f64::INFINITY, alpha.clone(), levels.clone(), 0);
-    let exam = Exam::new(session, list, settings);
+    let judges = Judges::new(session, list, settings);
+    let traced = session.exam(if settings.trace > 0 { &settings.traced } else { &[] });
     let mut settling = Settling::new(&alpha);
     let (mut step, mut end, mut settled_at) = (0, settings.batches, None);
     let would_keep = |network: &Closed, alpha: &[f64]| plan(&network.ranked(alpha));
@@ -186,7 +187,7 @@ pub fn train<'a>(
             Choice::Plan if late && (end - step).is_multiple_of(every) => {
                 let ranked = network.ranked(&alpha);
                 let lambda = hard(&network.left(&plan(&ranked)), &levels);
-                let loss = exam.loss(network.session(), &lambda);
+                let loss = judges.loss(network.session(), &lambda);
                 if loss < best.0 {
                     best = (loss, ranked, levels.clone(), step);
                 }
@@ -206,8 +207,8 @@ pub fn train<'a>(
         let record = Record { step, task, budget, hardness, soft_cost: soft, dissimilarity };
         history.push(record);
         if settings.trace > 0 && (step.is_multiple_of(settings.trace) || step == end) {
-            let agreement =
-                session.agreement(&settings.traced, &hard(&would_keep(&network, &alpha), &levels));
+            let kept = network.left(&would_keep(&network, &alpha));
+            let agreement = session.agreement(&traced, network.session(), Some(&hard(&kept, &levels)));
             trace.push(Traced { step, agreement });
         }
         if step.is_multiple_of(settled::every(settings.batch_size))
@@ -236,8 +237,8 @@ pub fn train<'a>(
 
 /// How much higher the task loss is with the plan `kept` than with everything, over some of the images `list`.
 pub fn loses(session: &Session, list: &[usize], settings: &Settings, kept: &[bool], levels: &[f64]) -> f64 {
-    let exam = Exam::new(session, list, settings);
-    let of = |kept: &[bool]| exam.loss(session, &hard(kept, levels));
+    let judges = Judges::new(session, list, settings);
+    let of = |kept: &[bool]| judges.loss(session, &hard(kept, levels));
     of(kept) - of(&vec![true; kept.len()])
 }
 
@@ -317,13 +318,13 @@ fn taught(
 }
 
 /// Images to judge plans on, with what the unpruned network gives.
-struct Exam<'s> {
+struct Judges<'s> {
     images: Vec<usize>,
     teacher: Vec<Vec<Vec<f32>>>,
     task: &'s Task,
 }
 
-impl<'s> Exam<'s> {
+impl<'s> Judges<'s> {
     /// Some of the images `list`.
     fn new(whole: &Session, list: &[usize], settings: &'s Settings) -> Self {
         let chosen = Draw::new(settings.seed, 4).subset(list.len(), CHECK_IMAGES);

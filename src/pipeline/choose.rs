@@ -6,7 +6,8 @@ use crate::grad::ShiftSpec;
 use crate::ir::*;
 use crate::learn::compensate::Stand;
 use crate::learn::{
-    Record, Session, Settings, Smaller, Task, Trained, Watching, Wish, gate, loses, loss, settle, train,
+    Agreement, Exam, Record, Session, Settings, Smaller, Task, Trained, Watching, Wish, gate, loses, loss,
+    settle, train,
 };
 use crate::plan::{self, Plan, Search};
 use crate::rewrite;
@@ -134,6 +135,13 @@ impl Learning<'_> {
         let gates = gate::specs(graph, groups);
         let (gates, shifts) = rewrite::follow((graph, groups), kept, &small, (&gates, shifts));
         self.session.smaller((&small, &facts), &gates, &shifts)
+    }
+
+    /// How well a pruned network agrees with the unpruned one.
+    pub fn agreement(&self, exam: &Exam, pruned: &Graph) -> Result<Agreement> {
+        let facts = verify::facts_like(self.graph, self.facts, pruned)?;
+        let other = self.session.smaller((pruned, &facts), &[], &[])?;
+        Ok(self.session.agreement(exam, &other, None))
     }
 
     /// The plan that meets the target: as it is planned, and where that is a time, as the rewritten network is predicted to

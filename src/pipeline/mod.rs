@@ -238,11 +238,12 @@ pub fn prune(
     let (before, state) = observer.resume().map_or((None, None), |(b, s)| (Some(b), Some(s)));
     let (plan, trained, levels) = network.choose(options, &stand, before.as_ref(), observer)?;
     let lambda = hard(&plan.kept, &levels);
-    let agreement = session.agreement(&held_out, &lambda);
-    session.rest();
     let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
     let biases =
         rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &closed(shifts, &lambda))?;
+    let exam = session.exam(&held_out);
+    let agreement = network.agreement(&exam, &rewritten.graph)?;
+    session.rest();
     let samples = samples(graph, facts, data, &held_out);
     let (targets, _) = targets(graph, facts)?;
     let proof =
@@ -262,7 +263,7 @@ pub fn prune(
             let (layers, fitted) =
                 before.map_or_else(|| (Vec::new(), Agreement::default()), |b| (b.layers, b.fitted));
             let learned = Before { trained: trained.clone(), levels, layers, fitted };
-            let recovery = Recovery { network: &network, options };
+            let recovery = Recovery { network: &network, exam: &exam, options };
             Some(recovery.run(&rewritten.graph, &plan.kept, learned, state, observer)?)
         }
     };

@@ -2,11 +2,10 @@
 
 use super::choose::Learning;
 use super::{Finetune, Observer, Options, Recover, some_of};
-use crate::channels::Groups;
 use crate::error::Result;
 use crate::ir::*;
 use crate::learn::calib::Augment;
-use crate::learn::{Agreement, Session, Trained};
+use crate::learn::{Agreement, Exam, Session, Trained};
 use crate::recover::{self, Epoch, Fitted, Hint, State, Tuned, Update};
 use crate::rewrite::Cuts;
 use crate::verify;
@@ -49,6 +48,8 @@ pub struct Before {
 /// What the pruned network is mended with.
 pub(super) struct Recovery<'a> {
     pub network: &'a Learning<'a>,
+    /// Images that nothing is learned on.
+    pub exam: &'a Exam,
     pub options: &'a Options,
 }
 
@@ -62,7 +63,7 @@ impl Recovery<'_> {
         state: Option<State>,
         observer: &mut dyn Observer,
     ) -> Result<Recovered> {
-        let Learning { graph: big, facts, analysis, session, training, held_out, .. } = *self.network;
+        let Learning { graph: big, facts, analysis, session, training, .. } = *self.network;
         let seed = self.options.seed;
         let mut judges = some_of(training, (training.len() / 10).min(JUDGES), seed ^ 1 << 33);
         if judges.is_empty() {
@@ -71,11 +72,6 @@ impl Recovery<'_> {
         let images: Vec<usize> = match judges.len() < training.len() {
             true => training.iter().copied().filter(|i| judges.binary_search(i).is_err()).collect(),
             false => training.to_vec(),
-        };
-        let agreement = |graph: &Graph| -> Result<Agreement> {
-            let facts = verify::facts_like(big, facts, graph)?;
-            let network = Session::new(graph, &facts, &Groups::default(), &[], session.data, session.pool)?;
-            Ok(session.agreement_with(&network, held_out))
         };
         // The weights of a state hold what the fits gave.
         let mut graph = small.clone();
@@ -90,7 +86,7 @@ impl Recovery<'_> {
                 session.pool,
                 progress,
             )?;
-            before.fitted = agreement(&graph)?;
+            before.fitted = self.network.agreement(self.exam, &graph)?;
         }
         let fitted = before.fitted;
         let Recover::Finetune(how) = self.options.recover else {
@@ -112,7 +108,7 @@ impl Recovery<'_> {
             state,
             &mut watcher,
         )?;
-        let after = agreement(&tuned.graph)?;
+        let after = self.network.agreement(self.exam, &tuned.graph)?;
         let Tuned { graph, epochs, best } = tuned;
         Ok(Recovered { graph, layers: before.layers, fitted, tuned: Some((epochs, best, after)) })
     }
