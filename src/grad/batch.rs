@@ -59,13 +59,13 @@ fn independent(single: &Program, several: &Program) -> bool {
     for k in 0..single.inputs.len() {
         many.input(several, k).iter_mut().enumerate().for_each(|(i, x)| *x = value(k, i));
     }
-    many.forward(several, None);
+    many.evaluate(several, None);
     let image = several.batch - 1;
     for k in 0..single.inputs.len() {
         let len = single.input_len(k);
         one.input(single, k).iter_mut().enumerate().for_each(|(i, x)| *x = value(k, image * len + i));
     }
-    one.forward(single, None);
+    one.evaluate(single, None);
     (0..single.targets.len()).all(|t| {
         let (a, b) = (one.target(single, t), many.target(several, t));
         let b = &b.data[image * a.data.len()..];

@@ -98,6 +98,8 @@ pub struct Program {
     pub(super) parameters: Vec<Option<usize>>,
     pub(super) inputs: Vec<usize>,
     pub(super) targets: Vec<usize>,
+    /// Slots that nobody reads any more, by the step after which.
+    pub(super) ends: Vec<Vec<usize>>,
     /// For watched values: their slot.
     pub(super) slots: HashMap<ValueId, usize>,
     /// The values in `targets`.
@@ -202,6 +204,7 @@ impl Program {
             parameters: vec![],
             inputs: vec![],
             targets: vec![],
+            ends: vec![],
             slots: HashMap::new(),
             target_values: targets.to_vec(),
             batch,
@@ -237,6 +240,7 @@ impl Program {
         let mut program = c.program;
         fold_batch_norm(&mut program);
         lower(&mut program);
+        program.ends = ends(&program);
         Ok(program)
     }
 
@@ -380,6 +384,24 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// By step, the slots that are read or made there for the last time; inputs and targets stay.
+fn ends(program: &Program) -> Vec<Vec<usize>> {
+    let mut last = HashMap::new();
+    for (k, step) in program.steps.iter().enumerate() {
+        let read = step.inputs.iter().flatten().filter_map(|s| match s {
+            Source::Slot(s) => Some(*s),
+            Source::Constant(_) => None,
+        });
+        last.extend(step.outputs.iter().copied().chain(read).map(|s| (s, k)));
+    }
+    last.retain(|s, _| !program.inputs.contains(s) && !program.targets.contains(s));
+    let mut ends = vec![Vec::new(); program.steps.len()];
+    last.into_iter().for_each(|(s, k)| ends[k].push(s));
+    // In no order of a map's: the same buffers serve the same values in every run.
+    ends.iter_mut().for_each(|slots| slots.sort_unstable());
+    ends
 }
 
 /// The nodes that the targets need.

@@ -14,6 +14,9 @@ use std::ops::Range;
 pub struct Workspace {
     y: Vec<Array<f32>>,
     dy: Vec<Array<f32>>,
+    /// Values on their way through [`Workspace::evaluate`], and buffers of those that nobody reads any more.
+    passing: Vec<Array<f32>>,
+    loose: Vec<Vec<f32>>,
     /// Buffers of gradients that went where they were to go.
     spare: Vec<Vec<f32>>,
     /// Whether the backward pass has put something into a gradient yet.
@@ -27,7 +30,15 @@ impl Workspace {
     pub fn new(program: &Program) -> Self {
         let empty = |n: usize| (0..n).map(|_| Array::default()).collect();
         let n = program.shapes.len();
-        Self { y: empty(n), dy: empty(n), spare: Vec::new(), begun: vec![false; n], behind: Vec::new() }
+        Self {
+            y: empty(n),
+            dy: empty(n),
+            passing: Vec::new(),
+            loose: Vec::new(),
+            spare: Vec::new(),
+            begun: vec![false; n],
+            behind: Vec::new(),
+        }
     }
 
     /// The buffer of network input `k`, to be filled: [batch, …].
@@ -37,7 +48,7 @@ impl Workspace {
         &mut self.y[slot].data
     }
 
-    /// The value of target `k` after [`Workspace::forward`].
+    /// The value of target `k` after [`Workspace::forward`] or [`Workspace::evaluate`].
     pub fn target(&self, program: &Program, k: usize) -> &Array<f32> {
         &self.y[program.targets[k]]
     }
@@ -59,47 +70,40 @@ impl Workspace {
                     a
                 })
                 .collect();
-            match &step.kind {
-                Kind::Op(op) => {
-                    let x = operands(step, program, &self.y);
-                    op.forward(&x, &mut out);
-                }
-                Kind::Conv(conv) => {
-                    if let Some(Source::Slot(s)) = step.inputs[0] {
-                        let bias = conv.bias.map_or(&[][..], |b| &program.constants[b].data);
-                        conv_forward(conv, bias, step.shift.as_ref(), &self.y[s], lambda, &mut out[0]);
-                    }
-                }
-                Kind::Gate { axis, index } => {
-                    if let Some(Source::Slot(s)) = step.inputs[0] {
-                        let x = &self.y[s];
-                        let take = Take { sizes: sizes(&x.shape, *axis), route: None, gate: Some(index) };
-                        take.forward(&x.data, lambda, &mut out[0].data);
-                    }
-                }
-                Kind::Route(route) => {
-                    if let Some(Source::Slot(s)) = step.inputs[0] {
-                        let x = &self.y[s];
-                        let take = Take { sizes: sizes(&x.shape, 1), route: Some(route), gate: None };
-                        take.forward(&x.data, None, &mut out[0].data);
-                    }
-                }
-                Kind::Sum { route, gate, relu } => {
-                    if let [Some(Source::Slot(a)), Some(Source::Slot(b))] = step.inputs[..] {
-                        let (a, b) = (&self.y[a], &self.y[b]);
-                        let (route, gate) = (route.as_deref(), gate.as_deref());
-                        let take = Take { sizes: sizes(&b.shape, 1), route, gate };
-                        take.add(&b.data, lambda, &a.data, *relu, &mut out[0].data);
-                    }
-                }
-            }
-            if let (Some(shift), Some(lambda), Kind::Op(_)) = (&step.shift, lambda, &step.kind) {
-                add_shift(shift, lambda, &mut out[0]);
-            }
+            step_forward(step, program, &self.y, lambda, &mut out);
             for (&o, a) in step.outputs.iter().zip(out) {
                 self.y[o] = a;
             }
         }
+    }
+
+    /// Computes the targets alone: what has been read for the last time makes room, so that much less memory is touched.
+    pub fn evaluate(&mut self, program: &Program, lambda: Option<&[f32]>) {
+        let mut y = std::mem::take(&mut self.passing);
+        y.resize_with(program.shapes.len(), Array::default);
+        program.inputs.iter().for_each(|&s| std::mem::swap(&mut y[s], &mut self.y[s]));
+        for (step, ends) in program.steps.iter().zip(&program.ends) {
+            let shape = |o: usize| &program.shapes[o];
+            let buffer = |&o: &usize| {
+                let mut a = Array { shape: Vec::new(), data: room(&mut self.loose, volume(shape(o))) };
+                fit(&mut a, shape(o));
+                a
+            };
+            let mut out: Vec<Array<f32>> = step.outputs.iter().map(buffer).collect();
+            step_forward(step, program, &y, lambda, &mut out);
+            for (&o, a) in step.outputs.iter().zip(out) {
+                y[o] = a;
+            }
+            self.loose.extend(ends.iter().map(|&s| std::mem::take(&mut y[s].data)));
+        }
+        for &s in program.inputs.iter().chain(&program.targets) {
+            if !y[s].data.is_empty() {
+                let before = std::mem::replace(&mut self.y[s], std::mem::take(&mut y[s]));
+                self.loose.push(before.data);
+            }
+        }
+        self.loose.retain(|buffer| buffer.capacity() > 0);
+        self.passing = y;
     }
 
     /// The gradient buffer of target `k`, zeroed: set it before [`Workspace::backward`].
@@ -133,17 +137,11 @@ impl Workspace {
         }
     }
 
-    /// Finds a buffer for the gradient of slot `s`: the smallest spare one that holds it, or else the largest.
+    /// Finds a buffer for the gradient of slot `s`.
     fn prepare(&mut self, program: &Program, s: usize) {
         let shape = &program.shapes[s];
         if self.dy[s].data.capacity() == 0 {
-            let fits = |buffer: &Vec<f32>| match buffer.capacity() {
-                c if c >= volume(shape) => (false, c),
-                c => (true, usize::MAX - c),
-            };
-            if let Some(k) = (0..self.spare.len()).min_by_key(|&k| fits(&self.spare[k])) {
-                self.dy[s] = Array { shape: Vec::new(), data: self.spare.swap_remove(k) };
-            }
+            self.dy[s] = Array { shape: Vec::new(), data: room(&mut self.spare, volume(shape)) };
         }
         fit(&mut self.dy[s], shape);
     }
@@ -311,6 +309,57 @@ impl Workspace {
         }
         self.spare.extend(dy.into_iter().map(|a| a.data).filter(|buffer| buffer.capacity() > 0));
     }
+}
+
+/// Takes a step's results from the values before it.
+fn step_forward(
+    step: &Step,
+    program: &Program,
+    y: &[Array<f32>],
+    lambda: Option<&[f32]>,
+    out: &mut [Array<f32>],
+) {
+    match &step.kind {
+        Kind::Op(op) => op.forward(&operands(step, program, y), out),
+        Kind::Conv(conv) => {
+            if let Some(Source::Slot(s)) = step.inputs[0] {
+                let bias = conv.bias.map_or(&[][..], |b| &program.constants[b].data);
+                conv_forward(conv, bias, step.shift.as_ref(), &y[s], lambda, &mut out[0]);
+            }
+        }
+        Kind::Gate { axis, index } => {
+            if let Some(Source::Slot(s)) = step.inputs[0] {
+                let take = Take { sizes: sizes(&y[s].shape, *axis), route: None, gate: Some(index) };
+                take.forward(&y[s].data, lambda, &mut out[0].data);
+            }
+        }
+        Kind::Route(route) => {
+            if let Some(Source::Slot(s)) = step.inputs[0] {
+                let take = Take { sizes: sizes(&y[s].shape, 1), route: Some(route), gate: None };
+                take.forward(&y[s].data, None, &mut out[0].data);
+            }
+        }
+        Kind::Sum { route, gate, relu } => {
+            if let [Some(Source::Slot(a)), Some(Source::Slot(b))] = step.inputs[..] {
+                let (route, gate) = (route.as_deref(), gate.as_deref());
+                let take = Take { sizes: sizes(&y[b].shape, 1), route, gate };
+                take.add(&y[b].data, lambda, &y[a].data, *relu, &mut out[0].data);
+            }
+        }
+    }
+    if let (Some(shift), Some(lambda), Kind::Op(_)) = (&step.shift, lambda, &step.kind) {
+        add_shift(shift, lambda, &mut out[0]);
+    }
+}
+
+/// Out of some buffers, the smallest that holds `len` numbers, or else the largest.
+fn room(buffers: &mut Vec<Vec<f32>>, len: usize) -> Vec<f32> {
+    let fits = |buffer: &Vec<f32>| match buffer.capacity() {
+        c if c >= len => (false, c),
+        c => (true, usize::MAX - c),
+    };
+    let best = (0..buffers.len()).min_by_key(|&k| fits(&buffers[k]));
+    best.map_or_else(Vec::new, |k| buffers.swap_remove(k))
 }
 
 /// Where a pass leaves its gradients.

@@ -50,6 +50,40 @@ pub struct Exam {
     outputs: Option<Vec<Vec<Vec<f32>>>>,
 }
 
+impl Exam {
+    /// The images `list`, which the unpruned network `whole` is asked about.
+    pub fn new(whole: &Session, list: &[usize]) -> Self {
+        let per_image: usize = (0..whole.program.target_values.len())
+            .map(|t| 4 * volume(whole.program.target_shape(t)) / whole.program.batch)
+            .sum();
+        let outputs = (per_image * list.len() <= REMEMBERED).then(|| whole.outputs(list));
+        Self { images: list.to_vec(), outputs }
+    }
+
+    /// True if the unpruned network is asked again each time.
+    pub fn asks(&self) -> bool {
+        self.outputs.is_none()
+    }
+
+    /// Compares another network on the same data with the unpruned one, at gates `lambda` if it has some, image by image.
+    /// `whole` is that network, if it is asked.
+    pub fn agreement(&self, whole: Option<&Session>, other: &Session, lambda: Option<&[f32]>) -> Agreement {
+        // A few images at a time: outputs can be large.
+        let together = 4 * other.program.batch * other.pool.len();
+        let mut tally = Tally::default();
+        for (k, some) in self.images.chunks(together).enumerate() {
+            let asked = whole.filter(|_| self.asks()).map(|whole| whole.outputs(some)).unwrap_or_default();
+            let known = self.outputs.as_ref().map(|outputs| &outputs[k * together..][..some.len()]);
+            let found = other.outputs_at(some, lambda, None);
+            for ((whole, rows), &i) in known.unwrap_or(&asked).iter().zip(found).zip(some) {
+                let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+                tally.add(whole, &rows, other.label(i));
+            }
+        }
+        tally.agreement(other.classes)
+    }
+}
+
 /// One chunk of images on its way.
 #[derive(Debug)]
 pub struct Chunk<'w> {
@@ -110,6 +144,11 @@ impl<'a> Session<'a> {
         let program = Program::trainable(graph, &facts, parameters, &targets)?.fast();
         let workspaces = pool.workspaces(&program);
         Ok(Self { data, program, classes, judged, trainable: Vec::new(), pool, workspaces })
+    }
+
+    /// Compiles the network as it is, without gates.
+    pub fn plain(network: (&Graph, &Facts), data: &'a Calibration, pool: &'a Pool) -> Result<Self> {
+        Self::trainable(network, &[], &[], data, pool)
     }
 
     /// Gives the memory of the values and gradients back; it is taken again when the next image comes.
@@ -214,7 +253,7 @@ impl<'a> Session<'a> {
         augment: Option<(&Augment, u64)>,
     ) -> Vec<Vec<Vec<f32>>> {
         let chunks = self.each(list, augment, |chunk| {
-            chunk.workspace.forward(&self.program, lambda);
+            chunk.workspace.evaluate(&self.program, lambda);
             let rows = |i| self.rows(chunk.workspace, i).into_iter().map(<[f32]>::to_vec).collect();
             (0..chunk.positions.len()).map(rows).collect::<Vec<_>>()
         });
@@ -224,7 +263,7 @@ impl<'a> Session<'a> {
     /// Variance of each target of the unpruned network over some images.
     pub fn variances(&self, list: &[usize]) -> Vec<f64> {
         let sums = self.each(list, None, |chunk| {
-            chunk.workspace.forward(&self.program, None);
+            chunk.workspace.evaluate(&self.program, None);
             let mut sums = vec![[0.0f64; 3]; self.program.target_values.len()];
             for i in 0..chunk.positions.len() {
                 for (s, row) in sums.iter_mut().zip(self.rows(chunk.workspace, i)) {
@@ -242,37 +281,6 @@ impl<'a> Session<'a> {
             }
         }
         total.iter().map(|[n, s, q]| (q / n - (s / n) * (s / n)).max(1e-12)).collect()
-    }
-
-    /// Images to compare other networks with this one on, at open gates.
-    pub fn exam(&self, list: &[usize]) -> Exam {
-        let per_image: usize = (0..self.program.target_values.len())
-            .map(|t| 4 * volume(self.program.target_shape(t)) / self.program.batch)
-            .sum();
-        let outputs = (per_image * list.len() <= REMEMBERED).then(|| self.outputs(list));
-        Exam { images: list.to_vec(), outputs }
-    }
-
-    /// Compares another network on the same data with this one, at gates `lambda` if it has some, image by image.
-    pub fn agreement(&self, exam: &Exam, other: &Session, lambda: Option<&[f32]>) -> Agreement {
-        // A few images at a time: outputs can be large.
-        let together = 4 * self.program.batch * self.pool.len();
-        let mut tally = Tally::default();
-        for (k, some) in exam.images.chunks(together).enumerate() {
-            let asked;
-            let whole = match &exam.outputs {
-                Some(outputs) => &outputs[k * together..][..some.len()],
-                None => {
-                    asked = self.outputs(some);
-                    &asked
-                }
-            };
-            for ((whole, rows), &i) in whole.iter().zip(other.outputs_at(some, lambda, None)).zip(some) {
-                let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-                tally.add(whole, &rows, self.label(i));
-            }
-        }
-        tally.agreement(self.classes)
     }
 
     fn label(&self, image: usize) -> Option<usize> {

@@ -6,7 +6,7 @@ use super::closed::{Closed, Smaller};
 use super::optim::Adam;
 use super::session::Chunk;
 use super::settled::{self, Settling};
-use super::{Agreement, Session, Task, gate, loss, ranking};
+use super::{Agreement, Exam, Session, Task, gate, loss, ranking};
 use crate::channels::{Group, Groups};
 use crate::cost::Cost;
 use crate::random::Draw;
@@ -161,7 +161,7 @@ pub fn train<'a>(
     let mut history = Vec::with_capacity(settings.batches);
     let mut best = (f64::INFINITY, alpha.clone(), levels.clone(), 0);
     let judges = Judges::new(session, list, settings);
-    let traced = session.exam(if settings.trace > 0 { &settings.traced } else { &[] });
+    let traced = Exam::new(session, if settings.trace > 0 { &settings.traced } else { &[] });
     let mut settling = Settling::new(&alpha);
     let (mut step, mut end, mut settled_at) = (0, settings.batches, None);
     let would_keep = |network: &Closed, alpha: &[f64]| plan(&network.ranked(alpha));
@@ -208,7 +208,8 @@ pub fn train<'a>(
         history.push(record);
         if settings.trace > 0 && (step.is_multiple_of(settings.trace) || step == end) {
             let kept = network.left(&would_keep(&network, &alpha));
-            let agreement = session.agreement(&traced, network.session(), Some(&hard(&kept, &levels)));
+            let lambda = hard(&kept, &levels);
+            let agreement = traced.agreement(Some(session), network.session(), Some(&lambda));
             trace.push(Traced { step, agreement });
         }
         if step.is_multiple_of(settled::every(settings.batch_size))
@@ -337,7 +338,7 @@ impl<'s> Judges<'s> {
     fn loss(&self, session: &Session, lambda: &[f32]) -> f64 {
         let weight = 1.0 / self.images.len().max(1) as f64;
         let one = |chunk: &mut Chunk| {
-            chunk.workspace.forward(&session.program, Some(lambda));
+            chunk.workspace.evaluate(&session.program, Some(lambda));
             let some = &self.teacher[chunk.positions.clone()];
             session.loss(chunk, &self.images, some, weight, self.task).0
         };

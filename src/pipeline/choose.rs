@@ -6,8 +6,7 @@ use crate::grad::ShiftSpec;
 use crate::ir::*;
 use crate::learn::compensate::Stand;
 use crate::learn::{
-    Agreement, Exam, Record, Session, Settings, Smaller, Task, Trained, Watching, Wish, gate, loses, loss,
-    settle, train,
+    Record, Session, Settings, Smaller, Task, Trained, Watching, Wish, gate, loses, loss, settle, train,
 };
 use crate::plan::{self, Plan, Search};
 use crate::rewrite;
@@ -137,13 +136,6 @@ impl Learning<'_> {
         self.session.smaller((&small, &facts), &gates, &shifts)
     }
 
-    /// How well a pruned network agrees with the unpruned one.
-    pub fn agreement(&self, exam: &Exam, pruned: &Graph) -> Result<Agreement> {
-        let facts = verify::facts_like(self.graph, self.facts, pruned)?;
-        let other = self.session.smaller((pruned, &facts), &[], &[])?;
-        Ok(self.session.agreement(exam, &other, None))
-    }
-
     /// The plan that meets the target: as it is planned, and where that is a time, as the rewritten network is predicted to
     /// take, which gathers and scatters channels where branches and trunks keep different ones.
     fn meet(&self, options: &Options, search: &Search, score: &[f64]) -> Result<Plan> {
@@ -169,28 +161,6 @@ impl Learning<'_> {
         Err(Error::argument("--target-latency", reason, "ask for more, or try --residual tie"))
     }
 
-    /// What the outputs are judged by, at a temperature: the labels where there are any and `labels` says with how much
-    /// smoothing and distillation, else the unpruned outputs; values by their variance over some of `images`.
-    pub fn task(
-        &self,
-        options: &Options,
-        labels: Option<(f64, f64)>,
-        temperature: f64,
-        images: &[usize],
-    ) -> Task {
-        let session = self.session;
-        match (options.wish, labels.filter(|_| session.data.labels().is_some())) {
-            (Wish::Auto, Some((smoothing, distil))) if session.classes => {
-                Task::Labels { smoothing, distil, temperature }
-            }
-            (Wish::Auto, _) if session.classes => Task::Distil { temperature },
-            (Wish::Classes, _) => Task::Distil { temperature },
-            (Wish::Auto | Wish::Values, _) => {
-                Task::Values { variance: session.variances(&some_of(images, 256, options.seed)) }
-            }
-        }
-    }
-
     fn settings(&self, options: &Options, stand: &Stand) -> Settings {
         Settings {
             batches: options.most_batches(),
@@ -202,11 +172,32 @@ impl Learning<'_> {
             target: self.target as f64,
             seed: options.seed,
             augment: options.augment,
-            task: self.task(options, Some((options.smoothing, options.distil)), 1.0, self.training),
+            task: task(self.session, options, Some((options.smoothing, options.distil)), 1.0, self.training),
             choice: options.choice,
             levels: stand.levels.clone(),
             trace: options.trace,
             traced: some_of(self.held_out, TRACED, options.seed),
+        }
+    }
+}
+
+/// What the outputs are judged by, at a temperature: the labels where there are any and `labels` says with how much
+/// smoothing and distillation, else the unpruned outputs; values by their variance over some of `images`.
+pub(super) fn task(
+    session: &Session,
+    options: &Options,
+    labels: Option<(f64, f64)>,
+    temperature: f64,
+    images: &[usize],
+) -> Task {
+    match (options.wish, labels.filter(|_| session.data.labels().is_some())) {
+        (Wish::Auto, Some((smoothing, distil))) if session.classes => {
+            Task::Labels { smoothing, distil, temperature }
+        }
+        (Wish::Auto, _) if session.classes => Task::Distil { temperature },
+        (Wish::Classes, _) => Task::Distil { temperature },
+        (Wish::Auto | Wish::Values, _) => {
+            Task::Values { variance: session.variances(&some_of(images, 256, options.seed)) }
         }
     }
 }

@@ -15,7 +15,9 @@ use crate::error::{Error, Result};
 use crate::grad::{GateSpec, Pool, ShiftSpec};
 use crate::ir::*;
 use crate::learn::calib::Calibration;
-use crate::learn::{Agreement, Record, Session, Trained, compensate, compensate::Stand, gate, hard, targets};
+use crate::learn::{
+    Agreement, Exam, Record, Session, Trained, compensate, compensate::Stand, gate, hard, targets,
+};
 use crate::plan::{Plan, Search};
 use crate::recover::{Epoch, State, Update};
 use crate::rewrite::{self, Bias, Rewritten};
@@ -241,9 +243,12 @@ pub fn prune(
     let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
     let biases =
         rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &closed(shifts, &lambda))?;
-    let exam = session.exam(&held_out);
-    let agreement = network.agreement(&exam, &rewritten.graph)?;
-    session.rest();
+    let exam = Exam::new(&session, &held_out);
+    // What follows needs the memory.
+    drop(session);
+    let recovery =
+        Recovery { graph, facts, groups, data, training: &training, exam: &exam, pool: &pool, options };
+    let agreement = recovery.agreement(&rewritten.graph)?;
     let samples = samples(graph, facts, data, &held_out);
     let (targets, _) = targets(graph, facts)?;
     let proof =
@@ -263,7 +268,6 @@ pub fn prune(
             let (layers, fitted) =
                 before.map_or_else(|| (Vec::new(), Agreement::default()), |b| (b.layers, b.fitted));
             let learned = Before { trained: trained.clone(), levels, layers, fitted };
-            let recovery = Recovery { network: &network, exam: &exam, options };
             Some(recovery.run(&rewritten.graph, &plan.kept, learned, state, observer)?)
         }
     };

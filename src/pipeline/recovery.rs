@@ -1,11 +1,13 @@
 //! What is done about lost accuracy, once the pruned network is proved.
 
-use super::choose::Learning;
+use super::choose::task;
 use super::{Finetune, Observer, Options, Recover, some_of};
+use crate::channels::Groups;
 use crate::error::Result;
+use crate::grad::Pool;
 use crate::ir::*;
-use crate::learn::calib::Augment;
-use crate::learn::{Agreement, Exam, Session, Trained};
+use crate::learn::calib::{Augment, Calibration};
+use crate::learn::{self, Agreement, Exam, Session, Trained};
 use crate::recover::{self, Epoch, Fitted, Hint, State, Tuned, Update};
 use crate::rewrite::Cuts;
 use crate::verify;
@@ -47,9 +49,15 @@ pub struct Before {
 
 /// What the pruned network is mended with.
 pub(super) struct Recovery<'a> {
-    pub network: &'a Learning<'a>,
+    pub graph: &'a Graph,
+    pub facts: &'a Facts,
+    pub groups: &'a Groups,
+    pub data: &'a Calibration,
+    /// Images to learn on.
+    pub training: &'a [usize],
     /// Images that nothing is learned on.
     pub exam: &'a Exam,
+    pub pool: &'a Pool,
     pub options: &'a Options,
 }
 
@@ -63,7 +71,7 @@ impl Recovery<'_> {
         state: Option<State>,
         observer: &mut dyn Observer,
     ) -> Result<Recovered> {
-        let Learning { graph: big, facts, analysis, session, training, .. } = *self.network;
+        let Self { graph: big, facts, groups, data, training, pool, .. } = *self;
         let seed = self.options.seed;
         let mut judges = some_of(training, (training.len() / 10).min(JUDGES), seed ^ 1 << 33);
         if judges.is_empty() {
@@ -77,28 +85,22 @@ impl Recovery<'_> {
         let mut graph = small.clone();
         if state.is_none() {
             let progress = &mut |done, of| observer.fitted(done, of);
-            let list = (session.data, training);
-            (graph, before.layers) = recover::reconstruct(
-                (big, facts),
-                small,
-                (&analysis.groups, kept),
-                list,
-                session.pool,
-                progress,
-            )?;
-            before.fitted = self.network.agreement(self.exam, &graph)?;
+            (graph, before.layers) =
+                recover::reconstruct((big, facts), small, (groups, kept), (data, training), pool, progress)?;
+            before.fitted = self.agreement(&graph)?;
         }
         let fitted = before.fitted;
         let Recover::Finetune(how) = self.options.recover else {
             return Ok(Recovered { graph, layers: before.layers, fitted, tuned: None });
         };
         let small_facts = verify::facts_like(big, facts, &graph)?;
-        let settings = self.settings(how, &images);
-        let cuts = Cuts::new(&analysis.groups, kept);
+        let cuts = Cuts::new(groups, kept);
         // Where outputs are no class scores they say enough.
-        let hint = Hint::find((big, facts), (&graph, &small_facts), &cuts).filter(|_| session.classes);
+        let (_, classes) = learn::targets(big, facts)?;
+        let hint = Hint::find((big, facts), (&graph, &small_facts), &cuts).filter(|_| classes);
         let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
-        let teacher = Session::trainable((big, facts), &[], &watched, session.data, session.pool)?;
+        let teacher = Session::trainable((big, facts), &[], &watched, data, pool)?;
+        let settings = self.settings(&teacher, how, &images);
         let mut watcher = Keeping { before: &before, observer };
         let tuned = recover::finetune(
             (&graph, &small_facts),
@@ -108,12 +110,21 @@ impl Recovery<'_> {
             state,
             &mut watcher,
         )?;
-        let after = self.network.agreement(self.exam, &tuned.graph)?;
+        let after = self.agreement(&tuned.graph)?;
         let Tuned { graph, epochs, best } = tuned;
         Ok(Recovered { graph, layers: before.layers, fitted, tuned: Some((epochs, best, after)) })
     }
 
-    fn settings(&self, how: Finetune, images: &[usize]) -> recover::Settings {
+    /// How well a pruned network agrees with the unpruned one.
+    pub fn agreement(&self, pruned: &Graph) -> Result<Agreement> {
+        let facts = verify::facts_like(self.graph, self.facts, pruned)?;
+        let other = Session::plain((pruned, &facts), self.data, self.pool)?;
+        let whole = || Session::plain((self.graph, self.facts), self.data, self.pool);
+        let whole = if self.exam.asks() { Some(whole()?) } else { None };
+        Ok(self.exam.agreement(whole.as_ref(), &other, None))
+    }
+
+    fn settings(&self, teacher: &Session, how: Finetune, images: &[usize]) -> recover::Settings {
         let labels = (how.labels > 0.0).then_some((0.0, 1.0 - how.labels));
         recover::Settings {
             epochs: how.epochs,
@@ -122,7 +133,7 @@ impl Recovery<'_> {
             lr: how.lr,
             warm_up: WARM_UP,
             weight_decay: how.weight_decay,
-            task: self.network.task(self.options, labels, how.temperature, images),
+            task: task(teacher, self.options, labels, how.temperature, images),
             hint: HINT,
             augment: how.augment.or(Some(Augment { flip: true, ..Augment::default() })),
             seed: self.options.seed,

@@ -82,7 +82,7 @@ pub fn outputs(program: &Program, sample: &Sample, lambda: Option<&[f32]>) -> Ve
     for (k, x) in sample.iter().enumerate() {
         workspace.input(program, k).copy_from_slice(&x.data);
     }
-    workspace.forward(program, lambda);
+    workspace.evaluate(program, lambda);
     (0..program.target_values.len()).map(|t| workspace.target(program, t).data.clone()).collect()
 }
 

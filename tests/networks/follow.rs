@@ -60,7 +60,19 @@ fn run(
     for (k, x) in sample.iter().enumerate() {
         workspace.input(&program, k).copy_from_slice(&x.data);
     }
+    // Twice: buffers have other numbers in them then.
+    for _ in 0..2 {
+        workspace.evaluate(&program, Some(parameters));
+    }
+    let alone: Vec<Vec<f32>> =
+        (0..targets.len()).map(|t| workspace.target(&program, t).data.clone()).collect();
     workspace.forward(&program, Some(parameters));
+    for (t, alone) in alone.iter().enumerate() {
+        assert!(
+            *alone == workspace.target(&program, t).data,
+            "target {t} is another one where values make room"
+        );
+    }
     let values = (0..targets.len()).flat_map(|t| workspace.target(&program, t).data.clone()).collect();
     for t in 0..targets.len() {
         let dy = workspace.target_gradient(&program, t);

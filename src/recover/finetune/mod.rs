@@ -206,7 +206,7 @@ fn judge(session: &Session, teacher: &mut Teacher, images: &[usize], task: &Task
             false => vec![Vec::new(); some.len()],
         };
         let one = |chunk: &mut Chunk| {
-            chunk.workspace.forward(&session.program, None);
+            chunk.workspace.evaluate(&session.program, None);
             session.loss(chunk, some, &taught[chunk.positions.clone()], weight, task).0
         };
         session.each(some, None, one).into_iter().sum()
