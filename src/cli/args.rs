@@ -297,6 +297,10 @@ pub struct DataArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Learning")]
 pub struct LearnArgs {
+    /// Prune in N stages, a part of the way each, with recovery in between: N times as long, and sometimes more accurate where
+    /// much is cut
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value::at_least_one, conflicts_with_all = ["gates", "save_gates"])]
+    pub stages: usize,
     /// What ranks the channels: trained gates, the usual L1 norm, or chance; the last two need no data
     #[arg(long, value_enum, default_value_t = CriterionArg::Gates)]
     pub criterion: CriterionArg,

@@ -12,6 +12,7 @@ mod inspect;
 mod job;
 mod progress;
 mod prune;
+mod stages;
 mod talk;
 mod value;
 mod verify;

@@ -8,7 +8,7 @@ use super::guard::{self, Named};
 use super::job::{Done, Job};
 use super::progress::Watch;
 use super::talk::Talk;
-use super::{Answer, data};
+use super::{Answer, data, stages};
 use autobot_onnx::learn::calib::{Augment, Calibration};
 use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
 use autobot_onnx::plan::{Limits, Round};
@@ -30,12 +30,21 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
         let reason = "keeps the state of one run, and each target is a run";
         return Err(Error::argument("--checkpoint", reason, "give one target").into());
     }
+    let count = args.learn.stages;
+    if count > 1 && (args.recovery.checkpoint.is_some() || places.len() > 1) {
+        let reason = "several runs in a row, each from what the one before it made";
+        return Err(Error::argument("--stages", reason, "give one target, and no --checkpoint").into());
+    }
     check_places(input, args, &places)?;
     let model = onnx::read(input, &args.model.input_shape)?;
     let mut options = options(targets.first().copied(), &args.scope, Some(&args.learn))?;
     options.trace = args.trace;
     options.speed = speed(args.scope.cpu.as_ref(), &model, talk)?;
     options.recover = recover(&args.recovery, args.data.calib.is_some(), args.learn.augment);
+    if count > 1 && options.recover == Recover::None {
+        let reason = "brings nothing without recovery in between";
+        return Err(Error::argument("--stages", reason, "give --calib, and no --recover none").into());
+    }
     let mut job = Job::new(model, file_size(input)?, options)?;
     job.announce(talk);
     let mut jobs = Vec::new();
@@ -66,6 +75,9 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
         if let Some(path) = &args.recovery.checkpoint {
             let belongs = checkpoint::fingerprint(&job.model.graph, data.len(), &job.options);
             watch.keep_in(path, belongs, talk)?;
+        }
+        if count > 1 {
+            job = stages::run(job, count, &data, &mut watch, talk)?;
         }
         let done = job.run(&data, &mut watch)?;
         if let Some(path) = &args.learn.save_gates {

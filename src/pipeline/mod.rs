@@ -178,7 +178,9 @@ pub struct Outcome {
     pub rewritten: Rewritten,
     /// Biases that took over the means of deleted channels.
     pub biases: Vec<Bias>,
-    /// Agreement with the unpruned network on held-out images (where there is data).
+    /// The held-out images, with what the unpruned network gives.
+    pub exam: Exam,
+    /// Agreement with the unpruned network on them.
     pub agreement: Option<Agreement>,
     /// Training history (gates only).
     pub trained: Option<Trained>,
@@ -197,10 +199,35 @@ impl Outcome {
     }
 }
 
+/// The network that a run in stages began with.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// Its graph.
+    pub graph: &'a Graph,
+    /// Its facts.
+    pub facts: &'a Facts,
+    /// The images that every stage is judged on, with what it gives.
+    pub exam: &'a Exam,
+}
+
 /// Prunes. The result is verified in our executor; the caller verifies the bytes in tract with [`verdict`].
 pub fn prune(
     graph: &Graph,
     facts: &Facts,
+    analysis: &Analysis,
+    data: &Calibration,
+    options: &Options,
+    opset: i64,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    prune_further((graph, facts), None, analysis, data, options, opset, observer)
+}
+
+/// As [`prune`], for a network that was made from `origin` on the same data: agreement is agreement with that, and weights are
+/// trained to its outputs.
+pub fn prune_further(
+    (graph, facts): (&Graph, &Facts),
+    origin: Option<Origin>,
     analysis: &Analysis,
     data: &Calibration,
     options: &Options,
@@ -243,11 +270,20 @@ pub fn prune(
     let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
     let biases =
         rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &closed(shifts, &lambda))?;
-    let exam = Exam::new(&session, &held_out);
+    let exam = origin.map_or_else(|| Exam::new(&session, &held_out), |o| o.exam.clone());
     // What follows needs the memory.
     drop(session);
-    let recovery =
-        Recovery { graph, facts, groups, data, training: &training, exam: &exam, pool: &pool, options };
+    let recovery = Recovery {
+        graph,
+        facts,
+        origin: origin.map(|o| (o.graph, o.facts)),
+        groups,
+        data,
+        training: &training,
+        exam: &exam,
+        pool: &pool,
+        options,
+    };
     let agreement = recovery.agreement(&rewritten.graph)?;
     let samples = samples(graph, facts, data, &held_out);
     let (targets, _) = targets(graph, facts)?;
@@ -272,7 +308,7 @@ pub fn prune(
         }
     };
     let agreement = Some(agreement);
-    Ok(Outcome { target, plan, rewritten, biases, agreement, trained, recovered, samples, proof })
+    Ok(Outcome { target, plan, rewritten, biases, exam, agreement, trained, recovered, samples, proof })
 }
 
 /// What stands in for closed channels, in each reader's bias: Σ over deleted c of κ_c times the shift's column.

@@ -51,6 +51,8 @@ pub struct Before {
 pub(super) struct Recovery<'a> {
     pub graph: &'a Graph,
     pub facts: &'a Facts,
+    /// The unpruned network, where it is another one.
+    pub origin: Option<(&'a Graph, &'a Facts)>,
     pub groups: &'a Groups,
     pub data: &'a Calibration,
     /// Images to learn on.
@@ -95,11 +97,13 @@ impl Recovery<'_> {
         };
         let small_facts = verify::facts_like(big, facts, &graph)?;
         let cuts = Cuts::new(groups, kept);
-        // Where outputs are no class scores they say enough.
+        let unpruned = self.origin.unwrap_or((big, facts));
+        // Where outputs are no class scores they say enough; another network's features are not those of this one.
         let (_, classes) = learn::targets(big, facts)?;
-        let hint = Hint::find((big, facts), (&graph, &small_facts), &cuts).filter(|_| classes);
+        let hint = Hint::find((big, facts), (&graph, &small_facts), &cuts)
+            .filter(|_| classes && self.origin.is_none());
         let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
-        let teacher = Session::trainable((big, facts), &[], &watched, data, pool)?;
+        let teacher = Session::trainable(unpruned, &[], &watched, data, pool)?;
         let settings = self.settings(&teacher, how, &images);
         let mut watcher = Keeping { before: &before, observer };
         let tuned = recover::finetune(
@@ -119,7 +123,8 @@ impl Recovery<'_> {
     pub fn agreement(&self, pruned: &Graph) -> Result<Agreement> {
         let facts = verify::facts_like(self.graph, self.facts, pruned)?;
         let other = Session::plain((pruned, &facts), self.data, self.pool)?;
-        let whole = || Session::plain((self.graph, self.facts), self.data, self.pool);
+        let unpruned = self.origin.unwrap_or((self.graph, self.facts));
+        let whole = || Session::plain(unpruned, self.data, self.pool);
         let whole = if self.exam.asks() { Some(whole()?) } else { None };
         Ok(self.exam.agreement(whole.as_ref(), &other, None))
     }

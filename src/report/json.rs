@@ -66,6 +66,19 @@ pub struct Run {
     pub training: Option<Training>,
     /// Whether the small network equals the masked original.
     pub verification: Verification,
+    /// What stages before the last one gave (`--stages`): that one's network was the original of the next.
+    pub stages: Vec<Stage>,
+}
+
+/// A stage of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stage {
+    /// Multiply-accumulates that it kept.
+    pub macs: u64,
+    /// Agreement of what it gave, after recovery, with the unpruned network.
+    pub agreement: Option<Agreement>,
+    /// Whether its network, before recovery, equals its masked original.
+    pub verification: Verification,
 }
 
 /// What `inspect --json` writes.

@@ -4,7 +4,7 @@
 //! not in the JSON.
 
 use super::json::{
-    Benched, Benchmark, Channels, Frozen, Group, Inspection, Layer, ModelFacts, Port, Predicted, Run,
+    Benched, Benchmark, Channels, Frozen, Group, Inspection, Layer, ModelFacts, Port, Predicted, Run, Stage,
     Verification,
 };
 use super::table::{Side, table};
@@ -77,6 +77,17 @@ pub fn result(run: &Run) -> String {
     out
 }
 
+/// A stage of a run in stages, which is over.
+pub fn stage(k: usize, of: usize, stage: &Stage) -> String {
+    let share = |a: &Agreement| match (a.accuracy, a.same_class) {
+        (Some(accuracy), _) => format!(", {} accuracy", percent(accuracy)),
+        (_, Some(same)) => format!(", {} the same top class", percent(same)),
+        _ => format!(", outputs differ by {}", percent(a.relative_error)),
+    };
+    let agreement = stage.agreement.as_ref().map(share).unwrap_or_default();
+    format!("stage {k} of {of}: {} MACs{agreement}", count(stage.macs))
+}
+
 /// How the gates came to be.
 fn gates(run: &Run) -> String {
     let Some(t) = &run.training else { return String::new() };
@@ -97,7 +108,11 @@ fn gates(run: &Run) -> String {
         (_, None, None) if waited => format!("{updates}; the plan went on changing"),
         (_, None, None) => updates,
     };
-    format!("gates     {what}\n")
+    let stages = match run.stages.len() {
+        0 => String::new(),
+        n => format!("the last of {} stages: ", n + 1),
+    };
+    format!("gates     {stages}{what}\n")
 }
 
 /// The machine that measures.

@@ -1,7 +1,7 @@
 //! Runs that succeed: files, reports, output.
 
 use super::{SHORT, content, digits, model, program, text};
-use autobot_onnx::onnx;
+use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::pipeline::{Options, Target, analyse};
 use predicates::prelude::*;
 use serde_json::Value;
@@ -21,6 +21,18 @@ fn json(folder: &Path, name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
 }
 
+/// What is left of every weight is what the report says of the original's.
+fn sliced_as_told(report: &Value, small: &Model) {
+    for entry in report["sliced"].as_array().unwrap() {
+        let name = entry["initializer"].as_str().unwrap();
+        let kept: Vec<u64> = entry["kept"].as_array().unwrap().iter().map(|k| k.as_u64().unwrap()).collect();
+        assert!(kept.is_sorted_by(|a, b| a < b), "{name}: {kept:?}");
+        let v = small.graph.value_named(name).unwrap();
+        let axis = entry["axis"].as_u64().unwrap() as usize;
+        assert_eq!(small.graph.initializer(v).unwrap().shape[axis], kept.len(), "{name} axis {axis}");
+    }
+}
+
 /// The report and the file agree, and threads do not matter.
 fn pruned_well(network: &str) {
     let folder = TempDir::new().unwrap();
@@ -33,13 +45,7 @@ fn pruned_well(network: &str) {
 
     let report = json(dir, "one.json");
     let small = onnx::read(&dir.join("one.onnx"), &[]).unwrap();
-    for entry in report["sliced"].as_array().unwrap() {
-        let name = entry["initializer"].as_str().unwrap();
-        let kept = entry["kept"].as_array().unwrap().len();
-        let v = small.graph.value_named(name).unwrap();
-        let axis = entry["axis"].as_u64().unwrap() as usize;
-        assert_eq!(small.graph.initializer(v).unwrap().shape[axis], kept, "{name} axis {axis}");
-    }
+    sliced_as_told(&report, &small);
     let macs = |key: &str| report[key].as_u64().unwrap();
     let facts = small.facts().unwrap();
     let found = analyse(&small.graph, &facts, &Options::new(Target::Share(1.0))).unwrap().full;
@@ -228,6 +234,46 @@ fn layers_are_fitted_after_the_pruning() {
     let mut verify = program(dir);
     verify.arg("verify").arg(model("digits_residual.onnx")).args(["one.onnx", "--report", "one.json"]);
     verify.assert().code(2).stderr(predicate::str::contains("fitted after the pruning"));
+}
+
+#[test]
+fn stages_go_a_part_of_the_way_each_and_the_report_tells_of_the_whole() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path();
+    let (shown, said) = prune(dir, "digits_residual.onnx", "one", &["--stages", "2"]);
+    assert!(said.contains("stage 1 of 2: ") && shown.contains("the last of 2 stages"), "{said} {shown}");
+    let report = json(dir, "one.json");
+    let original = onnx::read(Path::new(&model("digits_residual.onnx")), &[]).unwrap();
+    let small = onnx::read(&dir.join("one.onnx"), &[]).unwrap();
+    sliced_as_told(&report, &small);
+    let macs = |of: &Value| of.as_u64().unwrap();
+    let [before, after, asked] = ["macs_before", "macs_after", "macs_target"].map(|k| macs(&report[k]));
+    let full = |m: &Model| {
+        let options = Options::new(Target::Share(1.0));
+        analyse(&m.graph, &m.facts().unwrap(), &options).unwrap().full
+    };
+    assert_eq!((full(&original), full(&small)), (before, after));
+    assert!(after <= asked && asked == before / 2);
+    let stage = &report["stages"][0];
+    // Half is kept by keeping 71 % twice.
+    let most = (before as f64 * 0.5f64.sqrt()) as u64;
+    assert!(macs(&stage["macs"]) > asked && macs(&stage["macs"]) <= most, "{stage}");
+    assert!(
+        stage["agreement"]["accuracy_before"] == report["agreement"]["accuracy_before"],
+        "another network"
+    );
+    for layer in report["layers"].as_array().unwrap() {
+        assert!(macs(&layer["channels_before"]) >= macs(&layer["channels_after"]), "{layer}");
+    }
+    let sum: u64 = report["layers"].as_array().unwrap().iter().map(|l| macs(&l["macs_before"])).sum();
+    assert_eq!(sum, before);
+
+    for more in [&["--gates", "x.json"][..], &["--recover", "none"], &["--checkpoint", "c"]] {
+        let mut command = program(dir);
+        command.arg(model("digits_residual.onnx")).args(["two.onnx", "--target-flops", "50%"]).args(SHORT);
+        digits(&mut command).args(["--stages", "2"]).args(more).assert().code(2);
+        assert!(!dir.join("two.onnx").exists());
+    }
 }
 
 #[test]
