@@ -142,7 +142,7 @@ fn gate_step(c: &mut Criterion) {
         group.sample_size(10).bench_function(&n.name, |b| {
             let all_stay = |alpha: &[f64]| vec![true; alpha.len()];
             b.iter(|| {
-                let watching = Watching { plan: &all_stay, progress: &mut |_, _| {} };
+                let watching = Watching { plan: &all_stay, smaller: None, progress: &mut |_, _| {} };
                 learn::train(&session, &n.groups, &n.cost, &all, &settings, None, watching)
             });
         });
