@@ -26,16 +26,14 @@ pub struct Start {
     stages: Vec<json::Stage>,
 }
 
-/// Goes all of `stages` but the last, whose job it gives: each keeps the same share of what the one before it kept.
+/// Goes all of `stages` but the last, whose job it gives: each keeps the same share of what the one before it kept, and fits it.
 pub fn run(mut job: Job, stages: usize, data: &Calibration, watch: &mut Watch, talk: Talk) -> Result<Job> {
     let (last, whole) = (job.target()? as f64, job.analysis.whole() as f64);
     let (timed, recover) = (job.options.target.is_time(), job.options.recover);
     let amount = |n: f64| if timed { Target::Time(n as u64) } else { Target::Macs(n as u64) };
     for k in 1..stages {
         job.options.target = amount(whole * (last / whole).powf(k as f64 / stages as f64));
-        if recover != Recover::None {
-            job.options.recover = Recover::Reconstruct;
-        }
+        job.options.recover = Recover::Reconstruct;
         let done = job.run(data, watch)?;
         if !done.verdict.pass {
             return Err(Error::Verification {

@@ -3,7 +3,7 @@
 //!
 //! Only what the loss cannot see is dropped: the value between, where nobody else uses it.
 
-use super::program::{Kind, Program, Source, Step, UNGATED};
+use super::program::{Kind, Program, Source, Step};
 use super::route::{NOWHERE, Route, compose, route_of};
 use crate::ops::conv_geometry;
 use crate::ops::kernels::conv::Geometry;
@@ -78,7 +78,7 @@ pub(super) fn lower(program: &mut Program) {
                 if let Some((at, Step { kind: Kind::Gate { axis: 1, index }, inputs, .. })) =
                     before(&step, 1, &out, &made, &uses)
                 {
-                    gate = Some(route.as_ref().map_or_else(|| index.clone(), |route| through(route, index)));
+                    gate = Some(route.as_ref().map_or_else(|| index.clone(), |route| compose(index, route)));
                     step.inputs[1] = inputs[0];
                     out[at] = None;
                 }
@@ -180,11 +180,6 @@ fn before<'a>(
     let Some(Source::Slot(x)) = step.inputs.get(k).copied().flatten() else { return None };
     let at = made[x].filter(|_| uses[x] == 1)?;
     Some((at, out[at].as_ref()?))
-}
-
-/// The gates behind a route, of those before it.
-fn through(route: &[u32], index: &[u32]) -> Vec<u32> {
-    route.iter().map(|&c| if c == NOWHERE { UNGATED } else { index[c as usize] }).collect()
 }
 
 /// True for an addition of two values of the same shape, images first.

@@ -2,7 +2,7 @@
 //!
 //! Several nodes of a graph (Gather, Pad, Slice; Add; Relu) become one step, which touches every number once.
 
-use super::program::{Kind, Source, Step};
+use super::program::{Kind, Source, Step, UNGATED};
 use crate::ir::*;
 
 /// In a route: a channel of zeros.
@@ -59,7 +59,8 @@ pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) 
     (exact && !route.is_empty()).then_some(route)
 }
 
-/// `second` after `first`.
+/// `second` after `first`: a route, or the gates behind it where those before it come first.
 pub(super) fn compose(first: &[u32], second: &[u32]) -> Route {
+    const { assert!(NOWHERE == UNGATED) };
     second.iter().map(|&c| if c == NOWHERE { NOWHERE } else { first[c as usize] }).collect()
 }
