@@ -2,7 +2,6 @@
 //!
 //! Takes: a model, options, data. Gives: [`Done`]. Never: writes a file; calls unverified work done.
 
-use super::stages::Start;
 use super::talk::Talk;
 use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::Cost;
@@ -25,8 +24,6 @@ pub struct Job {
     pub known: json::ModelFacts,
     /// Its channels, as they are reported.
     pub channels: json::Channels,
-    /// Where this is not the first stage of a run: what that began with.
-    pub start: Option<Start>,
 }
 
 /// A run that came to its end.
@@ -48,7 +45,7 @@ impl Job {
         let analysis = pipeline::analyse(&model.graph, &facts, &options)?;
         let known = gather::model(&model, &facts, bytes, analysis.full, options.convention);
         let channels = gather::channels(&model.graph, &facts, &analysis);
-        Ok(Self { model, facts, options, analysis, known, channels, start: None })
+        Ok(Self { model, facts, options, analysis, known, channels })
     }
 
     /// Refuses a target that makes no sense; else gives it as the analysis counts it.
@@ -87,16 +84,10 @@ impl Job {
     /// Trains, rewrites, verifies.
     pub fn run(&self, data: &Calibration, observer: &mut dyn Observer) -> Result<Done> {
         let (graph, facts) = (&self.model.graph, &self.facts);
-        let outcome = pipeline::prune_further(
-            (graph, facts),
-            self.start.as_ref().map(Start::origin),
-            &self.analysis,
-            data,
-            &self.options,
-            self.model.opset(),
-            observer,
-        )?;
-        let masked = rewrite::masked(graph, &outcome.rewritten.sliced, &outcome.biases)?;
+        let (analysis, opset) = (&self.analysis, self.model.opset());
+        let outcome = pipeline::prune(graph, facts, analysis, data, &self.options, opset, observer)?;
+        let source = outcome.source.as_ref().unwrap_or(graph);
+        let masked = rewrite::masked(source, &outcome.rewritten.sliced, &outcome.biases)?;
         let masked = self.model.with_graph(masked)?.message()?;
         let exact = self.model.with_graph(outcome.rewritten.graph.clone())?;
         let small = self.model.with_graph(outcome.graph().clone())?;
@@ -132,16 +123,13 @@ impl Job {
         }
     }
 
-    /// Reads what was made of the model, at the same inputs.
-    pub fn parse(&self, bytes: &[u8], inputs: &[Fact]) -> Result<Model> {
-        let read = |given: &[InputShape]| onnx::parse(bytes, self.model.path(), given);
-        read(&[]).or_else(|_| read(&shapes(&self.model, inputs)))
-    }
-
     /// The last check: what will be written is read, and must cost what was planned.
     fn read_again(&self, small: &Model, bytes: Option<&[u8]>, inputs: &[Fact], planned: u64) -> Result<()> {
         let graph = match bytes {
-            Some(bytes) => self.parse(bytes, inputs)?.graph,
+            Some(bytes) => {
+                let read = |given: &[InputShape]| onnx::parse(bytes, self.model.path(), given);
+                read(&[]).or_else(|_| read(&shapes(&self.model, inputs)))?.graph
+            }
             // More than one message may take: the graph itself.
             None => small.graph.clone(),
         };
@@ -185,7 +173,7 @@ impl Job {
         output: Option<String>,
     ) -> json::Run {
         let (graph, outcome) = (&self.model.graph, &done.outcome);
-        let mut run = json::Run {
+        json::Run {
             program: gather::program(),
             options,
             seed: self.options.seed,
@@ -201,7 +189,8 @@ impl Job {
             bytes_after: done.bytes,
             layers: gather::layers(graph, &self.facts, &self.analysis, &outcome.plan.kept),
             sliced: outcome.rewritten.sliced.clone(),
-            biases: outcome.biases.clone(),
+            // What stages before the last added went into weights that were fitted since.
+            biases: if outcome.stages.is_empty() { outcome.biases.clone() } else { Vec::new() },
             restated: outcome.rewritten.restated.clone(),
             agreement: outcome.agreement,
             recovery: outcome.recovered.as_ref().map(|r| gather::recovery(r, done.executors)),
@@ -209,13 +198,9 @@ impl Job {
             held_out: outcome.agreement.is_some_and(|a| a.images < data.images),
             training: outcome.trained.as_ref().map(gather::training),
             verification: gather::verification(&done.verdict),
-            stages: Vec::new(),
+            stages: outcome.stages.clone(),
             data,
-        };
-        if let Some(start) = &self.start {
-            start.amend(&mut run);
         }
-        run
     }
 }
 

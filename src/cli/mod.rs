@@ -12,7 +12,6 @@ mod inspect;
 mod job;
 mod progress;
 mod prune;
-mod stages;
 mod talk;
 mod value;
 mod verify;

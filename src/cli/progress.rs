@@ -4,10 +4,10 @@
 
 use super::talk::Talk;
 use autobot_onnx::learn::{Record, Trained};
-use autobot_onnx::pipeline::{Before, Observer, checkpoint};
+use autobot_onnx::pipeline::{self, Before, Observer, checkpoint};
 use autobot_onnx::recover::{Epoch, State, Update};
-use autobot_onnx::report::files;
 use autobot_onnx::report::units::{count, milliseconds};
+use autobot_onnx::report::{files, text};
 use autobot_onnx::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -178,6 +178,10 @@ impl Observer for Watch {
         self.say(&format!(
             "trained in {took} s; now the network is rewritten, tried on held-out images and verified"
         ));
+    }
+
+    fn staged(&mut self, stage: &pipeline::Stage, number: usize, of: usize) {
+        self.say(&text::stage(number, of, stage));
     }
 
     fn fitted(&mut self, done: usize, of: usize) {

@@ -8,7 +8,7 @@ use super::guard::{self, Named};
 use super::job::{Done, Job};
 use super::progress::Watch;
 use super::talk::Talk;
-use super::{Answer, data, stages};
+use super::{Answer, data};
 use autobot_onnx::learn::calib::{Augment, Calibration};
 use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
 use autobot_onnx::plan::{Limits, Round};
@@ -40,6 +40,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     let mut options = options(targets.first().copied(), &args.scope, Some(&args.learn))?;
     options.trace = args.trace;
     options.speed = speed(args.scope.cpu.as_ref(), &model, talk)?;
+    options.stages = args.learn.stages;
     options.recover = recover(&args.recovery, args.data.calib.is_some(), args.learn.augment);
     if count > 1 && options.recover == Recover::None {
         let reason = "brings nothing without recovery in between";
@@ -75,9 +76,6 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
         if let Some(path) = &args.recovery.checkpoint {
             let belongs = checkpoint::fingerprint(&job.model.graph, data.len(), &job.options);
             watch.keep_in(path, belongs, talk)?;
-        }
-        if count > 1 {
-            job = stages::run(job, count, &data, &mut watch, talk)?;
         }
         let done = job.run(&data, &mut watch)?;
         if let Some(path) = &args.learn.save_gates {

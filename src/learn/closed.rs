@@ -13,6 +13,12 @@ const WORTH: f64 = 0.9;
 /// Makes the network that keeps some classes, of the whole one.
 pub type Smaller<'w, 'a> = &'w dyn Fn(&[bool]) -> Option<Session<'a>>;
 
+/// What is left of a network that is trained further, and by class: is it in there?
+pub struct Left<'a> {
+    pub session: Session<'a>,
+    pub open: Vec<bool>,
+}
+
 /// The network that is trained.
 pub(super) struct Closed<'s, 'a> {
     whole: &'s Session<'a>,
@@ -22,9 +28,12 @@ pub(super) struct Closed<'s, 'a> {
 }
 
 impl<'s, 'a> Closed<'s, 'a> {
-    /// Nothing is closed yet.
-    pub fn new(whole: &'s Session<'a>, classes: usize) -> Self {
-        Self { whole, smaller: None, open: vec![true; classes] }
+    /// The whole network, in which nothing is closed, or what was left of it before.
+    pub fn new(whole: &'s Session<'a>, left: Option<Left<'a>>, classes: usize) -> Self {
+        match left {
+            Some(Left { session, open }) => Self { whole, smaller: Some(session), open },
+            None => Self { whole, smaller: None, open: vec![true; classes] },
+        }
     }
 
     /// The whole network, or what is left of it.

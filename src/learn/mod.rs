@@ -14,7 +14,7 @@ mod settled;
 mod task;
 mod train;
 
-pub use closed::Smaller;
+pub use closed::{Left, Smaller};
 pub use session::{Agreement, Chunk, Exam, Session};
 pub use task::{Task, Wish, targets, unknown};
 pub use train::{Choice, Record, Settings, Traced, Trained, Watching, hard, loses, settle, train};

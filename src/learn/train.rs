@@ -2,7 +2,7 @@
 //! compensation are trained beside α, by the task alone, and once more when it is settled which channels stay.
 
 use super::calib::Augment;
-use super::closed::{Closed, Smaller};
+use super::closed::{Closed, Left, Smaller};
 use super::optim::Adam;
 use super::session::Chunk;
 use super::settled::{self, Settling};
@@ -129,6 +129,8 @@ pub struct Traced {
 pub struct Watching<'w, 'a> {
     /// What would be kept at some α.
     pub plan: &'w dyn Fn(&[f64]) -> Vec<bool>,
+    /// The network to begin with, where it is not the whole one.
+    pub left: Option<Left<'a>>,
     /// The network without what is not kept; none where closed gates stay in it.
     pub smaller: Option<Smaller<'w, 'a>>,
     /// Called after every update, with the updates there will be.
@@ -146,8 +148,8 @@ pub fn train<'a>(
     watching: Watching<'_, 'a>,
 ) -> Trained {
     let n = groups.classes.len();
-    let Watching { plan, smaller, progress } = watching;
-    let mut network = Closed::new(session, n);
+    let Watching { plan, left, smaller, progress } = watching;
+    let mut network = Closed::new(session, left, n);
     let mut alpha = before.map_or_else(|| vec![gate::start(); n], |b| b.alpha.clone());
     let gated = |g: &Group| g.classes.iter().copied().filter(|&c| session.trainable[c]).collect::<Vec<_>>();
     let by_group: Vec<Vec<usize>> = groups.groups.iter().map(gated).collect();

@@ -1,12 +1,13 @@
 //! Which channels stay: scores from gates, weights or chance, and the plan that meets the target.
 
 use super::{Analysis, Before, Criterion, Observer, Options, fixed, predicted, some_of};
+use crate::channels::Groups;
 use crate::error::{Error, Result};
 use crate::grad::ShiftSpec;
 use crate::ir::*;
 use crate::learn::compensate::Stand;
 use crate::learn::{
-    Record, Session, Settings, Smaller, Task, Trained, Watching, Wish, gate, loses, loss, settle, train,
+    Left, Record, Session, Settings, Smaller, Task, Trained, Watching, Wish, gate, loses, loss, settle, train,
 };
 use crate::plan::{self, Plan, Search};
 use crate::rewrite;
@@ -29,6 +30,10 @@ pub(super) struct Learning<'a> {
     pub graph: &'a Graph,
     pub facts: &'a Facts,
     pub analysis: &'a Analysis,
+    pub groups: &'a Groups,
+    /// By class, what stages before this one left; none in the first.
+    pub open: Option<&'a [bool]>,
+    /// The unpruned network. It is the one that is trained if `open` is none.
     pub session: &'a Session<'a>,
     /// Images to learn on.
     pub training: &'a [usize],
@@ -49,7 +54,7 @@ impl Learning<'_> {
         before: Option<&Before>,
         observer: &mut dyn Observer,
     ) -> Result<(Plan, Option<Trained>, Vec<f64>)> {
-        let Analysis { groups, .. } = self.analysis;
+        let groups = self.groups;
         let (cost, full) = (self.analysis.budget(), self.analysis.whole());
         let (session, target) = (self.session, self.target);
         let dead = groups.unread(self.graph, self.facts);
@@ -60,7 +65,7 @@ impl Learning<'_> {
             None if options.criterion == Criterion::Gates => {
                 let smaller = |kept: &[bool]| self.smaller(kept, &stand.shifts).ok();
                 let smaller = options.freeze.then_some(&smaller as Smaller);
-                Some(self.gates(&settings, &search, smaller, observer))
+                Some(self.gates(&settings, &search, (self.left(stand)?, smaller), observer))
             }
             None => None,
         };
@@ -69,7 +74,8 @@ impl Learning<'_> {
             None if options.criterion == Criterion::L1 => plan::l1(self.graph, self.facts, groups),
             None => plan::random(groups, options.seed),
         };
-        score.iter_mut().zip(&dead).filter(|(_, dead)| **dead).for_each(|(s, _)| *s = f64::NEG_INFINITY);
+        let gone = |c: usize| dead[c] || self.open.is_some_and(|open| !open[c]);
+        (0..score.len()).filter(|&c| gone(c)).for_each(|c| score[c] = f64::NEG_INFINITY);
         let plan = self.meet(options, &search, &score)?;
         if let Some(before) = before {
             return Ok((plan, trained, before.levels.clone()));
@@ -78,7 +84,10 @@ impl Learning<'_> {
         let mut history = trained.as_mut().map(|t| std::mem::take(&mut t.history)).unwrap_or_default();
         let steps = settings.settling(if history.is_empty() { settings.batches } else { history.len() });
         let updates = history.len() + steps;
-        let smaller = (steps > 0).then(|| self.smaller(&plan.kept, &stand.shifts).ok()).flatten();
+        let smaller = match (steps > 0).then(|| self.smaller(&plan.kept, &stand.shifts)) {
+            Some(Err(e)) if self.open.is_some() => return Err(e),
+            smaller => smaller.and_then(Result::ok),
+        };
         let sessions = [session, smaller.as_ref().unwrap_or(session)];
         settle(sessions, self.training, &settings, &plan.kept, &mut levels, steps, &mut |task| {
             let (budget, _) = loss::budget(plan.cost as f64, target as f64, full as f64);
@@ -103,7 +112,7 @@ impl Learning<'_> {
         &'s self,
         settings: &Settings,
         search: &Search,
-        smaller: Option<Smaller<'_, 's>>,
+        (left, smaller): (Option<Left<'s>>, Option<Smaller<'_, 's>>),
         observer: &mut dyn Observer,
     ) -> Trained {
         let (session, images, target) = (self.session, self.training, self.target);
@@ -112,7 +121,8 @@ impl Learning<'_> {
             Err(_) => vec![true; alpha.len()],
         };
         let mut settings = settings.clone();
-        let given = observer.gates();
+        // They were trained on the original.
+        let given = if self.open.is_none() { observer.gates() } else { None };
         if let Some(given) = &given {
             let lost = || loses(session, images, &settings, &would_keep(&given.alpha), &given.levels);
             if given.target.is_none_or(|t| t == target as f64) || lost() <= NOTHING {
@@ -121,14 +131,19 @@ impl Learning<'_> {
             settings.batches = settings.batches.div_ceil(SHORTER);
         }
         let progress = &mut |r: &Record, of: usize| observer.step(r, of + settings.settling(of));
-        let watching = Watching { plan: &would_keep, smaller, progress };
-        let Analysis { groups, .. } = self.analysis;
-        train(session, groups, self.analysis.budget(), images, &settings, given.as_ref(), watching)
+        let watching = Watching { plan: &would_keep, left, smaller, progress };
+        train(session, self.groups, self.analysis.budget(), images, &settings, given.as_ref(), watching)
+    }
+
+    /// What stages before this one left.
+    fn left(&self, stand: &Stand) -> Result<Option<Left<'_>>> {
+        let Some(open) = self.open else { return Ok(None) };
+        Ok(Some(Left { session: self.smaller(open, &stand.shifts)?, open: open.to_vec() }))
     }
 
     /// The network that keeps `kept`, with the gates of those classes.
     fn smaller(&self, kept: &[bool], shifts: &[ShiftSpec]) -> Result<Session<'_>> {
-        let (graph, facts, groups) = (self.graph, self.facts, &self.analysis.groups);
+        let (graph, facts, groups) = (self.graph, self.facts, self.groups);
         let small = rewrite::rewrite(graph, facts, groups, kept, self.opset)?.graph;
         let facts = verify::facts_like(graph, facts, &small)?;
         let gates = gate::specs(graph, groups);
@@ -146,7 +161,7 @@ impl Learning<'_> {
         };
         let mut planned = target;
         for _ in 0..TRIES {
-            let small = rewrite::rewrite(graph, facts, &self.analysis.groups, &plan.kept, self.opset)?.graph;
+            let small = rewrite::rewrite(graph, facts, self.groups, &plan.kept, self.opset)?.graph;
             let real = predicted((graph, facts), &small, speed)?;
             if real <= target {
                 return Ok(plan);

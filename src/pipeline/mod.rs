@@ -7,30 +7,25 @@ pub mod checkpoint;
 mod choose;
 mod options;
 mod recovery;
+mod stage;
 
 use crate::channels::{self, Group, Groups};
 use crate::cost::Cost;
 use crate::cost::latency::Speed;
 use crate::error::{Error, Result};
-use crate::grad::{GateSpec, Pool, ShiftSpec};
+use crate::grad::{GateSpec, Pool};
 use crate::ir::*;
 use crate::learn::calib::Calibration;
-use crate::learn::{
-    Agreement, Exam, Record, Session, Trained, compensate, compensate::Stand, gate, hard, targets,
-};
+use crate::learn::{Agreement, Exam, Record, Trained, gate, targets};
 use crate::plan::{Plan, Search};
 use crate::recover::{Epoch, State, Update};
-use crate::rewrite::{self, Bias, Rewritten};
+use crate::rewrite::{Bias, Rewritten};
 use crate::runtime::Sample;
 use crate::verify::{self, Verdict};
-use choose::Learning;
 pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target};
-use recovery::Recovery;
 pub use recovery::{Before, Recovered};
 use regex::Regex;
-
-/// Images over which means are taken for the compensation.
-const MEAN_IMAGES: usize = 512;
+use stage::Run;
 
 /// What is known about a network before anything is trained.
 #[derive(Debug)]
@@ -157,6 +152,8 @@ pub trait Observer {
     fn step(&mut self, _record: &Record, _of: usize) {}
     /// Called when training is over.
     fn done(&mut self) {}
+    /// Called after stage `number` (1, 2, …) of `of`, but for the last.
+    fn staged(&mut self, _stage: &Stage, _number: usize, _of: usize) {}
     /// Called after every node that the closed-form recovery looked at: `done` of `of`.
     fn fitted(&mut self, _done: usize, _of: usize) {}
     /// Called after every update of the weights.
@@ -167,14 +164,29 @@ pub trait Observer {
     }
 }
 
+/// A stage before the last, which is over.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Stage {
+    /// What it kept, in the unit of [`Analysis::cost`].
+    pub macs: u64,
+    /// Agreement of its network, fitted, with the unpruned one.
+    pub agreement: Option<Agreement>,
+    /// Largest difference between its network, before the fits, and the masked one, as a share of the output's range.
+    pub difference: f64,
+}
+
 /// Everything a run gives.
 #[derive(Debug)]
 pub struct Outcome {
     /// What was asked for, in the unit of [`Analysis::budget`].
     pub target: u64,
+    /// The stages before the last.
+    pub stages: Vec<Stage>,
+    /// What the last of several cut: the original with the weights that the stages before it fitted.
+    pub source: Option<Graph>,
     /// What is kept.
     pub plan: Plan,
-    /// The smaller graph, exactly the masked original, and what was sliced.
+    /// The smaller graph, exactly the masked source, and what was sliced.
     pub rewritten: Rewritten,
     /// Biases that took over the means of deleted channels.
     pub biases: Vec<Bias>,
@@ -199,17 +211,6 @@ impl Outcome {
     }
 }
 
-/// The network that a run in stages began with.
-#[derive(Debug, Clone, Copy)]
-pub struct Origin<'a> {
-    /// Its graph.
-    pub graph: &'a Graph,
-    /// Its facts.
-    pub facts: &'a Facts,
-    /// The images that every stage is judged on, with what it gives.
-    pub exam: &'a Exam,
-}
-
 /// Prunes. The result is verified in our executor; the caller verifies the bytes in tract with [`verdict`].
 pub fn prune(
     graph: &Graph,
@@ -220,111 +221,20 @@ pub fn prune(
     opset: i64,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    prune_further((graph, facts), None, analysis, data, options, opset, observer)
-}
-
-/// As [`prune`], for a network that was made from `origin` on the same data: agreement is agreement with that, and weights are
-/// trained to its outputs.
-pub fn prune_further(
-    (graph, facts): (&Graph, &Facts),
-    origin: Option<Origin>,
-    analysis: &Analysis,
-    data: &Calibration,
-    options: &Options,
-    opset: i64,
-    observer: &mut dyn Observer,
-) -> Result<Outcome> {
     let target = target_cost(analysis, options.target)?;
-    let groups = &analysis.groups;
-    let pool = Pool::new(options.threads)?;
     let (training, held_out) = split(data.len(), options.seed);
-    let gates = gate::specs(graph, groups);
-    let session = Session::new(graph, facts, groups, &[], data, &pool)?;
-    let stand = match options.compensation {
-        Compensation::None => Stand::default(),
-        compensation => {
-            let some = some_of(&training, MEAN_IMAGES, options.seed);
-            let moments = compensate::moments(&session, &gates, &some);
-            match compensation {
-                Compensation::Learned => Stand::learned(graph, facts, &gates, &moments, groups.classes.len()),
-                _ => Stand::mean(graph, facts, &gates, &moments),
-            }
-        }
-    };
-    let shifts = &stand.shifts;
-    let session =
-        if shifts.is_empty() { session } else { Session::new(graph, facts, groups, shifts, data, &pool)? };
-    let network = Learning {
-        graph,
-        facts,
+    let pool = Pool::new(options.threads)?;
+    let run = Run {
+        network: (graph, facts),
         analysis,
-        session: &session,
+        data,
+        options,
+        opset,
+        pool: &pool,
         training: &training,
         held_out: &held_out,
-        target,
-        opset,
     };
-    let (before, state) = observer.resume().map_or((None, None), |(b, s)| (Some(b), Some(s)));
-    let (plan, trained, levels) = network.choose(options, &stand, before.as_ref(), observer)?;
-    let lambda = hard(&plan.kept, &levels);
-    let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
-    let biases =
-        rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &closed(shifts, &lambda))?;
-    let exam = origin.map_or_else(|| Exam::new(&session, &held_out), |o| o.exam.clone());
-    // What follows needs the memory.
-    drop(session);
-    let recovery = Recovery {
-        graph,
-        facts,
-        origin: origin.map(|o| (o.graph, o.facts)),
-        groups,
-        data,
-        training: &training,
-        exam: &exam,
-        pool: &pool,
-        options,
-    };
-    let agreement = recovery.agreement(&rewritten.graph)?;
-    let samples = samples(graph, facts, data, &held_out);
-    let (targets, _) = targets(graph, facts)?;
-    let proof =
-        verify::compare((graph, facts), &gates, shifts, &lambda, &rewritten.graph, &targets, &samples)?;
-    if proof.difference.relative > verify::TOLERANCE {
-        return Err(Error::Verification {
-            reason: format!(
-                "max |masked − pruned| is {:.2e} of the output's range",
-                proof.difference.relative
-            ),
-            hint: "nothing was written; please report this model".into(),
-        });
-    }
-    let recovered = match options.recover {
-        Recover::None => None,
-        Recover::Reconstruct | Recover::Finetune(_) => {
-            let (layers, fitted) =
-                before.map_or_else(|| (Vec::new(), Agreement::default()), |b| (b.layers, b.fitted));
-            let learned = Before { trained: trained.clone(), levels, layers, fitted };
-            Some(recovery.run(&rewritten.graph, &plan.kept, learned, state, observer)?)
-        }
-    };
-    let agreement = Some(agreement);
-    Ok(Outcome { target, plan, rewritten, biases, exam, agreement, trained, recovered, samples, proof })
-}
-
-/// What stands in for closed channels, in each reader's bias: Σ over deleted c of κ_c times the shift's column.
-fn closed(shifts: &[ShiftSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
-    use crate::grad::UNGATED;
-    let amount = |(&i, &l): (&u32, &u32)| match i != UNGATED && lambda[i as usize] == 0.0 {
-        true if l == UNGATED => 1.0,
-        true => f64::from(lambda[l as usize]),
-        false => 0.0,
-    };
-    let one = |s: &ShiftSpec| {
-        let amounts: Vec<f64> = s.index.iter().zip(&s.level).map(amount).collect();
-        let row = |row: &[f32]| row.iter().zip(&amounts).map(|(m, a)| f64::from(*m) * a).sum();
-        (s.node, s.matrix.chunks(s.index.len()).map(row).collect())
-    };
-    shifts.iter().map(one).collect()
+    run.all(target, observer)
 }
 
 /// A seeded choice of `n` images (all, if there are fewer).

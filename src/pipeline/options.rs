@@ -132,6 +132,8 @@ pub struct Options {
     pub compensation: Compensation,
     /// What makes up for lost accuracy after pruning.
     pub recover: Recover,
+    /// In how many stages, with fits in between, if more than one: each keeps the same share of what the one before it kept.
+    pub stages: usize,
     /// How residual additions are read.
     pub residual: Residual,
     /// Layers and tensors to leave alone.
@@ -187,6 +189,7 @@ impl Options {
             criterion: Criterion::default(),
             compensation: Compensation::default(),
             recover: Recover::default(),
+            stages: 1,
             residual: Residual::default(),
             exclude: None,
             only: None,

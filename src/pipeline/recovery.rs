@@ -51,8 +51,6 @@ pub struct Before {
 pub(super) struct Recovery<'a> {
     pub graph: &'a Graph,
     pub facts: &'a Facts,
-    /// The unpruned network, where it is another one.
-    pub origin: Option<(&'a Graph, &'a Facts)>,
     pub groups: &'a Groups,
     pub data: &'a Calibration,
     /// Images to learn on.
@@ -61,6 +59,8 @@ pub(super) struct Recovery<'a> {
     pub exam: &'a Exam,
     pub pool: &'a Pool,
     pub options: &'a Options,
+    /// What is to be done: in a stage before the last not what the options say.
+    pub how: Recover,
 }
 
 impl Recovery<'_> {
@@ -92,18 +92,16 @@ impl Recovery<'_> {
             before.fitted = self.agreement(&graph)?;
         }
         let fitted = before.fitted;
-        let Recover::Finetune(how) = self.options.recover else {
+        let Recover::Finetune(how) = self.how else {
             return Ok(Recovered { graph, layers: before.layers, fitted, tuned: None });
         };
         let small_facts = verify::facts_like(big, facts, &graph)?;
         let cuts = Cuts::new(groups, kept);
-        let unpruned = self.origin.unwrap_or((big, facts));
-        // Where outputs are no class scores they say enough; another network's features are not those of this one.
+        // Where outputs are no class scores they say enough.
         let (_, classes) = learn::targets(big, facts)?;
-        let hint = Hint::find((big, facts), (&graph, &small_facts), &cuts)
-            .filter(|_| classes && self.origin.is_none());
+        let hint = Hint::find((big, facts), (&graph, &small_facts), &cuts).filter(|_| classes);
         let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
-        let teacher = Session::trainable(unpruned, &[], &watched, data, pool)?;
+        let teacher = Session::trainable((big, facts), &[], &watched, data, pool)?;
         let settings = self.settings(&teacher, how, &images);
         let mut watcher = Keeping { before: &before, observer };
         let tuned = recover::finetune(
@@ -123,8 +121,7 @@ impl Recovery<'_> {
     pub fn agreement(&self, pruned: &Graph) -> Result<Agreement> {
         let facts = verify::facts_like(self.graph, self.facts, pruned)?;
         let other = Session::plain((pruned, &facts), self.data, self.pool)?;
-        let unpruned = self.origin.unwrap_or((self.graph, self.facts));
-        let whole = || Session::plain(unpruned, self.data, self.pool);
+        let whole = || Session::plain((self.graph, self.facts), self.data, self.pool);
         let whole = if self.exam.asks() { Some(whole()?) } else { None };
         Ok(self.exam.agreement(whole.as_ref(), &other, None))
     }

@@ -8,6 +8,7 @@ use crate::bench::{self, Timing, board::Board};
 use crate::cost::Convention;
 use crate::error::{Error, Result};
 use crate::learn::{Agreement, Record, Traced};
+use crate::pipeline::Stage;
 use crate::recover::{Epoch, Fitted};
 use crate::rewrite::{Bias, Sliced};
 use serde::{Deserialize, Serialize};
@@ -66,19 +67,8 @@ pub struct Run {
     pub training: Option<Training>,
     /// Whether the small network equals the masked original.
     pub verification: Verification,
-    /// What stages before the last one gave (`--stages`): that one's network was the original of the next.
+    /// What stages before the last one gave (`--stages`): each went on with the weights that the one before it fitted.
     pub stages: Vec<Stage>,
-}
-
-/// A stage of a run.
-#[derive(Debug, Clone, Serialize)]
-pub struct Stage {
-    /// Multiply-accumulates that it kept.
-    pub macs: u64,
-    /// Agreement of what it gave, after recovery, with the unpruned network.
-    pub agreement: Option<Agreement>,
-    /// Whether its network, before recovery, equals its masked original.
-    pub verification: Verification,
 }
 
 /// What `inspect --json` writes.

@@ -4,7 +4,7 @@
 //! not in the JSON.
 
 use super::json::{
-    Benched, Benchmark, Channels, Frozen, Group, Inspection, Layer, ModelFacts, Port, Predicted, Run, Stage,
+    Benched, Benchmark, Channels, Frozen, Group, Inspection, Layer, ModelFacts, Port, Predicted, Run,
     Verification,
 };
 use super::table::{Side, table};
@@ -12,6 +12,7 @@ use super::units::{bytes, count, milliseconds, percent, plural, share, small};
 use crate::bench::board::Board;
 use crate::cost::Convention;
 use crate::learn::Agreement;
+use crate::pipeline::Stage;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 

@@ -11,11 +11,13 @@ mod follow;
 mod masked;
 mod route;
 mod settle;
+mod widen;
 
 pub use bias::{Bias, add_biases};
 pub use constant::{is_stored, store};
 pub use follow::follow;
 pub use masked::masked;
+pub use widen::widen;
 
 pub(crate) use cuts::Cuts;
 

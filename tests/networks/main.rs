@@ -10,6 +10,7 @@ mod masked;
 mod reach;
 mod recover;
 mod threads;
+mod widen;
 
 use autobot_onnx::channels::{self, Groups, NONE, Residual};
 use autobot_onnx::cost::{Convention, Cost};

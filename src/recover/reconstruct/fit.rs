@@ -16,8 +16,9 @@ use super::track::Track;
 use super::{Fitted, HELD_OUT};
 use crate::grad::Pool;
 use crate::ir::*;
-use faer::linalg::solvers::{Llt, Solve};
-use faer::{Mat, Side};
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt;
+use faer::{Mat, MatRef, Par};
 
 /// Strengths of the ridge that are tried, relative to the mean square of the inputs.
 const RIDGES: [f64; 5] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0];
@@ -80,10 +81,10 @@ impl Sums {
         self.t.iter_mut().flatten().zip(part.t.iter().flatten()).for_each(|(s, p)| *s += p);
     }
 
-    /// Σ|t − Wx|², where `gram` is G.
-    fn error(&self, w: &Mat<f64>, gram: &Mat<f64>) -> f64 {
+    /// Σ|t − Wx|²
+    fn error(&self, w: &Mat<f64>) -> f64 {
         let (outputs, rows) = (w.nrows(), w.ncols());
-        let wg = w * gram;
+        let wg = w * self.gram();
         let mut sum = 0.0;
         for o in 0..outputs {
             let square: f64 = (0..rows).map(|r| w[(o, r)] * (wg[(o, r)] - 2.0 * self.b[o * rows + r])).sum();
@@ -92,11 +93,10 @@ impl Sums {
         sum.max(0.0)
     }
 
-    /// G, which is large, out of the sums.
-    fn take_gram(&mut self) -> Mat<f64> {
-        let g = std::mem::take(&mut self.g);
-        let rows = g.len().isqrt();
-        Mat::from_fn(rows, rows, |i, j| g[i * rows + j])
+    /// G
+    fn gram(&self) -> MatRef<'_, f64> {
+        let rows = self.g.len().isqrt();
+        MatRef::from_row_major_slice(&self.g, rows, rows)
     }
 
     /// Σ|t|²
@@ -220,13 +220,12 @@ impl<'a> View<'a> {
     }
 
     fn fit(&self, old: &Mat<f64>, biased: bool) -> Option<Found> {
-        let [mut train, mut judge] = self.sums()?;
-        let normal = Normal::new(&mut train, old, biased);
-        let gram = judge.take_gram();
-        let own = judge.error(old, &gram);
+        let [train, judge] = self.sums()?;
+        let normal = Normal::new(&train, old, biased);
+        let own = judge.error(old);
         let one = |&strength: &f64| {
             let w = normal.solve(&normal.factor(strength)?, &train.b)?;
-            Some((judge.error(&w, &gram), strength, w))
+            Some((judge.error(&w), strength, w))
         };
         // A few at a time: each takes a copy of the sums.
         let all = RIDGES.chunks(AT_A_TIME).flat_map(|some| self.pool.map(some, one));
@@ -239,7 +238,7 @@ impl<'a> View<'a> {
         if !self.target.rectified {
             return Some(Found { before: own, spread, best: Some(best).filter(|(error, ..)| *error < own) });
         }
-        drop((judge, gram));
+        drop(judge);
         let (before, best) = self.rectified(&normal, best)?;
         Some(Found { before, spread, best: best.filter(|(error, ..)| *error < before) })
     }
@@ -344,7 +343,7 @@ struct Normal<'a> {
     /// The weights at hand.
     old: &'a Mat<f64>,
     /// G
-    gram: Mat<f64>,
+    gram: MatRef<'a, f64>,
     /// W₀G
     given: Mat<f64>,
     /// Mean square of the inputs.
@@ -354,29 +353,55 @@ struct Normal<'a> {
 }
 
 impl<'a> Normal<'a> {
-    fn new(train: &mut Sums, old: &'a Mat<f64>, biased: bool) -> Self {
-        let gram = train.take_gram();
+    fn new(train: &'a Sums, old: &'a Mat<f64>, biased: bool) -> Self {
+        let gram = train.gram();
         let rows = old.ncols() - 1;
         let mean = (0..rows).map(|r| gram[(r, r)]).sum::<f64>() / rows.max(1) as f64;
         let last = if biased { 1e-9 * train.n } else { 1e12 * (train.n + mean) };
-        Self { given: old * &gram, old, gram, mean, last }
+        Self { given: old * gram, old, gram, mean, last }
     }
 
     /// G + R
-    fn factor(&self, strength: f64) -> Option<Llt<f64>> {
-        let mut ridged = self.gram.clone();
+    fn factor(&self, strength: f64) -> Option<Factor> {
+        let mut ridged = self.gram.to_owned();
         let rows = ridged.nrows() - 1;
         (0..rows).for_each(|r| ridged[(r, r)] += strength * self.mean);
         ridged[(rows, rows)] += self.last;
-        ridged.llt(Side::Lower).ok()
+        Factor::of(ridged)
     }
 
     /// W₀ + D for B, if it is finite.
-    fn solve(&self, factor: &Llt<f64>, b: &[f64]) -> Option<Mat<f64>> {
+    fn solve(&self, factor: &Factor, b: &[f64]) -> Option<Mat<f64>> {
         let (outputs, rows) = (self.old.nrows(), self.old.ncols());
         let missing = Mat::from_fn(outputs, rows, |o, r| b[o * rows + r]) - &self.given;
-        let new = self.old + factor.solve(missing.transpose()).transpose();
+        let new = self.old + factor.solve(missing.transpose().to_owned()).transpose();
         let finite = (0..outputs).all(|o| (0..rows).all(|r| new[(o, r)].is_finite()));
         finite.then_some(new)
+    }
+}
+
+/// A Cholesky factor, in the place of the matrix that it is of: there is no room for both.
+struct Factor {
+    lower: Mat<f64>,
+}
+
+impl Factor {
+    /// Of a symmetric matrix, of which the lower half is read; `None` where it is not positive definite.
+    fn of(mut matrix: Mat<f64>) -> Option<Self> {
+        let (n, par) = (matrix.nrows(), Par::Seq);
+        let scratch = llt::factor::cholesky_in_place_scratch::<f64>(n, par, Default::default());
+        let mut memory = MemBuffer::new(scratch);
+        let stack = MemStack::new(&mut memory);
+        let (none, how) = (Default::default(), Default::default());
+        llt::factor::cholesky_in_place(matrix.as_mut(), none, par, stack, how).ok()?;
+        Some(Self { lower: matrix })
+    }
+
+    /// The solution for each column of `right`.
+    fn solve(&self, mut right: Mat<f64>) -> Mat<f64> {
+        let scratch = llt::solve::solve_in_place_scratch::<f64>(self.lower.nrows(), right.ncols(), Par::Seq);
+        let mut memory = MemBuffer::new(scratch);
+        llt::solve::solve_in_place(self.lower.as_ref(), right.as_mut(), Par::Seq, MemStack::new(&mut memory));
+        right
     }
 }

@@ -1,0 +1,217 @@
+//! A run, stage by stage: each cuts further what the one before it left, with the weights that were fitted there.
+//!
+//! All stages speak of the original: its classes, its channels, its values as what is to be learned and fitted.
+
+use super::choose::Learning;
+use super::recovery::Recovery;
+use super::{Analysis, Before, Compensation, Observer, Options, Outcome, Recover, Stage, samples, some_of};
+use crate::channels::Groups;
+use crate::error::{Error, Result};
+use crate::grad::{Pool, ShiftSpec, UNGATED};
+use crate::ir::*;
+use crate::learn::calib::Calibration;
+use crate::learn::{Agreement, Exam, Session, compensate, compensate::Stand, gate, hard, targets};
+use crate::{rewrite, verify};
+
+/// Images over which means are taken for the compensation.
+const MEAN_IMAGES: usize = 512;
+
+/// What a run works on.
+pub(super) struct Run<'a> {
+    pub network: (&'a Graph, &'a Facts),
+    pub analysis: &'a Analysis,
+    pub data: &'a Calibration,
+    pub options: &'a Options,
+    pub opset: i64,
+    pub pool: &'a Pool,
+    /// Images to learn on.
+    pub training: &'a [usize],
+    /// Images that nothing is learned on.
+    pub held_out: &'a [usize],
+}
+
+/// What a stage left for the next.
+struct Course {
+    /// The original with the fitted weights.
+    graph: Graph,
+    facts: Facts,
+    /// The original's, which know the biases that came in.
+    groups: Groups,
+    /// By class: is it still there?
+    open: Vec<bool>,
+    exam: Exam,
+}
+
+impl Run<'_> {
+    /// All stages down to `target`, in the unit of [`Analysis::budget`].
+    pub fn all(&self, target: u64, observer: &mut dyn Observer) -> Result<Outcome> {
+        let (whole, count) = (self.analysis.whole() as f64, self.options.stages.max(1));
+        let (mut course, mut stages) = (None, Vec::new());
+        for k in 1..count {
+            let part = (whole * (target as f64 / whole).powf(k as f64 / count as f64)) as u64;
+            let outcome = self.stage(part, Recover::Reconstruct, course.as_ref(), observer)?;
+            let stage = Stage {
+                macs: self.analysis.cost.hard(&outcome.plan.kept),
+                agreement: outcome.recovered.as_ref().map_or(outcome.agreement, |r| Some(r.fitted)),
+                difference: outcome.proof.difference.relative,
+            };
+            observer.staged(&stage, k, count);
+            stages.push(stage);
+            course = Some(self.next(outcome)?);
+        }
+        let outcome = self.stage(target, self.options.recover, course.as_ref(), observer)?;
+        Ok(Outcome { stages, source: course.map(|c| c.graph), ..outcome })
+    }
+
+    /// Where the stage after one begins.
+    fn next(&self, outcome: Outcome) -> Result<Course> {
+        let (graph, facts) = self.network;
+        let open = outcome.plan.kept.clone();
+        let (wide, groups) = rewrite::widen((graph, facts), &self.analysis.groups, &open, outcome.graph())?;
+        let facts = infer(&wide, facts.inputs(graph).as_deref())?;
+        Ok(Course { graph: wide, facts, groups, open, exam: outcome.exam })
+    }
+
+    fn stage(
+        &self,
+        target: u64,
+        how: Recover,
+        course: Option<&Course>,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
+        let Self { network: (original, of_original), data, options, opset, pool, .. } = *self;
+        let (training, held_out) = (self.training, self.held_out);
+        let (graph, facts, groups) = match course {
+            Some(c) => (&c.graph, &c.facts, &c.groups),
+            None => (original, of_original, &self.analysis.groups),
+        };
+        let gates = gate::specs(graph, groups);
+        let open = course.map(|c| c.open.as_slice());
+        let whole = |shifts: &[ShiftSpec]| {
+            Session::new(original, of_original, &self.analysis.groups, shifts, data, pool)
+        };
+        let session = whole(&[])?;
+        let stand = self.stand(&session, (graph, facts, groups), open);
+        // Where it is not trained itself it needs nothing in place of what closes.
+        let session = if stand.shifts.is_empty() || open.is_some() { session } else { whole(&stand.shifts)? };
+        let network = Learning {
+            graph,
+            facts,
+            analysis: self.analysis,
+            groups,
+            open,
+            session: &session,
+            training,
+            held_out,
+            target,
+            opset,
+        };
+        // One state is that of a run in one stage.
+        let resumed = if options.stages > 1 { None } else { observer.resume() };
+        let (before, state) = resumed.map_or((None, None), |(b, s)| (Some(b), Some(s)));
+        let (plan, trained, levels) = network.choose(options, &stand, before.as_ref(), observer)?;
+        let lambda = hard(&plan.kept, &levels);
+        let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
+        let amounts = closed(&stand.shifts, &lambda);
+        let biases = rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &amounts)?;
+        let exam = course.map_or_else(|| Exam::new(&session, held_out), |c| c.exam.clone());
+        // What follows needs the memory.
+        drop(session);
+        let recovery = Recovery {
+            graph: original,
+            facts: of_original,
+            groups,
+            data,
+            training,
+            exam: &exam,
+            pool,
+            options,
+            how,
+        };
+        let agreement = Some(recovery.agreement(&rewritten.graph)?);
+        let samples = samples(graph, facts, data, held_out);
+        let (targets, _) = targets(graph, facts)?;
+        let small = &rewritten.graph;
+        let proof =
+            verify::compare((graph, facts), &gates, &stand.shifts, &lambda, small, &targets, &samples)?;
+        if proof.difference.relative > verify::TOLERANCE {
+            return Err(Error::Verification {
+                reason: format!(
+                    "max |masked − pruned| is {:.2e} of the output's range",
+                    proof.difference.relative
+                ),
+                hint: "nothing was written; please report this model".into(),
+            });
+        }
+        let recovered = match how {
+            Recover::None => None,
+            Recover::Reconstruct | Recover::Finetune(_) => {
+                let (layers, fitted) =
+                    before.map_or_else(|| (Vec::new(), Agreement::default()), |b| (b.layers, b.fitted));
+                let learned = Before { trained: trained.clone(), levels, layers, fitted };
+                Some(recovery.run(&rewritten.graph, &plan.kept, learned, state, observer)?)
+            }
+        };
+        let (stages, source) = (Vec::new(), None);
+        Ok(Outcome {
+            target,
+            stages,
+            source,
+            plan,
+            rewritten,
+            biases,
+            exam,
+            agreement,
+            trained,
+            recovered,
+            samples,
+            proof,
+        })
+    }
+
+    /// What stands in for closed channels of a network; for those that were closed before, the fits have found it.
+    fn stand(
+        &self,
+        session: &Session,
+        (graph, facts, groups): (&Graph, &Facts, &Groups),
+        open: Option<&[bool]>,
+    ) -> Stand {
+        let learned = match self.options.compensation {
+            Compensation::None => return Stand::default(),
+            Compensation::Mean => false,
+            Compensation::Learned => true,
+        };
+        let some = some_of(self.training, MEAN_IMAGES, self.options.seed);
+        let gates = gate::specs(graph, groups);
+        let moments = compensate::moments(session, &gates, &some);
+        let mut stand = match learned {
+            true => Stand::learned(graph, facts, &gates, &moments, groups.classes.len()),
+            false => Stand::mean(graph, facts, &gates, &moments),
+        };
+        if let Some(open) = open {
+            for shift in &mut stand.shifts {
+                let columns = shift.index.len().max(1);
+                let gone = |k: usize| {
+                    shift.index[k % columns] != UNGATED && !open[shift.index[k % columns] as usize]
+                };
+                (0..shift.matrix.len()).filter(|&k| gone(k)).for_each(|k| shift.matrix[k] = 0.0);
+            }
+        }
+        stand
+    }
+}
+
+/// What stands in for closed channels, in each reader's bias: Σ over deleted c of κ_c times the shift's column.
+fn closed(shifts: &[ShiftSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
+    let amount = |(&i, &l): (&u32, &u32)| match i != UNGATED && lambda[i as usize] == 0.0 {
+        true if l == UNGATED => 1.0,
+        true => f64::from(lambda[l as usize]),
+        false => 0.0,
+    };
+    let one = |s: &ShiftSpec| {
+        let amounts: Vec<f64> = s.index.iter().zip(&s.level).map(amount).collect();
+        let row = |row: &[f32]| row.iter().zip(&amounts).map(|(m, a)| f64::from(*m) * a).sum();
+        (s.node, s.matrix.chunks(s.index.len()).map(row).collect())
+    };
+    shifts.iter().map(one).collect()
+}

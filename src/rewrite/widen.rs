@@ -1,0 +1,58 @@
+//! The way back: what became of the weights of a rewritten graph, at their places in the graph that it was made of.
+
+use super::bias::raise_bias;
+use super::constant::{constant, is_stored, store};
+use super::cuts::Cuts;
+use crate::channels::Groups;
+use crate::error::Result;
+use crate::ir::*;
+
+/// `graph` with the weights of `small`, which was made of it by keeping the classes `kept`, at the coordinates that are left; the
+/// others are as they were. Layers that got a bias on the way get one here too, behind all other values, and the groups know it.
+pub fn widen(
+    (graph, facts): (&Graph, &Facts),
+    groups: &Groups,
+    kept: &[bool],
+    small: &Graph,
+) -> Result<(Graph, Groups)> {
+    let cuts = Cuts::new(groups, kept);
+    let (mut wide, mut groups) = (graph.clone(), groups.clone());
+    for v in 0..graph.values.len() {
+        let Some((old, new)) = constant(graph, v).zip(constant(small, v)) else { continue };
+        if old.dtype().is_float() && new.shape == cuts.shape(v, &old.shape) && is_stored(graph, v) {
+            let values = spread(&cuts, v, &old, &new.data.to_real::<f64>());
+            store(&mut wide, v, old.with_values(&old.shape, &values))?;
+        }
+    }
+    for n in 0..graph.nodes.len() {
+        let Some(y) = graph.nodes[n].outputs.first().copied().flatten() else { continue };
+        let Some(at) = small.producer(y) else { continue };
+        let bias = |node: &Node| node.inputs.get(2).copied().flatten();
+        let Some(fresh) = bias(&small.nodes[at]).filter(|&b| b >= graph.values.len()) else { continue };
+        let (Some(new), Some(shape)) = (small.initializer(fresh), facts.shape(y)) else { continue };
+        // A bias that layers shared may belong to one of them alone by now.
+        let old = bias(&graph.nodes[n]).and_then(|b| wide.initializer(b)).map(|t| t.data.to_real::<f64>());
+        let mut raised = vec![0.0; shape[1]];
+        for (&o, new) in cuts.left(y, 1, shape[1]).iter().zip(new.data.to_real::<f64>()) {
+            raised[o] = new - old.as_ref().map_or(0.0, |old| old[o]);
+        }
+        let place = raise_bias(&mut wide, n, new.dtype(), &raised);
+        if place >= groups.label.len() {
+            groups.label.resize(place, Vec::new());
+            groups.label.push(vec![groups.axis(y, 1).to_vec()]);
+        }
+    }
+    Ok((wide, groups))
+}
+
+/// The numbers of `old`, those of `left` in place of what is left of it.
+fn spread(cuts: &Cuts, v: ValueId, old: &Tensor, left: &[f64]) -> Vec<f64> {
+    let mut values = old.data.to_real::<f64>();
+    let mut places = vec![0];
+    for (axis, &size) in old.shape.iter().enumerate() {
+        let along = cuts.left(v, axis, size);
+        places = places.iter().flat_map(|p| along.iter().map(move |i| p * size + i)).collect();
+    }
+    places.iter().zip(left).for_each(|(&p, &l)| values[p] = l);
+    values
+}

@@ -1,0 +1,83 @@
+//! Weights that were changed in a pruned network find their places in the original: pruned anew it is that network, and masked
+//! it gives the same.
+
+use super::{ALL, ours, random_plan};
+use autobot_onnx::grad::{Program, Workspace};
+use autobot_onnx::ir::{DType, Graph, NodeId, ValueId, infer};
+use autobot_onnx::learn::hard;
+use autobot_onnx::random::Draw;
+use autobot_onnx::{pipeline, rewrite, verify};
+
+#[test]
+fn what_is_widened_and_pruned_anew_is_what_it_was() {
+    for network in ours() {
+        for residual in ALL {
+            let (groups, cost) = network.groups(residual);
+            let kept = random_plan(&network, &groups, &cost, 0.5, 5).kept;
+            let (graph, facts, opset) = (&network.model.graph, &network.facts, network.model.opset());
+            let mut rewritten = rewrite::rewrite(graph, facts, &groups, &kept, opset).unwrap();
+            let mut draw = Draw::new(9, 0);
+            let amounts: Vec<(NodeId, Vec<f64>)> = (0..graph.nodes.len())
+                .filter(|&n| has_room(graph, n))
+                .map(|n| {
+                    let outputs = facts.shape(graph.nodes[n].outputs[0].unwrap()).unwrap()[1];
+                    (n, (0..outputs).map(|_| f64::from(draw.bell()) / 10.0).collect())
+                })
+                .collect();
+            rewrite::add_biases(&mut rewritten, graph, facts, &groups, &kept, &amounts).unwrap();
+            let mut small = rewritten.graph;
+            for v in weights(&small) {
+                let old = small.initializer(v).unwrap().clone();
+                let change = |w: f64, d: f64| w * (1.0 + d / 20.0);
+                let values: Vec<f64> =
+                    old.data.to_real::<f64>().into_iter().map(|w| change(w, draw.bell().into())).collect();
+                rewrite::store(&mut small, v, old.with_values(&old.shape, &values)).unwrap();
+            }
+            let (wide, known) = rewrite::widen((graph, facts), &groups, &kept, &small).unwrap();
+            let wide_facts = infer(&wide, facts.inputs(graph).as_deref()).unwrap();
+            let again = rewrite::rewrite(&wide, &wide_facts, &known, &kept, opset).unwrap().graph;
+            let name = format!("{} ({residual:?})", network.name);
+            let targets = network.targets();
+            let samples = network.samples(1, 2);
+            let outputs = |small: &Graph| -> Vec<Vec<f32>> {
+                let of_small = verify::facts_like(graph, facts, small).unwrap();
+                let program = Program::compile(small, &of_small, &[], &[], &targets).unwrap();
+                let mut workspace = Workspace::new(&program);
+                for (k, x) in samples[0].iter().enumerate() {
+                    workspace.input(&program, k).copy_from_slice(&x.data);
+                }
+                workspace.evaluate(&program, None);
+                (0..targets.len()).map(|t| workspace.target(&program, t).data.clone()).collect()
+            };
+            assert!(outputs(&small) == outputs(&again), "{name}: pruned anew it is another network");
+            let (masked, gates) = ((&wide, &wide_facts), pipeline::gates(&wide, &known));
+            let proof = verify::compare(masked, &gates, &[], &hard(&kept, &[]), &small, &targets, &samples);
+            let difference = proof.unwrap().difference.relative;
+            assert!(difference < verify::TOLERANCE, "{name}: masked it differs by {difference}");
+        }
+    }
+}
+
+/// A convolution, or a product with a bias or none, whose bias is its own business.
+fn has_room(graph: &Graph, n: NodeId) -> bool {
+    let node = &graph.nodes[n];
+    let stored = |v: ValueId| graph.initializer(v).is_some_and(|t| t.shape.len() == 1 && t.data.len() > 1);
+    let bias = node.inputs.get(2).copied().flatten();
+    let weight = node.inputs.get(1).copied().flatten();
+    node.op_type == "Conv"
+        && bias.is_none_or(stored)
+        && weight.is_some_and(|w| graph.initializer(w).is_some_and(|t| t.dtype() == DType::F32))
+}
+
+/// Stored weights of layers that fits may change.
+fn weights(graph: &Graph) -> Vec<ValueId> {
+    let layers =
+        graph.nodes.iter().filter(|n| ["Conv", "Gemm", "BatchNormalization"].contains(&n.op_type.as_str()));
+    let mut found: Vec<ValueId> = layers
+        .flat_map(|n| n.inputs[1..].iter().flatten().copied())
+        .filter(|&v| graph.initializer(v).is_some())
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
