@@ -21,6 +21,7 @@ const BATCH: usize = 64;
 struct Network {
     name: String,
     path: PathBuf,
+    bytes: Vec<u8>,
     model: Model,
     facts: Facts,
     groups: Groups,
@@ -28,13 +29,13 @@ struct Network {
 }
 
 impl Network {
-    fn read(path: &Path) -> Self {
-        let model = onnx::read(path, &[]).unwrap();
+    fn new(path: &Path, bytes: Vec<u8>) -> Self {
+        let model = onnx::parse(&bytes, path, &[]).unwrap();
         let facts = model.facts().unwrap();
         let groups = channels::group(&model.graph, &facts, Residual::Expand);
         let cost = Cost::new(&model.graph, &facts, &groups, Convention::Macs);
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Self { name, path: path.into(), model, facts, groups, cost }
+        Self { name, path: path.into(), bytes, model, facts, groups, cost }
     }
 
     fn search(&self) -> Search<'_> {
@@ -63,9 +64,12 @@ impl Network {
 }
 
 fn networks() -> Vec<Network> {
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/digits_residual.onnx");
+    // In the program itself: a board has no repository.
+    let demo = include_bytes!("../models/digits_residual.onnx").to_vec();
     let given = std::env::var_os("AUTOBOT_BENCH_MODEL").map(PathBuf::from);
-    [demo].into_iter().chain(given).map(|p| Network::read(&p)).collect()
+    let demo = Network::new(Path::new("digits_residual.onnx"), demo);
+    let read = |path: PathBuf| Network::new(&path, std::fs::read(&path).unwrap());
+    [demo].into_iter().chain(given.map(read)).collect()
 }
 
 fn stages(c: &mut Criterion) {
@@ -73,7 +77,7 @@ fn stages(c: &mut Criterion) {
         let graph = &n.model.graph;
         let id = |stage| format!("{stage}/{}", n.name);
         c.bench_function(&id("import"), |b| {
-            b.iter(|| onnx::read(black_box(&n.path), &[]).unwrap().facts().unwrap());
+            b.iter(|| onnx::parse(black_box(&n.bytes), &n.path, &[]).unwrap().facts().unwrap());
         });
         c.bench_function(&id("grouping"), |b| {
             b.iter(|| channels::group(black_box(graph), &n.facts, Residual::Expand));
@@ -142,7 +146,8 @@ fn gate_step(c: &mut Criterion) {
         group.sample_size(10).bench_function(&n.name, |b| {
             let all_stay = |alpha: &[f64]| vec![true; alpha.len()];
             b.iter(|| {
-                let watching = Watching { plan: &all_stay, smaller: None, progress: &mut |_, _| {} };
+                let watching =
+                    Watching { plan: &all_stay, left: None, smaller: None, progress: &mut |_, _| {} };
                 learn::train(&session, &n.groups, &n.cost, &all, &settings, None, watching)
             });
         });

@@ -20,13 +20,13 @@ const LEAST: f64 = 0.25;
 const PASSES: usize = 400;
 
 /// One network, and what its nodes took.
-pub struct Measured<'a> {
+pub struct Measured {
     /// Its graph.
-    pub graph: &'a Graph,
+    pub graph: Graph,
     /// Its facts, at the input shapes that were measured.
-    pub facts: &'a Facts,
+    pub facts: Facts,
     /// Times of its nodes in tract.
-    pub layers: &'a [Layer],
+    pub layers: Vec<Layer>,
 }
 
 /// The speed of what `name` was measured on, and the median of |predicted ÷ measured − 1| over nodes that take their share.
@@ -60,12 +60,12 @@ pub fn speed(name: &str, networks: &[Measured]) -> (Speed, f64) {
 /// Seconds of every node of the graph, whatever steps tract made of it; what was fused into another took none.
 fn seconds(network: &Measured) -> Vec<f64> {
     let mut times = vec![0.0; network.graph.nodes.len()];
-    for layer in network.layers {
+    for layer in &network.layers {
         let names = network.graph.nodes.iter().enumerate();
         let fits = names.filter(|(_, n)| !n.name.is_empty() && layer.name.starts_with(&n.name));
         if let Some((n, _)) = fits.max_by_key(|(_, n)| n.name.len()) {
             // tract calls a product by the last that it computes with it.
-            let product = latency::fused_into(network.graph, network.facts, n).unwrap_or(n);
+            let product = latency::fused_into(&network.graph, &network.facts, n).unwrap_or(n);
             times[product] += layer.milliseconds / 1e3;
         }
     }
@@ -75,7 +75,7 @@ fn seconds(network: &Measured) -> Vec<f64> {
 /// Seconds of every node as `speed` has it.
 fn counts(networks: &[Measured], speed: &Speed) -> Vec<f64> {
     let nodes = |m: &Measured| {
-        let cost = Cost::latency(m.graph, m.facts, &Groups::default(), speed);
+        let cost = Cost::latency(&m.graph, &m.facts, &Groups::default(), speed);
         cost.per_node(&[]).into_iter().map(|ns| ns as f64 / 1e9)
     };
     networks.iter().flat_map(nodes).collect()
@@ -153,10 +153,10 @@ mod tests {
             })
             .collect();
         let measured: Vec<Measured> = models
-            .iter()
-            .zip(&facts)
-            .zip(&layers)
-            .map(|((m, facts), layers)| Measured { graph: &m.graph, facts, layers })
+            .into_iter()
+            .zip(facts)
+            .zip(layers)
+            .map(|((m, facts), layers)| Measured { graph: m.graph, facts, layers })
             .collect();
         let (speed, error) = super::speed("test", &measured);
         assert!(error < 0.1, "median error {error}: {speed:?}");

@@ -71,7 +71,8 @@ pub struct PruneArgs {
     /// How long an inference may take on --cpu: 30ms, 1.5s or 50% of what it takes now; or several of them
     ///
     /// Times are predicted for tract on one core at batch 1. Channels are chosen by what each saves of them, which is not what
-    /// it saves of the multiply-accumulates, and kept in numbers that fill the processor's tiles (see --round-to).
+    /// it saves of the multiply-accumulates, and kept in numbers that fill the processor's tiles (see --round-to). With --cpu
+    /// host the small network is measured beside the original, and cut until that is met.
     #[arg(long, value_name = "TIME", conflicts_with = "target_flops", requires = "cpu", value_delimiter = ',', value_parser = value::latency)]
     pub target_latency: Vec<Target>,
     #[command(flatten)]
@@ -188,8 +189,8 @@ pub struct BenchArgs {
     /// Also show where the time goes, node by node
     #[arg(long, help_heading = OUTPUT)]
     pub layers: bool,
-    /// Also fit to the nodes' times what this processor takes for the parts of an inference, and write that for --cpu FILE on
-    /// any machine; the more networks are given, the better
+    /// Also fit what this processor takes for the parts of an inference to the nodes' times, in the networks and in cuts of them,
+    /// and write that for --cpu FILE on any machine; the more networks are given, the better
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub calibrate: Option<PathBuf>,
     /// Also write everything as JSON
@@ -235,7 +236,7 @@ pub struct ScopeArgs {
     #[arg(long, value_enum, default_value_t = ConventionArg::Macs)]
     pub flops_convention: ConventionArg,
     /// The processor to predict times for: cortex-a7, cortex-a9, cortex-a53, cortex-a55, cortex-a72, the file of one that
-    /// 'bench --calibrate' wrote, or 'host': this one, from the network's own times
+    /// 'bench --calibrate' wrote, or 'host': this one, from the times of the network and of cuts of it
     #[arg(long, value_name = "CPU", value_parser = value::cpu)]
     pub cpu: Option<Processor>,
     /// Leave out layers and tensors whose names match
@@ -245,7 +246,7 @@ pub struct ScopeArgs {
     #[arg(long, value_name = "REGEX")]
     pub only: Option<Regex>,
     /// Keep channels in multiples of N (a layer that loses nothing keeps its number), or 'auto': in numbers that fill the tiles
-    /// of --cpu, where one more costs most [default: 1; with --target-latency: auto]
+    /// of --cpu, where one more costs most [default: 1; auto with --target-latency and a --cpu that is known by name]
     #[arg(long, value_name = "N", value_parser = value::round)]
     pub round_to: Option<Round>,
     /// Keep at least N channels everywhere
@@ -297,8 +298,8 @@ pub struct DataArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Learning")]
 pub struct LearnArgs {
-    /// Prune in N stages, a part of the way each, with recovery in between: N times as long, and sometimes more accurate where
-    /// much is cut
+    /// Prune in N stages, a part of the way each, with fits in between: N times as long, and sometimes more accurate where much
+    /// is cut
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value::at_least_one, conflicts_with_all = ["gates", "save_gates"])]
     pub stages: usize,
     /// What ranks the channels: trained gates, the usual L1 norm, or chance; the last two need no data

@@ -13,19 +13,23 @@ use autobot_onnx::bench::{self, Rounds, board::Board};
 use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::latency::Speed;
 use autobot_onnx::cost::{Convention, Cost};
-use autobot_onnx::ir::Facts;
+use autobot_onnx::ir::{Facts, Graph};
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::report::{gather, json, text};
 use autobot_onnx::runtime::{Runtime, Sample};
-use autobot_onnx::{Error, Result, pipeline};
+use autobot_onnx::{Error, Result, pipeline, verify};
 use std::path::Path;
 
 /// So many of the first output's numbers are reported: two machines' can be compared.
 const OUTPUTS: usize = 16;
 
-/// Runs of a network from which the host's speed is fitted.
-const HOST_RUNS: usize = 50;
+/// Runs of a network from which a processor's speed is fitted.
+const FITTED_RUNS: usize = 40;
+
+/// What is left of a network, as a share of what can be saved, in the cuts of it that a processor's speed is fitted to besides:
+/// their widths fill no tiles, as those of pruned networks do.
+const CUTS: [f64; 3] = [0.75, 0.5, 0.25];
 
 /// Measures.
 pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
@@ -35,14 +39,16 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
     guard::outputs(&outputs, &inputs)?;
     let mut ready = Vec::new();
     let mut files = Vec::new();
-    let mut networks = Vec::new();
+    let mut observed = Vec::new();
     for path in &args.files {
         let model = onnx::read(path, &args.model.input_shape)?;
         let facts = model.facts()?;
         ready.push(load(&model, &facts)?);
         let macs = Cost::new(&model.graph, &facts, &Groups::default(), Convention::Macs).hard(&[]);
         files.push((path.display().to_string(), file_size(path)?, macs));
-        networks.push((model.graph, facts));
+        if args.calibrate.is_some() {
+            observed.extend(observe(&model, &facts)?);
+        }
     }
     let talk = Talk { quiet: args.quiet };
     let before = Board::ask();
@@ -54,28 +60,18 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
     for (((path, bytes, macs), timing), (ready, file)) in
         files.into_iter().zip(timings).zip(ready.iter().zip(&args.files))
     {
-        let layers = match args.layers || args.calibrate.is_some() {
-            true => Some(bench::layers(ready, args.runs.min(100)).map_err(|why| refused(file, &why))?),
-            false => None,
-        };
+        let runs = args.layers.then(|| args.runs.min(100));
+        let layers = runs.map(|runs| bench::layers(ready, runs).map_err(|why| refused(file, &why)));
+        let layers = layers.transpose()?;
         let outputs = ready.0.run(&ready.1).map_err(|why| refused(file, &why))?;
         let outputs = outputs.first().map(|y| y[..y.len().min(OUTPUTS)].to_vec()).unwrap_or_default();
         models.push(json::Benched { path, bytes, macs, timing, layers, outputs });
     }
     if let Some(path) = &args.calibrate {
         let name = before.cpu.clone().unwrap_or_else(|| before.architecture.to_owned());
-        let layers = models.iter().map(|m| m.layers.as_deref().unwrap_or_default());
-        let networks: Vec<Measured> = networks
-            .iter()
-            .zip(layers)
-            .map(|((graph, facts), layers)| Measured { graph, facts, layers })
-            .collect();
-        let (speed, error) = calibrate::speed(&name, &networks);
+        let (speed, error) = calibrate::speed(&name, &observed);
         json::write(path, &speed)?;
         talk.facts(&text::calibrated(&path.display().to_string(), error));
-        if !args.layers {
-            models.iter_mut().for_each(|m| m.layers = None);
-        }
     }
     let after = Board::ask();
     let report = json::Benchmark {
@@ -109,15 +105,59 @@ pub fn speed(cpu: Option<&Processor>, model: &Model, talk: Talk) -> Result<Optio
         }
         Some(Processor::Host) => {
             let facts = model.facts()?;
-            let refused = |why: String| refused(model.path(), &why);
-            let layers = bench::layers(&load(model, &facts)?, HOST_RUNS).map_err(refused)?;
             let name = Board::ask().cpu.unwrap_or_else(|| "this machine".to_owned());
-            let network = Measured { graph: &model.graph, facts: &facts, layers: &layers };
-            let (speed, error) = calibrate::speed(&name, &[network]);
+            let (speed, error) = calibrate::speed(&name, &observe(model, &facts)?);
             talk.facts(&text::calibrated(&name, error));
             Ok(Some(speed))
         }
     }
+}
+
+/// How long a network is compared with the original while it is planned.
+const COMPARED: Rounds = Rounds { warm_up: 3, least: 40, seconds: 1.5 };
+
+/// Measures what is made of a network against that.
+pub struct Clock {
+    original: Model,
+    facts: Facts,
+    ready: Vec<(Runtime, Sample)>,
+}
+
+impl Clock {
+    pub fn new(model: &Model) -> Result<Self> {
+        let facts = model.facts()?;
+        let ready = vec![load(model, &facts)?];
+        Ok(Self { original: model.with_graph(model.graph.clone())?, facts, ready })
+    }
+
+    /// The time of a network made of it, as a share of its own.
+    pub fn share(&mut self, graph: &Graph) -> Result<f64> {
+        let facts = verify::facts_like(&self.original.graph, &self.facts, graph)?;
+        self.ready.push(load(&self.original.with_graph(graph.clone())?, &facts)?);
+        let measured = bench::measure(&self.ready, COMPARED);
+        self.ready.truncate(1);
+        let (_, timings) = measured.map_err(|(_, why)| refused(self.original.path(), &why))?;
+        Ok(1.0 / timings[1].speedup.median)
+    }
+}
+
+/// What the nodes of a network take in tract, and those of cuts of it.
+fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
+    let mut observed = Vec::new();
+    let mut take = |model: &Model, facts: Facts| -> Result<()> {
+        let layers = bench::layers(&load(model, &facts)?, FITTED_RUNS);
+        let layers = layers.map_err(|why| refused(model.path(), &why))?;
+        observed.push(Measured { graph: model.graph.clone(), facts, layers });
+        Ok(())
+    };
+    take(model, facts.clone())?;
+    for (share, seed) in CUTS.into_iter().zip(1..) {
+        let cut = pipeline::cut_at_random((&model.graph, facts), share, seed, model.opset())?;
+        let Some(cut) = cut else { continue };
+        let of_cut = verify::facts_like(&model.graph, facts, &cut)?;
+        take(&model.with_graph(cut)?, of_cut)?;
+    }
+    Ok(observed)
 }
 
 /// The model in tract, with an input to run it on.

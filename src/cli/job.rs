@@ -158,6 +158,7 @@ impl Job {
             origin: speed.origin.clone(),
             milliseconds_before: milliseconds(time.hard(&vec![true; self.analysis.least.len()])),
             milliseconds_after: milliseconds(after),
+            measured: done.and_then(|d| d.outcome.measured),
             milliseconds_target: done
                 .filter(|_| self.options.target.is_time())
                 .map(|d| milliseconds(d.outcome.target)),

@@ -2,7 +2,9 @@
 //!
 //! Takes: what happens in a run. Gives: nothing. Never: writes to stdout, or anything at all to the terminal when quiet.
 
+use super::bench::Clock;
 use super::talk::Talk;
+use autobot_onnx::ir::Graph;
 use autobot_onnx::learn::{Record, Trained};
 use autobot_onnx::pipeline::{self, Before, Observer, checkpoint};
 use autobot_onnx::recover::{Epoch, State, Update};
@@ -44,11 +46,13 @@ pub struct Watch {
     found: Option<(Before, State)>,
     /// Gates to be used instead of training.
     gates: Option<Trained>,
+    /// Measures where the target is a time on this machine.
+    pub clock: Option<Clock>,
 }
 
 impl Watch {
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, timed: false, stage: None, kept: None, found: None, gates: None }
+        Self { quiet, timed: false, stage: None, kept: None, found: None, gates: None, clock: None }
     }
 
     /// From now on the run's state is kept in a file. The run goes on from what is there of it already.
@@ -155,6 +159,10 @@ impl Observer for Watch {
 
     fn gates(&mut self) -> Option<Trained> {
         self.gates.take()
+    }
+
+    fn time(&mut self, graph: &Graph) -> Option<Result<f64>> {
+        Some(self.clock.as_mut()?.share(graph))
     }
 
     fn step(&mut self, r: &Record, of: usize) {

@@ -3,11 +3,12 @@
 //! Takes: [`PruneArgs`]. Gives: a small model file, printed results, a JSON report. Never: writes what was not verified.
 
 use super::args::{ClosedArg, LearnArgs, PruneArgs, RecoverArg, RecoveryArgs, ScopeArgs};
-use super::bench::speed;
+use super::bench::{Clock, speed};
 use super::guard::{self, Named};
 use super::job::{Done, Job};
 use super::progress::Watch;
 use super::talk::Talk;
+use super::value::Processor;
 use super::{Answer, data};
 use autobot_onnx::learn::calib::{Augment, Calibration};
 use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
@@ -66,6 +67,9 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     jobs.sort_by_key(|(amount, ..)| std::cmp::Reverse(*amount));
     let mut watch = Watch::new(args.quiet);
     watch.timed = job.options.target.is_time();
+    if watch.timed && args.scope.cpu == Some(Processor::Host) {
+        watch.clock = Some(Clock::new(&job.model)?);
+    }
     // Takes a look at every weight: only where it is needed.
     let network = |job: &Job| checkpoint::fingerprint_of_gates(&job.model.graph, &job.options);
     if let Some(path) = &args.learn.gates {
@@ -205,7 +209,9 @@ pub fn options(
     let mut o = Options::new(target.unwrap_or(Target::Share(1.0)));
     (o.residual, o.convention) = (scope.residual.into(), scope.flops_convention.into());
     (o.exclude, o.only) = (scope.exclude.clone(), scope.only.clone());
-    let round = if o.target.is_time() { Round::Edges } else { Round::To(1) };
+    // Of a measured processor the tiles are only guessed from times.
+    let known = matches!(scope.cpu, Some(Processor::Known(_)));
+    let round = if o.target.is_time() && known { Round::Edges } else { Round::To(1) };
     o.limits = Limits { min_channels: scope.min_channels, round: scope.round_to.unwrap_or(round) };
     if o.limits.round == Round::Edges && scope.cpu.is_none() {
         let reason = "'auto' rounds to what fills a processor's tiles, and none was named";

@@ -25,6 +25,17 @@ const NOTHING: f64 = 0.02;
 /// Otherwise they are trained further: for one of so many updates of a training from the start.
 const SHORTER: usize = 4;
 
+/// What was chosen.
+pub(super) struct Chosen {
+    pub plan: Plan,
+    /// The training behind it.
+    pub trained: Option<Trained>,
+    /// κ per level of the compensation.
+    pub levels: Vec<f64>,
+    /// The time of the plan's network as a share of the unpruned one's, where it was measured.
+    pub measured: Option<f64>,
+}
+
 /// What channels are chosen by.
 pub(super) struct Learning<'a> {
     pub graph: &'a Graph,
@@ -46,14 +57,14 @@ pub(super) struct Learning<'a> {
 }
 
 impl Learning<'_> {
-    /// The plan, the training behind it and the levels of the compensation: learned, or as they were `before`.
+    /// Chooses: by what is learned, or was `before`.
     pub fn choose(
         &self,
         options: &Options,
         stand: &Stand,
         before: Option<&Before>,
         observer: &mut dyn Observer,
-    ) -> Result<(Plan, Option<Trained>, Vec<f64>)> {
+    ) -> Result<Chosen> {
         let groups = self.groups;
         let (cost, full) = (self.analysis.budget(), self.analysis.whole());
         let (session, target) = (self.session, self.target);
@@ -65,6 +76,8 @@ impl Learning<'_> {
             None if options.criterion == Criterion::Gates => {
                 let smaller = |kept: &[bool]| self.smaller(kept, &stand.shifts).ok();
                 let smaller = options.freeze.then_some(&smaller as Smaller);
+                let aim = self.aim(options, &search, observer)?;
+                let settings = Settings { target: aim as f64, ..settings.clone() };
                 Some(self.gates(&settings, &search, (self.left(stand)?, smaller), observer))
             }
             None => None,
@@ -76,9 +89,9 @@ impl Learning<'_> {
         };
         let gone = |c: usize| dead[c] || self.open.is_some_and(|open| !open[c]);
         (0..score.len()).filter(|&c| gone(c)).for_each(|c| score[c] = f64::NEG_INFINITY);
-        let plan = self.meet(options, &search, &score)?;
+        let (plan, measured) = self.meet(options, &search, &score, observer)?;
         if let Some(before) = before {
-            return Ok((plan, trained, before.levels.clone()));
+            return Ok(Chosen { plan, trained, levels: before.levels.clone(), measured });
         }
         let mut levels = trained.as_ref().map_or(stand.levels.clone(), |t| t.levels.clone());
         let mut history = trained.as_mut().map(|t| std::mem::take(&mut t.history)).unwrap_or_default();
@@ -103,7 +116,17 @@ impl Learning<'_> {
         if let Some(t) = &mut trained {
             (t.history, t.levels) = (history, levels.clone());
         }
-        Ok((plan, trained, levels))
+        Ok(Chosen { plan, trained, levels, measured })
+    }
+
+    /// What gates are trained for: the target, and where times are measured and differ from what is predicted, what has to be
+    /// predicted for it.
+    fn aim(&self, options: &Options, search: &Search, observer: &mut dyn Observer) -> Result<u64> {
+        let score = plan::l1(self.graph, self.facts, self.groups);
+        match self.meet(options, search, &score, observer)? {
+            (plan, Some(_)) => Ok(plan.cost),
+            (_, None) => Ok(self.target),
+        }
     }
 
     /// Trained gates: those that are given, if they were trained for this target or lose nothing at it; those, trained further
@@ -116,7 +139,7 @@ impl Learning<'_> {
         observer: &mut dyn Observer,
     ) -> Trained {
         let (session, images, target) = (self.session, self.training, self.target);
-        let would_keep = |alpha: &[f64]| match search.threshold(alpha, target) {
+        let would_keep = |alpha: &[f64]| match search.threshold(alpha, settings.target as u64) {
             Ok(plan) => plan.kept,
             Err(_) => vec![true; alpha.len()],
         };
@@ -132,7 +155,9 @@ impl Learning<'_> {
         }
         let progress = &mut |r: &Record, of: usize| observer.step(r, of + settings.settling(of));
         let watching = Watching { plan: &would_keep, left, smaller, progress };
-        train(session, self.groups, self.analysis.budget(), images, &settings, given.as_ref(), watching)
+        let budget = self.analysis.budget();
+        let trained = train(session, self.groups, budget, images, &settings, given.as_ref(), watching);
+        Trained { target: Some(target as f64), ..trained }
     }
 
     /// What stages before this one left.
@@ -151,20 +176,31 @@ impl Learning<'_> {
         self.session.smaller((&small, &facts), &gates, &shifts)
     }
 
-    /// The plan that meets the target: as it is planned, and where that is a time, as the rewritten network is predicted to
-    /// take, which gathers and scatters channels where branches and trunks keep different ones.
-    fn meet(&self, options: &Options, search: &Search, score: &[f64]) -> Result<Plan> {
+    /// The plan that meets the target: as it is planned, and where that is a time, as the rewritten network takes, measured or
+    /// predicted, which gathers and scatters channels where branches and trunks keep different ones. With the share of the time
+    /// that was measured, if any.
+    fn meet(
+        &self,
+        options: &Options,
+        search: &Search,
+        score: &[f64],
+        observer: &mut dyn Observer,
+    ) -> Result<(Plan, Option<f64>)> {
         let (graph, facts, target) = (self.graph, self.facts, self.target);
         let mut plan = search.meet(score, target)?;
         let Some(speed) = options.speed.as_ref().filter(|_| options.target.is_time()) else {
-            return Ok(plan);
+            return Ok((plan, None));
         };
         let mut planned = target;
         for _ in 0..TRIES {
             let small = rewrite::rewrite(graph, facts, self.groups, &plan.kept, self.opset)?.graph;
-            let real = predicted((graph, facts), &small, speed)?;
+            let share = observer.time(&small).transpose()?;
+            let real = match share {
+                Some(share) => (self.analysis.whole() as f64 * share) as u64,
+                None => predicted((graph, facts), &small, speed)?,
+            };
             if real <= target {
-                return Ok(plan);
+                return Ok((plan, share));
             }
             // What came on top is planned for.
             planned = planned.min(plan.cost).saturating_sub(real - target);

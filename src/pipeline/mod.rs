@@ -17,9 +17,9 @@ use crate::grad::{GateSpec, Pool};
 use crate::ir::*;
 use crate::learn::calib::Calibration;
 use crate::learn::{Agreement, Exam, Record, Trained, gate, targets};
-use crate::plan::{Plan, Search};
+use crate::plan::{self, Plan, Search};
 use crate::recover::{Epoch, State, Update};
-use crate::rewrite::{Bias, Rewritten};
+use crate::rewrite::{self, Bias, Rewritten};
 use crate::runtime::Sample;
 use crate::verify::{self, Verdict};
 pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target};
@@ -137,6 +137,25 @@ pub fn predicted((graph, facts): (&Graph, &Facts), small: &Graph, speed: &Speed)
     Ok(Cost::latency(small, &of_small, &Groups::default(), speed).hard(&[]))
 }
 
+/// The graph without channels that chance chose, so that about `share` of the multiply-accumulates that can be saved are left;
+/// none where no channel can be deleted.
+pub fn cut_at_random(
+    (graph, facts): (&Graph, &Facts),
+    share: f64,
+    seed: u64,
+    opset: i64,
+) -> Result<Option<Graph>> {
+    let options = Options { seed, ..Options::new(Target::Share(share)) };
+    let Analysis { groups, cost, full, smallest, least, .. } = analyse(graph, facts, &options)?;
+    if smallest == full {
+        return Ok(None);
+    }
+    let search = Search::new(&groups, &cost, options.limits, vec![false; least.len()]);
+    let target = smallest + ((full - smallest) as f64 * share) as u64;
+    let plan = search.meet(&plan::random(&groups, seed), target)?;
+    Ok(Some(rewrite::rewrite(graph, facts, &groups, &plan.kept, opset)?.graph))
+}
+
 /// Who watches a run. Whoever does not care about a call leaves it out.
 pub trait Observer {
     /// What a run with the same network, data and options kept before it was cut off: this one goes on from there.
@@ -146,6 +165,11 @@ pub trait Observer {
     /// Gates that were trained before, of the same network in the same reading: they are used instead of training where they
     /// were trained for this target or lose nothing at it, and trained further where not.
     fn gates(&mut self) -> Option<Trained> {
+        None
+    }
+    /// What a network made of the one that is pruned takes, as a share of what that one takes, where that can be measured on the
+    /// processor that the target speaks of. Elsewhere times are predicted.
+    fn time(&mut self, _graph: &Graph) -> Option<Result<f64>> {
         None
     }
     /// Called after every update, with the number of updates there will be: it can become less.
@@ -186,6 +210,8 @@ pub struct Outcome {
     pub source: Option<Graph>,
     /// What is kept.
     pub plan: Plan,
+    /// Its network's time as a share of the unpruned one's, where it was measured.
+    pub measured: Option<f64>,
     /// The smaller graph, exactly the masked source, and what was sliced.
     pub rewritten: Rewritten,
     /// Biases that took over the means of deleted channels.

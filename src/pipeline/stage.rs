@@ -2,7 +2,7 @@
 //!
 //! All stages speak of the original: its classes, its channels, its values as what is to be learned and fitted.
 
-use super::choose::Learning;
+use super::choose::{Chosen, Learning};
 use super::recovery::Recovery;
 use super::{Analysis, Before, Compensation, Observer, Options, Outcome, Recover, Stage, samples, some_of};
 use crate::channels::Groups;
@@ -109,7 +109,8 @@ impl Run<'_> {
         // One state is that of a run in one stage.
         let resumed = if options.stages > 1 { None } else { observer.resume() };
         let (before, state) = resumed.map_or((None, None), |(b, s)| (Some(b), Some(s)));
-        let (plan, trained, levels) = network.choose(options, &stand, before.as_ref(), observer)?;
+        let Chosen { plan, trained, levels, measured } =
+            network.choose(options, &stand, before.as_ref(), observer)?;
         let lambda = hard(&plan.kept, &levels);
         let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
         let amounts = closed(&stand.shifts, &lambda);
@@ -158,6 +159,7 @@ impl Run<'_> {
             stages,
             source,
             plan,
+            measured,
             rewritten,
             biases,
             exam,

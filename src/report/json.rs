@@ -141,6 +141,8 @@ pub struct Predicted {
     pub milliseconds_after: f64,
     /// Milliseconds asked for (`--target-latency`).
     pub milliseconds_target: Option<f64>,
+    /// Measured time of the small network as a share of the original's (`--cpu host`).
+    pub measured: Option<f64>,
 }
 
 /// What the recovery brought, step by step.

@@ -70,6 +70,10 @@ pub fn result(run: &Run) -> String {
             let _ = writeln!(out, "target    {} ({asked}) asked", milliseconds(target));
         }
         out += &predicted(p, "after");
+        if let Some(share) = p.measured {
+            let _ =
+                writeln!(out, "measured  {} of the time before, in tract on this machine", percent(share));
+        }
     }
     out += &gates(run);
     out += &agreement(run);

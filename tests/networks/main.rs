@@ -7,6 +7,7 @@ mod golden;
 mod gradient;
 mod macs;
 mod masked;
+mod measured;
 mod reach;
 mod recover;
 mod threads;

@@ -1,0 +1,53 @@
+//! A time that is measured decides over one that is predicted.
+
+use super::Network;
+use autobot_onnx::Result;
+use autobot_onnx::channels::Groups;
+use autobot_onnx::cost::latency::Cpu;
+use autobot_onnx::cost::{Convention, Cost};
+use autobot_onnx::ir::Graph;
+use autobot_onnx::pipeline::{self, Criterion, Observer, Options, Target};
+use autobot_onnx::verify;
+use std::path::Path;
+
+/// A machine on which whatever is saved saves half as much as one would think.
+struct Slow<'a> {
+    network: &'a Network,
+    asked: usize,
+}
+
+impl Slow<'_> {
+    fn share(&self, graph: &Graph) -> f64 {
+        let big = &self.network.model.graph;
+        let facts = verify::facts_like(big, &self.network.facts, graph).unwrap();
+        let macs =
+            |graph, facts| Cost::new(graph, facts, &Groups::default(), Convention::Macs).hard(&[]) as f64;
+        let share = macs(graph, &facts) / macs(big, &self.network.facts);
+        share + (1.0 - share) / 2.0
+    }
+}
+
+impl Observer for Slow<'_> {
+    fn time(&mut self, graph: &Graph) -> Option<Result<f64>> {
+        self.asked += 1;
+        Some(Ok(self.share(graph)))
+    }
+}
+
+#[test]
+fn a_measured_time_is_met() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let network = Network::read(&root.join("models/digits_concat.onnx"));
+    let (graph, facts) = (&network.model.graph, &network.facts);
+    let mut options = Options::new(Target::TimeShare(0.75));
+    (options.criterion, options.speed) = (Criterion::L1, Some(Cpu::CortexA53.speed()));
+    let analysis = pipeline::analyse(graph, facts, &options).unwrap();
+    let mut slow = Slow { network: &network, asked: 0 };
+    let data = network.data(16, 1);
+    let opset = network.model.opset();
+    let done = pipeline::prune(graph, facts, &analysis, &data, &options, opset, &mut slow).unwrap();
+    let measured = done.measured.unwrap();
+    assert!(slow.asked > 1, "what was predicted was enough");
+    assert_eq!(measured, slow.share(&done.rewritten.graph));
+    assert!(measured <= 0.75 && measured > 0.65, "{measured}");
+}
