@@ -161,6 +161,10 @@ impl Observer for Watch {
         self.gates.take()
     }
 
+    fn measures(&self) -> bool {
+        self.clock.is_some()
+    }
+
     fn time(&mut self, graph: &Graph) -> Option<Result<f64>> {
         Some(self.clock.as_mut()?.share(graph))
     }

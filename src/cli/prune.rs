@@ -36,6 +36,17 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
         let reason = "several runs in a row, each from what the one before it made";
         return Err(Error::argument("--stages", reason, "give one target, and no --checkpoint").into());
     }
+    let host = args.scope.cpu == Some(Processor::Host) && targets.iter().any(|t| t.is_time());
+    if host && args.recovery.checkpoint.is_some() {
+        let reason =
+            "has to find the same plan again, and times measured on this machine differ from run to run";
+        return Err(Error::argument(
+            "--checkpoint",
+            reason,
+            "give --cpu a file that 'bench --calibrate' wrote, or no --checkpoint",
+        )
+        .into());
+    }
     check_places(input, args, &places)?;
     let model = onnx::read(input, &args.model.input_shape)?;
     let mut options = options(targets.first().copied(), &args.scope, Some(&args.learn))?;
@@ -67,7 +78,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     jobs.sort_by_key(|(amount, ..)| std::cmp::Reverse(*amount));
     let mut watch = Watch::new(args.quiet);
     watch.timed = job.options.target.is_time();
-    if watch.timed && args.scope.cpu == Some(Processor::Host) {
+    if host {
         watch.clock = Some(Clock::new(&job.model)?);
     }
     // Takes a look at every weight: only where it is needed.

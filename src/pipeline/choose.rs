@@ -122,11 +122,11 @@ impl Learning<'_> {
     /// What gates are trained for: the target, and where times are measured and differ from what is predicted, what has to be
     /// predicted for it.
     fn aim(&self, options: &Options, search: &Search, observer: &mut dyn Observer) -> Result<u64> {
-        let score = plan::l1(self.graph, self.facts, self.groups);
-        match self.meet(options, search, &score, observer)? {
-            (plan, Some(_)) => Ok(plan.cost),
-            (_, None) => Ok(self.target),
+        if !options.target.is_time() || !observer.measures() {
+            return Ok(self.target);
         }
+        let score = plan::l1(self.graph, self.facts, self.groups);
+        Ok(self.meet(options, search, &score, observer)?.0.cost)
     }
 
     /// Trained gates: those that are given, if they were trained for this target or lose nothing at it; those, trained further
@@ -191,7 +191,9 @@ impl Learning<'_> {
         let Some(speed) = options.speed.as_ref().filter(|_| options.target.is_time()) else {
             return Ok((plan, None));
         };
-        let mut planned = target;
+        let (least, mut planned) = (search.smallest().cost, target);
+        let mut said = String::new();
+        let amount = |cost: u64| self.analysis.budget().amount(cost);
         for _ in 0..TRIES {
             let small = rewrite::rewrite(graph, facts, self.groups, &plan.kept, self.opset)?.graph;
             let share = observer.time(&small).transpose()?;
@@ -203,12 +205,17 @@ impl Learning<'_> {
                 return Ok((plan, share));
             }
             // What came on top is planned for.
-            planned = planned.min(plan.cost).saturating_sub(real - target);
-            plan = search.meet(score, planned)?;
+            planned = planned.min(plan.cost).saturating_sub(real - target).max(least);
+            let how = if share.is_some() { "measured" } else { "predicted" };
+            said = format!("{}, {how}", amount(real));
+            let next = search.meet(score, planned)?;
+            if next == plan {
+                break;
+            }
+            plan = next;
         }
-        let asked = self.analysis.budget().amount(target);
         let reason =
-            format!("{asked} were not met in {TRIES} tries: what joins branches and trunks takes too long");
+            format!("{} were not met: the smallest network that was tried takes {said}", amount(target));
         Err(Error::argument("--target-latency", reason, "ask for more, or try --residual tie"))
     }
 

@@ -167,8 +167,11 @@ pub trait Observer {
     fn gates(&mut self) -> Option<Trained> {
         None
     }
-    /// What a network made of the one that is pruned takes, as a share of what that one takes, where that can be measured on the
-    /// processor that the target speaks of. Elsewhere times are predicted.
+    /// Whether times can be measured on the processor that the target speaks of. Elsewhere they are predicted.
+    fn measures(&self) -> bool {
+        false
+    }
+    /// What a network made of the one that is pruned takes, as a share of what that one takes, where it is measured.
     fn time(&mut self, _graph: &Graph) -> Option<Result<f64>> {
         None
     }

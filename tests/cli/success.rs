@@ -328,6 +328,13 @@ fn several_targets_give_a_file_each_from_one_training() {
     refused.arg(model("digits_residual.onnx")).args(["new.onnx", "--target-flops", "40%,60%"]);
     digits(&mut refused).args(["--checkpoint", "state.safetensors"]);
     refused.assert().code(2).stderr(predicate::str::contains("--checkpoint"));
+
+    // What is measured cannot be found again.
+    let mut refused = program(dir);
+    refused.arg(model("digits_residual.onnx")).args(["new.onnx", "--target-latency", "60%", "--cpu", "host"]);
+    digits(&mut refused).args(["--checkpoint", "state.safetensors"]);
+    refused.assert().code(2).stderr(predicate::str::contains("measured on this machine"));
+    assert!(!dir.join("new.onnx").exists());
 }
 
 /// Flags for a training of weights that takes a few seconds.

@@ -28,6 +28,10 @@ impl Slow<'_> {
 }
 
 impl Observer for Slow<'_> {
+    fn measures(&self) -> bool {
+        true
+    }
+
     fn time(&mut self, graph: &Graph) -> Option<Result<f64>> {
         self.asked += 1;
         Some(Ok(self.share(graph)))
@@ -40,14 +44,16 @@ fn a_measured_time_is_met() {
     let network = Network::read(&root.join("models/digits_concat.onnx"));
     let (graph, facts) = (&network.model.graph, &network.facts);
     let mut options = Options::new(Target::TimeShare(0.75));
-    (options.criterion, options.speed) = (Criterion::L1, Some(Cpu::CortexA53.speed()));
+    options.speed = Some(Cpu::CortexA53.speed());
+    (options.criterion, options.batches) = (Criterion::Gates, Some(20));
     let analysis = pipeline::analyse(graph, facts, &options).unwrap();
     let mut slow = Slow { network: &network, asked: 0 };
-    let data = network.data(16, 1);
+    let data = network.data(64, 1);
     let opset = network.model.opset();
     let done = pipeline::prune(graph, facts, &analysis, &data, &options, opset, &mut slow).unwrap();
     let measured = done.measured.unwrap();
     assert!(slow.asked > 1, "what was predicted was enough");
+    assert_eq!(done.trained.unwrap().target, Some(done.target as f64));
     assert_eq!(measured, slow.share(&done.rewritten.graph));
     assert!(measured <= 0.75 && measured > 0.65, "{measured}");
 }
