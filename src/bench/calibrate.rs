@@ -16,6 +16,9 @@ const COLUMNS: [usize; 5] = [3, 4, 6, 8, 12];
 /// Nodes that take less than this share of the mean count as if they took so much.
 const LEAST: f64 = 0.25;
 
+/// An element of an LRN takes about as long as so many multiply-accumulates, where none was measured.
+const LRN: f64 = 1000.0;
+
 /// Passes over all unknowns.
 const PASSES: usize = 400;
 
@@ -47,6 +50,9 @@ pub fn speed(name: &str, networks: &[Measured]) -> (Speed, f64) {
     let all = ROWS.iter().flat_map(|&r| COLUMNS.iter().map(move |&c| (r, c)));
     let best = all.map(|(r, c)| fit(r, c)).min_by(|a, b| a.0.total_cmp(&b.0));
     let speed = best.map_or_else(|| unit(UNITS, 8, 8), |(_, speed)| speed);
+    // Where no network has one.
+    let lrn = if speed.lrn > 0.0 { speed.lrn } else { LRN * speed.kernels[0].mac };
+    let speed = Speed { lrn, ..speed };
     let predicted = counts(networks, &speed);
     let mut misses: Vec<f64> = (predicted.iter().zip(&times))
         .filter(|(_, t)| **t >= LEAST * mean)
@@ -82,7 +88,7 @@ fn counts(networks: &[Measured], speed: &Speed) -> Vec<f64> {
 }
 
 /// Figures that are fitted; the first few belong to the tiles.
-const UNITS: usize = 6;
+const UNITS: usize = 7;
 const TILED: usize = 2;
 
 /// A processor that takes a second per million of one thing, and none for all else.
@@ -95,13 +101,13 @@ fn unit(which: usize, rows: usize, columns: usize) -> Speed {
 }
 
 fn speed_of(name: &str, rows: usize, columns: usize, found: &[f64; UNITS]) -> Speed {
-    let [mac, tile, packed, depthwise, element, call] = *found;
+    let [mac, tile, packed, depthwise, element, call, lrn] = *found;
     let kernel = Kernel { rows, columns, mac, tile, call: 0.0 };
     // A product of one column takes its memory, not its tiles.
     let column = Kernel { rows, columns: 1, ..kernel };
     let kernels = vec![kernel, column];
     let origin = "fitted to measured times".to_owned();
-    Speed { name: name.to_owned(), origin, kernels, element, packed, depthwise, call }
+    Speed { name: name.to_owned(), origin, kernels, element, lrn, packed, depthwise, call }
 }
 
 /// Coefficients ≥ 0 of the features that give `y`, each row counting by its weight, and the weighted sum of squares that is left.

@@ -62,6 +62,9 @@ pub struct Speed {
     pub kernels: Vec<Kernel>,
     /// Per element of an operator that goes over its values once.
     pub element: f64,
+    /// Per element of an LRN, of which tract computes a power each (none in files of former versions).
+    #[serde(default)]
+    pub lrn: f64,
     /// Per element of the k×n matrix that a convolution gathers.
     pub packed: f64,
     /// Per multiply-accumulate of a depthwise convolution.
@@ -177,7 +180,8 @@ impl Cost {
             let call = Term { node: n, coefficient: 1e9 * speed.call, widths: Vec::new() };
             let fused = fused_into(graph, facts, n).is_some();
             if products.is_empty() && !fused {
-                cost.terms.push(Term { node: n, coefficient: 1e9 * speed.element, widths: sweep(&io, &of) });
+                let each = if name == "LRN" { speed.lrn } else { speed.element };
+                cost.terms.push(Term { node: n, coefficient: 1e9 * each, widths: sweep(&io, &of) });
             }
             if !fused {
                 cost.terms.push(call);
@@ -200,7 +204,7 @@ impl Speed {
     /// What is wrong with figures that were read.
     pub fn check(&self) -> Result<(), String> {
         let all = self.kernels.iter().flat_map(|k| [k.mac, k.tile, k.call]);
-        let mut all = all.chain([self.element, self.packed, self.depthwise, self.call]);
+        let mut all = all.chain([self.element, self.lrn, self.packed, self.depthwise, self.call]);
         match self.kernels.iter().any(|k| k.rows == 0 || k.columns == 0) || self.kernels.is_empty() {
             true => Err("names no kernel, or one without rows or columns".into()),
             false if !all.all(|s| s.is_finite() && s >= 0.0) => Err("holds a time that is none".into()),

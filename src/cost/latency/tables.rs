@@ -67,6 +67,9 @@ const A55: [Row; 8] = [
 
 const A72: [Row; 2] = [(8, 8, 1.96e-10, 1.0e-7, 0.0), (64, 1, 5.0e-10, 0.0, 0.0)];
 
+/// Cycles per element of an LRN: assumed (a power, and a window of squares).
+const LRN_CYCLES: f64 = 200.0;
+
 impl Cpu {
     /// All of them.
     pub const ALL: [Self; 5] =
@@ -86,12 +89,12 @@ impl Cpu {
     /// What it takes for the parts of an inference.
     pub fn speed(self) -> Speed {
         let tract = "kernels as tract-linalg 0.23.9 carries them, the rest assumed";
-        let (rows, pass, origin): (&[Row], f64, &str) = match self {
-            Self::CortexA7 => (&A7, 8.0e-9, tract),
-            Self::CortexA9 => (&A9, 6.0e-9, tract),
-            Self::CortexA53 => (&A53, 4.0e-9, tract),
-            Self::CortexA55 => (&A55, 3.0e-9, tract),
-            Self::CortexA72 => (&A72, 2.0e-9, "assumed from the core's peak at 1.5 GHz"),
+        let (rows, pass, hertz, origin): (&[Row], f64, f64, &str) = match self {
+            Self::CortexA7 => (&A7, 8.0e-9, 0.9e9, tract),
+            Self::CortexA9 => (&A9, 6.0e-9, 1.0e9, tract),
+            Self::CortexA53 => (&A53, 4.0e-9, 1.4e9, tract),
+            Self::CortexA55 => (&A55, 3.0e-9, 1.8e9, tract),
+            Self::CortexA72 => (&A72, 2.0e-9, 1.5e9, "assumed from the core's peak at 1.5 GHz"),
         };
         let kernel = |&(rows, columns, mac, tile, call): &Row| Kernel { rows, columns, mac, tile, call };
         Speed {
@@ -99,6 +102,7 @@ impl Cpu {
             origin: origin.to_owned(),
             kernels: rows.iter().map(kernel).collect(),
             element: pass,
+            lrn: LRN_CYCLES / hertz,
             // A gathered element is read in the cache and written.
             packed: pass / 4.0,
             depthwise: 4.0 * rows[0].2,
