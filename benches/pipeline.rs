@@ -51,15 +51,11 @@ impl Network {
         Calibration::synthetic(&graph.inputs.iter().map(spec).collect::<Vec<_>>(), BATCH, 1)
     }
 
-    /// The file with about half of its multiply-accumulates cut at random.
+    /// The file with about half of the multiply-accumulates that can be saved cut at random.
     fn halved(&self) -> Vec<u8> {
-        let search = self.search();
-        let score = plan::random(&self.groups, 1);
-        let target = (search.full() / 2).max(search.smallest().cost);
-        let kept = search.meet(&score, target).unwrap().kept;
-        let graph = &self.model.graph;
-        let small = rewrite::rewrite(graph, &self.facts, &self.groups, &kept, self.model.opset()).unwrap();
-        self.model.with_graph(small.graph).and_then(|m| m.to_bytes()).unwrap()
+        let whole = (&self.model.graph, &self.facts);
+        let small = pipeline::cut_at_random(whole, 0.5, 1, self.model.opset()).unwrap().unwrap();
+        self.model.with_graph(small).and_then(|m| m.to_bytes()).unwrap()
     }
 }
 

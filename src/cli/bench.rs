@@ -16,9 +16,10 @@ use autobot_onnx::cost::{Convention, Cost};
 use autobot_onnx::ir::{Facts, Graph};
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, Model};
+use autobot_onnx::pipeline::{self, Clock};
 use autobot_onnx::report::{gather, json, text};
 use autobot_onnx::runtime::{Runtime, Sample};
-use autobot_onnx::{Error, Result, pipeline, verify};
+use autobot_onnx::{Error, Result, verify};
 use std::path::Path;
 
 /// So many of the first output's numbers are reported: two machines' can be compared.
@@ -47,7 +48,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
         let macs = Cost::new(&model.graph, &facts, &Groups::default(), Convention::Macs).hard(&[]);
         files.push((path.display().to_string(), file_size(path)?, macs));
         if args.calibrate.is_some() {
-            observed.extend(observe(&model, &facts)?);
+            observed.push(observe(&model, &facts)?);
         }
     }
     let talk = Talk { quiet: args.quiet };
@@ -57,19 +58,20 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
     let (counted, timings) =
         bench::measure(&ready, rounds).map_err(|(m, why)| refused(&args.files[m], &why))?;
     let mut models = Vec::new();
-    for (((path, bytes, macs), timing), (ready, file)) in
-        files.into_iter().zip(timings).zip(ready.iter().zip(&args.files))
-    {
-        let runs = args.layers.then(|| args.runs.min(100));
-        let layers = runs.map(|runs| bench::layers(ready, runs).map_err(|why| refused(file, &why)));
-        let layers = layers.transpose()?;
+    for (k, ((path, bytes, macs), timing)) in files.into_iter().zip(timings).enumerate() {
+        let (ready, file) = (&ready[k], &args.files[k]);
+        let layers = match observed.get(k).and_then(|nodes| nodes.first()) {
+            _ if !args.layers => None,
+            Some(whole) => Some(whole.layers.clone()),
+            None => Some(bench::layers(ready, args.runs.min(100)).map_err(|why| refused(file, &why))?),
+        };
         let outputs = ready.0.run(&ready.1).map_err(|why| refused(file, &why))?;
         let outputs = outputs.first().map(|y| y[..y.len().min(OUTPUTS)].to_vec()).unwrap_or_default();
         models.push(json::Benched { path, bytes, macs, timing, layers, outputs });
     }
     if let Some(path) = &args.calibrate {
         let name = before.cpu.clone().unwrap_or_else(|| before.architecture.to_owned());
-        let (speed, error) = calibrate::speed(&name, &observed);
+        let (speed, error) = calibrate::speed(&name, &observed.into_iter().flatten().collect::<Vec<_>>());
         json::write(path, &speed)?;
         talk.facts(&text::calibrated(&path.display().to_string(), error));
     }
@@ -117,21 +119,22 @@ pub fn speed(cpu: Option<&Processor>, model: &Model, talk: Talk) -> Result<Optio
 const COMPARED: Rounds = Rounds { warm_up: 3, least: 40, seconds: 1.5 };
 
 /// Measures what is made of a network against that.
-pub struct Clock {
+pub struct Stopwatch {
     original: Model,
     facts: Facts,
     ready: Vec<(Runtime, Sample)>,
 }
 
-impl Clock {
+impl Stopwatch {
     pub fn new(model: &Model) -> Result<Self> {
         let facts = model.facts()?;
         let ready = vec![load(model, &facts)?];
         Ok(Self { original: model.with_graph(model.graph.clone())?, facts, ready })
     }
+}
 
-    /// The time of a network made of it, as a share of its own.
-    pub fn share(&mut self, graph: &Graph) -> Result<f64> {
+impl Clock for Stopwatch {
+    fn share(&mut self, graph: &Graph) -> Result<f64> {
         let facts = verify::facts_like(&self.original.graph, &self.facts, graph)?;
         self.ready.push(load(&self.original.with_graph(graph.clone())?, &facts)?);
         let measured = bench::measure(&self.ready, COMPARED);
@@ -141,7 +144,7 @@ impl Clock {
     }
 }
 
-/// What the nodes of a network take in tract, and those of cuts of it.
+/// What the nodes of a network take in tract, then those of cuts of it.
 fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
     let mut observed = Vec::new();
     let mut take = |model: &Model, facts: Facts| -> Result<()> {

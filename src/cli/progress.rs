@@ -2,11 +2,10 @@
 //!
 //! Takes: what happens in a run. Gives: nothing. Never: writes to stdout, or anything at all to the terminal when quiet.
 
-use super::bench::Clock;
+use super::bench::Stopwatch;
 use super::talk::Talk;
-use autobot_onnx::ir::Graph;
 use autobot_onnx::learn::{Record, Trained};
-use autobot_onnx::pipeline::{self, Before, Observer, checkpoint};
+use autobot_onnx::pipeline::{self, Before, Clock, Observer, checkpoint};
 use autobot_onnx::recover::{Epoch, State, Update};
 use autobot_onnx::report::units::{count, milliseconds};
 use autobot_onnx::report::{files, text};
@@ -47,7 +46,7 @@ pub struct Watch {
     /// Gates to be used instead of training.
     gates: Option<Trained>,
     /// Measures where the target is a time on this machine.
-    pub clock: Option<Clock>,
+    pub clock: Option<Stopwatch>,
 }
 
 impl Watch {
@@ -161,12 +160,8 @@ impl Observer for Watch {
         self.gates.take()
     }
 
-    fn measures(&self) -> bool {
-        self.clock.is_some()
-    }
-
-    fn time(&mut self, graph: &Graph) -> Option<Result<f64>> {
-        Some(self.clock.as_mut()?.share(graph))
+    fn clock(&mut self) -> Option<&mut dyn Clock> {
+        self.clock.as_mut().map(|c| c as &mut dyn Clock)
     }
 
     fn step(&mut self, r: &Record, of: usize) {

@@ -3,7 +3,7 @@
 //! Takes: [`PruneArgs`]. Gives: a small model file, printed results, a JSON report. Never: writes what was not verified.
 
 use super::args::{ClosedArg, LearnArgs, PruneArgs, RecoverArg, RecoveryArgs, ScopeArgs};
-use super::bench::{Clock, speed};
+use super::bench::{Stopwatch, speed};
 use super::guard::{self, Named};
 use super::job::{Done, Job};
 use super::progress::Watch;
@@ -79,7 +79,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     let mut watch = Watch::new(args.quiet);
     watch.timed = job.options.target.is_time();
     if host {
-        watch.clock = Some(Clock::new(&job.model)?);
+        watch.clock = Some(Stopwatch::new(&job.model)?);
     }
     // Takes a look at every weight: only where it is needed.
     let network = |job: &Job| checkpoint::fingerprint_of_gates(&job.model.graph, &job.options);

@@ -76,9 +76,8 @@ impl Learning<'_> {
             None if options.criterion == Criterion::Gates => {
                 let smaller = |kept: &[bool]| self.smaller(kept, &stand.shifts).ok();
                 let smaller = options.freeze.then_some(&smaller as Smaller);
-                let aim = self.aim(options, &search, observer)?;
-                let settings = Settings { target: aim as f64, ..settings.clone() };
-                Some(self.gates(&settings, &search, (self.left(stand)?, smaller), observer))
+                let closed = (self.left(stand)?, smaller);
+                Some(self.gates(options, settings.clone(), &search, closed, observer)?)
             }
             None => None,
         };
@@ -122,7 +121,7 @@ impl Learning<'_> {
     /// What gates are trained for: the target, and where times are measured and differ from what is predicted, what has to be
     /// predicted for it.
     fn aim(&self, options: &Options, search: &Search, observer: &mut dyn Observer) -> Result<u64> {
-        if !options.target.is_time() || !observer.measures() {
+        if !options.target.is_time() || observer.clock().is_none() {
             return Ok(self.target);
         }
         let score = plan::l1(self.graph, self.facts, self.groups);
@@ -133,23 +132,28 @@ impl Learning<'_> {
     /// for fewer updates than the settings say; or new ones. The history is that of the updates made here.
     fn gates<'s>(
         &'s self,
-        settings: &Settings,
+        options: &Options,
+        mut settings: Settings,
         search: &Search,
         (left, smaller): (Option<Left<'s>>, Option<Smaller<'_, 's>>),
         observer: &mut dyn Observer,
-    ) -> Trained {
+    ) -> Result<Trained> {
         let (session, images, target) = (self.session, self.training, self.target);
-        let would_keep = |alpha: &[f64]| match search.threshold(alpha, settings.target as u64) {
+        // They were trained on the original.
+        let given = if self.open.is_none() { observer.gates() } else { None };
+        let stand = |given: &Trained| Trained { history: Vec::new(), ..given.clone() };
+        if let Some(given) = given.as_ref().filter(|g| g.target.is_none_or(|t| t == target as f64)) {
+            return Ok(stand(given));
+        }
+        let aim = self.aim(options, search, observer)?;
+        settings.target = aim as f64;
+        let would_keep = |alpha: &[f64]| match search.threshold(alpha, aim) {
             Ok(plan) => plan.kept,
             Err(_) => vec![true; alpha.len()],
         };
-        let mut settings = settings.clone();
-        // They were trained on the original.
-        let given = if self.open.is_none() { observer.gates() } else { None };
         if let Some(given) = &given {
-            let lost = || loses(session, images, &settings, &would_keep(&given.alpha), &given.levels);
-            if given.target.is_none_or(|t| t == target as f64) || lost() <= NOTHING {
-                return Trained { history: Vec::new(), ..given.clone() };
+            if loses(session, images, &settings, &would_keep(&given.alpha), &given.levels) <= NOTHING {
+                return Ok(stand(given));
             }
             settings.batches = settings.batches.div_ceil(SHORTER);
         }
@@ -157,7 +161,7 @@ impl Learning<'_> {
         let watching = Watching { plan: &would_keep, left, smaller, progress };
         let budget = self.analysis.budget();
         let trained = train(session, self.groups, budget, images, &settings, given.as_ref(), watching);
-        Trained { target: Some(target as f64), ..trained }
+        Ok(Trained { target: Some(target as f64), ..trained })
     }
 
     /// What stages before this one left.
@@ -196,7 +200,7 @@ impl Learning<'_> {
         let amount = |cost: u64| self.analysis.budget().amount(cost);
         for _ in 0..TRIES {
             let small = rewrite::rewrite(graph, facts, self.groups, &plan.kept, self.opset)?.graph;
-            let share = observer.time(&small).transpose()?;
+            let share = observer.clock().map(|clock| clock.share(&small)).transpose()?;
             let real = match share {
                 Some(share) => (self.analysis.whole() as f64 * share) as u64,
                 None => predicted((graph, facts), &small, speed)?,

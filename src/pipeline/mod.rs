@@ -156,6 +156,12 @@ pub fn cut_at_random(
     Ok(Some(rewrite::rewrite(graph, facts, &groups, &plan.kept, opset)?.graph))
 }
 
+/// Measures times.
+pub trait Clock {
+    /// What a network made of the one that is pruned takes, as a share of what that one takes.
+    fn share(&mut self, graph: &Graph) -> Result<f64>;
+}
+
 /// Who watches a run. Whoever does not care about a call leaves it out.
 pub trait Observer {
     /// What a run with the same network, data and options kept before it was cut off: this one goes on from there.
@@ -167,12 +173,8 @@ pub trait Observer {
     fn gates(&mut self) -> Option<Trained> {
         None
     }
-    /// Whether times can be measured on the processor that the target speaks of. Elsewhere they are predicted.
-    fn measures(&self) -> bool {
-        false
-    }
-    /// What a network made of the one that is pruned takes, as a share of what that one takes, where it is measured.
-    fn time(&mut self, _graph: &Graph) -> Option<Result<f64>> {
+    /// What measures times on the processor that the target speaks of; without it they are predicted.
+    fn clock(&mut self) -> Option<&mut dyn Clock> {
         None
     }
     /// Called after every update, with the number of updates there will be: it can become less.

@@ -7,10 +7,11 @@ use super::recovery::Recovery;
 use super::{Analysis, Before, Compensation, Observer, Options, Outcome, Recover, Stage, samples, some_of};
 use crate::channels::Groups;
 use crate::error::{Error, Result};
-use crate::grad::{Pool, ShiftSpec, UNGATED};
+use crate::grad::{GateSpec, Pool, ShiftSpec, UNGATED};
 use crate::ir::*;
 use crate::learn::calib::Calibration;
-use crate::learn::{Agreement, Exam, Session, compensate, compensate::Stand, gate, hard, targets};
+use crate::learn::compensate::{self, Moments, Stand};
+use crate::learn::{Agreement, Exam, Session, gate, hard, targets};
 use crate::{rewrite, verify};
 
 /// Images over which means are taken for the compensation.
@@ -30,6 +31,12 @@ pub(super) struct Run<'a> {
     pub held_out: &'a [usize],
 }
 
+/// The gates of the original and, where something is to stand in for what they close, what passes through them.
+struct Gates {
+    specs: Vec<GateSpec>,
+    moments: Vec<Vec<Moments>>,
+}
+
 /// What a stage left for the next.
 struct Course {
     /// The original with the fitted weights.
@@ -46,10 +53,11 @@ impl Run<'_> {
     /// All stages down to `target`, in the unit of [`Analysis::budget`].
     pub fn all(&self, target: u64, observer: &mut dyn Observer) -> Result<Outcome> {
         let (whole, count) = (self.analysis.whole() as f64, self.options.stages.max(1));
+        let gates = self.gates()?;
         let (mut course, mut stages) = (None, Vec::new());
         for k in 1..count {
             let part = (whole * (target as f64 / whole).powf(k as f64 / count as f64)) as u64;
-            let outcome = self.stage(part, Recover::Reconstruct, course.as_ref(), observer)?;
+            let outcome = self.stage(part, Recover::Reconstruct, (&gates, course.as_ref()), observer)?;
             let stage = Stage {
                 macs: self.analysis.cost.hard(&outcome.plan.kept),
                 agreement: outcome.recovered.as_ref().map_or(outcome.agreement, |r| Some(r.fitted)),
@@ -59,7 +67,7 @@ impl Run<'_> {
             stages.push(stage);
             course = Some(self.next(outcome)?);
         }
-        let outcome = self.stage(target, self.options.recover, course.as_ref(), observer)?;
+        let outcome = self.stage(target, self.options.recover, (&gates, course.as_ref()), observer)?;
         Ok(Outcome { stages, source: course.map(|c| c.graph), ..outcome })
     }
 
@@ -76,7 +84,7 @@ impl Run<'_> {
         &self,
         target: u64,
         how: Recover,
-        course: Option<&Course>,
+        (gates, course): (&Gates, Option<&Course>),
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         let Self { network: (original, of_original), data, options, opset, pool, .. } = *self;
@@ -85,15 +93,10 @@ impl Run<'_> {
             Some(c) => (&c.graph, &c.facts, &c.groups),
             None => (original, of_original, &self.analysis.groups),
         };
-        let gates = gate::specs(graph, groups);
         let open = course.map(|c| c.open.as_slice());
-        let whole = |shifts: &[ShiftSpec]| {
-            Session::new(original, of_original, &self.analysis.groups, shifts, data, pool)
-        };
-        let session = whole(&[])?;
-        let stand = self.stand(&session, (graph, facts, groups), open);
+        let stand = self.stand(gates, (graph, facts, groups), open);
         // Where it is not trained itself it needs nothing in place of what closes.
-        let session = if stand.shifts.is_empty() || open.is_some() { session } else { whole(&stand.shifts)? };
+        let session = self.original(if open.is_some() { &[] } else { &stand.shifts })?;
         let network = Learning {
             graph,
             facts,
@@ -134,7 +137,7 @@ impl Run<'_> {
         let (targets, _) = targets(graph, facts)?;
         let small = &rewritten.graph;
         let proof =
-            verify::compare((graph, facts), &gates, &stand.shifts, &lambda, small, &targets, &samples)?;
+            verify::compare((graph, facts), &gates.specs, &stand.shifts, &lambda, small, &targets, &samples)?;
         if proof.difference.relative > verify::TOLERANCE {
             return Err(Error::Verification {
                 reason: format!(
@@ -171,24 +174,33 @@ impl Run<'_> {
         })
     }
 
+    /// The original, with terms in biases.
+    fn original(&self, shifts: &[ShiftSpec]) -> Result<Session<'_>> {
+        let (graph, facts) = self.network;
+        Session::new(graph, facts, &self.analysis.groups, shifts, self.data, self.pool)
+    }
+
+    fn gates(&self) -> Result<Gates> {
+        let specs = gate::specs(self.network.0, &self.analysis.groups);
+        if self.options.compensation == Compensation::None {
+            return Ok(Gates { specs, moments: Vec::new() });
+        }
+        let some = some_of(self.training, MEAN_IMAGES, self.options.seed);
+        let moments = compensate::moments(&self.original(&[])?, &specs, &some);
+        Ok(Gates { specs, moments })
+    }
+
     /// What stands in for closed channels of a network; for those that were closed before, the fits have found it.
     fn stand(
         &self,
-        session: &Session,
+        Gates { specs, moments }: &Gates,
         (graph, facts, groups): (&Graph, &Facts, &Groups),
         open: Option<&[bool]>,
     ) -> Stand {
-        let learned = match self.options.compensation {
+        let mut stand = match self.options.compensation {
             Compensation::None => return Stand::default(),
-            Compensation::Mean => false,
-            Compensation::Learned => true,
-        };
-        let some = some_of(self.training, MEAN_IMAGES, self.options.seed);
-        let gates = gate::specs(graph, groups);
-        let moments = compensate::moments(session, &gates, &some);
-        let mut stand = match learned {
-            true => Stand::learned(graph, facts, &gates, &moments, groups.classes.len()),
-            false => Stand::mean(graph, facts, &gates, &moments),
+            Compensation::Mean => Stand::mean(graph, facts, specs, moments),
+            Compensation::Learned => Stand::learned(graph, facts, specs, moments, groups.classes.len()),
         };
         if let Some(open) = open {
             for shift in &mut stand.shifts {

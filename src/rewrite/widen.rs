@@ -1,7 +1,7 @@
 //! The way back: what became of the weights of a rewritten graph, at their places in the graph that it was made of.
 
 use super::bias::raise_bias;
-use super::constant::{constant, is_stored, store};
+use super::constant::{constant, store};
 use super::cuts::Cuts;
 use crate::channels::Groups;
 use crate::error::Result;
@@ -19,7 +19,7 @@ pub fn widen(
     let (mut wide, mut groups) = (graph.clone(), groups.clone());
     for v in 0..graph.values.len() {
         let Some((old, new)) = constant(graph, v).zip(constant(small, v)) else { continue };
-        if old.dtype().is_float() && new.shape == cuts.shape(v, &old.shape) && is_stored(graph, v) {
+        if old.dtype().is_float() && new.shape == cuts.shape(v, &old.shape) {
             let values = spread(&cuts, v, &old, &new.data.to_real::<f64>());
             store(&mut wide, v, old.with_values(&old.shape, &values))?;
         }
