@@ -16,8 +16,8 @@ const COLUMNS: [usize; 5] = [3, 4, 6, 8, 12];
 /// Nodes that take less than this share of the mean count as if they took so much.
 const LEAST: f64 = 0.25;
 
-/// An element of an LRN takes about as long as so many multiply-accumulates, where none was measured.
-const LRN: f64 = 1000.0;
+/// An instruction outside of kernels takes about as long as so many multiply-accumulates in them, where none was measured.
+const INSTRUCTION: f64 = 6.0;
 
 /// Passes over all unknowns.
 const PASSES: usize = 400;
@@ -51,8 +51,11 @@ pub fn speed(name: &str, networks: &[Measured]) -> (Speed, f64) {
     let best = all.map(|(r, c)| fit(r, c)).min_by(|a, b| a.0.total_cmp(&b.0));
     let speed = best.map_or_else(|| unit(UNITS, 8, 8), |(_, speed)| speed);
     // Where no network has one.
-    let lrn = if speed.lrn > 0.0 { speed.lrn } else { LRN * speed.kernels[0].mac };
-    let speed = Speed { lrn, ..speed };
+    let instruction = match speed.instruction > 0.0 {
+        true => speed.instruction,
+        false => INSTRUCTION * speed.kernels[0].mac,
+    };
+    let speed = Speed { instruction, ..speed };
     let predicted = counts(networks, &speed);
     let mut misses: Vec<f64> = (predicted.iter().zip(&times))
         .filter(|(_, t)| **t >= LEAST * mean)
@@ -101,13 +104,15 @@ fn unit(which: usize, rows: usize, columns: usize) -> Speed {
 }
 
 fn speed_of(name: &str, rows: usize, columns: usize, found: &[f64; UNITS]) -> Speed {
-    let [mac, tile, packed, depthwise, element, call, lrn] = *found;
+    let [mac, tile, packed, depthwise, element, call, instruction] = *found;
     let kernel = Kernel { rows, columns, mac, tile, call: 0.0 };
     // A product of one column takes its memory, not its tiles.
     let column = Kernel { rows, columns: 1, ..kernel };
     let kernels = vec![kernel, column];
     let origin = "fitted to measured times".to_owned();
-    Speed { name: name.to_owned(), origin, kernels, element, lrn, packed, depthwise, call }
+    let narrow = cfg!(target_pointer_width = "32");
+    let name = name.to_owned();
+    Speed { name, origin, kernels, element, instruction, narrow, packed, depthwise, call }
 }
 
 /// Coefficients ≥ 0 of the features that give `y`, each row counting by its weight, and the weighted sum of squares that is left.

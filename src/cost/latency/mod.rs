@@ -4,6 +4,7 @@
 //! matrix (m output channels, n output pixels, k inputs of an output) in tiles of mr×nr: its time is a staircase in m and
 //! linear in k. Widths that are soft see the straight line through the foot and the head of the stairs. Never: measures.
 
+mod operators;
 mod tables;
 
 use super::{Cost, Term, Width, width};
@@ -62,9 +63,12 @@ pub struct Speed {
     pub kernels: Vec<Kernel>,
     /// Per element of an operator that goes over its values once.
     pub element: f64,
-    /// Per element of an LRN, of which tract computes a power each (none in files of former versions).
+    /// Per instruction of operators that do more than to go over their values once (none in files of former versions).
     #[serde(default)]
-    pub lrn: f64,
+    pub instruction: f64,
+    /// Whether its programs are of 32 bits and take the instructions of those.
+    #[serde(default)]
+    pub narrow: bool,
     /// Per element of the k×n matrix that a convolution gathers.
     pub packed: f64,
     /// Per multiply-accumulate of a depthwise convolution.
@@ -179,8 +183,10 @@ impl Cost {
             }
             let call = Term { node: n, coefficient: 1e9 * speed.call, widths: Vec::new() };
             let fused = fused_into(graph, facts, n).is_some();
-            if products.is_empty() && !fused {
-                let each = if name == "LRN" { speed.lrn } else { speed.element };
+            let pass = if products.is_empty() { speed.element } else { 0.0 };
+            let more = operators::instructions(name, node.op.as_ref(), &io, speed.narrow);
+            let each = pass + speed.instruction * more;
+            if each > 0.0 && !fused {
                 cost.terms.push(Term { node: n, coefficient: 1e9 * each, widths: sweep(&io, &of) });
             }
             if !fused {
@@ -204,7 +210,7 @@ impl Speed {
     /// What is wrong with figures that were read.
     pub fn check(&self) -> Result<(), String> {
         let all = self.kernels.iter().flat_map(|k| [k.mac, k.tile, k.call]);
-        let mut all = all.chain([self.element, self.lrn, self.packed, self.depthwise, self.call]);
+        let mut all = all.chain([self.element, self.instruction, self.packed, self.depthwise, self.call]);
         match self.kernels.iter().any(|k| k.rows == 0 || k.columns == 0) || self.kernels.is_empty() {
             true => Err("names no kernel, or one without rows or columns".into()),
             false if !all.all(|s| s.is_finite() && s >= 0.0) => Err("holds a time that is none".into()),

@@ -4,9 +4,11 @@
 //! (`cost-model gather` on boards, 2026-07-16; medians of predicted ÷ measured 1.04 on the A53 and 1.06 on the A7 over its own
 //! data). tract carries none for the A72, for which its kernel's 4 multiply-accumulates per cycle at 1.5 GHz are taken with an
 //! efficiency of 85 %. What surrounds the products is not in those tables: one pass over a value is taken as its bytes, read
-//! and written, at the memory speeds of a Raspberry Pi 2, 3B+ and 4B (about 1, 2 and 4 GB/s), and a depthwise convolution as a
-//! quarter of the product's speed. `bench --calibrate` measures them on a board.
+//! and written, at the memory speeds of a Raspberry Pi 2, 3B+ and 4B (about 1, 2 and 4 GB/s), and what is more than that as
+//! counted instructions, one per cycle on cores that execute in order and two on the others. `bench --calibrate` measures both
+//! on a board.
 
+use super::operators::{DEPTHWISE, GATHERED, of};
 use super::{Kernel, Speed};
 use std::fmt;
 
@@ -67,9 +69,6 @@ const A55: [Row; 8] = [
 
 const A72: [Row; 2] = [(8, 8, 1.96e-10, 1.0e-7, 0.0), (64, 1, 5.0e-10, 0.0, 0.0)];
 
-/// Cycles per element of an LRN: assumed (a power, and a window of squares).
-const LRN_CYCLES: f64 = 200.0;
-
 impl Cpu {
     /// All of them.
     pub const ALL: [Self; 5] =
@@ -89,23 +88,25 @@ impl Cpu {
     /// What it takes for the parts of an inference.
     pub fn speed(self) -> Speed {
         let tract = "kernels as tract-linalg 0.23.9 carries them, the rest assumed";
-        let (rows, pass, hertz, origin): (&[Row], f64, f64, &str) = match self {
+        // Kernels, seconds of a pass, instructions per second.
+        let (rows, pass, rate, origin): (&[Row], f64, f64, &str) = match self {
             Self::CortexA7 => (&A7, 8.0e-9, 0.9e9, tract),
-            Self::CortexA9 => (&A9, 6.0e-9, 1.0e9, tract),
+            Self::CortexA9 => (&A9, 6.0e-9, 2.0 * 1.0e9, tract),
             Self::CortexA53 => (&A53, 4.0e-9, 1.4e9, tract),
             Self::CortexA55 => (&A55, 3.0e-9, 1.8e9, tract),
-            Self::CortexA72 => (&A72, 2.0e-9, 1.5e9, "assumed from the core's peak at 1.5 GHz"),
+            Self::CortexA72 => (&A72, 2.0e-9, 2.0 * 1.5e9, "assumed from the core's peak at 1.5 GHz"),
         };
+        let narrow = matches!(self, Self::CortexA7 | Self::CortexA9);
         let kernel = |&(rows, columns, mac, tile, call): &Row| Kernel { rows, columns, mac, tile, call };
         Speed {
             name: self.name().to_owned(),
             origin: origin.to_owned(),
             kernels: rows.iter().map(kernel).collect(),
             element: pass,
-            lrn: LRN_CYCLES / hertz,
-            // A gathered element is read in the cache and written.
-            packed: pass / 4.0,
-            depthwise: 4.0 * rows[0].2,
+            instruction: 1.0 / rate,
+            narrow,
+            packed: of(GATHERED, narrow) / rate,
+            depthwise: of(DEPTHWISE, narrow) / rate,
             call: 2.0e-6,
         }
     }
