@@ -24,6 +24,9 @@ pub use parameters::parameters;
 pub use state::{Epoch, State};
 use teacher::{Answer, Teacher};
 
+/// After so many epochs their batches and changes of images come again, in turn: what the unpruned network says to them is known.
+const CYCLE: usize = 12;
+
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -114,10 +117,11 @@ pub fn finetune(
         let (epoch, at) = (state.step / per_epoch, state.step % per_epoch);
         if at == 0 || order.is_empty() {
             order = images.to_vec();
-            Draw::new(settings.seed, 1 << 16 | epoch as u64).shuffle(&mut order);
+            Draw::new(settings.seed, 1 << 16 | (epoch % CYCLE) as u64).shuffle(&mut order);
         }
         let batch = &order[at * settings.batch_size..((at + 1) * settings.batch_size).min(order.len())];
-        let (loss, gradient) = gradient(&session, &mut taught, batch, settings, state.step as u64);
+        let drawn = (state.step % (CYCLE * per_epoch)) as u64;
+        let (loss, gradient) = gradient(&session, &mut taught, batch, settings, drawn);
         let rate = rate(state.step, steps, settings);
         state.step += 1;
         for (k, g) in gradient.iter().enumerate() {
@@ -152,15 +156,16 @@ fn rate(step: usize, steps: usize, settings: &Settings) -> f64 {
     settings.lr * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
 }
 
-/// Loss over a batch and its gradient by parameter. Chunks are summed in their order.
+/// Loss over a batch and its gradient by parameter; `drawn` is the number of the draw that changes its images. Chunks are
+/// summed in their order.
 fn gradient(
     session: &Session,
     teacher: &mut Teacher,
     images: &[usize],
     settings: &Settings,
-    step: u64,
+    drawn: u64,
 ) -> (f64, Vec<Array<f32>>) {
-    let augment = settings.augment.as_ref().map(|a| (a, settings.seed ^ ((step + 1) << 32)));
+    let augment = settings.augment.as_ref().map(|a| (a, settings.seed ^ ((drawn + 1) << 32)));
     let program = &session.program;
     let taught = match settings.task.needs_teacher() {
         true => teacher.answers(images, augment),

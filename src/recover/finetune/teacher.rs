@@ -1,4 +1,4 @@
-//! The unpruned network's answers. Where images are changed in few ways, each is asked for once and remembered.
+//! The unpruned network's answers. Each is asked for once and remembered.
 
 use super::Hint;
 use crate::learn::Session;
@@ -28,8 +28,8 @@ impl Answer {
 pub(super) struct Teacher<'a> {
     session: &'a Session<'a>,
     hint: Option<&'a Hint>,
-    /// By image, and whether it was mirrored.
-    known: HashMap<(usize, bool), Answer>,
+    /// By image, and how it was changed: whether it was mirrored where that is all, else the draw.
+    known: HashMap<(usize, u64), Answer>,
 }
 
 impl<'a> Teacher<'a> {
@@ -39,22 +39,24 @@ impl<'a> Teacher<'a> {
 
     /// Answers to images that are changed as `augment` says.
     pub fn answers(&mut self, images: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Answer> {
-        let key = |image: usize| match augment {
-            Some((augment, seed)) => augment.mirrors(seed, image).map(|mirrored| (image, mirrored)),
-            None => Some((image, false)),
+        let change = |image: usize| match augment {
+            Some((augment, seed)) => augment.mirrors(seed, image).map_or(seed, u64::from),
+            None => 0,
         };
-        let Some(keys) = images.iter().map(|&i| key(i)).collect::<Option<Vec<_>>>() else {
-            return self.ask(images, augment);
-        };
-        let unknown = |k: &(usize, bool)| !self.known.contains_key(k);
+        let keys: Vec<(usize, u64)> = images.iter().map(|&i| (i, change(i))).collect();
+        let unknown = |k: &(usize, u64)| !self.known.contains_key(k);
         let new: Vec<usize> = images.iter().zip(&keys).filter(|(_, k)| unknown(k)).map(|(&i, _)| i).collect();
-        let mut asked = self.ask(&new, augment).into_iter();
+        let asked = self.ask(&new, augment);
+        // All of them or none: a mixture is one of its own batch.
+        let bytes = asked.first().map_or(0, Answer::bytes);
+        let room = (self.known.len() + asked.len()) * bytes <= REMEMBERED;
+        let mut asked = asked.into_iter();
         let mut all = Vec::with_capacity(images.len());
         for k in keys {
             if let Some(answer) = self.known.get(&k) {
                 all.push(answer.clone());
             } else if let Some(answer) = asked.next() {
-                if (self.known.len() + 1) * answer.bytes() <= REMEMBERED {
+                if room {
                     self.known.insert(k, answer.clone());
                 }
                 all.push(answer);
