@@ -51,10 +51,8 @@ pub fn speed(name: &str, networks: &[Measured]) -> (Speed, f64) {
     let best = all.map(|(r, c)| fit(r, c)).min_by(|a, b| a.0.total_cmp(&b.0));
     let speed = best.map_or_else(|| unit(UNITS, 8, 8), |(_, speed)| speed);
     // Where no network has one.
-    let instruction = match speed.instruction > 0.0 {
-        true => speed.instruction,
-        false => INSTRUCTION * speed.kernels[0].mac,
-    };
+    let instruction =
+        if speed.instruction > 0.0 { speed.instruction } else { INSTRUCTION * speed.kernels[0].mac };
     let speed = Speed { instruction, ..speed };
     let predicted = counts(networks, &speed);
     let mut misses: Vec<f64> = (predicted.iter().zip(&times))

@@ -141,9 +141,9 @@ impl Learning<'_> {
         let (session, images, target) = (self.session, self.training, self.target);
         // They were trained on the original.
         let given = if self.open.is_none() { observer.gates() } else { None };
-        let stand = |given: &Trained| Trained { history: Vec::new(), ..given.clone() };
+        let as_given = |given: &Trained| Trained { history: Vec::new(), ..given.clone() };
         if let Some(given) = given.as_ref().filter(|g| g.target.is_none_or(|t| t == target as f64)) {
-            return Ok(stand(given));
+            return Ok(as_given(given));
         }
         let aim = self.aim(options, search, observer)?;
         settings.target = aim as f64;
@@ -153,7 +153,7 @@ impl Learning<'_> {
         };
         if let Some(given) = &given {
             if loses(session, images, &settings, &would_keep(&given.alpha), &given.levels) <= NOTHING {
-                return Ok(stand(given));
+                return Ok(as_given(given));
             }
             settings.batches = settings.batches.div_ceil(SHORTER);
         }

@@ -181,17 +181,16 @@ impl Cost {
             if FREE.contains(&name) {
                 continue;
             }
-            let call = Term { node: n, coefficient: 1e9 * speed.call, widths: Vec::new() };
-            let fused = fused_into(graph, facts, n).is_some();
+            if fused_into(graph, facts, n).is_some() {
+                continue;
+            }
             let pass = if products.is_empty() { speed.element } else { 0.0 };
             let more = operators::instructions(name, node.op.as_ref(), &io, speed.narrow);
             let each = pass + speed.instruction * more;
-            if each > 0.0 && !fused {
+            if each > 0.0 {
                 cost.terms.push(Term { node: n, coefficient: 1e9 * each, widths: sweep(&io, &of) });
             }
-            if !fused {
-                cost.terms.push(call);
-            }
+            cost.terms.push(Term { node: n, coefficient: 1e9 * speed.call, widths: Vec::new() });
         }
         cost
     }

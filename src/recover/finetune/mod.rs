@@ -102,7 +102,7 @@ pub fn finetune(
     let steps = settings.epochs * per_epoch;
     let watched = hint.as_slice().iter().map(|h| h.value).collect::<Vec<_>>();
     let mut session = Session::trainable((graph, facts), &parameters, &watched, teacher.data, teacher.pool)?;
-    let mut taught = Teacher::new(teacher, hint);
+    let mut taught = Teacher::new(teacher, hint, settings.epochs > CYCLE);
     let fits = |s: &State| s.fits(&weights, settings.method);
     let mut state = match from.filter(fits) {
         Some(state) => state,
@@ -114,14 +114,14 @@ pub fn finetune(
     session.program.set_parameters(state.weights.iter().map(Vec::as_slice));
     let mut order = Vec::new();
     while state.step < steps {
-        let (epoch, at) = (state.step / per_epoch, state.step % per_epoch);
+        let drawn = state.step % (CYCLE * per_epoch);
+        let (epoch, at) = (drawn / per_epoch, drawn % per_epoch);
         if at == 0 || order.is_empty() {
             order = images.to_vec();
-            Draw::new(settings.seed, 1 << 16 | (epoch % CYCLE) as u64).shuffle(&mut order);
+            Draw::new(settings.seed, 1 << 16 | epoch as u64).shuffle(&mut order);
         }
         let batch = &order[at * settings.batch_size..((at + 1) * settings.batch_size).min(order.len())];
-        let drawn = (state.step % (CYCLE * per_epoch)) as u64;
-        let (loss, gradient) = gradient(&session, &mut taught, batch, settings, drawn);
+        let (loss, gradient) = gradient(&session, &mut taught, batch, settings, drawn as u64);
         let rate = rate(state.step, steps, settings);
         state.step += 1;
         for (k, g) in gradient.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The unpruned network's answers. Each is asked for once and remembered.
+//! The unpruned network's answers. Those that will be wanted again are asked for once and remembered.
 
 use super::Hint;
 use crate::learn::Session;
@@ -28,22 +28,29 @@ impl Answer {
 pub(super) struct Teacher<'a> {
     session: &'a Session<'a>,
     hint: Option<&'a Hint>,
+    /// Whether draws come again.
+    again: bool,
     /// By image, and how it was changed: whether it was mirrored where that is all, else the draw.
     known: HashMap<(usize, u64), Answer>,
 }
 
 impl<'a> Teacher<'a> {
-    pub fn new(session: &'a Session<'a>, hint: Option<&'a Hint>) -> Self {
-        Self { session, hint, known: HashMap::new() }
+    pub fn new(session: &'a Session<'a>, hint: Option<&'a Hint>, again: bool) -> Self {
+        Self { session, hint, again, known: HashMap::new() }
     }
 
     /// Answers to images that are changed as `augment` says.
     pub fn answers(&mut self, images: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Answer> {
-        let change = |image: usize| match augment {
-            Some((augment, seed)) => augment.mirrors(seed, image).map_or(seed, u64::from),
-            None => 0,
+        let key = |image: usize| match augment {
+            Some((augment, seed)) => {
+                let mirrored = augment.mirrors(seed, image).map(u64::from);
+                mirrored.or(self.again.then_some(seed)).map(|change| (image, change))
+            }
+            None => Some((image, 0)),
         };
-        let keys: Vec<(usize, u64)> = images.iter().map(|&i| (i, change(i))).collect();
+        let Some(keys) = images.iter().map(|&i| key(i)).collect::<Option<Vec<_>>>() else {
+            return self.ask(images, augment);
+        };
         let unknown = |k: &(usize, u64)| !self.known.contains_key(k);
         let new: Vec<usize> = images.iter().zip(&keys).filter(|(_, k)| unknown(k)).map(|(&i, _)| i).collect();
         let asked = self.ask(&new, augment);
