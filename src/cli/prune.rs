@@ -237,7 +237,7 @@ pub fn options(
         (o.choice, o.freeze) = (l.choice.into(), l.closed == ClosedArg::Freeze);
         (o.batches, o.batch_size) = (l.batches.0, l.batch_size);
         // A mixture has no label, and gates may be trained on labels alone.
-        o.augment = l.augment.map(|a| Augment { mix: false, ..a });
+        o.augment = l.augment.map(Augment::unmixed);
         (o.lr, o.beta, o.gamma) = (l.gate_lr, l.beta, l.gamma);
         (o.seed, o.threads) = (l.seed, l.threads);
     }

@@ -90,8 +90,8 @@ pub struct Chunk<'w> {
     pub workspace: &'w mut Workspace,
     /// Positions in the list of images that this chunk covers.
     pub positions: std::ops::Range<usize>,
-    /// For each of them: does its label hold? (That of a mixture does not.)
-    pub labelled: Vec<bool>,
+    /// Whether their labels hold: those of mixtures do not.
+    pub labelled: bool,
 }
 
 impl<'a> Session<'a> {
@@ -171,7 +171,6 @@ impl<'a> Session<'a> {
         work: impl Fn(&mut Chunk) -> R + Sync,
     ) -> Vec<R> {
         let b = self.program.batch;
-        let mixed = |at: usize| augment.and_then(|(a, seed)| a.mixes(seed, list[at], list.len()));
         self.pool.run(&self.workspaces, self.chunks(list.len()), |workspace, chunk| {
             let positions = chunk * b..((chunk + 1) * b).min(list.len());
             for k in 0..self.program.inputs() {
@@ -180,16 +179,10 @@ impl<'a> Session<'a> {
                 for (i, row) in buffer.chunks_exact_mut(len.max(1)).enumerate() {
                     // The last chunk is filled up with its last image, whose results are not used.
                     let at = (positions.start + i).min(positions.end - 1);
-                    self.data.write(k, list[at], augment, row);
-                    if let Some((partner, share)) = mixed(at) {
-                        let mut other = vec![0.0; row.len()];
-                        self.data.write(k, list[partner], augment, &mut other);
-                        row.iter_mut().zip(other).for_each(|(x, o)| *x = share * *x + (1.0 - share) * o);
-                    }
+                    self.data.write_mixed(k, (list, at), augment, row);
                 }
             }
-            let labelled = positions.clone().map(|at| mixed(at).is_none()).collect();
-            work(&mut Chunk { workspace, positions, labelled })
+            work(&mut Chunk { workspace, positions, labelled: !augment.is_some_and(|(a, _)| a.mixes()) })
         })
     }
 
@@ -219,7 +212,7 @@ impl<'a> Session<'a> {
         let mut gradients: Vec<Vec<f32>> = (0..program.target_values.len()).map(zeros).collect();
         let mut total = 0.0;
         for (i, teacher) in teacher.iter().enumerate() {
-            let labels = self.data.labels().filter(|_| chunk.labelled[i]);
+            let labels = self.data.labels().filter(|_| chunk.labelled);
             let label = labels.map(|l| l[images[chunk.positions.start + i]]);
             let x = &self.rows(chunk.workspace, i)[..self.judged];
             let teacher: Vec<&[f32]> = teacher.iter().map(Vec::as_slice).collect();

@@ -1,7 +1,7 @@
 //! Random crops, mirrors and mixtures.
 //!
-//! *Takes*: an [`Augment`], a seed, a sample number. *Gives*: where each output pixel comes from. *Never*: draws anything
-//! that depends on more than those three.
+//! *Takes*: an [`Augment`], a seed, a sample number, for mixtures the size of the batch. *Gives*: where each output pixel comes
+//! from. *Never*: draws anything that depends on more than those.
 
 use super::Augment;
 use super::route::Size;
@@ -44,14 +44,39 @@ impl Augment {
     /// Whether sample `index` is mirrored with this seed; `None` where more may happen to it.
     pub fn mirrors(&self, seed: u64, index: usize) -> Option<bool> {
         let size = Size { channels: 1, height: 1, width: 1 };
-        (self.crop == 0 && !self.mix).then(|| Shift::draw(self, seed, index, size).flip)
+        (self.crop == 0 && !self.mixes()).then(|| Shift::draw(self, seed, index, size).flip)
     }
 
-    /// Which of a batch's `n` images sample `index` is mixed with under this seed, and its own share; `None` where it stays
-    /// as it is.
-    pub fn mixes(&self, seed: u64, index: usize, n: usize) -> Option<(usize, f32)> {
+    /// True if images become mixtures: no label is theirs then.
+    pub fn mixes(&self) -> bool {
+        self.mix || self.cutmix
+    }
+
+    /// The same without mixtures.
+    pub fn unmixed(self) -> Self {
+        Self { mix: false, cutmix: false, ..self }
+    }
+}
+
+/// What a sample takes from another one of its batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Mixture {
+    /// The other one's place in the batch.
+    pub partner: usize,
+    /// What stays of its own: a share of every value, or of an image all but a rectangle of the remaining share.
+    pub share: f32,
+    /// Whether it is a rectangle, and where: shares of the room above it and left of it.
+    pub corner: Option<[f32; 2]>,
+}
+
+impl Mixture {
+    /// The mixture that belongs to (`seed`, `index`) in a batch of `n`.
+    pub fn draw(augment: &Augment, seed: u64, index: usize, n: usize) -> Option<Self> {
         let mut draw = Draw::new(seed, 1 << 40 | index as u64);
-        (self.mix && draw.below(2) == 1).then(|| (draw.below(n), draw.unit()))
+        let pastes = draw.below(2) == 1;
+        let (partner, share, corner) = (draw.below(n), draw.unit(), [draw.unit(), draw.unit()]);
+        let corner = (augment.cutmix && (pastes || !augment.mix)).then_some(corner);
+        augment.mixes().then_some(Self { partner, share, corner })
     }
 }
 
@@ -84,7 +109,7 @@ mod tests {
 
     #[test]
     fn every_crop_and_mirror_occurs_and_nothing_else() {
-        let (calib, augment) = (numbered(1), Augment { crop: 1, flip: true, mix: false });
+        let (calib, augment) = (numbered(1), Augment { crop: 1, flip: true, ..Augment::default() });
         let mut seen = std::collections::BTreeSet::new();
         let shifts: Vec<_> = (0..18).map(|i| moved(i / 2 % 3 - 1, i / 6 - 1, i % 2 == 1)).collect();
         for seed in 0..400 {
@@ -98,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_draw_belongs_to_seed_and_index() {
-        let (calib, augment) = (numbered(40), Augment { crop: 2, flip: true, mix: false });
+        let (calib, augment) = (numbered(40), Augment { crop: 2, flip: true, ..Augment::default() });
         let all = |seed| -> Vec<Vec<f32>> {
             let one = |i| {
                 let mut out = vec![0.0; 9];
@@ -119,6 +144,6 @@ mod tests {
         let mut out = [0.0; 9];
         calib.write(0, 0, Some((&Augment::default(), 7)), &mut out);
         assert_eq!(out[..], moved(0, 0, false));
-        calib.write(0, 0, Some((&Augment { crop: usize::MAX, flip: false, mix: false }, 7)), &mut out);
+        calib.write(0, 0, Some((&Augment { crop: usize::MAX, ..Augment::default() }, 7)), &mut out);
     }
 }

@@ -5,7 +5,7 @@
 
 use half::f16;
 
-use super::augment::Shift;
+use super::augment::{Mixture, Shift};
 use super::route::{Order, Route, Target};
 use super::synthetic;
 use super::{Augment, Preprocess};
@@ -106,6 +106,15 @@ impl Feature {
                 };
                 self.copy(&made, 0.0, shift, |_, v| v, out);
             }
+        }
+    }
+
+    /// Mixes `other`, a sample as the network takes it, into `out`. What is no image has no rectangles.
+    pub fn mix(&self, mixture: &Mixture, other: &[f32], out: &mut [f32]) {
+        let share = mixture.share;
+        match (self.route, mixture.corner) {
+            (Some(route), Some(corner)) => route.paste((1.0 - share).sqrt(), corner, other, out),
+            _ => out.iter_mut().zip(other).for_each(|(x, o)| *x = share * *x + (1.0 - share) * o),
         }
     }
 

@@ -27,6 +27,7 @@ mod testing;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use self::augment::Mixture;
 use self::feature::Feature;
 pub use self::options::{Augment, Layout, Preprocess, Resize, parse_size};
 use self::route::Target;
@@ -235,6 +236,26 @@ impl Calibration {
     pub fn write(&self, input: usize, index: usize, augment: Option<(&Augment, u64)>, out: &mut [f32]) {
         assert!(index < self.len(), "sample {index} of {}", self.len());
         self.features[input].write(index, augment, out);
+    }
+
+    /// As [`Calibration::write`], of the sample `batch[at]`, which is mixed with another one of `batch` where `augment` says so.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn write_mixed(
+        &self,
+        input: usize,
+        (batch, at): (&[usize], usize),
+        augment: Option<(&Augment, u64)>,
+        out: &mut [f32],
+    ) {
+        self.write(input, batch[at], augment, out);
+        let mixture = augment.and_then(|(a, seed)| Mixture::draw(a, seed, batch[at], batch.len()));
+        if let Some(mixture) = mixture {
+            let mut other = vec![0.0; out.len()];
+            self.write(input, batch[mixture.partner], augment, &mut other);
+            self.features[input].mix(&mixture, &other, out);
+        }
     }
 
     /// Checks that every label is a class of a network with `classes` outputs. No labels is fine.

@@ -166,7 +166,7 @@ impl Preprocess {
     }
 }
 
-/// Random changes to training images: the classic CIFAR pair, and mixing.
+/// Random changes to training images: the classic CIFAR pair, and mixtures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Augment {
     /// Pad with this many pixels of value 0 (before normalisation) on every side, then cut the original size out at a
@@ -174,14 +174,17 @@ pub struct Augment {
     pub crop: usize,
     /// Mirror left and right with probability ½.
     pub flip: bool,
-    /// Mix half of the images with another one of their batch, at a random proportion (Zhang et al., arXiv 1710.09412).
+    /// Mix every image with another one of its batch, at a random proportion (Zhang et al., arXiv 1710.09412).
     pub mix: bool,
+    /// Paste a random rectangle of another one of its batch into every image (Yun et al., arXiv 1905.04899). With `mix`, chance
+    /// decides which of the two.
+    pub cutmix: bool,
 }
 
 impl FromStr for Augment {
     type Err = Error;
 
-    /// Words joined by commas: `cropN`, `flip`, `mix`; or `none`. For example `crop4,flip`.
+    /// Words joined by commas: `cropN`, `flip`, `mix`, `cutmix`; or `none`. For example `crop4,flip`.
     fn from_str(s: &str) -> Result<Self> {
         let mut augment = Self::default();
         for word in s.split(',').map(|w| w.trim().to_ascii_lowercase()) {
@@ -189,6 +192,7 @@ impl FromStr for Augment {
                 Some(Ok(pad)) => augment.crop = pad.into(),
                 None if word == "flip" => augment.flip = true,
                 None if word == "mix" => augment.mix = true,
+                None if word == "cutmix" => augment.cutmix = true,
                 None if word == "none" && s.trim().len() == 4 => {}
                 _ => {
                     let reason = format!("'{word}' is no augmentation");
@@ -217,10 +221,13 @@ mod tests {
         assert_eq!("224x320".parse::<Resize>().unwrap(), Resize::Exact(224, 320));
         assert_eq!(parse_size("224").unwrap(), (224, 224));
         assert_eq!(parse_size("224x320").unwrap(), (224, 320));
-        assert_eq!("crop4,flip".parse::<Augment>().unwrap(), Augment { crop: 4, flip: true, mix: false });
-        assert_eq!("flip".parse::<Augment>().unwrap(), Augment { crop: 0, flip: true, mix: false });
-        let all = Augment { crop: 2, flip: true, mix: true };
-        assert_eq!("mix,crop2,flip".parse::<Augment>().unwrap(), all);
+        assert_eq!(
+            "crop4,flip".parse::<Augment>().unwrap(),
+            Augment { crop: 4, flip: true, ..Augment::default() }
+        );
+        assert_eq!("flip".parse::<Augment>().unwrap(), Augment { flip: true, ..Augment::default() });
+        let all = Augment { crop: 2, flip: true, mix: true, cutmix: true };
+        assert_eq!("mix,crop2,flip,cutmix".parse::<Augment>().unwrap(), all);
         assert_eq!("none".parse::<Augment>().unwrap(), Augment::default());
     }
 

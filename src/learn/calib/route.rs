@@ -151,6 +151,26 @@ impl Route {
             }
         }
     }
+
+    /// Copies a rectangle of `from` into `out`, both images as the network takes them: its sides are this share of the image's,
+    /// `corner` says how much of the room lies above it and left of it.
+    pub fn paste(&self, side: f32, corner: [f32; 2], from: &[f32], out: &mut [f32]) {
+        let (size, [tc, ty, tx]) = (self.size, self.to.strides(self.size));
+        let range = |length: usize, place: f32| {
+            let side = ((side * length as f32).round() as usize).min(length);
+            let start = (place * (length - side + 1) as f32) as usize;
+            start..start + side
+        };
+        let (rows, columns) = (range(size.height, corner[0]), range(size.width, corner[1]));
+        for c in 0..size.channels {
+            for y in rows.clone() {
+                for x in columns.clone() {
+                    let at = c * tc + y * ty + x * tx;
+                    out[at] = from[at];
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +203,27 @@ mod tests {
         let mut out = [0.0; 4];
         route.copy(&[1u8, 2, 3, 4], 0, Shift::NONE, |c, v| f32::from(v) + 10.0 * c as f32, &mut out);
         assert_eq!(out, [3., 12., 21., 34.]);
+    }
+
+    #[test]
+    fn a_rectangle_is_pasted_at_all_places_and_sizes() {
+        let size = Size { channels: 2, height: 4, width: 3 };
+        for to in [Order::Planar, Order::Packed] {
+            let route = Route { size, from: to, to, swap: false };
+            let pasted = |side, corner| {
+                let mut out = [0.0; 24];
+                route.paste(side, corner, &[1.0; 24], &mut out);
+                let [tc, ty, tx] = to.strides(size);
+                let plane =
+                    |c: usize| (0..12).map(|i| out[c * tc + i / 3 * ty + i % 3 * tx]).collect::<Vec<_>>();
+                assert_eq!(plane(0), plane(1));
+                plane(0)
+            };
+            assert_eq!(pasted(0.5, [0.0, 0.0]), [1., 1., 0., 1., 1., 0., 0., 0., 0., 0., 0., 0.]);
+            assert_eq!(pasted(0.5, [0.999, 0.999]), [0., 0., 0., 0., 0., 0., 0., 1., 1., 0., 1., 1.]);
+            assert_eq!(pasted(1.0, [0.7, 0.7]), [1.0; 12]);
+            assert_eq!(pasted(0.0, [0.7, 0.7]), [0.0; 12]);
+        }
     }
 
     #[test]

@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn synthetic_images_can_be_augmented() {
         let calib = Calibration::synthetic(&spec(&[1, 1, 8, 8]), 1, 0);
-        let (plain, flip) = (sample(&calib, 0, 64), Augment { crop: 0, flip: true, mix: false });
+        let (plain, flip) = (sample(&calib, 0, 64), Augment { flip: true, ..Augment::default() });
         let mirrored: Vec<f32> = plain.chunks(8).flat_map(|r| r.iter().rev().copied()).collect();
         let mut out = vec![0.0; 64];
         let mut met = [false; 2];
