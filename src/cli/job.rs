@@ -5,6 +5,7 @@
 use super::talk::Talk;
 use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::Cost;
+use autobot_onnx::grad::Pool;
 use autobot_onnx::ir::{Fact, Facts};
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, InputShape, Model};
@@ -92,12 +93,18 @@ impl Job {
         let exact = self.model.with_graph(outcome.rewritten.graph.clone())?;
         let small = self.model.with_graph(outcome.graph().clone())?;
         let inputs = facts.inputs(graph).unwrap_or_default();
-        let verdict =
-            pipeline::verdict(&outcome, (graph, facts), masked.as_deref(), exact.message()?.as_deref())?;
+        let pool = Pool::new(self.options.threads)?;
+        let verdict = pipeline::verdict(
+            &outcome,
+            (graph, facts),
+            masked.as_deref(),
+            exact.message()?.as_deref(),
+            &pool,
+        )?;
         drop((masked, exact));
         let bytes = small.message()?;
         let executors = match (&outcome.recovered, &bytes) {
-            (Some(_), Some(bytes)) => self.same_everywhere(&small, bytes, &outcome)?,
+            (Some(_), Some(bytes)) => self.same_everywhere(&small, bytes, &outcome, &pool)?,
             _ => None,
         };
         let planned = self.analysis.cost.hard(&outcome.plan.kept);
@@ -108,11 +115,17 @@ impl Job {
 
     /// A network with other weights than the original's has nothing to be equal to but itself: what will be written must give
     /// in tract what it gives in our executor.
-    fn same_everywhere(&self, small: &Model, bytes: &[u8], outcome: &Outcome) -> Result<Option<f64>> {
+    fn same_everywhere(
+        &self,
+        small: &Model,
+        bytes: &[u8],
+        outcome: &Outcome,
+        pool: &Pool,
+    ) -> Result<Option<f64>> {
         let facts = verify::facts_like(&self.model.graph, &self.facts, &small.graph)?;
         let network = (&small.graph, &facts);
         let (targets, _) = learn::targets(network.0, network.1)?;
-        match verify::compare_executors(network, bytes, &targets, &outcome.samples)? {
+        match verify::compare_executors(network, bytes, &targets, &outcome.samples, pool)? {
             Ok(d) if d > verify::TOLERANCE => Err(Error::Verification {
                 reason: format!(
                     "with the fitted weights tract and our executor differ by {d:.1e} of the range"

@@ -31,17 +31,23 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Answer> {
     data::review(&data, &big.graph, &facts, talk)?;
     let pool = Pool::new(args.threads)?;
     let compared = pair::compare((&big.graph, &facts), (&little.graph, &small_facts), &data, &pool)?;
-    let tract = tract(&big, &facts, &little, &data)?;
+    let tract = tract(&big, &facts, &little, &data, &pool)?;
     let (yes, text) = judge(args, &compared, &tract);
     talk.result(&text);
     Ok(if yes { Answer::Yes } else { Answer::No })
 }
 
-fn tract(big: &Model, facts: &Facts, little: &Model, data: &Calibration) -> Result<Result<f64, String>> {
+fn tract(
+    big: &Model,
+    facts: &Facts,
+    little: &Model,
+    data: &Calibration,
+    pool: &Pool,
+) -> Result<Result<f64, String>> {
     let inputs = facts.inputs(&big.graph).unwrap_or_default();
     let first: Vec<usize> = (0..data.len().min(4)).collect();
     let samples = pipeline::samples(&big.graph, facts, data, &first);
-    verify::compare_tract(&big.to_bytes()?, &little.to_bytes()?, &inputs, &samples)
+    verify::compare_tract(&big.to_bytes()?, &little.to_bytes()?, &inputs, &samples, pool)
 }
 
 fn judge(args: &VerifyArgs, c: &Compared, tract: &Result<f64, String>) -> (bool, String) {

@@ -11,9 +11,11 @@ use crate::ir::*;
 const WORKSPACE_BYTES: usize = 64 << 20;
 /// … and there are no more than this.
 pub const LARGEST: usize = 16;
-/// But as many as these share a pass over the weights, where that takes no more than this.
+/// But as many as these share a pass over the weights, where that takes no more than this …
 const FEW: usize = 4;
 const FEW_BYTES: usize = 3 << 29;
+/// … nor than so many times what the weights themselves do: less of them is hardly worth sharing.
+const FEW_WEIGHTS: usize = 9;
 
 /// Facts at `batch` images, if the network allows it: inputs and targets have a first axis of 1, which becomes `batch`.
 fn facts_at(graph: &Graph, base: &Facts, targets: &[ValueId], batch: usize) -> Option<Facts> {
@@ -40,7 +42,8 @@ fn facts_at(graph: &Graph, base: &Facts, targets: &[ValueId], batch: usize) -> O
 pub fn batched(graph: &Graph, base: &Facts, targets: &[ValueId], most: usize) -> Result<Facts> {
     let single = Program::compile(graph, base, &[], &[], targets)?;
     let mut batch = most;
-    let limit = |batch: usize| if batch > FEW { WORKSPACE_BYTES } else { FEW_BYTES };
+    let few = FEW_BYTES.min(FEW_WEIGHTS * single.constant_bytes()).max(WORKSPACE_BYTES);
+    let limit = |batch: usize| if batch > FEW { WORKSPACE_BYTES } else { few };
     while batch > 1 && single.workspace_bytes() * batch > limit(batch) {
         batch /= 2;
     }

@@ -39,6 +39,15 @@ impl Pool {
         self.threads.install(|| items.par_iter().map(work).collect())
     }
 
+    /// The results of both, at once where there are threads for that.
+    pub fn both<A: Send, B: Send>(
+        &self,
+        a: impl FnOnce() -> A + Send,
+        b: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        self.threads.join(a, b)
+    }
+
     /// Changes every item.
     pub fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Sync + Send) {
         self.threads.install(|| items.par_iter_mut().for_each(work));

@@ -291,6 +291,11 @@ impl Program {
         prepare_again(self);
     }
 
+    /// Bytes of the constants.
+    pub fn constant_bytes(&self) -> usize {
+        self.constants.iter().map(|c| 4 * c.data.len()).sum()
+    }
+
     /// Bytes a workspace holds at the most: every value, and every gradient at once.
     pub fn workspace_bytes(&self) -> usize {
         self.shapes.iter().map(|s| 4 * volume(s)).sum::<usize>() * 2

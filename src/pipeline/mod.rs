@@ -312,10 +312,11 @@ pub fn verdict(
     (graph, facts): (&Graph, &Facts),
     masked: Option<&[u8]>,
     small: Option<&[u8]>,
+    pool: &Pool,
 ) -> Result<Verdict> {
     let inputs = facts.inputs(graph).unwrap_or_default();
     let tract = match (masked, small) {
-        (Some(masked), Some(small)) => verify::compare_tract(masked, small, &inputs, &outcome.samples)?,
+        (Some(masked), Some(small)) => verify::compare_tract(masked, small, &inputs, &outcome.samples, pool)?,
         _ => Err("it takes a model in one piece of at most 2 GiB".into()),
     };
     let proof = outcome.proof;

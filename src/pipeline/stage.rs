@@ -136,8 +136,15 @@ impl Run<'_> {
         let samples = samples(graph, facts, data, held_out);
         let (targets, _) = targets(graph, facts)?;
         let small = &rewritten.graph;
-        let proof =
-            verify::compare((graph, facts), &gates.specs, &stand.shifts, &lambda, small, &targets, &samples)?;
+        let proof = verify::compare(
+            (graph, facts),
+            (&gates.specs, &stand.shifts),
+            &lambda,
+            small,
+            &targets,
+            &samples,
+            pool,
+        )?;
         if proof.difference.relative > verify::TOLERANCE {
             return Err(Error::Verification {
                 reason: format!(

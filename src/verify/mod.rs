@@ -4,7 +4,7 @@
 //! Never: passes what it did not run.
 
 use crate::error::{Error, Result};
-use crate::grad::{GateSpec, Plain, Program, ShiftSpec, Workspace};
+use crate::grad::{GateSpec, Plain, Pool, Program, ShiftSpec, Workspace};
 use crate::ir::*;
 use crate::runtime::{self, Sample};
 
@@ -44,12 +44,22 @@ pub struct Difference {
 }
 
 /// The original with closed gates against the small network.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Proof {
     /// Differences in our executor; in double precision where single precision cannot tell.
     pub difference: Difference,
     /// The relative difference in single precision, where that cannot tell.
     pub rounding: Option<f64>,
+}
+
+impl Proof {
+    /// What holds of two samples together.
+    fn worse(self, other: Self) -> Self {
+        let (a, b) = (self.difference, other.difference);
+        let (absolute, relative) = (a.absolute.max(b.absolute), a.relative.max(b.relative));
+        let rounding = [self.rounding, other.rounding].into_iter().flatten().reduce(f64::max);
+        Self { difference: Difference { absolute, relative }, rounding }
+    }
 }
 
 impl Difference {
@@ -90,16 +100,19 @@ pub fn outputs(program: &Program, sample: &Sample, lambda: Option<&[f32]>) -> Ve
 /// beyond the tolerance, that sample is compared again in double precision.
 pub fn compare(
     big: (&Graph, &Facts),
-    gates: &[GateSpec],
-    shifts: &[ShiftSpec],
+    (gates, shifts): (&[GateSpec], &[ShiftSpec]),
     lambda: &[f32],
     small: &Graph,
     targets: &[ValueId],
     samples: &[Sample],
+    pool: &Pool,
 ) -> Result<Proof> {
-    let masked = Program::compile(big.0, big.1, gates, shifts, targets)?;
     let facts = facts_like(big.0, big.1, small)?;
-    let pruned = Program::compile(small, &facts, &[], &[], targets)?;
+    let (masked, pruned) = pool.both(
+        || Program::compile(big.0, big.1, gates, shifts, targets),
+        || Program::compile(small, &facts, &[], &[], targets),
+    );
+    let (masked, pruned) = (masked?, pruned?);
     let wide: Vec<f64> = lambda.iter().map(|&l| l.into()).collect();
     let double = |sample: &Sample, graph, facts, gates, shifts| {
         let plain = Plain { graph, facts, gates, shifts, targets };
@@ -107,9 +120,8 @@ pub fn compare(
             sample.iter().map(|x| Array::new(&x.shape, x.data.iter().map(|&x| x.into()).collect())).collect();
         plain.outputs(&x, &wide)
     };
-    let (mut difference, mut rounding) = (Difference::default(), None);
-    for sample in samples {
-        let mut d = Difference::default();
+    let one = |sample: &Sample| {
+        let (mut d, mut rounding) = (Difference::default(), None);
         let a = outputs(&masked, sample, Some(lambda));
         let b = outputs(&pruned, sample, None);
         a.iter().zip(&b).for_each(|(a, b)| d.add(a, b));
@@ -117,14 +129,13 @@ pub fn compare(
             && let Some(a) = double(sample, big.0, big.1, gates, shifts)
             && let Some(b) = double(sample, small, &facts, &[], &[])
         {
-            rounding = Some(d.relative.max(rounding.unwrap_or(0.0)));
+            rounding = Some(d.relative);
             d = Difference::default();
             a.iter().zip(&b).for_each(|(a, b)| d.add(&a.data, &b.data));
         }
-        difference.absolute = difference.absolute.max(d.absolute);
-        difference.relative = difference.relative.max(d.relative);
-    }
-    Ok(Proof { difference, rounding })
+        Proof { difference: d, rounding }
+    };
+    Ok(pool.map(samples, one).into_iter().fold(Proof::default(), Proof::worse))
 }
 
 /// Facts of the small graph at the input shapes of the big one.
@@ -138,16 +149,21 @@ pub fn compare_executors(
     bytes: &[u8],
     targets: &[ValueId],
     samples: &[Sample],
+    pool: &Pool,
 ) -> Result<Result<f64, String>> {
     let inputs = facts.inputs(graph).unwrap_or_default();
-    let tract = match runtime::run(bytes, &inputs, samples) {
+    let ours = || -> Result<Vec<_>> {
+        let program = Program::compile(graph, facts, &[], &[], targets)?;
+        Ok(samples.iter().map(|sample| outputs(&program, sample, None)).collect())
+    };
+    let (tract, ours) = pool.both(|| runtime::run(bytes, &inputs, samples), ours);
+    let tract = match tract {
         Ok(found) => found,
         Err(why) => return Ok(Err(why)),
     };
-    let program = Program::compile(graph, facts, &[], &[], targets)?;
     let mut d = Difference::default();
-    for (sample, found) in samples.iter().zip(tract) {
-        for (v, own) in targets.iter().zip(outputs(&program, sample, None)) {
+    for (own, found) in ours?.into_iter().zip(tract) {
+        for (v, own) in targets.iter().zip(own) {
             if let Some(k) = graph.outputs.iter().position(|o| o == v) {
                 d.add(&own, &found[k]);
             }
@@ -163,12 +179,15 @@ pub fn compare_tract(
     small: &[u8],
     inputs: &[Fact],
     samples: &[Sample],
+    pool: &Pool,
 ) -> Result<Result<f64, String>> {
-    let whole = match runtime::run(big, inputs, samples) {
+    let run = |bytes| runtime::run(bytes, inputs, samples);
+    let (whole, pruned) = pool.both(|| run(big), || run(small));
+    let whole = match whole {
         Ok(outputs) => outputs,
         Err(why) => return Ok(Err(why)),
     };
-    let pruned = runtime::run(small, inputs, samples).map_err(|why| Error::Verification {
+    let pruned = pruned.map_err(|why| Error::Verification {
         reason: format!("tract runs the original but not the pruned network: {why}"),
         hint: "nothing was written; please report this model, and try --residual tie".into(),
     })?;

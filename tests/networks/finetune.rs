@@ -191,6 +191,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
             crop: usize::from(method == Method::AdamW),
             flip: true,
             mix: method == Method::ScaledAdamW,
+            cutmix: method == Method::ScaledAdamW,
         }),
         seed: 3,
     };

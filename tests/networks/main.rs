@@ -15,6 +15,7 @@ mod widen;
 
 use autobot_onnx::channels::{self, Groups, NONE, Residual};
 use autobot_onnx::cost::{Convention, Cost};
+use autobot_onnx::grad::Pool;
 use autobot_onnx::ir::{Fact, Facts, Graph, ValueId};
 use autobot_onnx::learn::calib::{Calibration, InputSpec};
 use autobot_onnx::onnx::{self, InputShape, Model};
@@ -104,6 +105,11 @@ fn random_plan(network: &Network, groups: &Groups, cost: &Cost, share: f64, seed
     let (least, full) = (search.smallest().cost, search.full());
     let target = least + ((full - least) as f64 * share) as u64;
     search.meet(&score, target).unwrap_or_else(|e| panic!("{target} of {least}..{full}: {e}"))
+}
+
+/// One thread.
+fn single() -> Pool {
+    Pool::new(1).unwrap()
 }
 
 /// Bytes of all stored constants.

@@ -1,7 +1,7 @@
 //! Deleting is masking: whatever is cut at random, the small file gives what the masked big one gives, in our executor and
 //! in tract; and the file keeps everything that the cut does not concern.
 
-use super::{ALL, Network, Residual, given, others, ours, random_plan};
+use super::{ALL, Network, Residual, given, others, ours, random_plan, single};
 use autobot_onnx::channels::Groups;
 use autobot_onnx::ir::print;
 use autobot_onnx::onnx;
@@ -57,7 +57,7 @@ fn cut(network: &Network, residual: Residual, share: f64, seed: u64, tract: bool
     let masked = rewrite::masked(graph, &done.sliced, &[]).map_err(|e| e.to_string())?;
     let bytes = |g| model.with_graph(g).and_then(|m| m.to_bytes()).map_err(|e| e.to_string());
     let (masked, small) = (bytes(masked)?, bytes(done.graph.clone())?);
-    let found = verify::compare_tract(&masked, &small, &network.input_facts(), &samples);
+    let found = verify::compare_tract(&masked, &small, &network.input_facts(), &samples, &single());
     let found = match found.map_err(|e| e.to_string()) {
         Err(why) if why.contains(TRACT_DEFECT) => Ok(0.0),
         found => found?,
@@ -91,7 +91,8 @@ fn executor(network: &Network, groups: &Groups, plan: &Plan, done: &Rewritten) -
     let lambda: Vec<f32> = plan.kept.iter().map(|&k| f32::from(u8::from(k))).collect();
     let gates = gates(graph, groups);
     let samples = network.samples(2, 3);
-    let d = verify::compare((graph, facts), &gates, &[], &lambda, &done.graph, &network.targets(), &samples);
+    let (gates, targets) = ((&gates[..], &[][..]), network.targets());
+    let d = verify::compare((graph, facts), gates, &lambda, &done.graph, &targets, &samples, &single());
     d.map(|d| d.difference.relative).map_err(|e| e.to_string())
 }
 

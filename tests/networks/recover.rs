@@ -1,7 +1,7 @@
 //! Closed-form recovery: it leaves alone what is right already, repairs what can be repaired, makes no layer worse on images
 //! that it was not fitted on, and gives the same bits on any number of threads.
 
-use super::{Network, Residual, ours, random_plan, stored};
+use super::{Network, Residual, ours, random_plan, single, stored};
 use autobot_onnx::channels::Groups;
 use autobot_onnx::grad::Pool;
 use autobot_onnx::ir::{Data, Graph, Origin, Tensor};
@@ -86,7 +86,8 @@ fn a_channel_that_another_one_repeats_is_not_missed() {
     let samples = network.samples(4, 9);
     let targets = network.targets();
     let far = |graph: &Graph| {
-        verify::compare((&network.model.graph, &network.facts), &[], &[], &[], graph, &targets, &samples)
+        let whole = (&network.model.graph, &network.facts);
+        verify::compare(whole, (&[], &[]), &[], graph, &targets, &samples, &single())
             .unwrap()
             .difference
             .relative

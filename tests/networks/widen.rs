@@ -1,7 +1,7 @@
 //! Weights that were changed in a pruned network find their places in the original: pruned anew it is that network, and masked
 //! it gives the same.
 
-use super::{ALL, ours, random_plan};
+use super::{ALL, ours, random_plan, single};
 use autobot_onnx::grad::{Program, Workspace};
 use autobot_onnx::ir::{DType, Graph, NodeId, ValueId, infer};
 use autobot_onnx::learn::hard;
@@ -51,7 +51,8 @@ fn what_is_widened_and_pruned_anew_is_what_it_was() {
             };
             assert!(outputs(&small) == outputs(&again), "{name}: pruned anew it is another network");
             let (masked, gates) = ((&wide, &wide_facts), pipeline::gates(&wide, &known));
-            let proof = verify::compare(masked, &gates, &[], &hard(&kept, &[]), &small, &targets, &samples);
+            let (gates, lambda) = ((&gates[..], &[][..]), hard(&kept, &[]));
+            let proof = verify::compare(masked, gates, &lambda, &small, &targets, &samples, &single());
             let difference = proof.unwrap().difference.relative;
             assert!(difference < verify::TOLERANCE, "{name}: masked it differs by {difference}");
         }
