@@ -10,6 +10,7 @@ use super::{Agreement, Exam, Session, Task, gate, loss, ranking};
 use crate::channels::{Group, Groups};
 use crate::cost::Cost;
 use crate::random::Draw;
+use std::ops::Range;
 
 /// How the α to keep is chosen among those after 60 % of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,9 +25,11 @@ pub enum Choice {
 /// The share of the updates after which α may be kept.
 const EARLY: f64 = 0.6;
 
-/// Checkpoints that [`Choice::Plan`] compares, and the images it compares them on.
+/// Checkpoints that [`Choice::Plan`] compares, and the images it compares them on. What is behind on the first of these is
+/// not looked at on the rest.
 const CHECKPOINTS: usize = 10;
-const CHECK_IMAGES: usize = 512;
+const CHECK_IMAGES: usize = 384;
+const FIRST_IMAGES: usize = 128;
 
 /// Rate of Adam on the levels, in units of a channel's root mean square.
 const LEVEL_RATE: f64 = 0.02;
@@ -161,7 +164,7 @@ pub fn train<'a>(
     let mut adam_levels = Adam::new(levels.len(), LEVEL_RATE);
     let mut order = Order::new(list, settings.seed);
     let mut history = Vec::with_capacity(settings.batches);
-    let mut best = (f64::INFINITY, alpha.clone(), levels.clone(), 0);
+    let mut best = ([f64::INFINITY; 2], alpha.clone(), levels.clone(), 0);
     let judges = Judges::new(session, list, settings);
     let traced = Exam::new(session, if settings.trace > 0 { &settings.traced } else { &[] });
     let mut settling = Settling::new(&alpha);
@@ -183,14 +186,13 @@ pub fn train<'a>(
         let late = step as f64 > EARLY * end as f64;
         let every = (2 * end / (5 * CHECKPOINTS)).max(1);
         match settings.choice {
-            Choice::Batch if late && total < best.0 || best.3 == 0 => {
-                best = (total, network.ranked(&alpha), levels.clone(), step);
+            Choice::Batch if late && total < best.0[1] || best.3 == 0 => {
+                best = ([total; 2], network.ranked(&alpha), levels.clone(), step);
             }
             Choice::Plan if late && (end - step).is_multiple_of(every) => {
                 let ranked = network.ranked(&alpha);
                 let lambda = hard(&network.left(&plan(&ranked)), &levels);
-                let loss = judges.loss(network.session(), &lambda);
-                if loss < best.0 {
+                if let Some(loss) = judges.better(network.session(), &lambda, best.0) {
                     best = (loss, ranked, levels.clone(), step);
                 }
             }
@@ -330,7 +332,10 @@ struct Judges<'s> {
 impl<'s> Judges<'s> {
     /// Some of the images `list`.
     fn new(whole: &Session, list: &[usize], settings: &'s Settings) -> Self {
-        let chosen = Draw::new(settings.seed, 4).subset(list.len(), CHECK_IMAGES);
+        let mut draw = Draw::new(settings.seed, 4);
+        let mut chosen = draw.subset(list.len(), CHECK_IMAGES);
+        // The first of them are to be like the others.
+        draw.shuffle(&mut chosen);
         let images: Vec<usize> = chosen.into_iter().map(|i| list[i]).collect();
         let teacher = taught(whole, &images, None, &settings.task);
         Self { images, teacher, task: &settings.task }
@@ -338,13 +343,29 @@ impl<'s> Judges<'s> {
 
     /// The task loss at λ and κ.
     fn loss(&self, session: &Session, lambda: &[f32]) -> f64 {
+        self.part(session, lambda, 0..self.images.len())
+    }
+
+    /// The task loss at λ and κ on the first images and on all of them, where neither is more than `best`.
+    fn better(&self, session: &Session, lambda: &[f32], best: [f64; 2]) -> Option<[f64; 2]> {
+        let (first, all) = (FIRST_IMAGES.min(self.images.len()), self.images.len());
+        let loss = self.part(session, lambda, 0..first);
+        if loss > best[0] {
+            return None;
+        }
+        let whole = loss + self.part(session, lambda, first..all);
+        (whole < best[1]).then_some([loss, whole])
+    }
+
+    /// The share that some of the images have in the task loss.
+    fn part(&self, session: &Session, lambda: &[f32], some: Range<usize>) -> f64 {
         let weight = 1.0 / self.images.len().max(1) as f64;
+        let (images, teacher) = (&self.images[some.clone()], &self.teacher[some]);
         let one = |chunk: &mut Chunk| {
             chunk.workspace.evaluate(&session.program, Some(lambda));
-            let some = &self.teacher[chunk.positions.clone()];
-            session.loss(chunk, &self.images, some, weight, self.task).0
+            session.loss(chunk, images, &teacher[chunk.positions.clone()], weight, self.task).0
         };
-        session.each(&self.images, None, one).into_iter().sum()
+        session.each(images, None, one).into_iter().sum()
     }
 }
 

@@ -139,6 +139,51 @@ mod tests {
     }
 
     #[test]
+    fn a_mixture_is_blended_pasted_or_one_of_both_as_was_asked() {
+        let of = |words: &str| -> Vec<Option<Mixture>> {
+            let augment: Augment = words.parse().unwrap();
+            (0..200).map(|i| Mixture::draw(&augment, 5, i, 8)).collect()
+        };
+        let pasted = |all: &[Option<Mixture>]| all.iter().flatten().filter(|m| m.corner.is_some()).count();
+        assert!(of("crop4,flip").iter().all(Option::is_none));
+        let [blends, pastes, both] = ["mix", "cutmix", "mix,cutmix"].map(of);
+        assert!([&blends, &pastes, &both].iter().all(|all| all.iter().flatten().all(|m| m.partner < 8)));
+        assert_eq!((pasted(&blends), pasted(&pastes)), (0, 200));
+        assert!((70..130).contains(&pasted(&both)), "{}", pasted(&both));
+    }
+
+    #[test]
+    fn a_sample_of_a_batch_holds_what_is_its_own_and_what_is_its_partners() {
+        let (calib, none) = (numbered(2), Augment::default());
+        let plain = moved(0, 0, false);
+        let mixed = |augment: &Augment, seed| {
+            let mut out = vec![0.0; 9];
+            calib.write_mixed(0, (&[0, 1], 0), Some((augment, seed)), &mut out);
+            out
+        };
+        assert_eq!(mixed(&none, 1), plain);
+        // Both images are the same one: whatever is mixed, it stays.
+        for words in ["mix", "cutmix", "mix,cutmix"] {
+            let augment: Augment = words.parse().unwrap();
+            for seed in 0..50 {
+                let far =
+                    mixed(&augment, seed).iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(far < 1e-5, "{words}, seed {seed}: {far}");
+            }
+        }
+        // Mirrored by chance, a row that is its own and its partner's says which it took where.
+        let augment: Augment = "flip,cutmix".parse().unwrap();
+        let whole = [plain.clone(), moved(0, 0, true)];
+        let patched = (0..400).filter(|&seed| !whole.contains(&mixed(&augment, seed))).count();
+        assert!((20..200).contains(&patched), "{patched}");
+        for seed in 0..400 {
+            let each =
+                mixed(&augment, seed).into_iter().enumerate().all(|(i, v)| whole.iter().any(|w| w[i] == v));
+            assert!(each, "seed {seed}: a pixel is neither image's");
+        }
+    }
+
+    #[test]
     fn off_means_untouched_and_huge_padding_does_not_overflow() {
         let calib = numbered(1);
         let mut out = [0.0; 9];
