@@ -186,7 +186,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         weight_decay: 1e-3,
         task: Task::Distil { temperature: 2.0 },
         hint: 0.0,
-        // With crops or mixtures the teacher's answers are known once they come again; without, from the first epochs on.
+        // With crops the teacher's answers are known once they come again, without from the first epochs on, to mixtures never.
         augment: Some(learn::calib::Augment {
             crop: usize::from(method == Method::AdamW),
             flip: true,

@@ -25,6 +25,7 @@ pub use state::{Epoch, State};
 use teacher::{Answer, Teacher};
 
 /// After so many epochs their batches and changes of images come again, in turn: what the unpruned network says to them is known.
+/// Mixtures do not: what they teach is that they are new.
 const CYCLE: usize = 12;
 
 /// How to train.
@@ -102,7 +103,9 @@ pub fn finetune(
     let steps = settings.epochs * per_epoch;
     let watched = hint.as_slice().iter().map(|h| h.value).collect::<Vec<_>>();
     let mut session = Session::trainable((graph, facts), &parameters, &watched, teacher.data, teacher.pool)?;
-    let mut taught = Teacher::new(teacher, hint, settings.epochs > CYCLE);
+    let mixes = settings.augment.is_some_and(|a| a.mixes());
+    let cycle = if mixes { settings.epochs } else { CYCLE };
+    let mut taught = Teacher::new(teacher, hint, settings.epochs > cycle);
     let fits = |s: &State| s.fits(&weights, settings.method);
     let mut state = match from.filter(fits) {
         Some(state) => state,
@@ -114,7 +117,7 @@ pub fn finetune(
     session.program.set_parameters(state.weights.iter().map(Vec::as_slice));
     let mut order = Vec::new();
     while state.step < steps {
-        let drawn = state.step % (CYCLE * per_epoch);
+        let drawn = state.step % (cycle * per_epoch);
         let (epoch, at) = (drawn / per_epoch, drawn % per_epoch);
         if at == 0 || order.is_empty() {
             order = images.to_vec();
