@@ -72,11 +72,14 @@ pub(super) struct Mixture {
 impl Mixture {
     /// The mixture that belongs to (`seed`, `index`) in a batch of `n`.
     pub fn draw(augment: &Augment, seed: u64, index: usize, n: usize) -> Option<Self> {
+        if !augment.mixes() {
+            return None;
+        }
         let mut draw = Draw::new(seed, 1 << 40 | index as u64);
         let pastes = draw.below(2) == 1;
         let (partner, share, corner) = (draw.below(n), draw.unit(), [draw.unit(), draw.unit()]);
         let corner = (augment.cutmix && (pastes || !augment.mix)).then_some(corner);
-        augment.mixes().then_some(Self { partner, share, corner })
+        Some(Self { partner, share, corner })
     }
 }
 

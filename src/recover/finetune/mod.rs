@@ -47,7 +47,7 @@ pub struct Settings {
     pub task: Task,
     /// Weight of the hint beside the task.
     pub hint: f64,
-    /// Crops and flips, if wanted.
+    /// Random changes to the images, if wanted.
     pub augment: Option<Augment>,
     /// Seed of the order of the images and of the augmentation.
     pub seed: u64,
