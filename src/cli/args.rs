@@ -338,8 +338,8 @@ pub struct LearnArgs {
     /// Updates; auto: until the plan has settled and two thirds as many again, on at most 12,800 images
     #[arg(long, value_name = "N", default_value = "auto", default_value_if("preset", "paper", "200"), value_parser = value::batches)]
     pub batches: Batches,
-    /// Random changes to the images, joined by commas: crop4, flip; for finetuning also mix (every image with another one) and
-    /// cutmix (a part of another one in every image); or none [default: none for the gates, flip for finetuning]
+    /// Random changes to the images, joined by commas: crop4, flip; for finetuning also jitter (other colours), mix
+    /// (every image with another one) and cutmix (a part of another one in every image); or none [default: none for the gates, flip for finetuning]
     #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib", default_value_if("preset", "paper", "crop4,flip"))]
     pub augment: Option<Augment>,
     /// Weight of the budget in the loss

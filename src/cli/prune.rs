@@ -236,8 +236,8 @@ pub fn options(
         (o.criterion, o.compensation, o.wish) = (l.criterion.into(), l.compensation.into(), l.loss.into());
         (o.choice, o.freeze) = (l.choice.into(), l.closed == ClosedArg::Freeze);
         (o.batches, o.batch_size) = (l.batches.0, l.batch_size);
-        // A mixture has no label, and gates may be trained on labels alone.
-        o.augment = l.augment.map(Augment::unmixed);
+        // A mixture has no label, and gates may be trained on labels alone; other colours were not tried with them.
+        o.augment = l.augment.map(Augment::moves);
         (o.lr, o.beta, o.gamma) = (l.gate_lr, l.beta, l.gamma);
         (o.seed, o.threads) = (l.seed, l.threads);
     }

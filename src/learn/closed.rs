@@ -85,11 +85,15 @@ impl<'s, 'a> Closed<'s, 'a> {
         {
             open[trunk] = true;
         }
-        if cost.hard(&open) as f64 <= WORTH * cost.hard(&self.open) as f64
-            && let Some(session) = smaller(&open)
-        {
-            self.whole.rest();
-            (self.smaller, self.open) = (Some(session), open);
+        if cost.hard(&open) as f64 > WORTH * cost.hard(&self.open) as f64 {
+            return;
+        }
+        // What is no longer needed goes before the next is made. The whole network stands in where none can be.
+        self.smaller = None;
+        self.whole.rest();
+        self.smaller = smaller(&open);
+        if self.smaller.is_some() {
+            self.open = open;
         }
     }
 }

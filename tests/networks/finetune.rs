@@ -190,6 +190,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         augment: Some(learn::calib::Augment {
             crop: usize::from(method == Method::AdamW),
             flip: true,
+            jitter: method == Method::ScaledAdamW,
             mix: method == Method::ScaledAdamW,
             cutmix: method == Method::ScaledAdamW,
         }),

@@ -1,10 +1,10 @@
-//! Random crops, mirrors and mixtures.
+//! Random crops, mirrors, colours and mixtures.
 //!
 //! *Takes*: an [`Augment`], a seed, a sample number, for mixtures the size of the batch. *Gives*: where each output pixel comes
-//! from. *Never*: draws anything that depends on more than those.
+//! from, and what becomes of its values. *Never*: draws anything that depends on more than those.
 
 use super::Augment;
-use super::route::Size;
+use super::route::{Route, Size};
 use crate::random::Draw;
 
 /// A displacement of the image, then a mirror.
@@ -44,7 +44,7 @@ impl Augment {
     /// Whether sample `index` is mirrored with this seed; `None` where more may happen to it.
     pub fn mirrors(&self, seed: u64, index: usize) -> Option<bool> {
         let size = Size { channels: 1, height: 1, width: 1 };
-        (self.crop == 0 && !self.mixes()).then(|| Shift::draw(self, seed, index, size).flip)
+        (self.crop == 0 && !self.jitter && !self.mixes()).then(|| Shift::draw(self, seed, index, size).flip)
     }
 
     /// True if images become mixtures: no label is theirs then.
@@ -52,9 +52,46 @@ impl Augment {
         self.mix || self.cutmix
     }
 
-    /// The same without mixtures.
-    pub fn unmixed(self) -> Self {
-        Self { mix: false, cutmix: false, ..self }
+    /// What of it moves pixels and leaves their values alone.
+    pub fn moves(self) -> Self {
+        Self { jitter: false, mix: false, cutmix: false, ..self }
+    }
+}
+
+/// Other colours for an image. Its own spread is the unit of brightness, so it does not matter how images are normalised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Jitter {
+    /// What a pixel's distance from its own grey is multiplied by.
+    saturation: f32,
+    /// What its distance from the image's mean is multiplied by, after that.
+    contrast: f32,
+    /// What is added in the end, in standard deviations of the image.
+    brightness: f32,
+}
+
+impl Jitter {
+    /// How far each may be from leaving the image as it is.
+    const REACH: [f32; 3] = [0.6, 0.5, 0.4];
+
+    /// The colours that belong to (`seed`, `index`).
+    pub fn draw(augment: &Augment, seed: u64, index: usize) -> Option<Self> {
+        if !augment.jitter {
+            return None;
+        }
+        let mut draw = Draw::new(seed, 1 << 41 | index as u64);
+        let [saturation, contrast, brightness] = Self::REACH.map(|reach| reach * (2.0 * draw.unit() - 1.0));
+        Some(Self { saturation: 1.0 + saturation, contrast: 1.0 + contrast, brightness })
+    }
+
+    /// Changes an image as the network takes it.
+    pub fn apply(&self, route: &Route, image: &mut [f32]) {
+        let n = image.len() as f32;
+        let mean = image.iter().sum::<f32>() / n;
+        let spread = (image.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n).sqrt();
+        route.with_grey(image, |v, grey| {
+            let saturated = grey + self.saturation * (*v - grey);
+            *v = mean + self.contrast * (saturated - mean) + self.brightness * spread;
+        });
     }
 }
 
@@ -85,6 +122,7 @@ impl Mixture {
 
 #[cfg(test)]
 mod tests {
+    use super::super::route::Order;
     use super::super::testing::*;
     use super::super::{Calibration, Preprocess};
     use super::*;
@@ -183,6 +221,58 @@ mod tests {
             let each =
                 mixed(&augment, seed).into_iter().enumerate().all(|(i, v)| whole.iter().any(|w| w[i] == v));
             assert!(each, "seed {seed}: a pixel is neither image's");
+        }
+    }
+
+    #[test]
+    fn other_colours_are_the_formula_in_both_layouts_and_at_any_scale() {
+        let jitter = Jitter { saturation: 0.5, contrast: 2.0, brightness: 0.25 };
+        let size = Size { channels: 3, height: 1, width: 2 };
+        // Two pixels, (0, 3, 6) and (6, 9, 12): greys 3 and 9, mean 6, variance 15.
+        let spread = 15f32.sqrt();
+        let expected = [-1.5, 0.0, 1.5, 10.5, 12.0, 13.5].map(|v| v + 0.25 * spread);
+        for scale in [1.0, 255.0] {
+            for (to, places) in [(Order::Packed, [0, 1, 2, 3, 4, 5]), (Order::Planar, [0, 2, 4, 1, 3, 5])] {
+                let route = Route { size, from: to, to, swap: false };
+                let mut image = [0.0; 6];
+                places.iter().zip([0., 3., 6., 6., 9., 12.]).for_each(|(&at, v)| image[at] = v * scale);
+                jitter.apply(&route, &mut image);
+                for (&at, expected) in places.iter().zip(expected) {
+                    assert!((image[at] / scale - expected).abs() < 1e-4, "{to:?}: {image:?}, {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn colours_belong_to_seed_and_index_and_stay_within_reach() {
+        let augment: Augment = "jitter".parse().unwrap();
+        let of = |seed, index| Jitter::draw(&augment, seed, index).unwrap();
+        assert_eq!(Jitter::draw(&Augment::default(), 1, 2), None);
+        assert_eq!(of(1, 2), of(1, 2));
+        assert_ne!(of(1, 2), of(1, 3));
+        let all: Vec<Jitter> = (0..500).map(|i| of(3, i)).collect();
+        let range = |f: fn(&Jitter) -> f32| {
+            all.iter().map(f).fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)))
+        };
+        let near = |(low, high): (f32, f32), middle: f32, reach: f32| {
+            low >= middle - reach
+                && low < middle - 0.9 * reach
+                && high <= middle + reach
+                && high > middle + 0.9 * reach
+        };
+        assert!(near(range(|j| j.saturation), 1.0, 0.6));
+        assert!(near(range(|j| j.contrast), 1.0, 0.5));
+        assert!(near(range(|j| j.brightness), 0.0, 0.4));
+    }
+
+    #[test]
+    fn an_image_of_one_channel_keeps_its_order_of_greys() {
+        let (calib, augment) = (numbered(1), "jitter".parse::<Augment>().unwrap());
+        for seed in 0..50 {
+            let mut out = [0.0; 9];
+            calib.write(0, 0, Some((&augment, seed)), &mut out);
+            assert!(out.is_sorted() && out != moved(0, 0, false)[..], "seed {seed}: {out:?}");
         }
     }
 

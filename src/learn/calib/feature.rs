@@ -5,7 +5,7 @@
 
 use half::f16;
 
-use super::augment::{Mixture, Shift};
+use super::augment::{Jitter, Mixture, Shift};
 use super::route::{Order, Route, Target};
 use super::synthetic;
 use super::{Augment, Preprocess};
@@ -106,6 +106,11 @@ impl Feature {
                 };
                 self.copy(&made, 0.0, shift, |_, v| v, out);
             }
+        }
+        if let (Some((augment, seed)), Some(route)) = (augment, &self.route)
+            && let Some(jitter) = Jitter::draw(augment, seed, index)
+        {
+            jitter.apply(route, out);
         }
     }
 

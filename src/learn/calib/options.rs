@@ -174,6 +174,9 @@ pub struct Augment {
     pub crop: usize,
     /// Mirror left and right with probability ½.
     pub flip: bool,
+    /// Change every image's saturation by up to 60 %, its contrast by up to 50 %, its brightness by up to 0.4 of its own standard
+    /// deviation.
+    pub jitter: bool,
     /// Mix every image with another one of its batch, at a random proportion (Zhang et al., arXiv 1710.09412).
     pub mix: bool,
     /// Paste a random rectangle of another one of its batch into every image (Yun et al., arXiv 1905.04899). With `mix`, chance
@@ -184,13 +187,14 @@ pub struct Augment {
 impl FromStr for Augment {
     type Err = Error;
 
-    /// Words joined by commas: `cropN`, `flip`, `mix`, `cutmix`; or `none`. For example `crop4,flip`.
+    /// Words joined by commas: `cropN`, `flip`, `jitter`, `mix`, `cutmix`; or `none`. For example `crop4,flip`.
     fn from_str(s: &str) -> Result<Self> {
         let mut augment = Self::default();
         for word in s.split(',').map(|w| w.trim().to_ascii_lowercase()) {
             match word.strip_prefix("crop").map(str::parse::<u16>) {
                 Some(Ok(pad)) => augment.crop = pad.into(),
                 None if word == "flip" => augment.flip = true,
+                None if word == "jitter" => augment.jitter = true,
                 None if word == "mix" => augment.mix = true,
                 None if word == "cutmix" => augment.cutmix = true,
                 None if word == "none" && s.trim().len() == 4 => {}
@@ -226,8 +230,8 @@ mod tests {
             Augment { crop: 4, flip: true, ..Augment::default() }
         );
         assert_eq!("flip".parse::<Augment>().unwrap(), Augment { flip: true, ..Augment::default() });
-        let all = Augment { crop: 2, flip: true, mix: true, cutmix: true };
-        assert_eq!("mix,crop2,flip,cutmix".parse::<Augment>().unwrap(), all);
+        let all = Augment { crop: 2, flip: true, jitter: true, mix: true, cutmix: true };
+        assert_eq!("mix,crop2,flip,jitter,cutmix".parse::<Augment>().unwrap(), all);
         assert_eq!("none".parse::<Augment>().unwrap(), Augment::default());
     }
 

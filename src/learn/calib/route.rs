@@ -152,6 +152,18 @@ impl Route {
         }
     }
 
+    /// Shows `change` every value of an image as the network takes it, with its pixel's grey: the mean of its channels.
+    pub fn with_grey(&self, image: &mut [f32], change: impl Fn(&mut f32, f32)) {
+        let (size, [tc, ty, tx]) = (self.size, self.to.strides(self.size));
+        for y in 0..size.height {
+            for x in 0..size.width {
+                let at = |c: usize| c * tc + y * ty + x * tx;
+                let grey = (0..size.channels).map(|c| image[at(c)]).sum::<f32>() / size.channels as f32;
+                (0..size.channels).for_each(|c| change(&mut image[at(c)], grey));
+            }
+        }
+    }
+
     /// Copies a rectangle of `from` into `out`, both images as the network takes them: its sides are this share of the image's,
     /// `corner` says how much of the room lies above it and left of it.
     pub fn paste(&self, side: f32, corner: [f32; 2], from: &[f32], out: &mut [f32]) {
