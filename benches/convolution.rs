@@ -54,9 +54,19 @@ fn convolution(c: &mut Criterion) {
         if let Some(direct) = Direct::new(&g, &w) {
             let run = |y: &mut [f32]| direct.run(direct.rows(black_box(&x)), start, false, y);
             group.bench_function("direct", |b| b.iter(|| run(&mut y)));
-            if let Some(fast) = Winograd::new(&g, &w) {
+            let fast = Winograd::new(&g, &w);
+            if let Some(fast) = &fast {
                 let run = |y: &mut [f32]| fast.run(direct.rows(black_box(&x)), start, false, y);
                 group.bench_function("winograd", |b| b.iter(|| run(&mut y)));
+            }
+            if let Some(back) = Direct::transposed(&g, &w) {
+                let (dy, mut dx) = (numbers(y.len()), vec![0.0; x.len()]);
+                let run = |dx: &mut [f32]| back.run(back.rows(black_box(&dy)), start, false, dx);
+                group.bench_function("direct back", |b| b.iter(|| run(&mut dx)));
+                if let Some(fast) = &fast {
+                    let run = |dx: &mut [f32]| fast.run_back(back.rows(black_box(&dy)), false, dx);
+                    group.bench_function("winograd back", |b| b.iter(|| run(&mut dx)));
+                }
             }
         }
     }

@@ -13,9 +13,7 @@ use crate::ops::kernels::fixed::Fixed;
 #[derive(Debug, Clone)]
 pub(super) struct Convolution {
     pub geometry: Geometry,
-    pub forward: Fixed,
-    /// For the input gradient, where it is a convolution again.
-    pub backward: Option<Fixed>,
+    pub kernel: Fixed,
     /// Constant with the weights.
     pub weights: usize,
     /// Constant with the bias.
@@ -109,10 +107,8 @@ pub(super) fn hasten(program: &mut Program) {
     for step in &mut program.steps {
         let Kind::Conv(conv) = &mut step.kind else { continue };
         let weights = &mut program.constants[conv.weights].data;
-        for kernel in conv.backward.iter_mut().chain([&mut conv.forward]) {
-            kernel.hasten(&conv.geometry, weights);
-        }
-        if read[conv.weights] == 1 && (conv.backward.is_some() || !step.live) {
+        conv.kernel.hasten(&conv.geometry, weights);
+        if read[conv.weights] == 1 && (conv.kernel.goes_back() || !step.live) {
             *weights = Vec::new();
         }
     }
@@ -123,10 +119,7 @@ pub(super) fn prepare_again(program: &mut Program) {
     for step in &mut program.steps {
         let Kind::Conv(conv) = &mut step.kind else { continue };
         if program.parameters.contains(&Some(conv.weights)) {
-            let weights = &program.constants[conv.weights].data;
-            for kernel in conv.backward.iter_mut().chain([&mut conv.forward]) {
-                kernel.repack(weights);
-            }
+            conv.kernel.repack(&program.constants[conv.weights].data);
         }
     }
 }
@@ -164,9 +157,8 @@ fn convolution(program: &Program, step: &Step) -> Option<Convolution> {
     };
     let weights = &program.constants[*w];
     let geometry = conv_geometry(&op.attributes(), &program.shapes[*x], &weights.shape)?;
-    let forward = Fixed::new(&geometry, &weights.data)?;
-    let backward = if program.live[*x] { Fixed::transposed(&geometry, &weights.data) } else { None };
-    Some(Convolution { geometry, forward, backward, weights: *w, bias, relu: false, gate: None, reads: None })
+    let kernel = Fixed::new(&geometry, &weights.data, program.live[*x])?;
+    Some(Convolution { geometry, kernel, weights: *w, bias, relu: false, gate: None, reads: None })
 }
 
 /// What makes operand `k` of a step, if nobody else reads that, and where it stands.

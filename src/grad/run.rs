@@ -470,7 +470,7 @@ fn conv_forward(
         }
         _ => bias,
     };
-    c.forward.run(row, Start::Bias(bias), c.relu, &mut y.data);
+    c.kernel.run(row, Start::Bias(bias), c.relu, &mut y.data);
 }
 
 impl Convolution {
@@ -501,7 +501,7 @@ fn conv_backward_parameters(
         let row = |n: usize, k: usize, r: usize, out: &mut [f32]| {
             copy(out, c.row(io.x, n, k, r, out.len()));
         };
-        c.forward.gradient(row, &mut io.dy.data, dw);
+        c.kernel.gradient(row, &mut io.dy.data, dw);
     }
     if let Some(p) = bias {
         let db = &mut into.parameters[p].data;
@@ -521,25 +521,23 @@ fn conv_backward(
     if let Some(shift) = shift {
         shift_backward(shift, io.dy, into);
     }
-    let through = |start: Start, dx: &mut [f32]| match &c.backward {
-        Some(back) => back.run(back.rows(&io.dy.data), start, false, dx),
-        None => {
-            if start != Start::Add {
+    let through = |add: bool, dx: &mut [f32]| {
+        if !c.kernel.run_back(&io.dy.data, add, dx) {
+            if !add {
                 dx.fill(0.0);
             }
             conv::backward_input(&c.geometry, &io.dy.data, io.weights, dx);
         }
     };
-    let zero = Start::Bias(&[]);
     let len = c.geometry.batch * c.geometry.cin * c.geometry.pixels_in();
     let whole = |behind: &mut Vec<f32>| {
         behind.resize(len.max(behind.len()), 0.0);
-        through(zero, &mut behind[..len]);
+        through(false, &mut behind[..len]);
     };
     match dx {
         // Without a gate the gradient goes straight to dx; with one it is needed for dλ first.
         Some(Into { dx, begun }) if c.gate.is_none() && c.reads.is_none() => {
-            through(if *begun { Start::Add } else { zero }, &mut dx.data);
+            through(*begun, &mut dx.data);
         }
         None if c.gate.is_none() => {}
         dx => {

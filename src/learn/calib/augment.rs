@@ -230,7 +230,7 @@ mod tests {
         let size = Size { channels: 3, height: 1, width: 2 };
         // Two pixels, (0, 3, 6) and (6, 9, 12): greys 3 and 9, mean 6, variance 15.
         let spread = 15f32.sqrt();
-        let expected = [-1.5, 0.0, 1.5, 10.5, 12.0, 13.5].map(|v| v + 0.25 * spread);
+        let expected = [-3.0, 0.0, 3.0, 9.0, 12.0, 15.0].map(|v| v + 0.25 * spread);
         for scale in [1.0, 255.0] {
             for (to, places) in [(Order::Packed, [0, 1, 2, 3, 4, 5]), (Order::Planar, [0, 2, 4, 1, 3, 5])] {
                 let route = Route { size, from: to, to, swap: false };

@@ -84,6 +84,30 @@ impl<S: Simd, const FUSED: bool> Arithmetic<S, FUSED> {
         ]
     }
 
+    /// A·y, the transpose of [`Arithmetic::output`].
+    #[inline(always)]
+    pub fn output_back(self, y: [S::f32s; TILE]) -> [S::f32s; POINTS] {
+        let (a, b) = (self.add(y[0], y[2]), self.add(y[1], y[3]));
+        let (c, d) = (self.plus(y[0], 4.0, y[2]), self.plus(y[1], 4.0, y[3]));
+        [y[0], self.add(a, b), self.sub(a, b), self.plus(c, 2.0, d), self.plus(c, -2.0, d), y[3]]
+    }
+
+    /// B·m, the transpose of [`Arithmetic::input`].
+    #[inline(always)]
+    pub fn input_back(self, m: [S::f32s; POINTS]) -> [S::f32s; POINTS] {
+        let zero = self.0.splat_f32s(0.0);
+        let (a, b) = (self.add(m[1], m[2]), self.sub(m[1], m[2]));
+        let (c, d) = (self.add(m[3], m[4]), self.sub(m[3], m[4]));
+        [
+            self.plus(zero, 4.0, m[0]),
+            self.plus(zero, -2.0, self.plus(d, 2.0, self.sub(b, m[5]))),
+            self.plus(self.plus(self.sub(zero, c), -4.0, a), -5.0, m[0]),
+            self.plus(self.plus(b, 2.0, d), -5.0, m[5]),
+            self.add(self.add(m[0], a), c),
+            m[5],
+        ]
+    }
+
     /// Every fourth number from the first, the second, … on, in an order of lanes that [`Arithmetic::put_together`] knows.
     #[inline(always)]
     pub fn take_apart(self, line: &[f32]) -> [S::f32s; TILE] {
@@ -101,6 +125,20 @@ impl<S: Simd, const FUSED: bool> Arithmetic<S, FUSED> {
             // SAFETY: within the slice.
             unsafe { self.write(line.add(k * S::F32_LANES), t) };
         }
+    }
+
+    /// The first numbers of a slice.
+    #[inline(always)]
+    pub fn load(self, from: &[f32]) -> S::f32s {
+        // SAFETY: within the slice.
+        unsafe { self.read(from[..S::F32_LANES].as_ptr()) }
+    }
+
+    /// Over the first numbers of a slice.
+    #[inline(always)]
+    pub fn store(self, v: S::f32s, to: &mut [f32]) {
+        // SAFETY: within the slice.
+        unsafe { self.write(to[..S::F32_LANES].as_mut_ptr(), v) };
     }
 
     /// # Safety

@@ -8,11 +8,12 @@
 //! Invariants: a tile's sums do not depend on which tiles are computed with it.
 
 mod arithmetic;
+mod gradient;
 mod product;
 mod transform;
 
 use super::conv::Geometry;
-use super::direct::{self, Cpu, Start, fit};
+use super::direct::{Cpu, Start, fit};
 use arithmetic::dispatch;
 use product::Products;
 use std::cell::RefCell;
@@ -126,22 +127,11 @@ impl Winograd {
         Some(Self { g: *g, across, groups, lanes, height, products })
     }
 
-    /// Prepares `dx = conv(dy, w)ᵀ`, as [`direct::Direct::transposed`].
-    pub fn transposed(g: &Geometry, w: &[f32]) -> Option<Self> {
-        let (back, flipped) = direct::transpose(g, w)?;
-        Self::new(&back, &flipped)
-    }
-
     /// Takes other weights of the same shape.
     pub fn repack(&mut self, w: &[f32]) {
         for (k, kernel) in w.chunks_exact(9).enumerate() {
             self.products.set(k / self.g.cin, k % self.g.cin, &transformed(kernel));
         }
-    }
-
-    /// Takes other weights of the convolution that this is the transpose of.
-    pub fn repack_transposed(&mut self, w: &[f32]) {
-        self.repack(&direct::flip(w, self.g.cin, self.g.cout, self.g.taps()));
     }
 
     /// Runs the convolution; `row` as for [`direct::Direct::run`].
@@ -163,6 +153,27 @@ impl Winograd {
                 dispatch(cpu, Inputs { of: self, group, row: &mut row, scratch, into: before });
                 self.products.run(before, behind);
                 dispatch(cpu, Outputs { of: self, group, from: behind, start, relu, scratch, y });
+            }
+        });
+    }
+
+    /// Runs `dx = conv(dy, w)ᵀ`, step by step the transpose of [`Winograd::run`], by the same weights; `row` is for `dy`, and
+    /// `dx` starts from zero or from what is there.
+    pub fn run_back(&self, mut row: impl FnMut(usize, usize, usize, &mut [f32]), add: bool, dx: &mut [f32]) {
+        let dx = &mut dx[..self.g.batch * self.g.cin * self.g.pixels_in()];
+        let cpu = self.products.cpu;
+        if !add {
+            dx.fill(0.0);
+        }
+        BUFFERS.with_borrow_mut(|[before, behind, scratch]| {
+            let [x_size, y_size] = self.products.points.map(|floats| SQUARE * floats);
+            fit(before, x_size);
+            fit(behind, y_size);
+            fit(scratch, self.scratch());
+            for group in &self.groups {
+                dispatch(cpu, gradient::Outputs { of: self, group, row: &mut row, scratch, into: behind });
+                self.products.run_back(behind, before);
+                dispatch(cpu, gradient::Inputs { of: self, group, from: before, scratch, dx });
             }
         });
     }
@@ -195,9 +206,8 @@ mod tests {
     use super::super::direct::tests::{geometry, numbers};
     use super::*;
 
-    #[test]
-    fn it_gives_what_the_plain_sum_gives() {
-        let cases = [
+    fn cases() -> [Geometry; 9] {
+        [
             geometry([32, 32], [3, 16], 3, 1, 1, 2),
             geometry([16, 16], [16, 20], 3, 1, 1, 5),
             geometry([8, 8], [64, 9], 3, 1, 1, 16),
@@ -207,8 +217,12 @@ mod tests {
             geometry([1, 3], [4, 5], 3, 1, 1, 1),
             geometry([5, 4], [2, 3], 3, 1, 2, 1),
             geometry([2, 2], [200, 11], 3, 1, 1, 9),
-        ];
-        for (g, cpu) in cases.iter().flat_map(|g| [(g, Cpu::detect()), (g, Cpu::portable())]) {
+        ]
+    }
+
+    #[test]
+    fn it_gives_what_the_plain_sum_gives() {
+        for (g, cpu) in cases().iter().flat_map(|g| [(g, Cpu::detect()), (g, Cpu::portable())]) {
             let (x, w) = (numbers(g.batch * g.cin * g.pixels_in(), 1), numbers(g.cout * g.cin * 9, 2));
             let bias = numbers(g.cout, 3);
             let mut expected = vec![0.0; g.batch * g.cout * g.pixels_out()];
@@ -229,6 +243,26 @@ mod tests {
             let sum: Vec<f32> =
                 (0..y.len()).map(|i| before[i] + expected[i] - bias[i / g.pixels_out() % g.cout]).collect();
             close(&sum, &y, g);
+        }
+    }
+
+    #[test]
+    fn back_it_gives_what_the_plain_sum_gives() {
+        for (g, cpu) in cases().iter().flat_map(|g| [(g, Cpu::detect()), (g, Cpu::portable())]) {
+            let (dy, w) = (numbers(g.batch * g.cout * g.pixels_out(), 1), numbers(g.cout * g.cin * 9, 2));
+            let mut expected = numbers(g.batch * g.cin * g.pixels_in(), 3);
+            let (mut dx, mut again) = (expected.clone(), vec![7.0; expected.len()]);
+            conv::backward_input(g, &dy, &w, &mut expected);
+            let fast = Winograd::on(cpu, g, &w).unwrap();
+            let row = |n: usize, c: usize, r: usize, out: &mut [f32]| {
+                out.copy_from_slice(&dy[(n * g.cout + c) * g.pixels_out() + r * out.len()..][..out.len()]);
+            };
+            fast.run_back(row, true, &mut dx);
+            close(&expected, &dx, g);
+            fast.run_back(row, false, &mut again);
+            let start = numbers(dx.len(), 3);
+            again.iter_mut().zip(start).for_each(|(x, start)| *x += start);
+            close(&dx, &again, g);
         }
     }
 

@@ -15,6 +15,8 @@ use std::ops::Range;
 const CHUNK: usize = 192;
 /// Vectors of tiles that are computed together.
 const GROUP: usize = 3;
+/// Floats of sums, on the way back, that stay in the first cache while all weights go by.
+const KEPT: usize = 5 << 10;
 
 /// The weights of all points, ready to multiply.
 #[derive(Debug, Clone)]
@@ -59,6 +61,12 @@ impl Products {
         assert!(x.len() >= SQUARE * self.points[0] && y.len() >= SQUARE * self.points[1]);
         dispatch(self.cpu, Multiply { of: self, x, y });
     }
+
+    /// Back, by the same weights: `[point][output channel][tile]` to `[point][input channel][tile]`.
+    pub fn run_back(&self, dy: &[f32], dx: &mut [f32]) {
+        assert!(dx.len() >= SQUARE * self.points[0] && dy.len() >= SQUARE * self.points[1]);
+        dispatch(self.cpu, MultiplyBack { of: self, dy, dx });
+    }
 }
 
 struct Multiply<'a> {
@@ -82,11 +90,7 @@ impl Work for Multiply<'_> {
             for first in (0..cin).step_by(CHUNK) {
                 let count = CHUNK.min(cin - first);
                 for k in 0..blocks.len() * groups {
-                    let (block, group) = if by_block {
-                        (k / groups, k % groups)
-                    } else {
-                        (k % blocks.len(), k / blocks.len())
-                    };
+                    let (block, group) = in_turn(k, blocks.len(), groups, by_block);
                     let (block, tile) = (&blocks[block], group * GROUP * S::F32_LANES);
                     // SAFETY: a point's weights, and rows of `pitch` floats or more, of which `tiles` are whole vectors.
                     unsafe {
@@ -100,6 +104,49 @@ impl Work for Multiply<'_> {
             }
         }
     }
+}
+
+struct MultiplyBack<'a> {
+    of: &'a Products,
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl Work for MultiplyBack<'_> {
+    #[inline(always)]
+    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+        let Products { cin, cout, tiles, ref blocks, ref weights, pitch, points, .. } = *self.of;
+        let vectors = tiles / S::F32_LANES;
+        let groups = vectors.div_ceil(GROUP);
+        let chunk = (KEPT / tiles.max(1)).clamp(1, CHUNK);
+        // As forward: many weights should come from beyond the first cache once.
+        let by_block = chunk.min(cin) * cout > KEPT;
+        for point in 0..SQUARE {
+            let weights = weights[point * cin * cout..][..cin * cout].as_ptr();
+            let dy = self.dy[point * points[1]..][..points[1]].as_ptr();
+            let dx = self.dx[point * points[0]..][..points[0]].as_mut_ptr();
+            for first in (0..cin).step_by(chunk) {
+                let count = chunk.min(cin - first);
+                for k in 0..blocks.len() * groups {
+                    let (block, group) = in_turn(k, blocks.len(), groups, by_block);
+                    let (block, tile) = (&blocks[block], group * GROUP * S::F32_LANES);
+                    // SAFETY: as for the products forward.
+                    unsafe {
+                        let w = weights.add(block.start * cin + first * block.len());
+                        let step = Step { v, count, pitch, add: block.start > 0 };
+                        let dy = dy.add(block.start * pitch + tile);
+                        let dx = dx.add(first * pitch + tile);
+                        step.block_back(block.len(), GROUP.min(vectors - group * GROUP), w, dy, dx);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Block and group of the `k`-th pair: all groups of a block, or all blocks of a group.
+fn in_turn(k: usize, blocks: usize, groups: usize, by_block: bool) -> (usize, usize) {
+    if by_block { (k / groups, k % groups) } else { (k % blocks, k / blocks) }
 }
 
 /// Some rows of registers over some input channels.
@@ -170,6 +217,83 @@ impl<S: Simd, const FUSED: bool> Step<S, FUSED> {
                     let y = y.add(j * self.pitch + k * S::F32_LANES);
                     let sum = if self.add { v.add(acc[j][k], v.read(y)) } else { acc[j][k] };
                     v.write(y, sum);
+                }
+            }
+        }
+    }
+}
+
+impl<S: Simd, const FUSED: bool> Step<S, FUSED> {
+    #[inline(always)]
+    unsafe fn block_back(&self, rows: usize, vectors: usize, w: *const f32, dy: *const f32, dx: *mut f32) {
+        // SAFETY: as for the caller.
+        unsafe {
+            match rows {
+                1 => self.group_back::<1>(vectors, w, dy, dx),
+                2 => self.group_back::<2>(vectors, w, dy, dx),
+                3 => self.group_back::<3>(vectors, w, dy, dx),
+                4 => self.group_back::<4>(vectors, w, dy, dx),
+                5 if S::REGISTER_COUNT >= 32 => self.group_back::<5>(vectors, w, dy, dx),
+                6 if S::REGISTER_COUNT >= 32 => self.group_back::<6>(vectors, w, dy, dx),
+                7 if S::REGISTER_COUNT >= 32 => self.group_back::<7>(vectors, w, dy, dx),
+                8 if S::REGISTER_COUNT >= 32 => self.group_back::<8>(vectors, w, dy, dx),
+                n => unreachable!("a block of {n} channels"),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn group_back<const ROWS: usize>(
+        &self,
+        vectors: usize,
+        w: *const f32,
+        dy: *const f32,
+        dx: *mut f32,
+    ) {
+        // SAFETY: as for the caller.
+        unsafe {
+            match vectors {
+                3 => self.multiply_back::<ROWS, 3>(w, dy, dx),
+                2 => self.multiply_back::<ROWS, 2>(w, dy, dx),
+                _ => self.multiply_back::<ROWS, 1>(w, dy, dx),
+            }
+        }
+    }
+
+    /// The tiles of a block of output channels stay in registers, the sums of the input channels go by: so weights are read in
+    /// their order.
+    #[inline(always)]
+    unsafe fn multiply_back<const ROWS: usize, const N: usize>(
+        &self,
+        w: *const f32,
+        dy: *const f32,
+        dx: *mut f32,
+    ) {
+        let v = self.v;
+        let mut tiles = [[v.0.splat_f32s(0.0); N]; ROWS];
+        // SAFETY: the caller vouches for ROWS rows of tiles, `count` times ROWS weights and `count` rows of results.
+        unsafe {
+            for j in 0..ROWS {
+                for k in 0..N {
+                    tiles[j][k] = v.read(dy.add(j * self.pitch + k * S::F32_LANES));
+                }
+            }
+            for c in 0..self.count {
+                let (w, dx) = (w.add(c * ROWS), dx.add(c * self.pitch));
+                let mut acc = [v.0.splat_f32s(0.0); N];
+                if self.add {
+                    for k in 0..N {
+                        acc[k] = v.read(dx.add(k * S::F32_LANES));
+                    }
+                }
+                for j in 0..ROWS {
+                    let weight = v.0.splat_f32s(*w.add(j));
+                    for k in 0..N {
+                        acc[k] = v.times(acc[k], weight, tiles[j][k]);
+                    }
+                }
+                for k in 0..N {
+                    v.write(dx.add(k * S::F32_LANES), acc[k]);
                 }
             }
         }
