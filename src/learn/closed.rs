@@ -22,6 +22,8 @@ pub struct Left<'a> {
 /// The network that is trained.
 pub(super) struct Closed<'s, 'a> {
     whole: &'s Session<'a>,
+    /// Whether the whole network is asked while a smaller one is trained.
+    asked: bool,
     smaller: Option<Session<'a>>,
     /// By class: is it still in the network?
     open: Vec<bool>,
@@ -29,11 +31,12 @@ pub(super) struct Closed<'s, 'a> {
 
 impl<'s, 'a> Closed<'s, 'a> {
     /// The whole network, in which nothing is closed, or what was left of it before.
-    pub fn new(whole: &'s Session<'a>, left: Option<Left<'a>>, classes: usize) -> Self {
-        match left {
-            Some(Left { session, open }) => Self { whole, smaller: Some(session), open },
-            None => Self { whole, smaller: None, open: vec![true; classes] },
-        }
+    pub fn new(whole: &'s Session<'a>, asked: bool, left: Option<Left<'a>>, classes: usize) -> Self {
+        let (smaller, open) = match left {
+            Some(Left { session, open }) => (Some(session), open),
+            None => (None, vec![true; classes]),
+        };
+        Self { whole, asked, smaller, open }
     }
 
     /// The whole network, or what is left of it.
@@ -90,7 +93,11 @@ impl<'s, 'a> Closed<'s, 'a> {
         }
         // What is no longer needed goes before the next is made. The whole network stands in where none can be.
         self.smaller = None;
-        self.whole.rest();
+        if self.asked {
+            self.whole.rest()
+        } else {
+            self.whole.let_go()
+        }
         self.smaller = smaller(&open);
         if self.smaller.is_some() {
             self.open = open;

@@ -52,15 +52,15 @@ impl Stand {
 /// Moments of every gated coordinate of the unpruned network over images, gate by gate.
 pub fn moments(session: &Session, gates: &[GateSpec], list: &[usize]) -> Vec<Vec<Moments>> {
     let parts = session.each(list, None, |chunk| {
-        chunk.workspace.forward(&session.program, None);
+        chunk.workspace.forward(chunk.program, None);
         let n = chunk.positions.len();
         let one = |gate: &GateSpec| {
             let mut sums = vec![[0.0f64; 2]; gate.index.len()];
-            let Some(y) = chunk.workspace.value(&session.program, gate.value).filter(|y| !y.data.is_empty())
+            let Some(y) = chunk.workspace.value(chunk.program, gate.value).filter(|y| !y.data.is_empty())
             else {
                 return sums;
             };
-            let image = y.data.len() / session.program.batch;
+            let image = y.data.len() / session.batch;
             let inner = volume(&y.shape[gate.axis + 1..]).max(1);
             for (row, x) in y.data[..n * image].chunks_exact(inner).enumerate() {
                 let sum = &mut sums[row % gate.index.len()];

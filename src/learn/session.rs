@@ -6,14 +6,16 @@ use crate::channels::Groups;
 use crate::error::Result;
 use crate::grad::{GateSpec, LARGEST, Pool, Program, ShiftSpec, Workspace, batched};
 use crate::ir::*;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Everything that is needed to push images through the gated network.
 pub struct Session<'a> {
     /// The calibration images.
     pub data: &'a Calibration,
-    /// The gated network at the batch size of a chunk.
-    pub program: Program,
+    /// Values at which a loss can stand, and those behind them that are only watched.
+    pub targets: Vec<ValueId>,
+    /// Images of a chunk.
+    pub batch: usize,
     /// True where target 0 holds class scores.
     pub classes: bool,
     /// The first so many targets are judged; those behind them are only watched.
@@ -22,8 +24,14 @@ pub struct Session<'a> {
     pub trainable: Vec<bool>,
     /// The threads that work.
     pub pool: &'a Pool,
+    /// The gated network, while it is wanted.
+    program: Mutex<Option<Arc<Program>>>,
+    /// Compiles it, where it can be let go.
+    make: Option<Make<'a>>,
     workspaces: Vec<Mutex<Workspace>>,
 }
+
+type Make<'a> = Box<dyn Fn() -> Result<Program> + Send + Sync + 'a>;
 
 /// How well outputs agree with the unpruned network's, over some images.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
@@ -53,9 +61,9 @@ pub struct Exam {
 impl Exam {
     /// The images `list`, which the unpruned network `whole` is asked about.
     pub fn new(whole: &Session, list: &[usize]) -> Self {
-        let per_image: usize = (0..whole.program.target_values.len())
-            .map(|t| 4 * volume(whole.program.target_shape(t)) / whole.program.batch)
-            .sum();
+        let program = whole.program();
+        let per_image: usize =
+            (0..whole.targets.len()).map(|t| 4 * volume(program.target_shape(t)) / whole.batch).sum();
         let outputs = (per_image * list.len() <= REMEMBERED).then(|| whole.outputs(list));
         Self { images: list.to_vec(), outputs }
     }
@@ -69,7 +77,7 @@ impl Exam {
     /// `whole` is that network, if it is asked.
     pub fn agreement(&self, whole: Option<&Session>, other: &Session, lambda: Option<&[f32]>) -> Agreement {
         // A few images at a time: outputs can be large.
-        let together = 4 * other.program.batch * other.pool.len();
+        let together = 4 * other.batch * other.pool.len();
         let mut tally = Tally::default();
         for (k, some) in self.images.chunks(together).enumerate() {
             let asked = whole.filter(|_| self.asks()).map(|whole| whole.outputs(some)).unwrap_or_default();
@@ -87,6 +95,7 @@ impl Exam {
 /// One chunk of images on its way.
 #[derive(Debug)]
 pub struct Chunk<'w> {
+    pub program: &'w Program,
     pub workspace: &'w mut Workspace,
     /// Positions in the list of images that this chunk covers.
     pub positions: std::ops::Range<usize>,
@@ -94,23 +103,54 @@ pub struct Chunk<'w> {
     pub labelled: bool,
 }
 
+impl Chunk<'_> {
+    /// Rows of the targets for image `i` of the chunk.
+    pub fn rows(&self, i: usize) -> Vec<&[f32]> {
+        (0..self.program.target_values.len())
+            .map(|t| {
+                let y = self.workspace.target(self.program, t);
+                let len = y.data.len() / self.program.batch;
+                &y.data[i * len..(i + 1) * len]
+            })
+            .collect()
+    }
+}
+
 impl<'a> Session<'a> {
+    fn with(program: Program, classes: bool, data: &'a Calibration, pool: &'a Pool) -> Self {
+        let targets = program.target_values.clone();
+        Self {
+            data,
+            classes,
+            judged: targets.len(),
+            targets,
+            batch: program.batch,
+            trainable: Vec::new(),
+            pool,
+            workspaces: pool.workspaces(&program),
+            program: Mutex::new(Some(Arc::new(program))),
+            make: None,
+        }
+    }
+
     /// Compiles the network with gates at all sites of `groups`.
     pub fn new(
-        graph: &Graph,
-        facts: &Facts,
-        groups: &Groups,
-        shifts: &[ShiftSpec],
+        graph: &'a Graph,
+        facts: &'a Facts,
+        groups: &'a Groups,
+        shifts: &'a [ShiftSpec],
         data: &'a Calibration,
         pool: &'a Pool,
     ) -> Result<Self> {
         let (targets, classes) = task::targets(graph, facts)?;
-        let facts = batched(graph, facts, &targets, LARGEST)?;
-        let gates = gate::specs(graph, groups);
-        let program = Program::compile(graph, &facts, &gates, shifts, &targets)?.fast();
         let trainable = gate::trainable(graph, groups, &targets);
-        let workspaces = pool.workspaces(&program);
-        Ok(Self { data, program, classes, judged: targets.len(), trainable, pool, workspaces })
+        let make = move || {
+            let facts = batched(graph, facts, &targets, LARGEST)?;
+            let gates = gate::specs(graph, groups);
+            Ok(Program::compile(graph, &facts, &gates, shifts, &targets)?.fast())
+        };
+        let program = make()?;
+        Ok(Self { trainable, make: Some(Box::new(make)), ..Self::with(program, classes, data, pool) })
     }
 
     /// The same with a smaller network in its place, made of its own: with the same targets, and no more images in a chunk.
@@ -120,12 +160,10 @@ impl<'a> Session<'a> {
         gates: &[GateSpec],
         shifts: &[ShiftSpec],
     ) -> Result<Self> {
-        let targets = &self.program.target_values;
-        let facts = batched(graph, facts, targets, self.program.batch)?;
-        let program = Program::compile(graph, &facts, gates, shifts, targets)?.fast();
-        let workspaces = self.pool.workspaces(&program);
-        let trainable = self.trainable.clone();
-        Ok(Self { program, trainable, workspaces, ..*self })
+        let facts = batched(graph, facts, &self.targets, self.batch)?;
+        let program = Program::compile(graph, &facts, gates, shifts, &self.targets)?.fast();
+        let (trainable, judged) = (self.trainable.clone(), self.judged);
+        Ok(Self { trainable, judged, ..Self::with(program, self.classes, self.data, self.pool) })
     }
 
     /// Compiles the network without gates, for training the constants `parameters`. The values `watched` become targets
@@ -142,8 +180,7 @@ impl<'a> Session<'a> {
         targets.extend(watched);
         let facts = batched(graph, facts, &targets, LARGEST)?;
         let program = Program::trainable(graph, &facts, parameters, &targets)?.fast();
-        let workspaces = pool.workspaces(&program);
-        Ok(Self { data, program, classes, judged, trainable: Vec::new(), pool, workspaces })
+        Ok(Self { judged, ..Self::with(program, classes, data, pool) })
     }
 
     /// Compiles the network as it is, without gates.
@@ -151,16 +188,42 @@ impl<'a> Session<'a> {
         Self::trainable(network, &[], &[], data, pool)
     }
 
+    /// The gated network at the batch size of a chunk.
+    pub fn program(&self) -> Arc<Program> {
+        let mut held = lock(&self.program);
+        let program = held.take().unwrap_or_else(|| match self.make.as_ref().map(|make| make()) {
+            Some(Ok(program)) => Arc::new(program),
+            // What was compiled once can be compiled again, and nothing else is let go.
+            made => unreachable!("a network that was compiled before: {made:?}"),
+        });
+        held.insert(program).clone()
+    }
+
+    /// Gives the constants that are trained other values, as [`Program::set_parameters`].
+    pub fn set_parameters<'v>(&mut self, values: impl Iterator<Item = &'v [f32]>) {
+        let program = self.program.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut();
+        if let Some(program) = program.and_then(Arc::get_mut) {
+            program.set_parameters(values);
+        }
+    }
+
     /// Gives the memory of the values and gradients back; it is taken again when the next image comes.
     pub fn rest(&self) {
-        for workspace in &self.workspaces {
-            *workspace.lock().unwrap_or_else(PoisonError::into_inner) = Workspace::new(&self.program);
+        let program = self.program();
+        self.workspaces.iter().for_each(|w| *lock(w) = Workspace::new(&program));
+    }
+
+    /// The same, and the network with its weights: where it can, it is compiled again when it is wanted.
+    pub fn let_go(&self) {
+        self.rest();
+        if self.make.is_some() {
+            *lock(&self.program) = None;
         }
     }
 
     /// Number of chunks for `n` images.
     pub fn chunks(&self, n: usize) -> usize {
-        n.div_ceil(self.program.batch)
+        n.div_ceil(self.batch)
     }
 
     /// Loads the images `list` chunk by chunk and calls `work` on each; results in order.
@@ -170,31 +233,21 @@ impl<'a> Session<'a> {
         augment: Option<(&Augment, u64)>,
         work: impl Fn(&mut Chunk) -> R + Sync,
     ) -> Vec<R> {
-        let b = self.program.batch;
+        let (program, b) = (&*self.program(), self.batch);
         self.pool.run(&self.workspaces, self.chunks(list.len()), |workspace, chunk| {
             let positions = chunk * b..((chunk + 1) * b).min(list.len());
-            for k in 0..self.program.inputs() {
-                let len = self.program.input_len(k);
-                let buffer = workspace.input(&self.program, k);
+            for k in 0..program.inputs() {
+                let len = program.input_len(k);
+                let buffer = workspace.input(program, k);
                 for (i, row) in buffer.chunks_exact_mut(len.max(1)).enumerate() {
                     // The last chunk is filled up with its last image, whose results are not used.
                     let at = (positions.start + i).min(positions.end - 1);
                     self.data.write_mixed(k, (list, at), augment, row);
                 }
             }
-            work(&mut Chunk { workspace, positions, labelled: !augment.is_some_and(|(a, _)| a.mixes()) })
+            let labelled = !augment.is_some_and(|(a, _)| a.mixes());
+            work(&mut Chunk { program, workspace, positions, labelled })
         })
-    }
-
-    /// Rows of the targets for image `i` of a chunk.
-    pub fn rows<'w>(&self, workspace: &'w Workspace, i: usize) -> Vec<&'w [f32]> {
-        (0..self.program.target_values.len())
-            .map(|t| {
-                let y = workspace.target(&self.program, t);
-                let len = y.data.len() / self.program.batch;
-                &y.data[i * len..(i + 1) * len]
-            })
-            .collect()
     }
 
     /// The loss of a chunk that went forward, its share in the batch being `weight` per image, and dL/d(target), by target.
@@ -207,14 +260,14 @@ impl<'a> Session<'a> {
         weight: f64,
         task: &Task,
     ) -> (f64, Vec<Vec<f32>>) {
-        let program = &self.program;
+        let program = chunk.program;
         let zeros = |t| vec![0.0; chunk.workspace.target(program, t).data.len()];
         let mut gradients: Vec<Vec<f32>> = (0..program.target_values.len()).map(zeros).collect();
         let mut total = 0.0;
         for (i, teacher) in teacher.iter().enumerate() {
             let labels = self.data.labels().filter(|_| chunk.labelled);
             let label = labels.map(|l| l[images[chunk.positions.start + i]]);
-            let x = &self.rows(chunk.workspace, i)[..self.judged];
+            let x = &chunk.rows(i)[..self.judged];
             let teacher: Vec<&[f32]> = teacher.iter().map(Vec::as_slice).collect();
             let mut dx: Vec<&mut [f32]> = gradients
                 .iter_mut()
@@ -246,8 +299,8 @@ impl<'a> Session<'a> {
         augment: Option<(&Augment, u64)>,
     ) -> Vec<Vec<Vec<f32>>> {
         let chunks = self.each(list, augment, |chunk| {
-            chunk.workspace.evaluate(&self.program, lambda);
-            let rows = |i| self.rows(chunk.workspace, i).into_iter().map(<[f32]>::to_vec).collect();
+            chunk.workspace.evaluate(chunk.program, lambda);
+            let rows = |i| chunk.rows(i).into_iter().map(<[f32]>::to_vec).collect();
             (0..chunk.positions.len()).map(rows).collect::<Vec<_>>()
         });
         chunks.into_iter().flatten().collect()
@@ -256,10 +309,10 @@ impl<'a> Session<'a> {
     /// Variance of each target of the unpruned network over some images.
     pub fn variances(&self, list: &[usize]) -> Vec<f64> {
         let sums = self.each(list, None, |chunk| {
-            chunk.workspace.evaluate(&self.program, None);
-            let mut sums = vec![[0.0f64; 3]; self.program.target_values.len()];
+            chunk.workspace.evaluate(chunk.program, None);
+            let mut sums = vec![[0.0f64; 3]; self.targets.len()];
             for i in 0..chunk.positions.len() {
-                for (s, row) in sums.iter_mut().zip(self.rows(chunk.workspace, i)) {
+                for (s, row) in sums.iter_mut().zip(chunk.rows(i)) {
                     s[0] += row.len() as f64;
                     s[1] += row.iter().map(|&v| f64::from(v)).sum::<f64>();
                     s[2] += row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
@@ -267,7 +320,7 @@ impl<'a> Session<'a> {
             }
             sums
         });
-        let mut total = vec![[0.0f64; 3]; self.program.target_values.len()];
+        let mut total = vec![[0.0f64; 3]; self.targets.len()];
         for chunk in sums {
             for (t, s) in total.iter_mut().zip(chunk) {
                 (0..3).for_each(|k| t[k] += s[k]);
@@ -279,6 +332,10 @@ impl<'a> Session<'a> {
     fn label(&self, image: usize) -> Option<usize> {
         self.data.labels().map(|l| l[image] as usize)
     }
+}
+
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an [`Agreement`] is counted from.

@@ -152,7 +152,8 @@ pub fn train<'a>(
 ) -> Trained {
     let n = groups.classes.len();
     let Watching { plan, left, smaller, progress } = watching;
-    let mut network = Closed::new(session, left, n);
+    let asked = settings.trace > 0 || settings.task.needs_teacher();
+    let mut network = Closed::new(session, asked, left, n);
     let mut alpha = before.map_or_else(|| vec![gate::start(); n], |b| b.alpha.clone());
     let gated = |g: &Group| g.classes.iter().copied().filter(|&c| session.trainable[c]).collect::<Vec<_>>();
     let by_group: Vec<Vec<usize>> = groups.groups.iter().map(gated).collect();
@@ -291,8 +292,8 @@ fn task_gradient(
     let augment = settings.augment.as_ref().map(|a| (a, settings.seed ^ (step << 32)));
     let teacher = taught(whole, images, augment, &settings.task);
     let weight = 1.0 / images.len() as f64;
-    let program = &session.program;
     let parts = session.each(images, augment, |chunk| {
+        let program = chunk.program;
         chunk.workspace.forward(program, Some(&lambda));
         let some = &teacher[chunk.positions.clone()];
         let (total, gradients) = session.loss(chunk, images, some, weight, &settings.task);
@@ -362,7 +363,7 @@ impl<'s> Judges<'s> {
         let weight = 1.0 / self.images.len().max(1) as f64;
         let (images, teacher) = (&self.images[some.clone()], &self.teacher[some]);
         let one = |chunk: &mut Chunk| {
-            chunk.workspace.evaluate(&session.program, Some(lambda));
+            chunk.workspace.evaluate(chunk.program, Some(lambda));
             session.loss(chunk, images, &teacher[chunk.positions.clone()], weight, self.task).0
         };
         session.each(images, None, one).into_iter().sum()

@@ -97,6 +97,7 @@ impl Run<'_> {
         let stand = self.stand(gates, (graph, facts, groups), open);
         // Where it is not trained itself it needs nothing in place of what closes.
         let session = self.original(if open.is_some() { &[] } else { &stand.shifts })?;
+        let exam = course.map_or_else(|| Exam::new(&session, held_out), |c| c.exam.clone());
         let network = Learning {
             graph,
             facts,
@@ -118,7 +119,6 @@ impl Run<'_> {
         let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
         let amounts = closed(&stand.shifts, &lambda);
         let biases = rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &amounts)?;
-        let exam = course.map_or_else(|| Exam::new(&session, held_out), |c| c.exam.clone());
         // What follows needs the memory.
         drop(session);
         let recovery = Recovery {
@@ -182,7 +182,7 @@ impl Run<'_> {
     }
 
     /// The original, with terms in biases.
-    fn original(&self, shifts: &[ShiftSpec]) -> Result<Session<'_>> {
+    fn original<'s>(&'s self, shifts: &'s [ShiftSpec]) -> Result<Session<'s>> {
         let (graph, facts) = self.network;
         Session::new(graph, facts, &self.analysis.groups, shifts, self.data, self.pool)
     }

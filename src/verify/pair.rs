@@ -3,7 +3,6 @@
 //! Takes: both graphs, data. Gives: how far their outputs are apart. Never: needs to know how one was made from the other.
 
 use super::Difference;
-use crate::channels::Groups;
 use crate::error::{Error, Result};
 use crate::grad::Pool;
 use crate::ir::{Facts, Graph, ValueId};
@@ -33,8 +32,8 @@ pub fn compare(
     same_interface(a, b)?;
     let all: Vec<usize> = (0..data.len()).collect();
     let run = |(graph, facts): (&Graph, &Facts)| {
-        let session = Session::new(graph, facts, &Groups::default(), &[], data, pool)?;
-        let targets = &session.program.target_values;
+        let session = Session::plain((graph, facts), data, pool)?;
+        let targets = &session.targets;
         let names: Vec<String> = targets.iter().map(|&v| graph.values[v].name.clone()).collect();
         Ok::<_, Error>((names, session.classes, session.outputs(&all)))
     };

@@ -2,7 +2,6 @@
 //! number of threads nor an interruption changes a bit of the result.
 
 use super::{Network, Residual, ours, random_plan, stored};
-use autobot_onnx::channels::Groups;
 use autobot_onnx::grad::{LARGEST, Plain, Pool, Program, Workspace, batched};
 use autobot_onnx::ir::{Array, DType, Data, Facts, Graph, Tensor};
 use autobot_onnx::learn::calib::{Calibration, InputSpec, Preprocess};
@@ -127,7 +126,7 @@ fn losses_are_those_of_pytorch_update_by_update() {
     .unwrap();
     let pool = Pool::new(2).unwrap();
     let (facts, of_teacher) = (student.facts().unwrap(), teacher.facts().unwrap());
-    let taught = Session::new(&teacher.graph, &of_teacher, &Groups::default(), &[], &data, &pool).unwrap();
+    let taught = Session::plain((&teacher.graph, &of_teacher), &data, &pool).unwrap();
     let curves: Vec<Curve> =
         serde_json::from_str(&std::fs::read_to_string(file("losses.json")).unwrap()).unwrap();
     let images: Vec<usize> = (0..data.len()).collect();
@@ -173,7 +172,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
     let small = small.unwrap().graph;
     let data = network.data(256, 3);
     let pool = Pool::new(threads).unwrap();
-    let teacher = Session::new(graph, facts, &Groups::default(), &[], &data, &pool).unwrap();
+    let teacher = Session::plain((graph, facts), &data, &pool).unwrap();
     let images: Vec<usize> = (0..200).collect();
     let judges: Vec<usize> = (200..256).collect();
     let settings = Settings {

@@ -114,7 +114,7 @@ pub fn finetune(
             State::new(weights.iter().map(|w| w.data.clone()).collect(), settings.method, start)
         }
     };
-    session.program.set_parameters(state.weights.iter().map(Vec::as_slice));
+    session.set_parameters(state.weights.iter().map(Vec::as_slice));
     let mut order = Vec::new();
     while state.step < steps {
         let drawn = state.step % (cycle * per_epoch);
@@ -131,7 +131,7 @@ pub fn finetune(
             let (w, moments) = (&mut state.weights[k], &mut state.moments[k]);
             settings.method.update(w, &g.data, moments, rate as f32, decays(k), state.step);
         }
-        session.program.set_parameters(state.weights.iter().map(Vec::as_slice));
+        session.set_parameters(state.weights.iter().map(Vec::as_slice));
         state.loss += loss / per_epoch as f64;
         if at + 1 == per_epoch {
             let judged = judge(&session, &mut taught, judges, &settings.task);
@@ -169,7 +169,6 @@ fn gradient(
     drawn: u64,
 ) -> (f64, Vec<Array<f32>>) {
     let augment = settings.augment.as_ref().map(|a| (a, settings.seed ^ ((drawn + 1) << 32)));
-    let program = &session.program;
     let taught = match settings.task.needs_teacher() {
         true => teacher.answers(images, augment),
         false => vec![Answer::default(); images.len()],
@@ -177,13 +176,14 @@ fn gradient(
     let (outputs, hints): (Vec<_>, Vec<_>) = taught.into_iter().map(|a| (a.outputs, a.hint)).unzip();
     let weight = 1.0 / images.len() as f64;
     let parts = session.each(images, augment, |chunk| {
+        let program = chunk.program;
         chunk.workspace.forward(program, None);
         let outputs = &outputs[chunk.positions.clone()];
         let (mut loss, mut gradients) = session.loss(chunk, images, outputs, weight, &settings.task);
         let hints = &hints[chunk.positions.clone()];
         for (i, taught) in hints.iter().enumerate().filter(|(_, t)| !t.is_empty()) {
             let t = session.judged;
-            let x = session.rows(chunk.workspace, i)[t];
+            let x = chunk.rows(i)[t];
             let dx = &mut gradients[t][i * x.len()..(i + 1) * x.len()];
             loss += hint::miss(x, &taught.to_f32_vec(), weight * settings.hint, dx);
         }
@@ -194,7 +194,7 @@ fn gradient(
         chunk.workspace.backward_parameters(program, &mut gradient);
         (loss, gradient)
     });
-    let mut sum = program.gradients();
+    let mut sum = session.program().gradients();
     let mut total = 0.0;
     for (loss, part) in parts {
         total += loss;
@@ -214,7 +214,7 @@ fn judge(session: &Session, teacher: &mut Teacher, images: &[usize], task: &Task
             false => vec![Vec::new(); some.len()],
         };
         let one = |chunk: &mut Chunk| {
-            chunk.workspace.evaluate(&session.program, None);
+            chunk.workspace.evaluate(chunk.program, None);
             session.loss(chunk, some, &taught[chunk.positions.clone()], weight, task).0
         };
         session.each(some, None, one).into_iter().sum()
