@@ -56,7 +56,7 @@ fn convolution(c: &mut Criterion) {
             group.bench_function("direct", |b| b.iter(|| run(&mut y)));
             let fast = Winograd::new(&g, &w);
             if let Some(fast) = &fast {
-                let run = |y: &mut [f32]| fast.run(direct.rows(black_box(&x)), start, false, y);
+                let run = |y: &mut [f32]| fast.run(direct.rows(black_box(&x)), &[], false, y);
                 group.bench_function("winograd", |b| b.iter(|| run(&mut y)));
             }
             if let Some(back) = Direct::transposed(&g, &w) {

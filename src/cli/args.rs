@@ -338,8 +338,9 @@ pub struct LearnArgs {
     /// Updates; auto: until the plan has settled and two thirds as many again, on at most 12,800 images
     #[arg(long, value_name = "N", default_value = "auto", default_value_if("preset", "paper", "200"), value_parser = value::batches)]
     pub batches: Batches,
-    /// Random changes to the images, joined by commas: crop4, flip; for finetuning also jitter (other colours), mix
-    /// (every image with another one) and cutmix (a part of another one in every image); or none [default: none for the gates, flip for finetuning]
+    /// Random changes to the images, joined by commas: crop4, flip; for finetuning also jitter (other colours), mix (every image
+    /// with another one) and cutmix (a part of another one in every image); or none [default: none for the gates; for
+    /// finetuning flip, and in more than 12 epochs of a classifier all of these, with crops by an eighth of the side]
     #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib", default_value_if("preset", "paper", "crop4,flip"))]
     pub augment: Option<Augment>,
     /// Weight of the budget in the loss
@@ -373,16 +374,17 @@ pub struct RecoveryArgs {
     /// Finetuning: AdamW with each tensor's rate in units of its root mean square, plain AdamW, or SGD with momentum 0.9
     #[arg(long, value_enum, default_value_t = OptimizerArg::ScaledAdamw)]
     pub optimizer: OptimizerArg,
-    /// Finetuning: the learning rate after the warm-up, from where it falls to zero as half a cosine
-    #[arg(long, value_name = "X", default_value_t = Finetune::default().lr, default_value_ifs([("optimizer", "adamw", "0.0003"), ("optimizer", "sgd", "0.0002")]), value_parser = value::positive)]
-    pub lr: f64,
+    /// Finetuning: the learning rate after the warm-up, from where it falls to zero as half a cosine [default: 0.002, 0.008 with
+    /// mixtures; adamw: 0.0003; sgd: 0.0002]
+    #[arg(long, value_name = "X", value_parser = value::positive)]
+    pub lr: Option<f64>,
     /// Finetuning: decay of the weights (not of biases)
     #[arg(long, value_name = "X", default_value_t = Finetune::default().weight_decay, default_value_if("optimizer", "sgd", "0.0005"), value_parser = value::not_negative)]
     pub weight_decay: f64,
     /// Finetuning: what logits are divided by when the unpruned network's are followed
     #[arg(long, value_name = "X", default_value_t = Finetune::default().temperature, value_parser = value::positive)]
     pub temperature: f64,
-    /// Finetuning: share of the labels in the loss, where there are any; the rest follows the unpruned network
+    /// Finetuning: share of the labels in the loss, where there are any (mixtures have none); the rest follows the unpruned network
     #[arg(long, value_name = "SHARE", default_value_t = Finetune::default().labels, value_parser = value::share)]
     pub label_share: f64,
     /// Finetuning: keep the state of the run here, and go on from it if it is there (after a power cut, say); it is removed

@@ -33,7 +33,7 @@ enum Answer {
 
 /// Blocks of memory of so many bytes go back to the system when they are freed.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const LARGE: i32 = 4 << 20;
+const LARGE: i32 = 1 << 20;
 
 /// Runs the program.
 pub fn run() -> ExitCode {

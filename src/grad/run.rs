@@ -5,7 +5,6 @@ use super::program::{Kind, Program, Shift, Source, Step, UNGATED};
 use super::take::{Take, lambda_at, sizes};
 use crate::ir::*;
 use crate::ops::kernels::conv;
-use crate::ops::kernels::direct::Start;
 use crate::ops::kernels::lines::{Add, Close, copy, dot, vectorised};
 use std::ops::Range;
 
@@ -470,7 +469,7 @@ fn conv_forward(
         }
         _ => bias,
     };
-    c.kernel.run(row, Start::Bias(bias), c.relu, &mut y.data);
+    c.kernel.run(row, bias, c.relu, &mut y.data);
 }
 
 impl Convolution {

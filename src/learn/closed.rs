@@ -27,6 +27,8 @@ pub(super) struct Closed<'s, 'a> {
     smaller: Option<Session<'a>>,
     /// By class: is it still in the network?
     open: Vec<bool>,
+    /// Whether a smaller network could not be made: none is tried again.
+    stuck: bool,
 }
 
 impl<'s, 'a> Closed<'s, 'a> {
@@ -36,7 +38,20 @@ impl<'s, 'a> Closed<'s, 'a> {
             Some(Left { session, open }) => (Some(session), open),
             None => (None, vec![true; classes]),
         };
-        Self { whole, asked, smaller, open }
+        let network = Self { whole, asked, smaller, open, stuck: false };
+        if network.smaller.is_some() {
+            network.leave();
+        }
+        network
+    }
+
+    /// Lets go what the whole network holds, as far as it is not asked.
+    fn leave(&self) {
+        if self.asked {
+            self.whole.rest();
+        } else {
+            self.whole.let_go();
+        }
     }
 
     /// The whole network, or what is left of it.
@@ -88,19 +103,18 @@ impl<'s, 'a> Closed<'s, 'a> {
         {
             open[trunk] = true;
         }
-        if cost.hard(&open) as f64 > WORTH * cost.hard(&self.open) as f64 {
+        if self.stuck || cost.hard(&open) as f64 > WORTH * cost.hard(&self.open) as f64 {
             return;
         }
-        // What is no longer needed goes before the next is made. The whole network stands in where none can be.
-        self.smaller = None;
-        if self.asked {
-            self.whole.rest()
-        } else {
-            self.whole.let_go()
-        }
+        // What is no longer needed goes before the next is made.
+        let was_smaller = self.smaller.take().is_some();
+        self.leave();
         self.smaller = smaller(&open);
         if self.smaller.is_some() {
             self.open = open;
+        } else {
+            self.stuck = true;
+            self.smaller = if was_smaller { smaller(&self.open) } else { None };
         }
     }
 }

@@ -61,6 +61,9 @@ pub struct Exam {
 impl Exam {
     /// The images `list`, which the unpruned network `whole` is asked about.
     pub fn new(whole: &Session, list: &[usize]) -> Self {
+        if list.is_empty() {
+            return Self { images: Vec::new(), outputs: None };
+        }
         let program = whole.program();
         let per_image: usize =
             (0..whole.targets.len()).map(|t| 4 * volume(program.target_shape(t)) / whole.batch).sum();
@@ -199,18 +202,20 @@ impl<'a> Session<'a> {
         held.insert(program).clone()
     }
 
-    /// Gives the constants that are trained other values, as [`Program::set_parameters`].
+    /// Gives the constants that are trained (of a [`Session::trainable`]) other values, as [`Program::set_parameters`].
     pub fn set_parameters<'v>(&mut self, values: impl Iterator<Item = &'v [f32]>) {
         let program = self.program.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut();
-        if let Some(program) = program.and_then(Arc::get_mut) {
-            program.set_parameters(values);
+        match program.and_then(Arc::get_mut) {
+            Some(program) => program.set_parameters(values),
+            None => unreachable!("a program that is kept, and that nobody else holds"),
         }
     }
 
     /// Gives the memory of the values and gradients back; it is taken again when the next image comes.
     pub fn rest(&self) {
-        let program = self.program();
-        self.workspaces.iter().for_each(|w| *lock(w) = Workspace::new(&program));
+        if let Some(program) = &*lock(&self.program) {
+            self.workspaces.iter().for_each(|w| *lock(w) = Workspace::new(program));
+        }
     }
 
     /// The same, and the network with its weights: where it can, it is compiled again when it is wanted.

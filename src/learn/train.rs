@@ -152,8 +152,6 @@ pub fn train<'a>(
 ) -> Trained {
     let n = groups.classes.len();
     let Watching { plan, left, smaller, progress } = watching;
-    let asked = settings.trace > 0 || settings.task.needs_teacher();
-    let mut network = Closed::new(session, asked, left, n);
     let mut alpha = before.map_or_else(|| vec![gate::start(); n], |b| b.alpha.clone());
     let gated = |g: &Group| g.classes.iter().copied().filter(|&c| session.trainable[c]).collect::<Vec<_>>();
     let by_group: Vec<Vec<usize>> = groups.groups.iter().map(gated).collect();
@@ -168,6 +166,8 @@ pub fn train<'a>(
     let mut best = ([f64::INFINITY; 2], alpha.clone(), levels.clone(), 0);
     let judges = Judges::new(session, list, settings);
     let traced = Exam::new(session, if settings.trace > 0 { &settings.traced } else { &[] });
+    let asked = settings.trace > 0 || settings.task.needs_teacher();
+    let mut network = Closed::new(session, asked, left, n);
     let mut settling = Settling::new(&alpha);
     let (mut step, mut end, mut settled_at) = (0, settings.batches, None);
     let would_keep = |network: &Closed, alpha: &[f64]| plan(&network.ranked(alpha));

@@ -23,7 +23,7 @@ use crate::rewrite::{self, Bias, Rewritten};
 use crate::runtime::Sample;
 use crate::verify::{self, Verdict};
 pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target};
-pub use recovery::{Before, Recovered};
+pub use recovery::{Before, Finetuned, Recovered};
 use regex::Regex;
 use stage::Run;
 

@@ -6,7 +6,7 @@ use crate::cost::latency::Speed;
 use crate::learn::calib::Augment;
 use crate::learn::{Choice, Wish};
 use crate::plan::Limits;
-use crate::recover::Method;
+use crate::recover::{self, Method};
 use regex::Regex;
 
 /// How much is to be kept.
@@ -87,16 +87,37 @@ pub struct Finetune {
     pub batch_size: usize,
     /// How a gradient changes a weight.
     pub method: Method,
-    /// Learning rate after the warm-up.
-    pub lr: f64,
+    /// Learning rate after the warm-up; none takes [`Finetune::rate`].
+    pub lr: Option<f64>,
     /// Decay of weights of two or more axes.
     pub weight_decay: f64,
     /// What logits are divided by when the unpruned network's are followed.
     pub temperature: f64,
     /// Share of the labels in the loss, where there are any.
     pub labels: f64,
-    /// Changes to the images; none mirrors at random, for which the unpruned network's answers can be remembered.
+    /// Changes to the images; none takes [`Finetune::changes`].
     pub augment: Option<Augment>,
+}
+
+impl Finetune {
+    /// How images are changed unless it is said: mirrors, for which the unpruned network's answers can be remembered; but where
+    /// a classifier's images would come again and the unpruned network teaches, by everything there is. `side` is the shorter
+    /// one of its images, if it has some.
+    pub fn changes(&self, side: Option<usize>) -> Augment {
+        let long = self.epochs > recover::CYCLE && self.labels <= 0.5;
+        let all = side.filter(|_| long).map(Augment::all);
+        self.augment.or(all).unwrap_or(Augment { flip: true, ..Augment::default() })
+    }
+
+    /// The learning rate unless it is said: higher for mixtures.
+    pub fn rate(&self, mixes: bool) -> f64 {
+        self.lr.unwrap_or(match self.method {
+            Method::ScaledAdamW if mixes => 0.008,
+            Method::ScaledAdamW => 0.002,
+            Method::AdamW => 3e-4,
+            Method::Sgd { .. } => 2e-4,
+        })
+    }
 }
 
 impl Default for Finetune {
@@ -105,7 +126,7 @@ impl Default for Finetune {
             epochs: 8,
             batch_size: 64,
             method: Method::ScaledAdamW,
-            lr: 0.002,
+            lr: None,
             weight_decay: 0.01,
             temperature: 4.0,
             labels: 0.1,
@@ -209,5 +230,29 @@ impl Options {
             seed: 1,
             threads: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_about_finetuning_follows_from_the_rest() {
+        let said = |epochs, augment: Option<&str>| Finetune {
+            epochs,
+            augment: augment.map(|words| words.parse().unwrap()),
+            ..Finetune::default()
+        };
+        let words = |how: Finetune, side| (how.changes(side), how.rate(how.changes(side).mixes()));
+        let of = |words: &str| words.parse::<Augment>().unwrap();
+        assert_eq!(words(said(12, None), Some(32)), (of("flip"), 0.002));
+        assert_eq!(words(said(13, None), Some(32)), (of("crop4,flip,jitter,mix,cutmix"), 0.008));
+        assert_eq!(words(said(13, None), None), (of("flip"), 0.002));
+        assert_eq!(words(Finetune { labels: 1.0, ..said(13, None) }, Some(32)), (of("flip"), 0.002));
+        assert_eq!(words(said(40, Some("crop2")), Some(32)), (of("crop2"), 0.002));
+        assert_eq!(words(said(3, Some("mix")), Some(32)), (of("mix"), 0.008));
+        assert_eq!(Finetune { lr: Some(0.5), ..said(40, None) }.rate(true), 0.5);
+        assert_eq!(Finetune { method: Method::AdamW, ..said(40, None) }.rate(true), 3e-4);
     }
 }

@@ -30,8 +30,23 @@ pub struct Recovered {
     pub layers: Vec<Fitted>,
     /// Agreement with the unpruned network on held-out images, after the fits.
     pub fitted: Agreement,
-    /// What training the weights brought, and the agreement after it.
-    pub tuned: Option<(Vec<Epoch>, usize, Agreement)>,
+    /// How its weights were trained, where they were.
+    pub tuned: Option<Finetuned>,
+}
+
+/// How weights were trained, and what that brought.
+#[derive(Debug)]
+pub struct Finetuned {
+    /// The losses by epoch; the first entry is the state before any.
+    pub epochs: Vec<Epoch>,
+    /// The entry whose weights were taken.
+    pub best: usize,
+    /// The learning rate after the warm-up.
+    pub lr: f64,
+    /// How images were changed.
+    pub augment: Augment,
+    /// Agreement with the unpruned network on held-out images, after it.
+    pub agreement: Agreement,
 }
 
 /// What was learned before the weights were trained: with it and a [`State`] a run goes on where it was cut off.
@@ -102,7 +117,8 @@ impl Recovery<'_> {
         let hint = Hint::find((big, facts), (&graph, &small_facts), &cuts).filter(|_| classes);
         let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
         let teacher = Session::trainable((big, facts), &[], &watched, data, pool)?;
-        let settings = self.settings(&teacher, how, &images);
+        let augment = how.changes(data.side().filter(|_| classes));
+        let settings = self.settings(&teacher, how, augment, &images);
         let mut watcher = Keeping { before: &before, observer };
         let tuned = recover::finetune(
             (&graph, &small_facts),
@@ -112,9 +128,10 @@ impl Recovery<'_> {
             state,
             &mut watcher,
         )?;
-        let after = self.agreement(&tuned.graph)?;
+        let agreement = self.agreement(&tuned.graph)?;
         let Tuned { graph, epochs, best } = tuned;
-        Ok(Recovered { graph, layers: before.layers, fitted, tuned: Some((epochs, best, after)) })
+        let tuned = Some(Finetuned { epochs, best, lr: settings.lr, augment, agreement });
+        Ok(Recovered { graph, layers: before.layers, fitted, tuned })
     }
 
     /// How well a pruned network agrees with the unpruned one.
@@ -126,18 +143,24 @@ impl Recovery<'_> {
         Ok(self.exam.agreement(whole.as_ref(), &other, None))
     }
 
-    fn settings(&self, teacher: &Session, how: Finetune, images: &[usize]) -> recover::Settings {
+    fn settings(
+        &self,
+        teacher: &Session,
+        how: Finetune,
+        augment: Augment,
+        images: &[usize],
+    ) -> recover::Settings {
         let labels = (how.labels > 0.0).then_some((0.0, 1.0 - how.labels));
         recover::Settings {
             epochs: how.epochs,
             batch_size: how.batch_size,
             method: how.method,
-            lr: how.lr,
+            lr: how.rate(augment.mixes()),
             warm_up: WARM_UP,
             weight_decay: how.weight_decay,
             task: task(teacher, self.options, labels, how.temperature, images),
             hint: HINT,
-            augment: how.augment.or(Some(Augment { flip: true, ..Augment::default() })),
+            augment: Some(augment),
             seed: self.options.seed,
         }
     }

@@ -6,5 +6,7 @@
 mod finetune;
 mod reconstruct;
 
-pub use finetune::{Epoch, Hint, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters};
+pub use finetune::{
+    CYCLE, Epoch, Hint, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters,
+};
 pub use reconstruct::{Fitted, reconstruct};

@@ -9,10 +9,9 @@ use crate::channels::{self, Groups};
 use crate::cost::Convention;
 use crate::ir::{self, Axis, Facts, Graph, Io, Node, NodeId, ValueId};
 use crate::learn::calib::Calibration;
-use crate::learn::{Agreement, Trained, unknown};
+use crate::learn::{Trained, unknown};
 use crate::onnx::Model;
-use crate::pipeline::{Analysis, Recovered};
-use crate::recover::Epoch;
+use crate::pipeline::{Analysis, Finetuned, Recovered};
 use crate::verify::{TOLERANCE, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -145,10 +144,14 @@ pub fn training(trained: &Trained) -> Training {
 
 /// The recovery's steps; `executors` is how far tract and our executor are apart with the new weights.
 pub fn recovery(r: &Recovered, executors: Option<f64>) -> Recovery {
-    let tuning =
-        |(epochs, best, _): &(Vec<Epoch>, usize, Agreement)| Tuning { epochs: epochs.clone(), best: *best };
+    let tuning = |t: &Finetuned| Tuning {
+        epochs: t.epochs.clone(),
+        best: t.best,
+        lr: t.lr,
+        augment: t.augment.to_string(),
+    };
     Recovery {
-        agreement: r.tuned.as_ref().map_or(r.fitted, |(_, _, after)| *after),
+        agreement: r.tuned.as_ref().map_or(r.fitted, |t| t.agreement),
         fitted: r.fitted,
         layers: r.layers.clone(),
         tuning: r.tuned.as_ref().map(tuning),

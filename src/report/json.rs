@@ -167,6 +167,10 @@ pub struct Tuning {
     pub epochs: Vec<Epoch>,
     /// The entry whose weights were taken.
     pub best: usize,
+    /// The learning rate after the warm-up.
+    pub lr: f64,
+    /// How images were changed: the words of `--augment`.
+    pub augment: String,
 }
 
 /// Times of model files: `autobot-onnx bench FILES --json FILE`.

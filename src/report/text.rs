@@ -382,6 +382,7 @@ fn recovery(run: &Run) -> String {
     if let Some(t) = &r.tuning {
         let epochs = plural(t.epochs.len() - 1, "epoch");
         let _ = writeln!(out, "tuned     {}, after {epochs} (the best: {})", what(&r.agreement), t.best);
+        let _ = writeln!(out, "          at a rate of {}, with --augment {}", t.lr, t.augment);
     }
     if let Some(d) = r.executors {
         let _ = writeln!(out, "executed  tract and our executor differ by {} of the range", small(d));

@@ -10,6 +10,7 @@ mod masked;
 mod measured;
 mod reach;
 mod recover;
+mod session;
 mod threads;
 mod widen;
 

@@ -52,13 +52,19 @@ impl Augment {
         self.mix || self.cutmix
     }
 
+    /// Everything there is, for pictures of this shorter side: crops by an eighth of it.
+    pub fn all(side: usize) -> Self {
+        Self { crop: side / 8, flip: true, jitter: true, mix: true, cutmix: true }
+    }
+
     /// What of it moves pixels and leaves their values alone.
     pub fn moves(self) -> Self {
         Self { jitter: false, mix: false, cutmix: false, ..self }
     }
 }
 
-/// Other colours for an image. Its own spread is the unit of brightness, so it does not matter how images are normalised.
+/// Other colours for an image. Its own spread is the unit of brightness, so its scale does not matter; its grey is the mean of the
+/// channels as they are normalised.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Jitter {
     /// What a pixel's distance from its own grey is multiplied by.

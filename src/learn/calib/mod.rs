@@ -226,6 +226,12 @@ impl Calibration {
         }
     }
 
+    /// The shorter side in pixels of the first input that is pictures: images of at most four channels.
+    pub fn side(&self) -> Option<usize> {
+        let mut sizes = self.features.iter().filter_map(|f| f.route).map(|r| r.size);
+        sizes.find(|s| s.channels <= 4).map(|s| s.height.min(s.width))
+    }
+
     /// Writes sample `index` of network input number `input`, normalised, in the input's own layout.
     ///
     /// `out` has the product of `shape[1..]` elements. `augment` is applied to images (rank 4) only, with the draw that

@@ -3,6 +3,7 @@
 //! *Takes*: the words of the command line. *Gives*: [`Layout`], [`Resize`], [`Preprocess`], [`Augment`], checked against
 //! the network's inputs before any file is opened. *Never*: touches data.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::route::Target;
@@ -184,6 +185,18 @@ pub struct Augment {
     pub cutmix: bool,
 }
 
+impl fmt::Display for Augment {
+    /// The words that it is read from.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let crop = (self.crop > 0).then(|| format!("crop{}", self.crop));
+        let flags =
+            [(self.flip, "flip"), (self.jitter, "jitter"), (self.mix, "mix"), (self.cutmix, "cutmix")];
+        let words = flags.into_iter().filter(|(on, _)| *on).map(|(_, word)| word.to_owned());
+        let all: Vec<String> = crop.into_iter().chain(words).collect();
+        f.write_str(if all.is_empty() { "none".into() } else { all.join(",") }.as_str())
+    }
+}
+
 impl FromStr for Augment {
     type Err = Error;
 
@@ -232,7 +245,9 @@ mod tests {
         assert_eq!("flip".parse::<Augment>().unwrap(), Augment { flip: true, ..Augment::default() });
         let all = Augment { crop: 2, flip: true, jitter: true, mix: true, cutmix: true };
         assert_eq!("mix,crop2,flip,jitter,cutmix".parse::<Augment>().unwrap(), all);
+        assert_eq!(all.to_string(), "crop2,flip,jitter,mix,cutmix");
         assert_eq!("none".parse::<Augment>().unwrap(), Augment::default());
+        assert_eq!(Augment::default().to_string(), "none");
     }
 
     #[test]

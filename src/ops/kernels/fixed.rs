@@ -44,17 +44,17 @@ impl Fixed {
         self.back.is_some()
     }
 
-    /// Runs the convolution, as [`Direct::run`].
+    /// Runs the convolution with a number per output channel on top; `row` as for [`Direct::run`].
     pub fn run(
         &self,
         row: impl FnMut(usize, usize, usize, &mut [f32]),
-        start: Start,
+        bias: &[f32],
         relu: bool,
         y: &mut [f32],
     ) {
         match &self.fast {
-            Some(fast) => fast.run(row, start, relu, y),
-            None => self.forward.run(row, start, relu, y),
+            Some(fast) => fast.run(row, bias, relu, y),
+            None => self.forward.run(row, Start::Bias(bias), relu, y),
         }
     }
 

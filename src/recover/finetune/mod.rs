@@ -26,7 +26,7 @@ use teacher::{Answer, Teacher};
 
 /// After so many epochs their batches and changes of images come again, in turn: what the unpruned network says to them is known.
 /// Mixtures do not: what they teach is that they are new.
-const CYCLE: usize = 12;
+pub const CYCLE: usize = 12;
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]
@@ -169,7 +169,8 @@ fn gradient(
     drawn: u64,
 ) -> (f64, Vec<Array<f32>>) {
     let augment = settings.augment.as_ref().map(|a| (a, settings.seed ^ ((drawn + 1) << 32)));
-    let taught = match settings.task.needs_teacher() {
+    // Mixtures have no labels.
+    let taught = match settings.task.needs_teacher() || augment.is_some_and(|(a, _)| a.mixes()) {
         true => teacher.answers(images, augment),
         false => vec![Answer::default(); images.len()],
     };

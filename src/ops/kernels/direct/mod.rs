@@ -332,7 +332,7 @@ fn squash(g: &Geometry, cpu: Cpu) -> Geometry {
 }
 
 /// The convolution that takes a gradient back through one of stride 1, with its weights.
-pub(super) fn transpose(g: &Geometry, w: &[f32]) -> Option<(Geometry, Vec<f32>)> {
+fn transpose(g: &Geometry, w: &[f32]) -> Option<(Geometry, Vec<f32>)> {
     if g.stride != [1; 3] || g.group != 1 {
         return None;
     }
@@ -342,7 +342,7 @@ pub(super) fn transpose(g: &Geometry, w: &[f32]) -> Option<(Geometry, Vec<f32>)>
 }
 
 /// `[cout, cin, taps]` with the channel axes exchanged and the taps reversed.
-pub(super) fn flip(w: &[f32], cout: usize, cin: usize, taps: usize) -> Vec<f32> {
+fn flip(w: &[f32], cout: usize, cin: usize, taps: usize) -> Vec<f32> {
     let mut flipped = vec![0.0; w.len()];
     for o in 0..cout {
         for c in 0..cin {

@@ -59,84 +59,50 @@ impl Products {
     /// `[point][input channel][tile]` to `[point][output channel][tile]`.
     pub fn run(&self, x: &[f32], y: &mut [f32]) {
         assert!(x.len() >= SQUARE * self.points[0] && y.len() >= SQUARE * self.points[1]);
-        dispatch(self.cpu, Multiply { of: self, x, y });
+        dispatch(self.cpu, Multiply::<false> { of: self, from: x, to: y });
     }
 
     /// Back, by the same weights: `[point][output channel][tile]` to `[point][input channel][tile]`.
     pub fn run_back(&self, dy: &[f32], dx: &mut [f32]) {
         assert!(dx.len() >= SQUARE * self.points[0] && dy.len() >= SQUARE * self.points[1]);
-        dispatch(self.cpu, MultiplyBack { of: self, dy, dx });
+        dispatch(self.cpu, Multiply::<true> { of: self, from: dy, to: dx });
     }
 }
 
-struct Multiply<'a> {
+struct Multiply<'a, const BACK: bool> {
     of: &'a Products,
-    x: &'a [f32],
-    y: &'a mut [f32],
+    from: &'a [f32],
+    to: &'a mut [f32],
 }
 
-impl Work for Multiply<'_> {
+impl<const BACK: bool> Work for Multiply<'_, BACK> {
     #[inline(always)]
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
-        let Products { cin, cout, tiles, ref blocks, ref weights, pitch, points, .. } = *self.of;
+        let Products { cin, cout, tiles, ref blocks, ref weights, pitch, points: [before, behind], .. } =
+            *self.of;
+        let (from_size, to_size) = if BACK { (behind, before) } else { (before, behind) };
         let vectors = tiles / S::F32_LANES;
         let groups = vectors.div_ceil(GROUP);
-        // Where there are more weights than tiles, those should come from memory once.
-        let by_block = tiles < cout;
+        let chunk = if BACK { (KEPT / tiles).clamp(1, CHUNK) } else { CHUNK };
+        // Where there are more weights than tiles, or more than the first cache holds, those should come from memory once.
+        let by_block = if BACK { chunk.min(cin) * cout > KEPT } else { tiles < cout };
         for point in 0..SQUARE {
             let weights = weights[point * cin * cout..][..cin * cout].as_ptr();
-            let x = self.x[point * points[0]..][..points[0]].as_ptr();
-            let y = self.y[point * points[1]..][..points[1]].as_mut_ptr();
-            for first in (0..cin).step_by(CHUNK) {
-                let count = CHUNK.min(cin - first);
-                for k in 0..blocks.len() * groups {
-                    let (block, group) = in_turn(k, blocks.len(), groups, by_block);
-                    let (block, tile) = (&blocks[block], group * GROUP * S::F32_LANES);
-                    // SAFETY: a point's weights, and rows of `pitch` floats or more, of which `tiles` are whole vectors.
-                    unsafe {
-                        let w = weights.add(block.start * cin + first * block.len());
-                        let step = Step { v, count, pitch, add: first > 0 };
-                        let x = x.add(first * pitch + tile);
-                        let y = y.add(block.start * pitch + tile);
-                        step.block(block.len(), GROUP.min(vectors - group * GROUP), w, x, y);
-                    }
-                }
-            }
-        }
-    }
-}
-
-struct MultiplyBack<'a> {
-    of: &'a Products,
-    dy: &'a [f32],
-    dx: &'a mut [f32],
-}
-
-impl Work for MultiplyBack<'_> {
-    #[inline(always)]
-    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
-        let Products { cin, cout, tiles, ref blocks, ref weights, pitch, points, .. } = *self.of;
-        let vectors = tiles / S::F32_LANES;
-        let groups = vectors.div_ceil(GROUP);
-        let chunk = (KEPT / tiles.max(1)).clamp(1, CHUNK);
-        // As forward: many weights should come from beyond the first cache once.
-        let by_block = chunk.min(cin) * cout > KEPT;
-        for point in 0..SQUARE {
-            let weights = weights[point * cin * cout..][..cin * cout].as_ptr();
-            let dy = self.dy[point * points[1]..][..points[1]].as_ptr();
-            let dx = self.dx[point * points[0]..][..points[0]].as_mut_ptr();
+            let from = self.from[point * from_size..][..from_size].as_ptr();
+            let to = self.to[point * to_size..][..to_size].as_mut_ptr();
             for first in (0..cin).step_by(chunk) {
                 let count = chunk.min(cin - first);
                 for k in 0..blocks.len() * groups {
                     let (block, group) = in_turn(k, blocks.len(), groups, by_block);
                     let (block, tile) = (&blocks[block], group * GROUP * S::F32_LANES);
-                    // SAFETY: as for the products forward.
+                    let [x, y] = [first, block.start].map(|channel| channel * pitch + tile);
+                    let (x, y, add) = if BACK { (y, x, block.start > 0) } else { (x, y, first > 0) };
+                    // SAFETY: a point's weights, and rows of `pitch` floats or more, of which `tiles` are whole vectors.
                     unsafe {
                         let w = weights.add(block.start * cin + first * block.len());
-                        let step = Step { v, count, pitch, add: block.start > 0 };
-                        let dy = dy.add(block.start * pitch + tile);
-                        let dx = dx.add(first * pitch + tile);
-                        step.block_back(block.len(), GROUP.min(vectors - group * GROUP), w, dy, dx);
+                        let (step, vectors) =
+                            (Step { v, count, pitch, add }, GROUP.min(vectors - group * GROUP));
+                        step.block::<BACK>(block.len(), vectors, w, from.add(x), to.add(y));
                     }
                 }
             }
@@ -161,28 +127,44 @@ struct Step<S: Simd, const FUSED: bool> {
 
 impl<S: Simd, const FUSED: bool> Step<S, FUSED> {
     #[inline(always)]
-    unsafe fn block(&self, rows: usize, vectors: usize, w: *const f32, x: *const f32, y: *mut f32) {
+    unsafe fn block<const BACK: bool>(
+        &self,
+        rows: usize,
+        vectors: usize,
+        w: *const f32,
+        x: *const f32,
+        y: *mut f32,
+    ) {
         // SAFETY: as for the caller.
         unsafe {
             match rows {
-                1 => self.group::<1>(vectors, w, x, y),
-                2 => self.group::<2>(vectors, w, x, y),
-                3 => self.group::<3>(vectors, w, x, y),
-                4 => self.group::<4>(vectors, w, x, y),
-                5 if S::REGISTER_COUNT >= 32 => self.group::<5>(vectors, w, x, y),
-                6 if S::REGISTER_COUNT >= 32 => self.group::<6>(vectors, w, x, y),
-                7 if S::REGISTER_COUNT >= 32 => self.group::<7>(vectors, w, x, y),
-                8 if S::REGISTER_COUNT >= 32 => self.group::<8>(vectors, w, x, y),
+                1 => self.group::<1, BACK>(vectors, w, x, y),
+                2 => self.group::<2, BACK>(vectors, w, x, y),
+                3 => self.group::<3, BACK>(vectors, w, x, y),
+                4 => self.group::<4, BACK>(vectors, w, x, y),
+                5 if S::REGISTER_COUNT >= 32 => self.group::<5, BACK>(vectors, w, x, y),
+                6 if S::REGISTER_COUNT >= 32 => self.group::<6, BACK>(vectors, w, x, y),
+                7 if S::REGISTER_COUNT >= 32 => self.group::<7, BACK>(vectors, w, x, y),
+                8 if S::REGISTER_COUNT >= 32 => self.group::<8, BACK>(vectors, w, x, y),
                 n => unreachable!("a block of {n} channels"),
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn group<const ROWS: usize>(&self, vectors: usize, w: *const f32, x: *const f32, y: *mut f32) {
+    unsafe fn group<const ROWS: usize, const BACK: bool>(
+        &self,
+        vectors: usize,
+        w: *const f32,
+        x: *const f32,
+        y: *mut f32,
+    ) {
         // SAFETY: as for the caller.
         unsafe {
             match vectors {
+                3 if BACK => self.multiply_back::<ROWS, 3>(w, x, y),
+                2 if BACK => self.multiply_back::<ROWS, 2>(w, x, y),
+                _ if BACK => self.multiply_back::<ROWS, 1>(w, x, y),
                 3 => self.multiply::<ROWS, 3>(w, x, y),
                 2 => self.multiply::<ROWS, 2>(w, x, y),
                 _ => self.multiply::<ROWS, 1>(w, x, y),
@@ -218,44 +200,6 @@ impl<S: Simd, const FUSED: bool> Step<S, FUSED> {
                     let sum = if self.add { v.add(acc[j][k], v.read(y)) } else { acc[j][k] };
                     v.write(y, sum);
                 }
-            }
-        }
-    }
-}
-
-impl<S: Simd, const FUSED: bool> Step<S, FUSED> {
-    #[inline(always)]
-    unsafe fn block_back(&self, rows: usize, vectors: usize, w: *const f32, dy: *const f32, dx: *mut f32) {
-        // SAFETY: as for the caller.
-        unsafe {
-            match rows {
-                1 => self.group_back::<1>(vectors, w, dy, dx),
-                2 => self.group_back::<2>(vectors, w, dy, dx),
-                3 => self.group_back::<3>(vectors, w, dy, dx),
-                4 => self.group_back::<4>(vectors, w, dy, dx),
-                5 if S::REGISTER_COUNT >= 32 => self.group_back::<5>(vectors, w, dy, dx),
-                6 if S::REGISTER_COUNT >= 32 => self.group_back::<6>(vectors, w, dy, dx),
-                7 if S::REGISTER_COUNT >= 32 => self.group_back::<7>(vectors, w, dy, dx),
-                8 if S::REGISTER_COUNT >= 32 => self.group_back::<8>(vectors, w, dy, dx),
-                n => unreachable!("a block of {n} channels"),
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn group_back<const ROWS: usize>(
-        &self,
-        vectors: usize,
-        w: *const f32,
-        dy: *const f32,
-        dx: *mut f32,
-    ) {
-        // SAFETY: as for the caller.
-        unsafe {
-            match vectors {
-                3 => self.multiply_back::<ROWS, 3>(w, dy, dx),
-                2 => self.multiply_back::<ROWS, 2>(w, dy, dx),
-                _ => self.multiply_back::<ROWS, 1>(w, dy, dx),
             }
         }
     }

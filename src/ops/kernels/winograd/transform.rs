@@ -4,7 +4,7 @@
 
 use super::super::lines::copy;
 use super::arithmetic::{Arithmetic, Work};
-use super::{Group, POINTS, SQUARE, Start, TILE, Winograd};
+use super::{Group, POINTS, SQUARE, TILE, Winograd};
 use pulp::Simd;
 
 /// From rows of the input to `[point][channel][tile]`.
@@ -21,7 +21,7 @@ pub(super) struct Outputs<'a> {
     pub of: &'a Winograd,
     pub group: &'a Group,
     pub from: &'a [f32],
-    pub start: Start<'a>,
+    pub bias: &'a [f32],
     pub relu: bool,
     pub scratch: &'a mut [f32],
     pub y: &'a mut [f32],
@@ -97,7 +97,7 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> Work for Inputs<'_, R> {
 impl Work for Outputs<'_> {
     #[inline(always)]
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
-        let Self { of, group, from, start, relu, scratch, y } = self;
+        let Self { of, group, from, bias, relu, scratch, y } = self;
         let (g, lanes) = (&of.g, of.lanes);
         let (point, channel) = (of.products.points[1], of.products.pitch);
         assert!(from.len() >= SQUARE * point && of.height * lanes <= channel);
@@ -106,11 +106,7 @@ impl Work for Outputs<'_> {
         let least = if relu { 0.0 } else { f32::NEG_INFINITY };
         let above = |t: f32| if t < least { least } else { t };
         for o in 0..g.cout {
-            let bias = match start {
-                Start::Bias(bias) => bias.get(o).copied().unwrap_or(0.0),
-                Start::Add => 0.0,
-            };
-            let bias = v.0.splat_f32s(bias);
+            let bias = v.0.splat_f32s(bias.get(o).copied().unwrap_or(0.0));
             let from = from[o * channel..].as_ptr();
             for r in 0..of.height {
                 for l in (0..lanes).step_by(S::F32_LANES) {
@@ -134,11 +130,7 @@ impl Work for Outputs<'_> {
                     for i in 0..TILE.min(oh - down * TILE) {
                         let out = &mut y[((n * g.cout + o) * oh + down * TILE + i) * ow..][..ow];
                         let line = &lines[(i * lanes + k * of.across) * TILE..][..ow];
-                        let both = out.iter_mut().zip(line);
-                        match start {
-                            Start::Bias(_) => both.for_each(|(o, t)| *o = above(*t)),
-                            Start::Add => both.for_each(|(o, t)| *o = above(*o + t)),
-                        }
+                        out.iter_mut().zip(line).for_each(|(o, t)| *o = above(*t));
                     }
                 }
             }
