@@ -338,11 +338,10 @@ pub struct LearnArgs {
     /// Updates; auto: until the plan has settled and two thirds as many again, on at most 12,800 images
     #[arg(long, value_name = "N", default_value = "auto", default_value_if("preset", "paper", "200"), value_parser = value::batches)]
     pub batches: Batches,
-    /// Random changes to the images, joined by commas: crop4, flip; for finetuning also jitter (other colours), mix (every image
-    /// with another one) and cutmix (a part of another one in every image); or none [default: none for the gates; for
-    /// finetuning flip, and in more than 12 epochs of a classifier all of these, with crops by an eighth of the side]
-    #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib", default_value_if("preset", "paper", "crop4,flip"))]
-    pub augment: Option<Augment>,
+    /// Random changes to the images while gates are trained, joined by commas: crop4, flip; or none [default: none, which gave the
+    /// better plans]
+    #[arg(long, value_name = "LIST", value_parser = value::moves, requires = "calib", default_value_if("preset", "paper", "crop4,flip"))]
+    pub gate_augment: Option<Augment>,
     /// Weight of the budget in the loss
     #[arg(long, value_name = "X", default_value_t = defaults().beta, value_parser = value::not_negative)]
     pub beta: f64,
@@ -378,6 +377,11 @@ pub struct RecoveryArgs {
     /// mixtures; adamw: 0.0003; sgd: 0.0002]
     #[arg(long, value_name = "X", value_parser = value::positive)]
     pub lr: Option<f64>,
+    /// Finetuning: random changes to the images, joined by commas: crop4, flip, jitter (other colours), mix (every image with
+    /// another one), cutmix (a part of another one in every image); or none [default: flip, and in more than 12 epochs of a
+    /// classifier all of these, with crops by an eighth of the side]
+    #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib")]
+    pub augment: Option<Augment>,
     /// Finetuning: decay of the weights (not of biases)
     #[arg(long, value_name = "X", default_value_t = Finetune::default().weight_decay, default_value_if("optimizer", "sgd", "0.0005"), value_parser = value::not_negative)]
     pub weight_decay: f64,
@@ -580,7 +584,7 @@ mod tests {
             (learn.batches, learn.batch_size, learn.gate_lr, learn.choice, learn.closed),
             (Batches(Some(7)), 64, 0.6, ChoiceArg::Batch, ClosedArg::Train)
         );
-        assert!(learn.augment.is_some() && cli.prune.scope.residual == ResidualArg::Expand);
+        assert!(learn.gate_augment.is_some() && cli.prune.scope.residual == ResidualArg::Expand);
         let several = ["x", "in.onnx", "out.onnx", "--target-flops", "70%,30M"];
         let targets = Cli::try_parse_from(several).unwrap().prune.target_flops;
         assert_eq!(targets, [Target::Share(0.7), Target::Macs(30_000_000)]);

@@ -10,7 +10,7 @@ use super::progress::Watch;
 use super::talk::Talk;
 use super::value::Processor;
 use super::{Answer, data};
-use autobot_onnx::learn::calib::{Augment, Calibration};
+use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
 use autobot_onnx::plan::{Limits, Round};
 use autobot_onnx::report::{files, gather, html, json, text};
@@ -53,7 +53,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     options.trace = args.trace;
     options.speed = speed(args.scope.cpu.as_ref(), &model, talk)?;
     options.stages = args.learn.stages;
-    options.recover = recover(&args.recovery, args.data.calib.is_some(), args.learn.augment);
+    options.recover = recover(&args.recovery, args.data.calib.is_some());
     if count > 1 && options.recover == Recover::None {
         let reason = "brings nothing without recovery in between";
         return Err(Error::argument("--stages", reason, "give --calib, and no --recover none").into());
@@ -135,7 +135,7 @@ impl Places {
 }
 
 /// What is to be done about lost accuracy.
-fn recover(args: &RecoveryArgs, images: bool, augment: Option<Augment>) -> Recover {
+fn recover(args: &RecoveryArgs, images: bool) -> Recover {
     match args.recover {
         RecoverArg::None => Recover::None,
         RecoverArg::Auto if !images => Recover::None,
@@ -147,7 +147,7 @@ fn recover(args: &RecoveryArgs, images: bool, augment: Option<Augment>) -> Recov
             weight_decay: args.weight_decay,
             temperature: args.temperature,
             labels: args.label_share,
-            augment,
+            augment: args.augment,
             ..Finetune::default()
         }),
     }
@@ -236,8 +236,7 @@ pub fn options(
         (o.criterion, o.compensation, o.wish) = (l.criterion.into(), l.compensation.into(), l.loss.into());
         (o.choice, o.freeze) = (l.choice.into(), l.closed == ClosedArg::Freeze);
         (o.batches, o.batch_size) = (l.batches.0, l.batch_size);
-        // A mixture has no label, and gates may be trained on labels alone; other colours were not tried with them.
-        o.augment = l.augment.map(Augment::moves);
+        o.augment = l.gate_augment;
         (o.lr, o.beta, o.gamma) = (l.gate_lr, l.beta, l.gamma);
         (o.seed, o.threads) = (l.seed, l.threads);
     }

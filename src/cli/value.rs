@@ -5,7 +5,7 @@
 
 use autobot_onnx::Error;
 use autobot_onnx::cost::latency::Cpu;
-use autobot_onnx::learn::calib::parse_size;
+use autobot_onnx::learn::calib::{Augment, parse_size};
 use autobot_onnx::pipeline::Target;
 use autobot_onnx::plan::Round;
 use std::path::PathBuf;
@@ -162,6 +162,18 @@ pub fn plain<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|e| reason(&e))
 }
 
+/// Changes to images that move pixels and leave their values alone.
+pub fn moves(text: &str) -> Result<Augment, String> {
+    let augment: Augment = plain(text)?;
+    match augment == augment.moves() {
+        true => Ok(augment),
+        false => {
+            Err("gates are trained on images that are moved, not changed; for example crop4,flip, or none"
+                .into())
+        }
+    }
+}
+
 fn reason(e: &Error) -> String {
     match e {
         Error::Argument { reason, hint, .. } => format!("{reason}; {hint}"),
@@ -172,6 +184,14 @@ fn reason(e: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gates_take_what_moves_pixels() {
+        assert_eq!(moves("crop4,flip").unwrap(), Augment { crop: 4, flip: true, ..Augment::default() });
+        assert_eq!(moves("none").unwrap(), Augment::default());
+        assert!(moves("flip,mix").unwrap_err().contains("crop4,flip"));
+        assert!(moves("rotate").unwrap_err().contains("rotate"));
+    }
 
     #[test]
     fn times_have_units() {

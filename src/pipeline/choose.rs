@@ -5,6 +5,7 @@ use crate::channels::Groups;
 use crate::error::{Error, Result};
 use crate::grad::ShiftSpec;
 use crate::ir::*;
+use crate::learn::calib::Augment;
 use crate::learn::compensate::Stand;
 use crate::learn::{
     Left, Record, Session, Settings, Smaller, Task, Trained, Watching, Wish, gate, loses, loss, settle, train,
@@ -233,7 +234,8 @@ impl Learning<'_> {
             gamma: options.gamma,
             target: self.target as f64,
             seed: options.seed,
-            augment: options.augment,
+            // A mixture has no label, and gates may be trained on labels alone; other colours were not tried with them.
+            augment: options.augment.map(Augment::moves),
             task: task(self.session, options, Some((options.smoothing, options.distil)), 1.0, self.training),
             choice: options.choice,
             levels: stand.levels.clone(),

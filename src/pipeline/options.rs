@@ -185,7 +185,7 @@ pub struct Options {
     pub choice: Choice,
     /// Whether gates that closed for good are no longer trained, and their channels no longer computed.
     pub freeze: bool,
-    /// Augmentation of the calibration images.
+    /// Crops and mirrors of the images that gates are trained on; they are not changed otherwise.
     pub augment: Option<Augment>,
     /// Seed of everything random.
     pub seed: u64,
