@@ -165,13 +165,12 @@ pub fn plain<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
 /// Changes to images that move pixels and leave their values alone.
 pub fn moves(text: &str) -> Result<Augment, String> {
     let augment: Augment = plain(text)?;
-    match augment == augment.moves() {
-        true => Ok(augment),
-        false => {
-            Err("gates are trained on images that are moved, not changed; for example crop4,flip, or none"
-                .into())
-        }
+    if augment != augment.moves() {
+        return Err(
+            "gates are trained on images that are moved, not changed; for example crop4,flip, or none".into(),
+        );
     }
+    Ok(augment)
 }
 
 fn reason(e: &Error) -> String {

@@ -44,7 +44,8 @@ impl Augment {
     /// Whether sample `index` is mirrored with this seed; `None` where more may happen to it.
     pub fn mirrors(&self, seed: u64, index: usize) -> Option<bool> {
         let size = Size { channels: 1, height: 1, width: 1 };
-        (self.crop == 0 && !self.jitter && !self.mixes()).then(|| Shift::draw(self, seed, index, size).flip)
+        let only = Self { flip: self.flip, ..Self::default() };
+        (*self == only).then(|| Shift::draw(self, seed, index, size).flip)
     }
 
     /// True if images become mixtures: no label is theirs then.
@@ -59,7 +60,7 @@ impl Augment {
 
     /// What of it moves pixels and leaves their values alone.
     pub fn moves(self) -> Self {
-        Self { jitter: false, mix: false, cutmix: false, ..self }
+        Self { crop: self.crop, flip: self.flip, ..Self::default() }
     }
 }
 

@@ -148,11 +148,7 @@ impl Winograd {
     ) {
         let y = &mut y[..self.g.batch * self.g.cout * self.g.pixels_out()];
         let cpu = self.products.cpu;
-        BUFFERS.with_borrow_mut(|[before, behind, scratch]| {
-            let [x_size, y_size] = self.products.points.map(|floats| SQUARE * floats);
-            fit(before, x_size);
-            fit(behind, y_size);
-            fit(scratch, self.scratch());
+        self.with_buffers(|before, behind, scratch| {
             for group in &self.groups {
                 dispatch(cpu, Inputs { of: self, group, row: &mut row, scratch, into: before });
                 self.products.run(before, behind);
@@ -169,16 +165,23 @@ impl Winograd {
         if !add {
             dx.fill(0.0);
         }
-        BUFFERS.with_borrow_mut(|[before, behind, scratch]| {
-            let [x_size, y_size] = self.products.points.map(|floats| SQUARE * floats);
-            fit(before, x_size);
-            fit(behind, y_size);
-            fit(scratch, self.scratch());
+        self.with_buffers(|before, behind, scratch| {
             for group in &self.groups {
                 dispatch(cpu, gradient::Outputs { of: self, group, row: &mut row, scratch, into: behind });
                 self.products.run_back(behind, before);
                 dispatch(cpu, gradient::Inputs { of: self, group, from: before, scratch, dx });
             }
+        });
+    }
+
+    /// Calls `work` with this thread's buffers, large enough: points of the input's side, of the output's, and for the transforms.
+    fn with_buffers(&self, work: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
+        BUFFERS.with_borrow_mut(|[before, behind, scratch]| {
+            let [x_size, y_size] = self.products.points.map(|floats| SQUARE * floats);
+            fit(before, x_size);
+            fit(behind, y_size);
+            fit(scratch, self.scratch());
+            work(before, behind, scratch);
         });
     }
 
