@@ -2,18 +2,18 @@
 //!
 //! The weights are frozen, so this is exact up to rounding. The only place in the executor that looks at names.
 
-use super::lower::count_uses;
+use super::lower::{count_constants, count_uses};
 use super::program::{Kind, Program, Source, Step};
 use crate::ir::*;
 use std::sync::Arc;
 
 /// Folds wherever the convolution's result has no other user.
 pub(super) fn fold_batch_norm(program: &mut Program) {
-    let uses = count_uses(program);
+    let (uses, reads) = (count_uses(program), count_constants(program));
     let mut made: Vec<Option<usize>> = vec![None; program.shapes.len()];
     let mut steps: Vec<Step> = Vec::with_capacity(program.steps.len());
     for step in std::mem::take(&mut program.steps) {
-        if let Some((conv, folded)) = foldable(program, &steps, &made, &uses, &step) {
+        if let Some((conv, folded)) = foldable(program, &steps, &made, (&uses, &reads), &step) {
             steps[conv] = folded;
             made[steps[conv].outputs[0]] = Some(conv);
             continue;
@@ -28,7 +28,7 @@ fn foldable(
     program: &mut Program,
     steps: &[Step],
     made: &[Option<usize>],
-    uses: &[usize],
+    (uses, reads): (&[usize], &[usize]),
     bn: &Step,
 ) -> Option<(usize, Step)> {
     if bn.op_type != "BatchNormalization" || bn.shift.is_some() {
@@ -47,6 +47,7 @@ fn foldable(
         }
         _ => None,
     };
+    let Some(Some(Source::Constant(mut w_at))) = conv.inputs.get(1).copied() else { return None };
     let w = constant(conv.inputs.get(1))?;
     let bias = match conv.inputs.get(2) {
         None | Some(None) => None,
@@ -65,10 +66,6 @@ fn foldable(
         .map(|(s, v)| (f64::from(*s) / (f64::from(*v) + f64::from(epsilon)).sqrt()) as f32)
         .collect();
     let per_channel = w.data.len() / factor.len().max(1);
-    let mut weights = w.clone();
-    for (row, f) in weights.data.chunks_mut(per_channel.max(1)).zip(&factor) {
-        row.iter_mut().for_each(|w| *w *= f);
-    }
     let folded_bias: Vec<f32> = (0..factor.len())
         .map(|o| (bias.map_or(0.0, |b| b.data[o]) - mean.data[o]) * factor[o] + shift.data[o])
         .collect();
@@ -81,10 +78,16 @@ fn foldable(
         s
     });
     let mut folded = conv.clone();
-    program.constants.push(weights);
-    let w_at = program.constants.len() - 1;
+    if reads[w_at] > 1 {
+        program.constants.push(program.constants[w_at].clone());
+        w_at = program.constants.len() - 1;
+    }
+    for (row, f) in program.constants[w_at].data.chunks_mut(per_channel.max(1)).zip(&factor) {
+        row.iter_mut().for_each(|w| *w *= f);
+    }
     program.constants.push(Array::new(&[factor.len()], folded_bias));
-    folded.inputs = vec![conv.inputs[0], Some(Source::Constant(w_at)), Some(Source::Constant(w_at + 1))];
+    let b_at = program.constants.len() - 1;
+    folded.inputs = [conv.inputs[0], Some(Source::Constant(w_at)), Some(Source::Constant(b_at))].to_vec();
     folded.outputs = vec![bn.outputs[0]];
     folded.shift = step_shift;
     Some((at, folded))

@@ -101,9 +101,7 @@ pub(super) fn lower(program: &mut Program) {
 
 /// Prepares a convolution with fewer multiplications wherever that is faster, and forgets weights that nothing reads any more.
 pub(super) fn hasten(program: &mut Program) {
-    let constant = |source: &Source| if let Source::Constant(c) = source { Some(*c) } else { None };
-    let mut read = count_reads(program, program.constants.len(), constant);
-    program.parameters.iter().flatten().for_each(|&c| read[c] += 1);
+    let read = count_constants(program);
     for step in &mut program.steps {
         let Kind::Conv(conv) = &mut step.kind else { continue };
         let weights = &mut program.constants[conv.weights].data;
@@ -129,6 +127,14 @@ fn count_reads(program: &Program, n: usize, place: impl Fn(&Source) -> Option<us
     let mut reads = vec![0; n];
     let sources = program.steps.iter().flat_map(|s| s.inputs.iter().flatten());
     sources.filter_map(place).for_each(|k| reads[k] += 1);
+    reads
+}
+
+/// How often each constant is read; parameters count as read.
+pub(super) fn count_constants(program: &Program) -> Vec<usize> {
+    let constant = |source: &Source| if let Source::Constant(c) = source { Some(*c) } else { None };
+    let mut reads = count_reads(program, program.constants.len(), constant);
+    program.parameters.iter().flatten().for_each(|&c| reads[c] += 1);
     reads
 }
 
