@@ -1,6 +1,7 @@
 //! Convolutions with fixed weights, one core: our kernels beside a matrix of columns and the `gemm` crate. See
 //! benches/README.md.
 
+use autobot_onnx::ops::kernels::chwn::Chwn;
 use autobot_onnx::ops::kernels::conv::{self, Geometry};
 use autobot_onnx::ops::kernels::direct::{Direct, Start};
 use autobot_onnx::ops::kernels::winograd::Winograd;
@@ -8,12 +9,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 
 /// Shapes of the networks that people prune: input channels, output channels, height and width, kernel, stride, images.
-const SHAPES: [[usize; 6]; 10] = [
+const SHAPES: [[usize; 6]; 11] = [
     [16, 16, 32, 3, 1, 16],
     [16, 32, 32, 3, 2, 16],
     [32, 32, 16, 3, 1, 16],
     [64, 64, 8, 3, 1, 16],
     [256, 256, 8, 3, 1, 16],
+    [512, 512, 2, 3, 1, 16],
     [192, 192, 8, 1, 1, 16],
     [64, 192, 56, 3, 1, 4],
     [256, 64, 56, 1, 1, 4],
@@ -59,6 +61,11 @@ fn convolution(c: &mut Criterion) {
                 let run = |y: &mut [f32]| fast.run(direct.rows(black_box(&x)), &[], false, y);
                 group.bench_function("winograd", |b| b.iter(|| run(&mut y)));
             }
+            let small = Chwn::new(&g, &w);
+            if let Some(small) = &small {
+                let run = |y: &mut [f32]| small.run(direct.rows(black_box(&x)), &[], false, y);
+                group.bench_function("chwn", |b| b.iter(|| run(&mut y)));
+            }
             if let Some(back) = Direct::transposed(&g, &w) {
                 let (dy, mut dx) = (numbers(y.len()), vec![0.0; x.len()]);
                 let run = |dx: &mut [f32]| back.run(back.rows(black_box(&dy)), start, false, dx);
@@ -66,6 +73,10 @@ fn convolution(c: &mut Criterion) {
                 if let Some(fast) = &fast {
                     let run = |dx: &mut [f32]| fast.run_back(back.rows(black_box(&dy)), false, dx);
                     group.bench_function("winograd back", |b| b.iter(|| run(&mut dx)));
+                }
+                if let Some(small) = &small {
+                    let run = |dx: &mut [f32]| small.run_back(back.rows(black_box(&dy)), false, dx);
+                    group.bench_function("chwn back", |b| b.iter(|| run(&mut dx)));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use autobot_onnx::channels::{self, Groups, Residual};
 use autobot_onnx::cost::{Convention, Cost};
-use autobot_onnx::grad::{LARGEST, Pool, Program, Workspace, batched};
+use autobot_onnx::grad::{LARGEST, Pool, Program, Sums, Workspace, batched};
 use autobot_onnx::ir::{Fact, Facts};
 use autobot_onnx::learn::calib::{Calibration, InputSpec};
 use autobot_onnx::learn::{self, Choice, Session, Settings, Task, Watching};
@@ -98,7 +98,7 @@ fn gate_step(c: &mut Criterion) {
         let (targets, _) = learn::targets(graph, &n.facts).unwrap();
         let facts = batched(graph, &n.facts, &targets, LARGEST).unwrap();
         let gates = pipeline::gates(graph, &n.groups);
-        let program = Program::compile(graph, &facts, &gates, &[], &targets).unwrap().fast();
+        let program = Program::compile(graph, &facts, Sums::Fast, &gates, &[], &targets).unwrap();
         let lambda = vec![0.9; n.groups.classes.len()];
         let mut workspace = Workspace::new(&program);
         for k in 0..program.inputs() {

@@ -3,7 +3,7 @@
 //!
 //! Only what the loss cannot see is dropped: the value between, where nobody else uses it.
 
-use super::program::{Kind, Program, Source, Step};
+use super::program::{Kind, Program, Source, Step, Sums};
 use super::route::{NOWHERE, Route, compose, route_of};
 use crate::ops::conv_geometry;
 use crate::ops::kernels::conv::Geometry;
@@ -25,14 +25,17 @@ pub(super) struct Convolution {
     pub reads: Option<Route>,
 }
 
-/// Lowers every convolution that the direct kernel takes.
-pub(super) fn lower(program: &mut Program) {
-    let mut uses = count_uses(program);
+/// Lowers every convolution that the direct kernel takes, and forgets weights that nothing reads any more.
+pub(super) fn lower(program: &mut Program, sums: Sums) {
+    let (mut uses, reads) = (count_uses(program), count_constants(program));
     let steps = std::mem::take(&mut program.steps);
     let mut out: Vec<Option<Step>> = Vec::with_capacity(steps.len());
     let mut made: Vec<Option<usize>> = vec![None; program.shapes.len()];
     for mut step in steps {
-        if let Some(mut conv) = convolution(program, &step) {
+        if let Some(mut conv) = convolution(program, &step, sums) {
+            if reads[conv.weights] == 1 && (conv.kernel.goes_back() || !step.live) {
+                program.constants[conv.weights].data = Vec::new();
+            }
             if let Some((at, Step { kind: Kind::Gate { axis: 1, index }, inputs, .. })) =
                 before(&step, 0, &out, &made, &uses)
             {
@@ -99,19 +102,6 @@ pub(super) fn lower(program: &mut Program) {
     program.steps = out.into_iter().flatten().collect();
 }
 
-/// Prepares a convolution with fewer multiplications wherever that is faster, and forgets weights that nothing reads any more.
-pub(super) fn hasten(program: &mut Program) {
-    let read = count_constants(program);
-    for step in &mut program.steps {
-        let Kind::Conv(conv) = &mut step.kind else { continue };
-        let weights = &mut program.constants[conv.weights].data;
-        conv.kernel.hasten(&conv.geometry, weights);
-        if read[conv.weights] == 1 && (conv.kernel.goes_back() || !step.live) {
-            *weights = Vec::new();
-        }
-    }
-}
-
 /// Packs the weights of every convolution that has a parameter for them again.
 pub(super) fn prepare_again(program: &mut Program) {
     for step in &mut program.steps {
@@ -146,7 +136,7 @@ pub(super) fn count_uses(program: &Program) -> Vec<usize> {
     uses
 }
 
-fn convolution(program: &Program, step: &Step) -> Option<Convolution> {
+fn convolution(program: &Program, step: &Step, sums: Sums) -> Option<Convolution> {
     let Kind::Op(op) = &step.kind else { return None };
     let (Some(Some(Source::Slot(x))), Some(Some(Source::Constant(w)))) =
         (step.inputs.first(), step.inputs.get(1))
@@ -163,7 +153,7 @@ fn convolution(program: &Program, step: &Step) -> Option<Convolution> {
     };
     let weights = &program.constants[*w];
     let geometry = conv_geometry(&op.attributes(), &program.shapes[*x], &weights.shape)?;
-    let kernel = Fixed::new(&geometry, &weights.data, program.live[*x])?;
+    let kernel = Fixed::new(&geometry, &weights.data, program.live[*x], sums == Sums::Fast)?;
     Some(Convolution { geometry, kernel, weights: *w, bias, relu: false, gate: None, reads: None })
 }
 

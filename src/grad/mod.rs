@@ -17,5 +17,5 @@ mod take;
 pub use batch::{LARGEST, batched};
 pub use plain::Plain;
 pub use pool::Pool;
-pub use program::{GateSpec, Program, ShiftSpec, UNGATED, targets};
+pub use program::{GateSpec, Program, ShiftSpec, Sums, UNGATED, targets};
 pub use run::Workspace;

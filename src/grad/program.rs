@@ -4,7 +4,7 @@
 //! between a value and the nodes that read it.
 
 use super::fold::fold_batch_norm;
-use super::lower::{Convolution, hasten, lower, prepare_again};
+use super::lower::{Convolution, lower, prepare_again};
 use super::route::Route;
 use crate::error::{Error, Result};
 use crate::ir::*;
@@ -86,6 +86,15 @@ pub(super) struct Step {
     pub live: bool,
 }
 
+/// How convolutions with constant weights are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sums {
+    /// As they are written down: for proofs.
+    Plain,
+    /// With fewer multiplications where that is faster. Rounding errors grow some ten times: for training.
+    Fast,
+}
+
 /// The steps of a network at one batch size.
 #[derive(Debug)]
 pub struct Program {
@@ -106,6 +115,8 @@ pub struct Program {
     pub target_values: Vec<ValueId>,
     /// Images that go through at a time.
     pub batch: usize,
+    /// Bytes of the constants, before any was forgotten.
+    pub constant_bytes: usize,
 }
 
 /// Values at which a loss can stand: the network's outputs where they can be computed and differentiated, else the last
@@ -169,11 +180,12 @@ impl Program {
     pub fn compile(
         graph: &Graph,
         facts: &Facts,
+        sums: Sums,
         gates: &[GateSpec],
         shifts: &[ShiftSpec],
         targets: &[ValueId],
     ) -> Result<Self> {
-        Self::build(graph, facts, (gates, shifts), &[], targets)
+        Self::build((graph, facts), sums, (gates, shifts), &[], targets)
     }
 
     /// As [`Program::compile`], without gates, for training the constants `parameters`: stored ones that no folded constant
@@ -181,15 +193,16 @@ impl Program {
     pub fn trainable(
         graph: &Graph,
         facts: &Facts,
+        sums: Sums,
         parameters: &[ValueId],
         targets: &[ValueId],
     ) -> Result<Self> {
-        Self::build(graph, facts, (&[], &[]), parameters, targets)
+        Self::build((graph, facts), sums, (&[], &[]), parameters, targets)
     }
 
     fn build(
-        graph: &Graph,
-        facts: &Facts,
+        (graph, facts): (&Graph, &Facts),
+        sums: Sums,
         (gates, shifts): (&[GateSpec], &[ShiftSpec]),
         parameters: &[ValueId],
         targets: &[ValueId],
@@ -208,6 +221,7 @@ impl Program {
             slots: HashMap::new(),
             target_values: targets.to_vec(),
             batch,
+            constant_bytes: 0,
         };
         let mut c = Compiler {
             facts,
@@ -238,17 +252,11 @@ impl Program {
         c.program.parameters = parameters.iter().map(|v| c.constant_of.get(v).copied()).collect();
         c.program.slots = c.slot_of;
         let mut program = c.program;
+        program.constant_bytes = program.constants.iter().map(|c| 4 * c.data.len()).sum();
         fold_batch_norm(&mut program);
-        lower(&mut program);
+        lower(&mut program, sums);
         program.ends = ends(&program);
         Ok(program)
-    }
-
-    /// Computes 3×3 convolutions with fewer multiplications where that is faster. Rounding errors grow some ten times: for
-    /// training, not for proofs.
-    pub fn fast(mut self) -> Self {
-        hasten(&mut self);
-        self
     }
 
     /// Shape of target `k`, batch included.
@@ -289,11 +297,6 @@ impl Program {
             }
         }
         prepare_again(self);
-    }
-
-    /// Bytes of the constants.
-    pub fn constant_bytes(&self) -> usize {
-        self.constants.iter().map(|c| 4 * c.data.len()).sum()
     }
 
     /// Bytes a workspace holds at the most: every value, and every gradient at once.

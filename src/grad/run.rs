@@ -13,10 +13,9 @@ use std::ops::Range;
 pub struct Workspace {
     y: Vec<Array<f32>>,
     dy: Vec<Array<f32>>,
-    /// Values on their way through [`Workspace::evaluate`], and buffers of those that nobody reads any more.
+    /// Values on their way through [`Workspace::evaluate`].
     passing: Vec<Array<f32>>,
-    loose: Vec<Vec<f32>>,
-    /// Buffers of gradients that went where they were to go.
+    /// Buffers of values that nobody reads any more, and of gradients that went where they were to go.
     spare: Vec<Vec<f32>>,
     /// Whether the backward pass has put something into a gradient yet.
     begun: Vec<bool>,
@@ -33,7 +32,6 @@ impl Workspace {
             y: empty(n),
             dy: empty(n),
             passing: Vec::new(),
-            loose: Vec::new(),
             spare: Vec::new(),
             begun: vec![false; n],
             behind: Vec::new(),
@@ -65,6 +63,9 @@ impl Workspace {
                 .iter()
                 .map(|&o| {
                     let mut a = std::mem::take(&mut self.y[o]);
+                    if a.data.capacity() == 0 {
+                        a.data = room(&mut self.spare, volume(&program.shapes[o]));
+                    }
                     fit(&mut a, &program.shapes[o]);
                     a
                 })
@@ -76,15 +77,18 @@ impl Workspace {
         }
     }
 
-    /// Computes the targets alone: what has been read for the last time makes room, so that much less memory is touched.
+    /// Computes the targets alone: what has been read for the last time makes room, so that much less memory is touched. What
+    /// [`Workspace::forward`] left makes room, too.
     pub fn evaluate(&mut self, program: &Program, lambda: Option<&[f32]>) {
         let mut y = std::mem::take(&mut self.passing);
         y.resize_with(program.shapes.len(), Array::default);
         program.inputs.iter().for_each(|&s| std::mem::swap(&mut y[s], &mut self.y[s]));
+        self.spare.extend(self.y.iter_mut().map(|a| std::mem::take(&mut a.data)));
+        self.spare.retain(|buffer| buffer.capacity() > 0);
         for (step, ends) in program.steps.iter().zip(&program.ends) {
             let shape = |o: usize| &program.shapes[o];
             let buffer = |&o: &usize| {
-                let mut a = Array { shape: Vec::new(), data: room(&mut self.loose, volume(shape(o))) };
+                let mut a = Array { shape: Vec::new(), data: room(&mut self.spare, volume(shape(o))) };
                 fit(&mut a, shape(o));
                 a
             };
@@ -93,15 +97,14 @@ impl Workspace {
             for (&o, a) in step.outputs.iter().zip(out) {
                 y[o] = a;
             }
-            self.loose.extend(ends.iter().map(|&s| std::mem::take(&mut y[s].data)));
+            self.spare.extend(ends.iter().map(|&s| std::mem::take(&mut y[s].data)));
         }
         for &s in program.inputs.iter().chain(&program.targets) {
             if !y[s].data.is_empty() {
-                let before = std::mem::replace(&mut self.y[s], std::mem::take(&mut y[s]));
-                self.loose.push(before.data);
+                self.y[s] = std::mem::take(&mut y[s]);
             }
         }
-        self.loose.retain(|buffer| buffer.capacity() > 0);
+        self.spare.retain(|buffer| buffer.capacity() > 0);
         self.passing = y;
     }
 

@@ -4,7 +4,7 @@ use super::calib::{Augment, Calibration};
 use super::{Task, gate, task};
 use crate::channels::Groups;
 use crate::error::Result;
-use crate::grad::{GateSpec, LARGEST, Pool, Program, ShiftSpec, Workspace, batched};
+use crate::grad::{GateSpec, LARGEST, Pool, Program, ShiftSpec, Sums, Workspace, batched};
 use crate::ir::*;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -150,7 +150,7 @@ impl<'a> Session<'a> {
         let make = move || {
             let facts = batched(graph, facts, &targets, LARGEST)?;
             let gates = gate::specs(graph, groups);
-            Ok(Program::compile(graph, &facts, &gates, shifts, &targets)?.fast())
+            Program::compile(graph, &facts, Sums::Fast, &gates, shifts, &targets)
         };
         let program = make()?;
         Ok(Self { trainable, make: Some(Box::new(make)), ..Self::with(program, classes, data, pool) })
@@ -164,7 +164,7 @@ impl<'a> Session<'a> {
         shifts: &[ShiftSpec],
     ) -> Result<Self> {
         let facts = batched(graph, facts, &self.targets, self.batch)?;
-        let program = Program::compile(graph, &facts, gates, shifts, &self.targets)?.fast();
+        let program = Program::compile(graph, &facts, Sums::Fast, gates, shifts, &self.targets)?;
         let (trainable, judged) = (self.trainable.clone(), self.judged);
         Ok(Self { trainable, judged, ..Self::with(program, self.classes, self.data, self.pool) })
     }
@@ -182,7 +182,7 @@ impl<'a> Session<'a> {
         let judged = targets.len();
         targets.extend(watched);
         let facts = batched(graph, facts, &targets, LARGEST)?;
-        let program = Program::trainable(graph, &facts, parameters, &targets)?.fast();
+        let program = Program::trainable(graph, &facts, Sums::Fast, parameters, &targets)?;
         Ok(Self { judged, ..Self::with(program, classes, data, pool) })
     }
 

@@ -4,7 +4,7 @@
 //! Never: passes what it did not run.
 
 use crate::error::{Error, Result};
-use crate::grad::{GateSpec, Plain, Pool, Program, ShiftSpec, Workspace};
+use crate::grad::{GateSpec, Plain, Pool, Program, ShiftSpec, Sums, Workspace};
 use crate::ir::*;
 use crate::runtime::{self, Sample};
 
@@ -109,8 +109,8 @@ pub fn compare(
 ) -> Result<Proof> {
     let facts = facts_like(big.0, big.1, small)?;
     let (masked, pruned) = pool.both(
-        || Program::compile(big.0, big.1, gates, shifts, targets),
-        || Program::compile(small, &facts, &[], &[], targets),
+        || Program::compile(big.0, big.1, Sums::Plain, gates, shifts, targets),
+        || Program::compile(small, &facts, Sums::Plain, &[], &[], targets),
     );
     let (masked, pruned) = (masked?, pruned?);
     let wide: Vec<f64> = lambda.iter().map(|&l| l.into()).collect();
@@ -153,7 +153,7 @@ pub fn compare_executors(
 ) -> Result<Result<f64, String>> {
     let inputs = facts.inputs(graph).unwrap_or_default();
     let ours = || -> Result<Vec<_>> {
-        let program = Program::compile(graph, facts, &[], &[], targets)?;
+        let program = Program::compile(graph, facts, Sums::Plain, &[], &[], targets)?;
         Ok(samples.iter().map(|sample| outputs(&program, sample, None)).collect())
     };
     let (tract, ours) = pool.both(|| runtime::run(bytes, &inputs, samples), ours);

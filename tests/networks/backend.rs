@@ -2,7 +2,7 @@
 //! which `ONNX_NODE_TESTS` names; each file holds a network, and its inputs and expected outputs as Constant nodes.
 
 use super::files_below;
-use autobot_onnx::grad::{Program, Workspace};
+use autobot_onnx::grad::{Program, Sums, Workspace};
 use autobot_onnx::ir::{DType, Data, Facts, Graph, Origin, Tensor, ValueId, infer};
 use autobot_onnx::onnx::{self, Model};
 use std::path::Path;
@@ -68,7 +68,9 @@ fn run(model: &Model, folded: &Facts, mut graph: Graph) -> Result<bool, String> 
     if targets.is_empty() || targets.len() < graph.outputs.len() {
         return Ok(false);
     }
-    let Ok(program) = Program::compile(&graph, &facts, &[], &[], &targets) else { return Ok(false) };
+    let Ok(program) = Program::compile(&graph, &facts, Sums::Plain, &[], &[], &targets) else {
+        return Ok(false);
+    };
     let mut workspace = Workspace::new(&program);
     for (k, &v) in graph.inputs.iter().enumerate() {
         let x = folded.constant[v].as_ref().expect("a given input").to_array::<f32>();

@@ -2,7 +2,7 @@
 //! number of threads nor an interruption changes a bit of the result.
 
 use super::{Network, Residual, ours, random_plan, stored};
-use autobot_onnx::grad::{LARGEST, Plain, Pool, Program, Workspace, batched};
+use autobot_onnx::grad::{LARGEST, Plain, Pool, Program, Sums, Workspace, batched};
 use autobot_onnx::ir::{Array, DType, Data, Facts, Graph, Tensor};
 use autobot_onnx::learn::calib::{Calibration, InputSpec, Preprocess};
 use autobot_onnx::learn::{Session, Task};
@@ -29,7 +29,7 @@ fn compare(network: &Network) -> usize {
     let targets = network.targets();
     let facts = batched(graph, &network.facts, &targets, LARGEST).unwrap();
     let parameters = parameters(graph, &facts);
-    let program = Program::trainable(graph, &facts, &parameters, &targets).unwrap();
+    let program = Program::trainable(graph, &facts, Sums::Plain, &parameters, &targets).unwrap();
     let mut workspace = Workspace::new(&program);
     let mut draw = Draw::new(11, 0);
     let mut inputs = Vec::new();

@@ -2,7 +2,7 @@
 //! and the same gradients for the gates that are left, and for what stands in for those that are not.
 
 use super::{ALL, ours, random_plan};
-use autobot_onnx::grad::{GateSpec, Program, ShiftSpec, Workspace};
+use autobot_onnx::grad::{GateSpec, Program, ShiftSpec, Sums, Workspace};
 use autobot_onnx::ir::{Facts, Graph, ValueId};
 use autobot_onnx::learn::compensate::{Moments, Stand};
 use autobot_onnx::pipeline::gates;
@@ -55,7 +55,7 @@ fn run(
     parameters: &[f32],
     sample: &Sample,
 ) -> (Vec<f32>, Vec<f32>) {
-    let program = Program::compile(graph, facts, gates, shifts, targets).unwrap();
+    let program = Program::compile(graph, facts, Sums::Plain, gates, shifts, targets).unwrap();
     let mut workspace = Workspace::new(&program);
     for (k, x) in sample.iter().enumerate() {
         workspace.input(&program, k).copy_from_slice(&x.data);

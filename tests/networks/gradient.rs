@@ -5,7 +5,7 @@
 //! and ReLUs, takes several images at a time and computes in f32.
 
 use super::{Network, Residual, ours};
-use autobot_onnx::grad::{LARGEST, Plain, Program, Workspace, batched};
+use autobot_onnx::grad::{LARGEST, Plain, Program, Sums, Workspace, batched};
 use autobot_onnx::ir::{Array, volume};
 use autobot_onnx::learn::compensate::{Moments, Stand};
 use autobot_onnx::pipeline::{Compensation, gates};
@@ -41,8 +41,8 @@ fn compare(network: &Network, residual: Residual, compensation: Compensation) {
         Compensation::Mean => Stand::mean(graph, &facts, &gates, &moments),
         Compensation::Learned => Stand::learned(graph, &facts, &gates, &moments, groups.classes.len()),
     };
-    let compile = || Program::compile(graph, &facts, &gates, &shifts, &targets).unwrap();
-    let programs = [compile(), compile().fast()];
+    let compile = |sums| Program::compile(graph, &facts, sums, &gates, &shifts, &targets).unwrap();
+    let programs = [compile(Sums::Plain), compile(Sums::Fast)];
     let plain = Plain { graph, facts: &facts, gates: &gates, shifts: &shifts, targets: &targets };
 
     let mut lambda: Vec<f32> = groups.classes.iter().map(|_| 0.2 + 0.7 * draw.unit()).collect();

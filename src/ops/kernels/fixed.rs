@@ -1,31 +1,65 @@
 //! A convolution with fixed weights, forward and back, by whichever kernel is to compute it.
 
+use super::chwn::Chwn;
 use super::conv::Geometry;
-use super::direct::{Direct, Start};
+use super::direct::{Cpu, Direct, Start};
 use super::winograd::Winograd;
 
-/// The plain sums, and in their place Winograd's, which share their weights, where that was asked for and is faster.
+/// The plain sums, and in their place, where that was asked for and is faster, a kernel that shares its weights both ways.
 #[derive(Debug, Clone)]
 pub struct Fixed {
     forward: Direct,
     /// The convolution that takes a gradient back, where it is wanted and is one.
     back: Option<Direct>,
-    fast: Option<Winograd>,
+    fast: Option<Fast>,
+}
+
+#[derive(Debug, Clone)]
+enum Fast {
+    Winograd(Winograd),
+    Chwn(Chwn),
+}
+
+impl Fast {
+    fn new(g: &Geometry, w: &[f32]) -> Option<Self> {
+        Winograd::new(g, w).map(Self::Winograd).or_else(|| Chwn::new(g, w).map(Self::Chwn))
+    }
+
+    fn repack(&mut self, w: &[f32]) {
+        match self {
+            Self::Winograd(kernel) => kernel.repack(w),
+            Self::Chwn(kernel) => kernel.repack(w),
+        }
+    }
+
+    fn run(&self, row: impl FnMut(usize, usize, usize, &mut [f32]), bias: &[f32], relu: bool, y: &mut [f32]) {
+        match self {
+            Self::Winograd(kernel) => kernel.run(row, bias, relu, y),
+            Self::Chwn(kernel) => kernel.run(row, bias, relu, y),
+        }
+    }
+
+    fn run_back(&self, row: impl FnMut(usize, usize, usize, &mut [f32]), add: bool, dx: &mut [f32]) {
+        match self {
+            Self::Winograd(kernel) => kernel.run_back(row, add, dx),
+            Self::Chwn(kernel) => kernel.run_back(row, add, dx),
+        }
+    }
 }
 
 impl Fixed {
-    /// Prepares `y = conv(x, w)`, as [`Direct::new`], and where that is wanted `dx = conv(dy, w)ᵀ`, as [`Direct::transposed`].
-    pub fn new(g: &Geometry, w: &[f32], back: bool) -> Option<Self> {
-        let forward = Direct::new(g, w)?;
-        Some(Self { forward, back: if back { Direct::transposed(g, w) } else { None }, fast: None })
-    }
-
-    /// Takes fewer multiplications and more rounding from here on, where that is faster; geometry and weights as given before.
-    pub fn hasten(&mut self, g: &Geometry, w: &[f32]) {
-        self.fast = Winograd::new(g, w);
-        if self.fast.is_some() {
-            self.back.iter_mut().chain([&mut self.forward]).for_each(Direct::forget);
+    /// Prepares `y = conv(x, w)`, as [`Direct::new`], and if `back` says so `dx = conv(dy, w)ᵀ`, as [`Direct::transposed`]; with
+    /// fewer multiplications and more rounding where that is faster, if `fast` allows it.
+    pub fn new(g: &Geometry, w: &[f32], back: bool, fast: bool) -> Option<Self> {
+        let cpu = Cpu::detect();
+        let forward = Direct::unweighted(cpu, g)?;
+        let back = if back { Direct::unweighted_back(cpu, g) } else { None };
+        let fast = if fast { Fast::new(g, w) } else { None };
+        let mut made = Self { forward, back, fast };
+        if made.fast.is_none() {
+            made.repack(w);
         }
+        Some(made)
     }
 
     /// Takes other weights of the same shape.

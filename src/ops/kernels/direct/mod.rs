@@ -96,10 +96,17 @@ impl Direct {
 
     /// As [`Direct::new`], for given vectors.
     pub fn on(cpu: Cpu, g: &Geometry, w: &[f32]) -> Option<Self> {
+        let mut made = Self::unweighted(cpu, g)?;
+        made.repack(w);
+        Some(made)
+    }
+
+    /// Everything but the weights: only [`Direct::gradient`] and [`Direct::rows`] can be called until it is given some.
+    pub fn unweighted(cpu: Cpu, g: &Geometry) -> Option<Self> {
         let flat = g.input[0] == 1 && g.kernel[0] == 1 && g.output[0] == 1 && g.group == 1;
         let crop = g.pad.iter().any(|&p| p < 0);
         // Fewer pixels than two vectors fill too little to be worth it.
-        if !flat || crop || g.batch * g.pixels_out() < 2 * cpu.lanes || w.is_empty() {
+        if !flat || crop || g.batch * g.pixels_out() < 2 * cpu.lanes || g.cin * g.cout * g.taps() == 0 {
             return None;
         }
         let g = squash(g, cpu);
@@ -117,7 +124,7 @@ impl Direct {
             g,
             cpu,
             layout,
-            weights: pack(&g, w, &blocks),
+            weights: Vec::new(),
             blocks,
             taps: Vec::new(),
             plane,
@@ -138,8 +145,14 @@ impl Direct {
 
     /// As [`Direct::transposed`], for given vectors.
     pub fn transposed_on(cpu: Cpu, g: &Geometry, w: &[f32]) -> Option<Self> {
-        let (back, flipped) = transpose(g, w)?;
-        Self::on(cpu, &back, &flipped)
+        let mut made = Self::unweighted_back(cpu, g)?;
+        made.repack_transposed(w);
+        Some(made)
+    }
+
+    /// As [`Direct::transposed_on`], but for the weights.
+    pub fn unweighted_back(cpu: Cpu, g: &Geometry) -> Option<Self> {
+        Self::unweighted(cpu, &transpose(g)?)
     }
 
     /// Takes other weights of the same shape.
@@ -150,11 +163,6 @@ impl Direct {
     /// Takes other weights of the convolution that this is the transpose of.
     pub fn repack_transposed(&mut self, w: &[f32]) {
         self.repack(&flip(w, self.g.cin, self.g.cout, self.g.taps()));
-    }
-
-    /// Lets the weights go: only [`Direct::gradient`] and [`Direct::rows`] can be called until it is given some again.
-    pub fn forget(&mut self) {
-        self.weights = Vec::new();
     }
 
     fn place_taps(&mut self) {
@@ -331,14 +339,13 @@ fn squash(g: &Geometry, cpu: Cpu) -> Geometry {
     Geometry { input: [1, pixels / run, run], output: [1, pixels / run, run], ..*g }
 }
 
-/// The convolution that takes a gradient back through one of stride 1, with its weights.
-fn transpose(g: &Geometry, w: &[f32]) -> Option<(Geometry, Vec<f32>)> {
+/// The convolution that takes a gradient back through one of stride 1.
+fn transpose(g: &Geometry) -> Option<Geometry> {
     if g.stride != [1; 3] || g.group != 1 {
         return None;
     }
     let pad = std::array::from_fn(|a| ((g.kernel[a] - 1) * g.dilation[a]) as isize - g.pad[a]);
-    let back = Geometry { cin: g.cout, cout: g.cin, input: g.output, output: g.input, pad, ..*g };
-    Some((back, flip(w, g.cout, g.cin, g.taps())))
+    Some(Geometry { cin: g.cout, cout: g.cin, input: g.output, output: g.input, pad, ..*g })
 }
 
 /// `[cout, cin, taps]` with the channel axes exchanged and the taps reversed.

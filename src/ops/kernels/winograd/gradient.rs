@@ -2,7 +2,7 @@
 //!
 //! Tiles of the output's gradient lie side by side; those of the input's overlap, and are added up where they do.
 
-use super::arithmetic::{Arithmetic, Work};
+use super::super::arithmetic::{Arithmetic, Work};
 use super::{Group, POINTS, SQUARE, TILE, Winograd};
 use pulp::Simd;
 
@@ -29,7 +29,7 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> Work for Outputs<'_, R> {
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, row, scratch, into } = self;
         let (g, lanes) = (&of.g, of.lanes);
-        let (point, channel) = (of.products.points[1], of.products.pitch);
+        let (point, channel) = (of.points[1], of.products.pitch);
         assert!(into.len() >= SQUARE * point && of.height * lanes <= channel);
         let (lines, rest) = scratch.split_at_mut(TILE * TILE * lanes);
         let rows = &mut rest[..TILE * POINTS * lanes];
@@ -78,7 +78,7 @@ impl Work for Inputs<'_> {
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, from, scratch, dx } = self;
         let (g, lanes) = (&of.g, of.lanes);
-        let (point, channel) = (of.products.points[0], of.products.pitch);
+        let (point, channel) = (of.points[0], of.products.pitch);
         assert!(from.len() >= SQUARE * point && of.height * lanes <= channel);
         let count = of.height * TILE + 2;
         let (rows, rest) = scratch.split_at_mut(count * POINTS * lanes);

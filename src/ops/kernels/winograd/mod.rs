@@ -11,13 +11,12 @@
 
 mod arithmetic;
 mod gradient;
-mod product;
 mod transform;
 
+use super::arithmetic::dispatch;
 use super::conv::Geometry;
-use super::direct::{Cpu, fit};
-use arithmetic::dispatch;
-use product::Products;
+use super::direct::{Cpu, fit, spread};
+use super::products::{Products, Run};
 use std::cell::RefCell;
 use transform::{Inputs, Outputs};
 
@@ -58,6 +57,8 @@ pub struct Winograd {
     lanes: usize,
     /// Rows of tiles of a strip.
     height: usize,
+    /// Floats from one point's tiles to the next's, before and behind the products.
+    points: [usize; 2],
     /// What lies between the transforms.
     products: Products,
 }
@@ -126,8 +127,13 @@ impl Winograd {
             .flat_map(|n| (0..down).step_by(rows).map(move |first| (n, first)))
             .map(|(n, first)| group(n, first))
             .collect();
-        let products = Products::new(cpu, [g.cin, g.cout], height * lanes);
-        Some(Self { g: *g, across, groups, lanes, height, products })
+        // Odd numbers of cache lines: channels and points of a tile then fall into different sets.
+        let pitch = spread(height * lanes);
+        let points = [g.cin, g.cout].map(|channels| spread(channels * pitch));
+        let run = |k: usize| vec![Run { x: k * points[0], y: k * points[1], floats: height * lanes }];
+        let runs: Vec<_> = (0..SQUARE).map(run).collect();
+        let products = Products::new(cpu, [g.cin, g.cout], pitch, &runs);
+        Some(Self { g: *g, across, groups, lanes, height, points, products })
     }
 
     /// Takes other weights of the same shape.
@@ -151,7 +157,7 @@ impl Winograd {
         self.with_buffers(|before, behind, scratch| {
             for group in &self.groups {
                 dispatch(cpu, Inputs { of: self, group, row: &mut row, scratch, into: before });
-                self.products.run(before, behind);
+                self.products.run(before, false, behind);
                 dispatch(cpu, Outputs { of: self, group, from: behind, bias, relu, scratch, y });
             }
         });
@@ -168,7 +174,7 @@ impl Winograd {
         self.with_buffers(|before, behind, scratch| {
             for group in &self.groups {
                 dispatch(cpu, gradient::Outputs { of: self, group, row: &mut row, scratch, into: behind });
-                self.products.run_back(behind, before);
+                self.products.run_back(behind, false, before);
                 dispatch(cpu, gradient::Inputs { of: self, group, from: before, scratch, dx });
             }
         });
@@ -177,7 +183,7 @@ impl Winograd {
     /// Calls `work` with this thread's buffers, large enough: points of the input's side, of the output's, and for the transforms.
     fn with_buffers(&self, work: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
         BUFFERS.with_borrow_mut(|[before, behind, scratch]| {
-            let [x_size, y_size] = self.products.points.map(|floats| SQUARE * floats);
+            let [x_size, y_size] = self.points.map(|floats| SQUARE * floats);
             fit(before, x_size);
             fit(behind, y_size);
             fit(scratch, self.scratch());

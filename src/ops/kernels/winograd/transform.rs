@@ -2,8 +2,8 @@
 
 #![allow(clippy::needless_range_loop, reason = "one index runs over several places")]
 
+use super::super::arithmetic::{Arithmetic, Work};
 use super::super::lines::copy;
-use super::arithmetic::{Arithmetic, Work};
 use super::{Group, POINTS, SQUARE, TILE, Winograd};
 use pulp::Simd;
 
@@ -32,7 +32,7 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> Work for Inputs<'_, R> {
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, row, scratch, into } = self;
         let (g, lanes) = (&of.g, of.lanes);
-        let (point, channel) = (of.products.points[0], of.products.pitch);
+        let (point, channel) = (of.points[0], of.products.pitch);
         assert!(into.len() >= SQUARE * point && of.height * lanes <= channel);
         // A line of input, padded; and for several images' lines side by side each tile's first four columns, then the four
         // behind those.
@@ -99,7 +99,7 @@ impl Work for Outputs<'_> {
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, from, bias, relu, scratch, y } = self;
         let (g, lanes) = (&of.g, of.lanes);
-        let (point, channel) = (of.products.points[1], of.products.pitch);
+        let (point, channel) = (of.points[1], of.products.pitch);
         assert!(from.len() >= SQUARE * point && of.height * lanes <= channel);
         let [oh, ow] = [g.output[1], g.output[2]];
         let lines = &mut scratch[..TILE * TILE * lanes];

@@ -1,107 +1,136 @@
-//! The products between the transforms: at each point a matrix of weights times a matrix of tiles.
+//! Products of several matrices of weights (output by input channels) with columns of floats, both ways on the same weights.
 //!
 //! Kept beside the direct convolution's loops because it has no taps, and four rows of three vectors instead of six of two: that
 //! was faster for few channels.
 
 #![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of fixed size")]
 
-use super::super::direct::{Cpu, parts, spread};
-use super::SQUARE;
 use super::arithmetic::{Arithmetic, Work, dispatch};
+use super::direct::{Cpu, parts};
 use pulp::Simd;
 use std::ops::Range;
 
-/// Input channels per pass: three vectors' worth of their tiles then fit the first cache.
+/// Input channels per pass: three vectors of each then fit the first cache.
 const CHUNK: usize = 192;
-/// Vectors of tiles that are computed together.
+/// Vectors that are computed together.
 const GROUP: usize = 3;
 /// Floats of sums, on the way back, that stay in the first cache while all weights go by.
 const KEPT: usize = 5 << 10;
 
-/// The weights of all points, ready to multiply.
+/// Columns that a matrix takes to others: whole vectors, side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Where they stand among those of input channel 0.
+    pub x: usize,
+    /// Where the products stand among those of output channel 0.
+    pub y: usize,
+    /// How many.
+    pub floats: usize,
+}
+
+/// Matrices of weights, ready to multiply.
 #[derive(Debug, Clone)]
 pub(super) struct Products {
     pub cpu: Cpu,
     cin: usize,
     cout: usize,
-    /// Tiles, a number of whole vectors.
-    tiles: usize,
     /// Output channels that are computed together.
     blocks: Vec<Range<usize>>,
-    /// [point][block][input channel][channel of the block]
+    /// [matrix][block][input channel][channel of the block]
     weights: Vec<f32>,
-    /// Floats from one channel's tiles to the next's.
+    /// Floats from one channel to the next.
     pub pitch: usize,
-    /// Floats from one point's tiles to the next's, before and behind the products.
-    pub points: [usize; 2],
+    /// By matrix: what it is multiplied with, [`GROUP`] vectors at the most at a time.
+    runs: Vec<Vec<Run>>,
+    /// Floats of a channel that a matrix is multiplied with, at the most.
+    width: usize,
+    /// Floats that are reached, of all channels' columns and of all channels' products.
+    reach: [usize; 2],
 }
 
 impl Products {
-    /// For so many channels and tiles; without weights yet.
-    pub fn new(cpu: Cpu, [cin, cout]: [usize; 2], tiles: usize) -> Self {
-        // Odd numbers of cache lines: channels and points of a tile then fall into different sets.
-        let pitch = spread(tiles);
-        let points = [cin, cout].map(|channels| spread(channels * pitch));
-        let blocks = parts(cout, if cpu.many { 8 } else { 4 });
-        Self { cpu, cin, cout, tiles, blocks, weights: vec![0.0; SQUARE * cin * cout], pitch, points }
-    }
-
-    /// Takes the weight `w` of output channel `o` and input channel `c` at all points.
-    pub fn set(&mut self, o: usize, c: usize, w: &[f32; SQUARE]) {
-        let k = self.blocks.partition_point(|b| b.end <= o);
-        let block = &self.blocks[k];
-        let at = block.start * self.cin + c * block.len() + o - block.start;
-        for (point, w) in self.weights.chunks_exact_mut(self.cin * self.cout).zip(w) {
-            point[at] = *w;
+    /// For so many input and output channels, which lie `pitch` floats apart, and for each matrix the columns that it takes to
+    /// others; without weights yet.
+    pub fn new(cpu: Cpu, [cin, cout]: [usize; 2], pitch: usize, runs: &[Vec<Run>]) -> Self {
+        let (mut width, mut reach) = (0, [0; 2]);
+        for runs in runs {
+            width = width.max(runs.iter().map(|run| run.floats).sum());
+            for run in runs {
+                assert!(run.floats.is_multiple_of(cpu.lanes), "whole vectors");
+                let ends = [(run.x, cin), (run.y, cout)].map(|(at, n)| at + (n - 1) * pitch + run.floats);
+                reach = [0, 1].map(|side| reach[side].max(ends[side]));
+            }
+        }
+        let most = GROUP * cpu.lanes;
+        let split = |run: &Run| {
+            let Run { x, y, floats } = *run;
+            let part = move |at: usize| Run { x: x + at, y: y + at, floats: most.min(floats - at) };
+            (0..floats).step_by(most).map(part)
+        };
+        Self {
+            cpu,
+            cin,
+            cout,
+            blocks: parts(cout, if cpu.many { 8 } else { 4 }),
+            weights: vec![0.0; runs.len() * cin * cout],
+            pitch,
+            runs: runs.iter().map(|runs| runs.iter().flat_map(split).collect()).collect(),
+            width,
+            reach,
         }
     }
 
-    /// `[point][input channel][tile]` to `[point][output channel][tile]`.
-    pub fn run(&self, x: &[f32], y: &mut [f32]) {
-        assert!(x.len() >= SQUARE * self.points[0] && y.len() >= SQUARE * self.points[1]);
-        dispatch(self.cpu, Multiply::<false> { of: self, from: x, to: y });
+    /// Takes the weights of output channel `o` and input channel `c`, one per matrix.
+    pub fn set(&mut self, o: usize, c: usize, weights: &[f32]) {
+        let k = self.blocks.partition_point(|b| b.end <= o);
+        let block = &self.blocks[k];
+        let at = block.start * self.cin + c * block.len() + o - block.start;
+        for (matrix, w) in self.weights.chunks_exact_mut(self.cin * self.cout).zip(weights) {
+            matrix[at] = *w;
+        }
     }
 
-    /// Back, by the same weights: `[point][output channel][tile]` to `[point][input channel][tile]`.
-    pub fn run_back(&self, dy: &[f32], dx: &mut [f32]) {
-        assert!(dx.len() >= SQUARE * self.points[0] && dy.len() >= SQUARE * self.points[1]);
-        dispatch(self.cpu, Multiply::<true> { of: self, from: dy, to: dx });
+    /// `[input channel][column]` to `[output channel][column]`, where the products go on top of what is there if `add`.
+    pub fn run(&self, x: &[f32], add: bool, y: &mut [f32]) {
+        assert!(x.len() >= self.reach[0] && y.len() >= self.reach[1]);
+        dispatch(self.cpu, Multiply::<false> { of: self, from: x, add, to: y });
+    }
+
+    /// Back, by the same weights: `[output channel][column]` to `[input channel][column]`.
+    pub fn run_back(&self, dy: &[f32], add: bool, dx: &mut [f32]) {
+        assert!(dx.len() >= self.reach[0] && dy.len() >= self.reach[1]);
+        dispatch(self.cpu, Multiply::<true> { of: self, from: dy, add, to: dx });
     }
 }
 
 struct Multiply<'a, const BACK: bool> {
     of: &'a Products,
     from: &'a [f32],
+    add: bool,
     to: &'a mut [f32],
 }
 
 impl<const BACK: bool> Work for Multiply<'_, BACK> {
     #[inline(always)]
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
-        let Products { cin, cout, tiles, ref blocks, ref weights, pitch, points: [before, behind], .. } =
-            *self.of;
-        let (from_size, to_size) = if BACK { (behind, before) } else { (before, behind) };
-        let vectors = tiles / S::F32_LANES;
-        let groups = vectors.div_ceil(GROUP);
-        let chunk = if BACK { (KEPT / tiles).clamp(1, CHUNK) } else { CHUNK };
-        // Where there are more weights than tiles, or more than the first cache holds, those should come from memory once.
-        let by_block = if BACK { chunk.min(cin) * cout > KEPT } else { tiles < cout };
-        for point in 0..SQUARE {
-            let weights = weights[point * cin * cout..][..cin * cout].as_ptr();
-            let from = self.from[point * from_size..][..from_size].as_ptr();
-            let to = self.to[point * to_size..][..to_size].as_mut_ptr();
+        let Products { cin, cout, ref blocks, ref weights, pitch, ref runs, width, .. } = *self.of;
+        let (from, to) = (self.from.as_ptr(), self.to.as_mut_ptr());
+        let chunk = if BACK { (KEPT / width.max(1)).clamp(1, CHUNK) } else { CHUNK };
+        // Where there are more weights than columns, or more than the first cache holds, those should come from memory once.
+        let by_block = if BACK { chunk.min(cin) * cout > KEPT } else { width < cout };
+        for (weights, runs) in weights.chunks_exact(cin * cout).zip(runs) {
             for first in (0..cin).step_by(chunk) {
                 let count = chunk.min(cin - first);
-                for k in 0..blocks.len() * groups {
-                    let (block, group) = in_turn(k, blocks.len(), groups, by_block);
-                    let (block, tile) = (&blocks[block], group * GROUP * S::F32_LANES);
-                    let [x, y] = [first, block.start].map(|channel| channel * pitch + tile);
+                for k in 0..blocks.len() * runs.len() {
+                    let (block, run) = in_turn(k, blocks.len(), runs.len(), by_block);
+                    let (block, run) = (&blocks[block], runs[run]);
+                    let (x, y) = (run.x + first * pitch, run.y + block.start * pitch);
                     let (x, y, add) = if BACK { (y, x, block.start > 0) } else { (x, y, first > 0) };
-                    // SAFETY: a point's weights, and rows of `pitch` floats or more, of which `tiles` are whole vectors.
+                    // SAFETY: a matrix's weights, and whole vectors of channels `pitch` floats apart within what is reached.
                     unsafe {
-                        let w = weights.add(block.start * cin + first * block.len());
-                        let (step, vectors) =
-                            (Step { v, count, pitch, add }, GROUP.min(vectors - group * GROUP));
+                        let w = weights.as_ptr().add(block.start * cin + first * block.len());
+                        let step = Step { v, count, pitch, add: add || self.add };
+                        let vectors = run.floats / S::F32_LANES;
                         step.block::<BACK>(block.len(), vectors, w, from.add(x), to.add(y));
                     }
                 }
@@ -110,9 +139,9 @@ impl<const BACK: bool> Work for Multiply<'_, BACK> {
     }
 }
 
-/// Block and group of the `k`-th pair: all groups of a block, or all blocks of a group.
-fn in_turn(k: usize, blocks: usize, groups: usize, by_block: bool) -> (usize, usize) {
-    if by_block { (k / groups, k % groups) } else { (k % blocks, k / blocks) }
+/// Block and run of the `k`-th pair: all runs of a block, or all blocks of a run.
+fn in_turn(k: usize, blocks: usize, runs: usize, by_block: bool) -> (usize, usize) {
+    if by_block { (k / runs, k % runs) } else { (k % blocks, k / blocks) }
 }
 
 /// Some rows of registers over some input channels.

@@ -1,0 +1,244 @@
+//! Two-dimensional convolution of pictures of a few pixels, with fixed weights, for f32: images are innermost (layout CHWN), so
+//! that a vector holds the same pixel of several images.
+//!
+//! Each tap is a matrix of weights, which takes the input's pixels to the output's that it reaches: what lies in the padding is
+//! never multiplied (of a 3×3 kernel on 2×2 pixels that is more than half), and the input gradient goes back by the same weights.
+//!
+//! Invariants: an image's sums do not depend on the others; they run over taps and input channels in a fixed order.
+
+use super::conv::Geometry;
+use super::direct::{Cpu, fit, spread};
+use super::products::{Products, Run};
+use std::cell::RefCell;
+
+/// Floats of pixels of all channels that stay in the second cache, next to weights.
+const CACHED: usize = 96 << 10;
+/// Worth it from this share on of what the plain sum multiplies, padding included.
+const SHARE: f64 = 0.75;
+
+thread_local! {
+    static BUFFERS: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) };
+}
+
+/// A convolution with fixed weights, ready to run.
+#[derive(Debug, Clone)]
+pub struct Chwn {
+    g: Geometry,
+    products: Products,
+}
+
+impl Chwn {
+    /// Prepares `y = conv(x, w)`, or `None` where it does not apply or is not worth it: pictures are large, or hardly padded.
+    pub fn new(g: &Geometry, w: &[f32]) -> Option<Self> {
+        let cpu = Cpu::detect();
+        let pixels = g.pixels_in().max(g.pixels_out());
+        let small = (g.cin + g.cout) * spread(pixels * g.batch) <= CACHED;
+        let pairs: usize = taps(g).iter().map(Vec::len).sum();
+        let few = pairs as f64 <= SHARE * (g.taps() * g.pixels_out()) as f64;
+        if small && few { Self::on(cpu, g, w) } else { None }
+    }
+
+    /// As [`Chwn::new`] wherever it applies (two axes, ungrouped, images fill vectors), for given vectors.
+    pub fn on(cpu: Cpu, g: &Geometry, w: &[f32]) -> Option<Self> {
+        let flat = g.input[0] == 1 && g.output[0] == 1 && g.kernel[0] == 1 && g.group == 1;
+        if !flat || !g.batch.is_multiple_of(cpu.lanes) || g.cin * g.cout * g.batch * g.taps() == 0 {
+            return None;
+        }
+        let runs: Vec<Vec<Run>> = taps(g).into_iter().map(|pairs| runs(&pairs, g.batch)).collect();
+        let pitch = spread(g.pixels_in().max(g.pixels_out()) * g.batch);
+        let mut made = Self { g: *g, products: Products::new(cpu, [g.cin, g.cout], pitch, &runs) };
+        made.repack(w);
+        Some(made)
+    }
+
+    /// Takes other weights of the same shape.
+    pub fn repack(&mut self, w: &[f32]) {
+        for (k, kernel) in w.chunks_exact(self.g.taps()).enumerate() {
+            self.products.set(k / self.g.cin, k % self.g.cin, kernel);
+        }
+    }
+
+    /// Runs the convolution, with a number per output channel on top (none where `bias` is empty); `row` as for
+    /// [`Direct::run`](super::direct::Direct::run).
+    pub fn run(
+        &self,
+        row: impl FnMut(usize, usize, usize, &mut [f32]),
+        bias: &[f32],
+        relu: bool,
+        y: &mut [f32],
+    ) {
+        let g = &self.g;
+        let least = if relu { 0.0 } else { f32::NEG_INFINITY };
+        self.with_buffers(|before, behind, line| {
+            self.gather(g.cin, g.input, row, line, before);
+            behind.fill(0.0);
+            self.products.run(before, true, behind);
+            self.scatter(g.cout, g.pixels_out(), behind, y, |o, y, sum| {
+                let sum = sum + bias.get(o).copied().unwrap_or(0.0);
+                *y = if sum < least { least } else { sum };
+            });
+        });
+    }
+
+    /// Runs `dx = conv(dy, w)ᵀ` by the same weights; `row` is for `dy`, and `dx` starts from zero or from what is there.
+    pub fn run_back(&self, row: impl FnMut(usize, usize, usize, &mut [f32]), add: bool, dx: &mut [f32]) {
+        let g = &self.g;
+        self.with_buffers(|before, behind, line| {
+            self.gather(g.cout, g.output, row, line, behind);
+            before.fill(0.0);
+            self.products.run_back(behind, true, before);
+            self.scatter(g.cin, g.pixels_in(), before, dx, |_, x, sum| *x = if add { *x + sum } else { sum });
+        });
+    }
+
+    /// Calls `work` with this thread's buffers: for the input's pixels, the output's, and a row.
+    fn with_buffers(&self, work: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
+        let g = &self.g;
+        BUFFERS.with_borrow_mut(|[before, behind, line]| {
+            let sizes = [g.cin, g.cout].map(|channels| channels * self.products.pitch);
+            fit(before, sizes[0]);
+            fit(behind, sizes[1]);
+            fit(line, g.input[2].max(g.output[2]));
+            work(&mut before[..sizes[0]], &mut behind[..sizes[1]], line);
+        });
+    }
+
+    /// Rows of pictures to `[channel][pixel][image]`.
+    fn gather(
+        &self,
+        channels: usize,
+        [_, height, width]: [usize; 3],
+        mut row: impl FnMut(usize, usize, usize, &mut [f32]),
+        line: &mut [f32],
+        to: &mut [f32],
+    ) {
+        let (batch, line) = (self.g.batch, &mut line[..width]);
+        for (c, to) in to.chunks_exact_mut(self.products.pitch).enumerate().take(channels) {
+            for (r, to) in to.chunks_exact_mut(width * batch).enumerate().take(height) {
+                for n in 0..batch {
+                    row(n, c, r, line);
+                    to[n..].iter_mut().step_by(batch).zip(&*line).for_each(|(to, v)| *to = *v);
+                }
+            }
+        }
+    }
+
+    /// `[channel][pixel][image]` to pictures, by `put(channel, place, value)`.
+    fn scatter(
+        &self,
+        channels: usize,
+        pixels: usize,
+        from: &[f32],
+        to: &mut [f32],
+        put: impl Fn(usize, &mut f32, f32),
+    ) {
+        let batch = self.g.batch;
+        for (c, from) in from.chunks_exact(self.products.pitch).enumerate().take(channels) {
+            for n in 0..batch {
+                let picture = to[(n * channels + c) * pixels..][..pixels].iter_mut();
+                picture.zip(from[n..].iter().step_by(batch)).for_each(|(to, v)| put(c, to, *v));
+            }
+        }
+    }
+}
+
+/// For each tap: the pixels of the input that it takes, each with the output's that it gives to.
+fn taps(g: &Geometry) -> Vec<Vec<[usize; 2]>> {
+    let place = |axis: usize, o: usize, tap: usize| {
+        let at = (o * g.stride[axis] + tap * g.dilation[axis]).checked_add_signed(-g.pad[axis]);
+        at.filter(|&at| at < g.input[axis])
+    };
+    let pairs = |[v, u]: [usize; 2]| {
+        let mut pairs = Vec::new();
+        for y in 0..g.output[1] {
+            for x in 0..g.output[2] {
+                if let (Some(r), Some(c)) = (place(1, y, v), place(2, x, u)) {
+                    pairs.push([r * g.input[2] + c, y * g.output[2] + x]);
+                }
+            }
+        }
+        pairs
+    };
+    (0..g.taps()).map(|t| pairs([t / g.kernel[2], t % g.kernel[2]])).collect()
+}
+
+/// Pairs of pixels that follow one another on both sides are one run.
+fn runs(pairs: &[[usize; 2]], batch: usize) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for [x, y] in pairs.iter().map(|pair| pair.map(|pixel| pixel * batch)) {
+        match runs.last_mut() {
+            Some(run) if [run.x + run.floats, run.y + run.floats] == [x, y] => run.floats += batch,
+            _ => runs.push(Run { x, y, floats: batch }),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conv;
+    use super::super::direct::tests::{geometry, numbers};
+    use super::*;
+
+    fn cases() -> Vec<Geometry> {
+        vec![
+            geometry([2, 2], [37, 11], 3, 1, 1, 16),
+            geometry([4, 4], [5, 9], 3, 1, 1, 16),
+            geometry([3, 5], [6, 7], 3, 2, 1, 32),
+            geometry([7, 7], [4, 3], 5, 1, 2, 16),
+            geometry([1, 1], [200, 6], 3, 1, 1, 48),
+            geometry([4, 4], [5, 2], 1, 1, 0, 16),
+            geometry([6, 6], [3, 4], 3, 1, 0, 16),
+            Geometry { dilation: [1, 2, 2], pad: [0, 2, 2], ..geometry([3, 3], [3, 5], 3, 1, 1, 16) },
+        ]
+    }
+
+    #[test]
+    fn both_ways_agree_with_the_column_form_on_all_vectors() {
+        for (g, cpu) in cases().iter().flat_map(|g| [(g, Cpu::detect()), (g, Cpu::portable())]) {
+            let (x, w) = (numbers(g.batch * g.cin * g.pixels_in(), 1), numbers(g.cout * g.cin * g.taps(), 2));
+            let bias = numbers(g.cout, 3);
+            let mut expected = vec![0.0; g.batch * g.cout * g.pixels_out()];
+            conv::forward(g, &x, &w, Some(&bias), &mut expected);
+            let mut chwn = Chwn::on(cpu, g, &numbers(w.len(), 9)).unwrap();
+            chwn.repack(&w);
+            let rows = |of: &[f32], channels: usize, [_, h, width]: [usize; 3]| {
+                let of = of.to_vec();
+                move |n: usize, c: usize, r: usize, out: &mut [f32]| {
+                    out.copy_from_slice(&of[((n * channels + c) * h + r) * width..][..width]);
+                }
+            };
+            let mut y = vec![9.0; expected.len()];
+            chwn.run(rows(&x, g.cin, g.input), &bias, false, &mut y);
+            close(&expected, &y, g);
+            chwn.run(rows(&x, g.cin, g.input), &bias, true, &mut y);
+            close(&expected.iter().map(|v| v.max(0.0)).collect::<Vec<_>>(), &y, g);
+
+            let dy = numbers(expected.len(), 4);
+            let mut expected = numbers(x.len(), 5);
+            let (mut dx, mut again) = (expected.clone(), vec![7.0; x.len()]);
+            conv::backward_input(g, &dy, &w, &mut expected);
+            chwn.run_back(rows(&dy, g.cout, g.output), true, &mut dx);
+            close(&expected, &dx, g);
+            chwn.run_back(rows(&dy, g.cout, g.output), false, &mut again);
+            again.iter_mut().zip(numbers(x.len(), 5)).for_each(|(x, start)| *x += start);
+            close(&dx, &again, g);
+        }
+    }
+
+    #[test]
+    fn it_is_taken_for_small_padded_pictures_alone() {
+        let lanes = Cpu::detect().lanes;
+        let takes = |g: Geometry| Chwn::new(&g, &vec![0.0; g.cout * g.cin * g.taps()]).is_some();
+        assert!(takes(geometry([2, 2], [512, 512], 3, 1, 1, 2 * lanes)));
+        assert!(!takes(geometry([2, 2], [512, 512], 3, 1, 1, 2 * lanes - 1)));
+        assert!(!takes(geometry([2, 2], [512, 512], 1, 1, 0, 2 * lanes)));
+        assert!(!takes(geometry([16, 16], [512, 512], 3, 1, 1, 2 * lanes)));
+    }
+
+    fn close(a: &[f32], b: &[f32], g: &Geometry) {
+        for (i, (a, b)) in a.iter().zip(b).enumerate() {
+            assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{g:?}: element {i}: {a} {b}");
+        }
+    }
+}
