@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 /// Folds wherever the convolution's result has no other user.
 pub(super) fn fold_batch_norm(program: &mut Program) {
-    let (uses, reads) = (count_uses(program), count_constants(program));
+    let (uses, mut reads) = (count_uses(program), count_constants(program));
     let mut made: Vec<Option<usize>> = vec![None; program.shapes.len()];
     let mut steps: Vec<Step> = Vec::with_capacity(program.steps.len());
     for step in std::mem::take(&mut program.steps) {
-        if let Some((conv, folded)) = foldable(program, &steps, &made, (&uses, &reads), &step) {
+        if let Some((conv, folded)) = foldable(program, &steps, &made, (&uses, &mut reads), &step) {
             steps[conv] = folded;
             made[steps[conv].outputs[0]] = Some(conv);
             continue;
@@ -28,7 +28,7 @@ fn foldable(
     program: &mut Program,
     steps: &[Step],
     made: &[Option<usize>],
-    (uses, reads): (&[usize], &[usize]),
+    (uses, reads): (&[usize], &mut Vec<usize>),
     bn: &Step,
 ) -> Option<(usize, Step)> {
     if bn.op_type != "BatchNormalization" || bn.shift.is_some() {
@@ -79,6 +79,7 @@ fn foldable(
     });
     let mut folded = conv.clone();
     if reads[w_at] > 1 {
+        reads[w_at] -= 1;
         program.constants.push(program.constants[w_at].clone());
         w_at = program.constants.len() - 1;
     }
@@ -87,6 +88,7 @@ fn foldable(
     }
     program.constants.push(Array::new(&[factor.len()], folded_bias));
     let b_at = program.constants.len() - 1;
+    reads.resize(program.constants.len(), 1);
     folded.inputs = [conv.inputs[0], Some(Source::Constant(w_at)), Some(Source::Constant(b_at))].to_vec();
     folded.outputs = vec![bn.outputs[0]];
     folded.shift = step_shift;

@@ -14,7 +14,7 @@ use crate::ops::kernels::fixed::Fixed;
 pub(super) struct Convolution {
     pub geometry: Geometry,
     pub kernel: Fixed,
-    /// Constant with the weights.
+    /// Constant with the weights; its numbers are gone where the kernel alone reads them.
     pub weights: usize,
     /// Constant with the bias.
     pub bias: Option<usize>,

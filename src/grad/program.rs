@@ -99,6 +99,7 @@ pub enum Sums {
 #[derive(Debug)]
 pub struct Program {
     pub(super) steps: Vec<Step>,
+    /// Those whose numbers a kernel holds in its own order have no others.
     pub(super) constants: Vec<Array<f32>>,
     pub(super) shapes: Vec<Shape>,
     /// Slots that depend on a gate or a parameter.

@@ -83,8 +83,8 @@ impl Workspace {
         let mut y = std::mem::take(&mut self.passing);
         y.resize_with(program.shapes.len(), Array::default);
         program.inputs.iter().for_each(|&s| std::mem::swap(&mut y[s], &mut self.y[s]));
-        self.spare.extend(self.y.iter_mut().map(|a| std::mem::take(&mut a.data)));
-        self.spare.retain(|buffer| buffer.capacity() > 0);
+        let left = self.y.iter_mut().map(|a| std::mem::take(&mut a.data));
+        self.spare.extend(left.filter(|buffer| buffer.capacity() > 0));
         for (step, ends) in program.steps.iter().zip(&program.ends) {
             let shape = |o: usize| &program.shapes[o];
             let buffer = |&o: &usize| {
@@ -116,8 +116,8 @@ impl Workspace {
         &mut self.dy[slot].data
     }
 
-    /// Adds dL/dλ to `gradient`, per gate index, and dL/dκ behind it. The gradients at the targets must have been set; buffers
-    /// of other values are cleared here.
+    /// Adds dL/dλ to `gradient`, per gate index, and dL/dκ behind it. [`Workspace::forward`] must have come last, and the
+    /// gradients at the targets must have been set; buffers of other values are cleared here.
     pub fn backward(&mut self, program: &Program, lambda: &[f32], gradient: &mut [f32]) {
         self.back(program, Gradients { lambda, gates: gradient, parameters: &mut [] });
     }
@@ -361,7 +361,12 @@ fn room(buffers: &mut Vec<Vec<f32>>, len: usize) -> Vec<f32> {
         c => (true, usize::MAX - c),
     };
     let best = (0..buffers.len()).min_by_key(|&k| fits(&buffers[k]));
-    best.map_or_else(Vec::new, |k| buffers.swap_remove(k))
+    let mut buffer = best.map_or_else(Vec::new, |k| buffers.swap_remove(k));
+    if buffer.capacity() < len {
+        buffer.clear();
+        buffer.reserve_exact(len);
+    }
+    buffer
 }
 
 /// Where a pass leaves its gradients.

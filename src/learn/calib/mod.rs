@@ -370,6 +370,19 @@ mod tests {
     }
 
     #[test]
+    fn pictures_have_a_side_and_other_inputs_have_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let side = |name: &str, file: &[usize], input: &[usize]| {
+            let data = save_npy(dir.path(), name, "<f4", file, &vec![0; 4 * file.iter().product::<usize>()]);
+            load(&data, None, input, &Preprocess::default()).unwrap().side()
+        };
+        assert_eq!(side("wide.npy", &[2, 3, 4, 6], &[1, 3, 4, 6]), Some(4));
+        assert_eq!(side("packed.npy", &[2, 6, 5, 3], &[1, 6, 5, 3]), Some(5));
+        assert_eq!(side("features.npy", &[2, 64, 5, 5], &[1, 64, 5, 5]), None);
+        assert_eq!(side("rows.npy", &[2, 7], &[1, 7]), None);
+    }
+
+    #[test]
     fn a_limit_above_the_source_takes_all_and_zero_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let data = save_npy(dir.path(), "x.npy", "|u1", &[3, 1, 1, 1], &[0; 3]);

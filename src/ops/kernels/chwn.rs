@@ -13,7 +13,7 @@ use std::cell::RefCell;
 
 /// Floats of pixels of all channels that stay in the second cache, next to weights.
 const CACHED: usize = 96 << 10;
-/// Worth it from this share on of what the plain sum multiplies, padding included.
+/// Worth it up to this share of what the plain sum multiplies, padding included.
 const SHARE: f64 = 0.75;
 
 thread_local! {
@@ -32,16 +32,19 @@ impl Chwn {
     pub fn new(g: &Geometry, w: &[f32]) -> Option<Self> {
         let cpu = Cpu::detect();
         let pixels = g.pixels_in().max(g.pixels_out());
-        let small = (g.cin + g.cout) * spread(pixels * g.batch) <= CACHED;
+        if (g.cin + g.cout) * spread(pixels * g.batch) > CACHED {
+            return None;
+        }
         let pairs: usize = taps(g).iter().map(Vec::len).sum();
         let few = pairs as f64 <= SHARE * (g.taps() * g.pixels_out()) as f64;
-        if small && few { Self::on(cpu, g, w) } else { None }
+        if few { Self::on(cpu, g, w) } else { None }
     }
 
     /// As [`Chwn::new`] wherever it applies (two axes, ungrouped, images fill vectors), for given vectors.
     pub fn on(cpu: Cpu, g: &Geometry, w: &[f32]) -> Option<Self> {
         let flat = g.input[0] == 1 && g.output[0] == 1 && g.kernel[0] == 1 && g.group == 1;
-        if !flat || !g.batch.is_multiple_of(cpu.lanes) || g.cin * g.cout * g.batch * g.taps() == 0 {
+        let work = g.batch * g.cin * g.pixels_in() * g.cout * g.pixels_out() * g.taps();
+        if !flat || !g.batch.is_multiple_of(cpu.lanes) || work == 0 {
             return None;
         }
         let runs: Vec<Vec<Run>> = taps(g).into_iter().map(|pairs| runs(&pairs, g.batch)).collect();
@@ -230,10 +233,10 @@ mod tests {
     fn it_is_taken_for_small_padded_pictures_alone() {
         let lanes = Cpu::detect().lanes;
         let takes = |g: Geometry| Chwn::new(&g, &vec![0.0; g.cout * g.cin * g.taps()]).is_some();
-        assert!(takes(geometry([2, 2], [512, 512], 3, 1, 1, 2 * lanes)));
-        assert!(!takes(geometry([2, 2], [512, 512], 3, 1, 1, 2 * lanes - 1)));
-        assert!(!takes(geometry([2, 2], [512, 512], 1, 1, 0, 2 * lanes)));
-        assert!(!takes(geometry([16, 16], [512, 512], 3, 1, 1, 2 * lanes)));
+        assert!(takes(geometry([2, 2], [512, 512], 3, 1, 1, lanes)));
+        assert!(!takes(geometry([2, 2], [512, 512], 3, 1, 1, lanes - 1)));
+        assert!(!takes(geometry([2, 2], [512, 512], 1, 1, 0, lanes)));
+        assert!(!takes(geometry([16, 16], [512, 512], 3, 1, 1, lanes)));
     }
 
     fn close(a: &[f32], b: &[f32], g: &Geometry) {

@@ -9,9 +9,19 @@ use super::winograd::Winograd;
 #[derive(Debug, Clone)]
 pub struct Fixed {
     forward: Direct,
-    /// The convolution that takes a gradient back, where it is wanted and is one.
-    back: Option<Direct>,
+    back: Back,
     fast: Option<Fast>,
+}
+
+/// What takes a gradient back.
+#[derive(Debug, Clone)]
+enum Back {
+    /// Nothing: it is not wanted, or that is no convolution.
+    Nowhere,
+    /// The plain sums.
+    Plain(Box<Direct>),
+    /// The fast kernel, by the weights of the way forward.
+    Fast,
 }
 
 #[derive(Debug, Clone)]
@@ -53,8 +63,12 @@ impl Fixed {
     pub fn new(g: &Geometry, w: &[f32], back: bool, fast: bool) -> Option<Self> {
         let cpu = Cpu::detect();
         let forward = Direct::unweighted(cpu, g)?;
-        let back = if back { Direct::unweighted_back(cpu, g) } else { None };
         let fast = if fast { Fast::new(g, w) } else { None };
+        let back = match &fast {
+            _ if !back => Back::Nowhere,
+            Some(_) => Back::Fast,
+            None => Direct::unweighted_back(cpu, g).map_or(Back::Nowhere, |back| Back::Plain(Box::new(back))),
+        };
         let mut made = Self { forward, back, fast };
         if made.fast.is_none() {
             made.repack(w);
@@ -68,14 +82,16 @@ impl Fixed {
             Some(fast) => fast.repack(w),
             None => {
                 self.forward.repack(w);
-                self.back.iter_mut().for_each(|back| back.repack_transposed(w));
+                if let Back::Plain(back) = &mut self.back {
+                    back.repack_transposed(w);
+                }
             }
         }
     }
 
     /// Whether [`Fixed::run_back`] can be called.
     pub fn goes_back(&self) -> bool {
-        self.back.is_some()
+        !matches!(self.back, Back::Nowhere)
     }
 
     /// Runs the convolution with a number per output channel on top; `row` as for [`Direct::run`].
@@ -94,10 +110,12 @@ impl Fixed {
 
     /// Takes the gradient `dy` back to `dx`, which it is added to if `add`; `false` where this cannot do it.
     pub fn run_back(&self, dy: &[f32], add: bool, dx: &mut [f32]) -> bool {
-        let Some(back) = &self.back else { return false };
-        match &self.fast {
-            Some(fast) => fast.run_back(back.rows(dy), add, dx),
-            None => back.run(back.rows(dy), if add { Start::Add } else { Start::Bias(&[]) }, false, dx),
+        match (&self.back, &self.fast) {
+            (Back::Fast, Some(fast)) => fast.run_back(self.forward.rows_back(dy), add, dx),
+            (Back::Plain(back), _) => {
+                back.run(back.rows(dy), if add { Start::Add } else { Start::Bias(&[]) }, false, dx);
+            }
+            _ => return false,
         }
         true
     }

@@ -113,6 +113,7 @@ struct Multiply<'a, const BACK: bool> {
 impl<const BACK: bool> Work for Multiply<'_, BACK> {
     #[inline(always)]
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+        assert_eq!(self.of.cpu.lanes, S::F32_LANES, "prepared for other vectors");
         let Products { cin, cout, ref blocks, ref weights, pitch, ref runs, width, .. } = *self.of;
         let (from, to) = (self.from.as_ptr(), self.to.as_mut_ptr());
         let chunk = if BACK { (KEPT / width.max(1)).clamp(1, CHUNK) } else { CHUNK };
@@ -211,12 +212,13 @@ impl<S: Simd, const FUSED: bool> Step<S, FUSED> {
     ) {
         let v = self.v;
         let mut acc = [[v.0.splat_f32s(0.0); N]; ROWS];
-        // SAFETY (here and below): the caller vouches for `count` rows of weights and tiles, and for ROWS of results.
+        // SAFETY (here and below): the caller vouches for `count` rows of weights and columns, and for ROWS of results.
         unsafe {
             for _ in 0..self.count / 2 {
                 v.rank_one(&mut acc, w, x);
                 v.rank_one(&mut acc, w.add(ROWS), x.add(self.pitch));
-                (w, x) = (w.add(2 * ROWS), x.add(2 * self.pitch));
+                // Behind the last pair this may lie beyond the columns.
+                (w, x) = (w.add(2 * ROWS), x.wrapping_add(2 * self.pitch));
             }
             if !self.count.is_multiple_of(2) {
                 v.rank_one(&mut acc, w, x);
@@ -233,7 +235,7 @@ impl<S: Simd, const FUSED: bool> Step<S, FUSED> {
         }
     }
 
-    /// The tiles of a block of output channels stay in registers, the sums of the input channels go by: so weights are read in
+    /// The columns of a block of output channels stay in registers, the sums of the input channels go by: so weights are read in
     /// their order.
     #[inline(always)]
     unsafe fn multiply_back<const ROWS: usize, const N: usize>(
@@ -243,12 +245,12 @@ impl<S: Simd, const FUSED: bool> Step<S, FUSED> {
         dx: *mut f32,
     ) {
         let v = self.v;
-        let mut tiles = [[v.0.splat_f32s(0.0); N]; ROWS];
-        // SAFETY: the caller vouches for ROWS rows of tiles, `count` times ROWS weights and `count` rows of results.
+        let mut columns = [[v.0.splat_f32s(0.0); N]; ROWS];
+        // SAFETY: the caller vouches for ROWS rows of columns, `count` times ROWS weights and `count` rows of results.
         unsafe {
             for j in 0..ROWS {
                 for k in 0..N {
-                    tiles[j][k] = v.read(dy.add(j * self.pitch + k * S::F32_LANES));
+                    columns[j][k] = v.read(dy.add(j * self.pitch + k * S::F32_LANES));
                 }
             }
             for c in 0..self.count {
@@ -262,7 +264,7 @@ impl<S: Simd, const FUSED: bool> Step<S, FUSED> {
                 for j in 0..ROWS {
                     let weight = v.0.splat_f32s(*w.add(j));
                     for k in 0..N {
-                        acc[k] = v.times(acc[k], weight, tiles[j][k]);
+                        acc[k] = v.times(acc[k], weight, columns[j][k]);
                     }
                 }
                 for k in 0..N {
@@ -282,16 +284,16 @@ impl<S: Simd, const FUSED: bool> Arithmetic<S, FUSED> {
         w: *const f32,
         x: *const f32,
     ) {
-        let mut tiles = [self.0.splat_f32s(0.0); N];
+        let mut columns = [self.0.splat_f32s(0.0); N];
         for k in 0..N {
             // SAFETY: the caller vouches for N vectors.
-            tiles[k] = unsafe { self.read(x.add(k * S::F32_LANES)) };
+            columns[k] = unsafe { self.read(x.add(k * S::F32_LANES)) };
         }
         for j in 0..ROWS {
             // SAFETY: the caller vouches for ROWS weights.
             let weight = self.0.splat_f32s(unsafe { *w.add(j) });
             for k in 0..N {
-                acc[j][k] = self.times(acc[j][k], weight, tiles[k]);
+                acc[j][k] = self.times(acc[j][k], weight, columns[k]);
             }
         }
     }

@@ -101,8 +101,8 @@ impl Direct {
         Some(made)
     }
 
-    /// Everything but the weights: only [`Direct::gradient`] and [`Direct::rows`] can be called until it is given some.
-    pub fn unweighted(cpu: Cpu, g: &Geometry) -> Option<Self> {
+    /// Everything but the weights: [`Direct::run`] cannot be called until it is given some.
+    pub(super) fn unweighted(cpu: Cpu, g: &Geometry) -> Option<Self> {
         let flat = g.input[0] == 1 && g.kernel[0] == 1 && g.output[0] == 1 && g.group == 1;
         let crop = g.pad.iter().any(|&p| p < 0);
         // Fewer pixels than two vectors fill too little to be worth it.
@@ -151,7 +151,7 @@ impl Direct {
     }
 
     /// As [`Direct::transposed_on`], but for the weights.
-    pub fn unweighted_back(cpu: Cpu, g: &Geometry) -> Option<Self> {
+    pub(super) fn unweighted_back(cpu: Cpu, g: &Geometry) -> Option<Self> {
         Self::unweighted(cpu, &transpose(g)?)
     }
 
@@ -215,6 +215,7 @@ impl Direct {
         relu: bool,
         y: &mut [f32],
     ) {
+        assert!(!self.weights.is_empty(), "a convolution without weights");
         let y = &mut y[..self.g.batch * self.g.cout * self.g.pixels_out()];
         BUFFERS.with_borrow_mut(|[planes, outputs]| {
             if self.layout == Layout::Columns {
@@ -244,6 +245,14 @@ impl Direct {
         let (cin, pixels) = (self.g.cin, self.g.pixels_in());
         move |n, c, r, out| {
             copy(out, &x[(n * cin + c) * pixels + r * out.len()..][..out.len()]);
+        }
+    }
+
+    /// The same of something of the output's shape, `[batch, cout, height, width]`, for a kernel that takes it back.
+    pub fn rows_back<'x>(&self, dy: &'x [f32]) -> impl FnMut(usize, usize, usize, &mut [f32]) + 'x {
+        let (cout, pixels) = (self.g.cout, self.g.pixels_out());
+        move |n, o, r, out| {
+            copy(out, &dy[(n * cout + o) * pixels + r * out.len()..][..out.len()]);
         }
     }
 
