@@ -63,10 +63,7 @@ impl Workspace {
                 .iter()
                 .map(|&o| {
                     let mut a = std::mem::take(&mut self.y[o]);
-                    if a.data.capacity() == 0 {
-                        a.data = room(&mut self.spare, volume(&program.shapes[o]));
-                    }
-                    fit(&mut a, &program.shapes[o]);
+                    furnish(&mut a, &program.shapes[o], &mut self.spare);
                     a
                 })
                 .collect();
@@ -86,10 +83,9 @@ impl Workspace {
         let left = self.y.iter_mut().map(|a| std::mem::take(&mut a.data));
         self.spare.extend(left.filter(|buffer| buffer.capacity() > 0));
         for (step, ends) in program.steps.iter().zip(&program.ends) {
-            let shape = |o: usize| &program.shapes[o];
             let buffer = |&o: &usize| {
-                let mut a = Array { shape: Vec::new(), data: room(&mut self.spare, volume(shape(o))) };
-                fit(&mut a, shape(o));
+                let mut a = Array::default();
+                furnish(&mut a, &program.shapes[o], &mut self.spare);
                 a
             };
             let mut out: Vec<Array<f32>> = step.outputs.iter().map(buffer).collect();
@@ -141,11 +137,7 @@ impl Workspace {
 
     /// Finds a buffer for the gradient of slot `s`.
     fn prepare(&mut self, program: &Program, s: usize) {
-        let shape = &program.shapes[s];
-        if self.dy[s].data.capacity() == 0 {
-            self.dy[s] = Array { shape: Vec::new(), data: room(&mut self.spare, volume(shape)) };
-        }
-        fit(&mut self.dy[s], shape);
+        furnish(&mut self.dy[s], &program.shapes[s], &mut self.spare);
     }
 
     /// Clears the gradient of slot `s` unless something is in it.
@@ -352,6 +344,14 @@ fn step_forward(
     if let (Some(shift), Some(lambda), Kind::Op(_)) = (&step.shift, lambda, &step.kind) {
         add_shift(shift, lambda, &mut out[0]);
     }
+}
+
+/// Gives `a` this shape, and out of `spare` a buffer if it has none.
+fn furnish(a: &mut Array<f32>, shape: &[usize], spare: &mut Vec<Vec<f32>>) {
+    if a.data.capacity() == 0 {
+        a.data = room(spare, volume(shape));
+    }
+    fit(a, shape);
 }
 
 /// Out of some buffers, the smallest that holds `len` numbers, or else the largest.

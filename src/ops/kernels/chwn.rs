@@ -7,18 +7,13 @@
 //! Invariants: an image's sums do not depend on the others; they run over taps and input channels in a fixed order.
 
 use super::conv::Geometry;
-use super::direct::{Cpu, fit, spread};
-use super::products::{Products, Run};
-use std::cell::RefCell;
+use super::direct::{Cpu, spread};
+use super::products::{Products, Run, with_buffers};
 
 /// Floats of pixels of all channels that stay in the second cache, next to weights.
 const CACHED: usize = 96 << 10;
 /// Worth it up to this share of what the plain sum multiplies, padding included.
 const SHARE: f64 = 0.75;
-
-thread_local! {
-    static BUFFERS: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) };
-}
 
 /// A convolution with fixed weights, ready to run.
 #[derive(Debug, Clone)]
@@ -31,8 +26,7 @@ impl Chwn {
     /// Prepares `y = conv(x, w)`, or `None` where it does not apply or is not worth it: pictures are large, or hardly padded.
     pub fn new(g: &Geometry, w: &[f32]) -> Option<Self> {
         let cpu = Cpu::detect();
-        let pixels = g.pixels_in().max(g.pixels_out());
-        if (g.cin + g.cout) * spread(pixels * g.batch) > CACHED {
+        if (g.cin + g.cout) * pitch(g) > CACHED {
             return None;
         }
         let pairs: usize = taps(g).iter().map(Vec::len).sum();
@@ -48,8 +42,7 @@ impl Chwn {
             return None;
         }
         let runs: Vec<Vec<Run>> = taps(g).into_iter().map(|pairs| runs(&pairs, g.batch)).collect();
-        let pitch = spread(g.pixels_in().max(g.pixels_out()) * g.batch);
-        let mut made = Self { g: *g, products: Products::new(cpu, [g.cin, g.cout], pitch, &runs) };
+        let mut made = Self { g: *g, products: Products::new(cpu, [g.cin, g.cout], pitch(g), &runs) };
         made.repack(w);
         Some(made)
     }
@@ -97,13 +90,8 @@ impl Chwn {
     /// Calls `work` with this thread's buffers: for the input's pixels, the output's, and a row.
     fn with_buffers(&self, work: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
         let g = &self.g;
-        BUFFERS.with_borrow_mut(|[before, behind, line]| {
-            let sizes = [g.cin, g.cout].map(|channels| channels * self.products.pitch);
-            fit(before, sizes[0]);
-            fit(behind, sizes[1]);
-            fit(line, g.input[2].max(g.output[2]));
-            work(&mut before[..sizes[0]], &mut behind[..sizes[1]], line);
-        });
+        let [before, behind] = [g.cin, g.cout].map(|channels| channels * self.products.pitch);
+        with_buffers([before, behind, g.input[2].max(g.output[2])], work);
     }
 
     /// Rows of pictures to `[channel][pixel][image]`.
@@ -145,6 +133,11 @@ impl Chwn {
     }
 }
 
+/// Floats from one channel to the next, on both sides.
+fn pitch(g: &Geometry) -> usize {
+    spread(g.pixels_in().max(g.pixels_out()) * g.batch)
+}
+
 /// For each tap: the pixels of the input that it takes, each with the output's that it gives to.
 fn taps(g: &Geometry) -> Vec<Vec<[usize; 2]>> {
     let place = |axis: usize, o: usize, tap: usize| {
@@ -180,7 +173,8 @@ fn runs(pairs: &[[usize; 2]], batch: usize) -> Vec<Run> {
 #[cfg(test)]
 mod tests {
     use super::super::conv;
-    use super::super::direct::tests::{geometry, numbers};
+    use super::super::direct::rows;
+    use super::super::direct::tests::{close, geometry, numbers};
     use super::*;
 
     fn cases() -> Vec<Geometry> {
@@ -205,25 +199,19 @@ mod tests {
             conv::forward(g, &x, &w, Some(&bias), &mut expected);
             let mut chwn = Chwn::on(cpu, g, &numbers(w.len(), 9)).unwrap();
             chwn.repack(&w);
-            let rows = |of: &[f32], channels: usize, [_, h, width]: [usize; 3]| {
-                let of = of.to_vec();
-                move |n: usize, c: usize, r: usize, out: &mut [f32]| {
-                    out.copy_from_slice(&of[((n * channels + c) * h + r) * width..][..width]);
-                }
-            };
             let mut y = vec![9.0; expected.len()];
-            chwn.run(rows(&x, g.cin, g.input), &bias, false, &mut y);
+            chwn.run(rows(&x, g.cin, g.pixels_in()), &bias, false, &mut y);
             close(&expected, &y, g);
-            chwn.run(rows(&x, g.cin, g.input), &bias, true, &mut y);
+            chwn.run(rows(&x, g.cin, g.pixels_in()), &bias, true, &mut y);
             close(&expected.iter().map(|v| v.max(0.0)).collect::<Vec<_>>(), &y, g);
 
             let dy = numbers(expected.len(), 4);
             let mut expected = numbers(x.len(), 5);
             let (mut dx, mut again) = (expected.clone(), vec![7.0; x.len()]);
             conv::backward_input(g, &dy, &w, &mut expected);
-            chwn.run_back(rows(&dy, g.cout, g.output), true, &mut dx);
+            chwn.run_back(rows(&dy, g.cout, g.pixels_out()), true, &mut dx);
             close(&expected, &dx, g);
-            chwn.run_back(rows(&dy, g.cout, g.output), false, &mut again);
+            chwn.run_back(rows(&dy, g.cout, g.pixels_out()), false, &mut again);
             again.iter_mut().zip(numbers(x.len(), 5)).for_each(|(x, start)| *x += start);
             close(&dx, &again, g);
         }
@@ -237,11 +225,5 @@ mod tests {
         assert!(!takes(geometry([2, 2], [512, 512], 3, 1, 1, lanes - 1)));
         assert!(!takes(geometry([2, 2], [512, 512], 1, 1, 0, lanes)));
         assert!(!takes(geometry([16, 16], [512, 512], 3, 1, 1, lanes)));
-    }
-
-    fn close(a: &[f32], b: &[f32], g: &Geometry) {
-        for (i, (a, b)) in a.iter().zip(b).enumerate() {
-            assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{g:?}: element {i}: {a} {b}");
-        }
     }
 }

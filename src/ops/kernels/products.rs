@@ -6,8 +6,9 @@
 #![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of fixed size")]
 
 use super::arithmetic::{Arithmetic, Work, dispatch};
-use super::direct::{Cpu, parts};
+use super::direct::{Cpu, fit, parts};
 use pulp::Simd;
+use std::cell::RefCell;
 use std::ops::Range;
 
 /// Input channels per pass: three vectors of each then fit the first cache.
@@ -16,6 +17,19 @@ const CHUNK: usize = 192;
 const GROUP: usize = 3;
 /// Floats of sums, on the way back, that stay in the first cache while all weights go by.
 const KEPT: usize = 5 << 10;
+
+thread_local! {
+    static BUFFERS: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) };
+}
+
+/// Calls `work` with this thread's buffers, so long: for columns, for their products, and for what else a kernel needs.
+pub(super) fn with_buffers(sizes: [usize; 3], work: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
+    BUFFERS.with_borrow_mut(|buffers| {
+        buffers.iter_mut().zip(sizes).for_each(|(buffer, size)| fit(buffer, size));
+        let [x, y, more] = buffers;
+        work(&mut x[..sizes[0]], &mut y[..sizes[1]], &mut more[..sizes[2]]);
+    });
+}
 
 /// Columns that a matrix takes to others: whole vectors, side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -242,18 +242,12 @@ impl Direct {
 
     /// The rows of an input `[batch, cin, height, width]` as they are, for [`Direct::run`] and [`Direct::gradient`].
     pub fn rows<'x>(&self, x: &'x [f32]) -> impl FnMut(usize, usize, usize, &mut [f32]) + 'x {
-        let (cin, pixels) = (self.g.cin, self.g.pixels_in());
-        move |n, c, r, out| {
-            copy(out, &x[(n * cin + c) * pixels + r * out.len()..][..out.len()]);
-        }
+        rows(x, self.g.cin, self.g.pixels_in())
     }
 
     /// The same of something of the output's shape, `[batch, cout, height, width]`, for a kernel that takes it back.
     pub fn rows_back<'x>(&self, dy: &'x [f32]) -> impl FnMut(usize, usize, usize, &mut [f32]) + 'x {
-        let (cout, pixels) = (self.g.cout, self.g.pixels_out());
-        move |n, o, r, out| {
-            copy(out, &dy[(n * cout + o) * pixels + r * out.len()..][..out.len()]);
-        }
+        rows(dy, self.g.cout, self.g.pixels_out())
     }
 
     /// Adds the weight gradient to `dw` `[cout, cin, taps]`; `row` gives the input as for [`Direct::run`], `dy` is the
@@ -305,6 +299,11 @@ impl Direct {
             f(at..at + pixels, own);
         }
     }
+}
+
+/// The rows of `x` `[batch, channels, pixels]` as they are; a row is as long as what it is copied to.
+pub(super) fn rows(x: &[f32], channels: usize, pixels: usize) -> impl FnMut(usize, usize, usize, &mut [f32]) {
+    move |n, c, r, out| copy(out, &x[(n * channels + c) * pixels + r * out.len()..][..out.len()])
 }
 
 pub(super) fn fit(buffer: &mut Vec<f32>, len: usize) {
@@ -475,7 +474,7 @@ pub(super) mod tests {
         }
     }
 
-    fn close(a: &[f32], b: &[f32], g: &Geometry) {
+    pub fn close(a: &[f32], b: &[f32], g: &Geometry) {
         for (i, (a, b)) in a.iter().zip(b).enumerate() {
             assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{g:?}: element {i}: {a} {b}");
         }

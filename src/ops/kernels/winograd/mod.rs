@@ -15,9 +15,8 @@ mod transform;
 
 use super::arithmetic::dispatch;
 use super::conv::Geometry;
-use super::direct::{Cpu, fit, spread};
-use super::products::{Products, Run};
-use std::cell::RefCell;
+use super::direct::{Cpu, spread};
+use super::products::{Products, Run, with_buffers};
 use transform::{Inputs, Outputs};
 
 /// Pixels of an output tile along an axis.
@@ -40,10 +39,6 @@ const SMALL: usize = 128 << 10;
 
 /// What fetching a weight from beyond costs, in the same unit; measured.
 const STREAM: usize = 16;
-
-thread_local! {
-    static BUFFERS: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) };
-}
 
 /// A convolution with fixed weights, ready to run.
 #[derive(Debug, Clone)]
@@ -182,13 +177,8 @@ impl Winograd {
 
     /// Calls `work` with this thread's buffers, large enough: points of the input's side, of the output's, and for the transforms.
     fn with_buffers(&self, work: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
-        BUFFERS.with_borrow_mut(|[before, behind, scratch]| {
-            let [x_size, y_size] = self.points.map(|floats| SQUARE * floats);
-            fit(before, x_size);
-            fit(behind, y_size);
-            fit(scratch, self.scratch());
-            work(before, behind, scratch);
-        });
+        let [before, behind] = self.points.map(|floats| SQUARE * floats);
+        with_buffers([before, behind, self.scratch()], work);
     }
 
     /// Floats that a transform needs besides.
@@ -216,6 +206,7 @@ fn transformed(kernel: &[f32]) -> [f32; SQUARE] {
 #[cfg(test)]
 mod tests {
     use super::super::conv;
+    use super::super::direct::rows;
     use super::super::direct::tests::{geometry, numbers};
     use super::*;
 
@@ -246,14 +237,10 @@ mod tests {
             conv::forward(g, &x, &w, Some(&bias), &mut expected);
             let mut fast = Winograd::on(cpu, g, &numbers(w.len(), 9)).unwrap();
             fast.repack(&w);
-            let (cin, pixels) = (g.cin, g.pixels_in());
-            let row = |n: usize, c: usize, r: usize, out: &mut [f32]| {
-                out.copy_from_slice(&x[(n * cin + c) * pixels + r * out.len()..][..out.len()]);
-            };
             let mut y = vec![9.0; expected.len()];
-            fast.run(row, &bias, false, &mut y);
+            fast.run(rows(&x, g.cin, g.pixels_in()), &bias, false, &mut y);
             close(&expected, &y, g);
-            fast.run(row, &bias, true, &mut y);
+            fast.run(rows(&x, g.cin, g.pixels_in()), &bias, true, &mut y);
             close(&expected.iter().map(|v| v.max(0.0)).collect::<Vec<_>>(), &y, g);
         }
     }
@@ -266,12 +253,9 @@ mod tests {
             let (mut dx, mut again) = (expected.clone(), vec![7.0; expected.len()]);
             conv::backward_input(g, &dy, &w, &mut expected);
             let fast = Winograd::on(cpu, g, &w).unwrap();
-            let row = |n: usize, c: usize, r: usize, out: &mut [f32]| {
-                out.copy_from_slice(&dy[(n * g.cout + c) * g.pixels_out() + r * out.len()..][..out.len()]);
-            };
-            fast.run_back(row, true, &mut dx);
+            fast.run_back(rows(&dy, g.cout, g.pixels_out()), true, &mut dx);
             close(&expected, &dx, g);
-            fast.run_back(row, false, &mut again);
+            fast.run_back(rows(&dy, g.cout, g.pixels_out()), false, &mut again);
             let start = numbers(dx.len(), 3);
             again.iter_mut().zip(start).for_each(|(x, start)| *x += start);
             close(&dx, &again, g);
