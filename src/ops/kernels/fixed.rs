@@ -5,23 +5,21 @@ use super::conv::Geometry;
 use super::direct::{Cpu, Direct, Start};
 use super::winograd::Winograd;
 
-/// The plain sums, and in their place, where that was asked for and is faster, a kernel that shares its weights both ways.
+/// A convolution whose weights change by [`Fixed::repack`] only.
 #[derive(Debug, Clone)]
 pub struct Fixed {
-    forward: Direct,
-    back: Back,
-    fast: Option<Fast>,
+    /// The plain sums, which know the shapes; they hold weights where nothing faster is taken.
+    plain: Direct,
+    kernel: Kernel,
 }
 
-/// What takes a gradient back.
+/// What computes it.
 #[derive(Debug, Clone)]
-enum Back {
-    /// Nothing: it is not wanted, or that is no convolution.
-    Nowhere,
-    /// The plain sums.
-    Plain(Box<Direct>),
-    /// The fast kernel, by the weights of the way forward.
-    Fast,
+enum Kernel {
+    /// The plain sums, and those that take a gradient back, if that is wanted and they can.
+    Plain { back: Option<Box<Direct>> },
+    /// A kernel that shares its weights both ways.
+    Fast { kernel: Box<Fast>, back: bool },
 }
 
 #[derive(Debug, Clone)]
@@ -62,27 +60,23 @@ impl Fixed {
     /// fewer multiplications and more rounding where that is faster, if `fast` allows it.
     pub fn new(g: &Geometry, w: &[f32], back: bool, fast: bool) -> Option<Self> {
         let cpu = Cpu::detect();
-        let forward = Direct::unweighted(cpu, g)?;
-        let fast = if fast { Fast::new(g, w) } else { None };
-        let back = match &fast {
-            _ if !back => Back::Nowhere,
-            Some(_) => Back::Fast,
-            None => Direct::unweighted_back(cpu, g).map_or(Back::Nowhere, |back| Back::Plain(Box::new(back))),
-        };
-        let mut made = Self { forward, back, fast };
-        if made.fast.is_none() {
-            made.repack(w);
+        let plain = Direct::unweighted(cpu, g)?;
+        if let Some(kernel) = if fast { Fast::new(g, w).map(Box::new) } else { None } {
+            return Some(Self { plain, kernel: Kernel::Fast { kernel, back } });
         }
+        let back = if back { Direct::unweighted_back(cpu, g).map(Box::new) } else { None };
+        let mut made = Self { plain, kernel: Kernel::Plain { back } };
+        made.repack(w);
         Some(made)
     }
 
     /// Takes other weights of the same shape.
     pub fn repack(&mut self, w: &[f32]) {
-        match &mut self.fast {
-            Some(fast) => fast.repack(w),
-            None => {
-                self.forward.repack(w);
-                if let Back::Plain(back) = &mut self.back {
+        match &mut self.kernel {
+            Kernel::Fast { kernel, .. } => kernel.repack(w),
+            Kernel::Plain { back } => {
+                self.plain.repack(w);
+                if let Some(back) = back {
                     back.repack_transposed(w);
                 }
             }
@@ -91,7 +85,7 @@ impl Fixed {
 
     /// Whether [`Fixed::run_back`] can be called.
     pub fn goes_back(&self) -> bool {
-        !matches!(self.back, Back::Nowhere)
+        matches!(self.kernel, Kernel::Plain { back: Some(_) } | Kernel::Fast { back: true, .. })
     }
 
     /// Runs the convolution with a number per output channel on top; `row` as for [`Direct::run`].
@@ -102,17 +96,17 @@ impl Fixed {
         relu: bool,
         y: &mut [f32],
     ) {
-        match &self.fast {
-            Some(fast) => fast.run(row, bias, relu, y),
-            None => self.forward.run(row, Start::Bias(bias), relu, y),
+        match &self.kernel {
+            Kernel::Fast { kernel, .. } => kernel.run(row, bias, relu, y),
+            Kernel::Plain { .. } => self.plain.run(row, Start::Bias(bias), relu, y),
         }
     }
 
     /// Takes the gradient `dy` back to `dx`, which it is added to if `add`; `false` where this cannot do it.
     pub fn run_back(&self, dy: &[f32], add: bool, dx: &mut [f32]) -> bool {
-        match (&self.back, &self.fast) {
-            (Back::Fast, Some(fast)) => fast.run_back(self.forward.rows_back(dy), add, dx),
-            (Back::Plain(back), _) => {
+        match &self.kernel {
+            Kernel::Fast { kernel, back: true } => kernel.run_back(self.plain.rows_back(dy), add, dx),
+            Kernel::Plain { back: Some(back) } => {
                 back.run(back.rows(dy), if add { Start::Add } else { Start::Bias(&[]) }, false, dx);
             }
             _ => return false,
@@ -122,6 +116,6 @@ impl Fixed {
 
     /// Adds the weight gradient to `dw`, as [`Direct::gradient`].
     pub fn gradient(&self, row: impl FnMut(usize, usize, usize, &mut [f32]), dy: &mut [f32], dw: &mut [f32]) {
-        self.forward.gradient(row, dy, dw);
+        self.plain.gradient(row, dy, dw);
     }
 }
