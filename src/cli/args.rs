@@ -391,8 +391,8 @@ pub struct RecoveryArgs {
     /// Finetuning: share of the labels in the loss, where there are any (mixtures have none); the rest follows the unpruned network
     #[arg(long, value_name = "SHARE", default_value_t = Finetune::default().labels, value_parser = value::share)]
     pub label_share: f64,
-    /// Finetuning: keep the state of the run here, and go on from it if it is there (after a power cut, say); it is removed
-    /// when the small network is written
+    /// Finetuning: keep the state of the run here, and go on from it if it is there (after a power cut, say); stages before
+    /// the last are gone through again. It is removed when the small network is written
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
 }

@@ -12,6 +12,7 @@ use crate::ir::*;
 use crate::learn::calib::Calibration;
 use crate::learn::compensate::{self, Moments, Stand};
 use crate::learn::{Agreement, Exam, Session, gate, hard, targets};
+use crate::recover::State;
 use crate::{rewrite, verify};
 
 /// Images over which means are taken for the compensation.
@@ -57,7 +58,8 @@ impl Run<'_> {
         let (mut course, mut stages) = (None, Vec::new());
         for k in 1..count {
             let part = (whole * (target as f64 / whole).powf(k as f64 / count as f64)) as u64;
-            let outcome = self.stage(part, Recover::Reconstruct, (&gates, course.as_ref()), observer)?;
+            let outcome =
+                self.stage(part, Recover::Reconstruct, (&gates, course.as_ref()), None, observer)?;
             let stage = Stage {
                 macs: self.analysis.cost.hard(&outcome.plan.kept),
                 agreement: outcome.recovered.as_ref().map_or(outcome.agreement, |r| Some(r.fitted)),
@@ -67,7 +69,9 @@ impl Run<'_> {
             stages.push(stage);
             course = Some(self.next(outcome)?);
         }
-        let outcome = self.stage(target, self.options.recover, (&gates, course.as_ref()), observer)?;
+        // What was kept is of the last stage: those before it are gone through again, to the same result.
+        let kept = observer.resume();
+        let outcome = self.stage(target, self.options.recover, (&gates, course.as_ref()), kept, observer)?;
         Ok(Outcome { stages, source: course.map(|c| c.graph), ..outcome })
     }
 
@@ -85,6 +89,7 @@ impl Run<'_> {
         target: u64,
         how: Recover,
         (gates, course): (&Gates, Option<&Course>),
+        kept: Option<(Before, State)>,
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         let Self { network: (original, of_original), data, options, opset, pool, .. } = *self;
@@ -110,9 +115,7 @@ impl Run<'_> {
             target,
             opset,
         };
-        // One state is that of a run in one stage.
-        let resumed = if options.stages > 1 { None } else { observer.resume() };
-        let (before, state) = resumed.map_or((None, None), |(b, s)| (Some(b), Some(s)));
+        let (before, state) = kept.unzip();
         let Chosen { plan, trained, levels, measured } =
             network.choose(options, &stand, before.as_ref(), observer)?;
         let lambda = hard(&plan.kept, &levels);
