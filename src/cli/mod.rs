@@ -16,9 +16,10 @@ mod talk;
 mod value;
 mod verify;
 
-use args::{Cli, Command};
+use args::{Cli, Command, RecoverArg, RecoveryArgs};
 use autobot_onnx::Error;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -64,7 +65,25 @@ fn dispatch(cli: &Cli, matches: &ArgMatches) -> anyhow::Result<Answer> {
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Bench(args)) => bench::run(args),
-        None => prune::run(&cli.prune, typed(matches)),
+        None => {
+            all_heard(&cli.prune.recovery, matches)?;
+            prune::run(&cli.prune, typed(matches))
+        }
+    }
+}
+
+/// Refuses flags of finetuning where nothing is finetuned.
+fn all_heard(recovery: &RecoveryArgs, matches: &ArgMatches) -> autobot_onnx::Result<()> {
+    let flags = RecoveryArgs::augment_args(clap::Command::new(""));
+    let mut ids = flags.get_arguments().map(|a| a.get_id().as_str()).filter(|&id| id != "recover");
+    let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    match ids.find(|&id| recovery.recover != RecoverArg::Finetune && is_typed(id)) {
+        Some(id) => Err(Error::argument(
+            format!("--{}", id.replace('_', "-")),
+            "shapes finetuning, and none is asked for",
+            "add --recover finetune, or leave it out",
+        )),
+        None => Ok(()),
     }
 }
 

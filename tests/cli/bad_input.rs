@@ -235,6 +235,8 @@ fn flags_that_make_no_sense() {
         (["--gate-lr", "0"], "--gate-lr"),
         (["--epochs", "0"], "--epochs"),
         (["--label-share", "2"], "--label-share"),
+        (["--epochs", "5"], "--recover finetune"),
+        (["--checkpoint", "state"], "--recover finetune"),
         (["--beta", "x"], "--beta"),
         (["--criterion", "best"], "--criterion"),
         (["--no-such-flag", "1"], "--no-such-flag"),

@@ -268,7 +268,7 @@ fn stages_go_a_part_of_the_way_each_and_the_report_tells_of_the_whole() {
     let sum: u64 = report["layers"].as_array().unwrap().iter().map(|l| macs(&l["macs_before"])).sum();
     assert_eq!(sum, before);
 
-    for more in [&["--gates", "x.json"][..], &["--recover", "none"], &["--checkpoint", "c"]] {
+    for more in [&["--gates", "x.json"][..], &["--recover", "none"]] {
         let mut command = program(dir);
         command.arg(model("digits_residual.onnx")).args(["two.onnx", "--target-flops", "50%"]).args(SHORT);
         digits(&mut command).args(["--stages", "2"]).args(more).assert().code(2);
@@ -326,13 +326,13 @@ fn several_targets_give_a_file_each_from_one_training() {
 
     let mut refused = program(dir);
     refused.arg(model("digits_residual.onnx")).args(["new.onnx", "--target-flops", "40%,60%"]);
-    digits(&mut refused).args(["--checkpoint", "state.safetensors"]);
+    digits(&mut refused).args(["--recover", "finetune", "--checkpoint", "state.safetensors"]);
     refused.assert().code(2).stderr(predicate::str::contains("--checkpoint"));
 
     // What is measured cannot be found again.
     let mut refused = program(dir);
     refused.arg(model("digits_residual.onnx")).args(["new.onnx", "--target-latency", "60%", "--cpu", "host"]);
-    digits(&mut refused).args(["--checkpoint", "state.safetensors"]);
+    digits(&mut refused).args(["--recover", "finetune", "--checkpoint", "state.safetensors"]);
     refused.assert().code(2).stderr(predicate::str::contains("measured on this machine"));
     assert!(!dir.join("new.onnx").exists());
 }
@@ -342,9 +342,18 @@ const TUNE: [&str; 6] = ["--recover", "finetune", "--epochs", "6", "--checkpoint
 
 #[test]
 fn weights_are_trained_and_a_killed_run_goes_on() {
+    goes_on_when_killed(&TUNE);
+}
+
+#[test]
+fn a_killed_run_in_stages_goes_on() {
+    goes_on_when_killed(&[&TUNE[..], &["--stages", "2"]].concat());
+}
+
+fn goes_on_when_killed(flags: &[&str]) {
     let folder = TempDir::new().unwrap();
     let dir = folder.path();
-    let (shown, _) = prune(dir, "digits_residual.onnx", "whole", &TUNE);
+    let (shown, _) = prune(dir, "digits_residual.onnx", "whole", flags);
     assert!(shown.contains("tuned     ") && shown.contains("after 6 epochs"), "{shown}");
     let report = json(dir, "whole.json");
     let epochs = report["recovery"]["tuning"]["epochs"].as_array().unwrap();
@@ -359,7 +368,7 @@ fn weights_are_trained_and_a_killed_run_goes_on() {
     command.current_dir(dir).arg(model("digits_residual.onnx")).args(["again.onnx", "--target-flops", "50%"]);
     command.arg("--calib").arg(model("digits_calib_images.npy"));
     command.arg("--labels").arg(model("digits_calib_labels.npy"));
-    command.args(["--mean", "0.5", "--std", "0.5", "-q"]).args(SHORT).args(TUNE);
+    command.args(["--mean", "0.5", "--std", "0.5", "-q"]).args(SHORT).args(flags);
     let mut child = command.spawn().unwrap();
     while !state.exists() && child.try_wait().unwrap().is_none() {
         std::thread::sleep(std::time::Duration::from_millis(2));
@@ -370,9 +379,9 @@ fn weights_are_trained_and_a_killed_run_goes_on() {
 
     let mut other = program(dir);
     other.arg(model("digits_residual.onnx")).args(["other.onnx", "--target-flops", "60%"]);
-    digits(&mut other).args(SHORT).args(TUNE);
+    digits(&mut other).args(SHORT).args(flags);
     other.assert().code(2).stderr(predicate::str::contains("belongs to a run with another network"));
-    let (_, said) = prune(dir, "digits_residual.onnx", "again", &TUNE);
+    let (_, said) = prune(dir, "digits_residual.onnx", "again", flags);
     assert!(said.contains("going on from"), "{said}");
     let bytes = |name: &str| std::fs::read(dir.join(name)).unwrap();
     assert!(bytes("again.onnx") == bytes("whole.onnx"), "going on changed the result");
