@@ -286,6 +286,22 @@ impl<'a> Session<'a> {
         (total, gradients)
     }
 
+    /// The share that `images` have in the task loss at gates `lambda`, which is `weight` per image; `teacher` holds the unpruned
+    /// network's targets for them.
+    pub fn task_loss(
+        &self,
+        (images, teacher): (&[usize], &[Vec<Vec<f32>>]),
+        lambda: Option<&[f32]>,
+        weight: f64,
+        task: &Task,
+    ) -> f64 {
+        let one = |chunk: &mut Chunk| {
+            chunk.workspace.evaluate(chunk.program, lambda);
+            self.loss(chunk, images, &teacher[chunk.positions.clone()], weight, task).0
+        };
+        self.each(images, None, one).into_iter().sum()
+    }
+
     /// Values of the targets of the unpruned network, for each image of `list`.
     pub fn outputs(&self, list: &[usize]) -> Vec<Vec<Vec<f32>>> {
         self.outputs_of(list, None)

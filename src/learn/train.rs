@@ -4,7 +4,6 @@
 use super::calib::Augment;
 use super::closed::{Closed, Left, Smaller};
 use super::optim::Adam;
-use super::session::Chunk;
 use super::settled::{self, Settling};
 use super::{Agreement, Exam, Session, Task, gate, loss, ranking};
 use crate::channels::{Group, Groups};
@@ -362,11 +361,7 @@ impl<'s> Judges<'s> {
     fn part(&self, session: &Session, lambda: &[f32], some: Range<usize>) -> f64 {
         let weight = 1.0 / self.images.len().max(1) as f64;
         let (images, teacher) = (&self.images[some.clone()], &self.teacher[some]);
-        let one = |chunk: &mut Chunk| {
-            chunk.workspace.evaluate(chunk.program, Some(lambda));
-            session.loss(chunk, images, &teacher[chunk.positions.clone()], weight, self.task).0
-        };
-        session.each(images, None, one).into_iter().sum()
+        session.task_loss((images, teacher), Some(lambda), weight, self.task)
     }
 }
 

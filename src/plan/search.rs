@@ -78,13 +78,19 @@ impl<'a> Search<'a> {
 
     /// The plan that keeps as many of the best classes as the target allows. Errors if the target cannot be reached.
     pub fn meet(&self, score: &[f64], target: u64) -> Result<Plan> {
-        let plan = self.threshold(score, target)?;
-        Ok(self.fill(plan, &self.order(score), target))
+        let order = self.order(score);
+        let plan = self.first(&order, target)?;
+        Ok(self.fill(plan, &order, target))
     }
 
     /// As [`Search::meet`] by the threshold alone: what is left of the budget is not spent.
     pub fn threshold(&self, score: &[f64], target: u64) -> Result<Plan> {
-        let mut order = self.order(score);
+        self.first(&self.order(score), target)
+    }
+
+    /// The plan that keeps as many as possible of the first classes of `order`.
+    fn first(&self, order: &[usize], target: u64) -> Result<Plan> {
+        let mut order = order.to_vec();
         let (mut low, mut high) = (0, order.len());
         let mut best = self.complete(&order, 0);
         if best.cost > target {

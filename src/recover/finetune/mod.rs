@@ -14,7 +14,7 @@ mod teacher;
 use crate::error::Result;
 use crate::ir::*;
 use crate::learn::calib::Augment;
-use crate::learn::{Chunk, Session, Task};
+use crate::learn::{Session, Task};
 use crate::random::Draw;
 use crate::rewrite;
 use half::slice::HalfFloatSliceExt;
@@ -214,11 +214,7 @@ fn judge(session: &Session, teacher: &mut Teacher, images: &[usize], task: &Task
             true => teacher.answers(some, None).into_iter().map(|a| a.outputs).collect(),
             false => vec![Vec::new(); some.len()],
         };
-        let one = |chunk: &mut Chunk| {
-            chunk.workspace.evaluate(chunk.program, None);
-            session.loss(chunk, some, &taught[chunk.positions.clone()], weight, task).0
-        };
-        session.each(some, None, one).into_iter().sum()
+        session.task_loss((some, &taught), None, weight, task)
     };
     images.chunks(64).map(&mut part).sum()
 }
