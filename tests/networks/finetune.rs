@@ -235,3 +235,44 @@ fn training_lowers_the_loss_and_no_thread_or_interruption_changes_a_bit() {
         assert_eq!((whole.epochs, whole.best), (resumed.epochs, resumed.best));
     }
 }
+
+/// Before any update a network is as far from its own teaching as its answers for an image are from their mean with those for
+/// its mirror image, where images may be mirrored, and not at all where they may not.
+#[test]
+fn what_is_taught_is_the_mean_of_both_sides() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let network = Network::read(&root.join("digits_residual.onnx"));
+    let (graph, facts) = (&network.model.graph, &network.facts);
+    let (data, pool) = (network.data(40, 3), Pool::new(2).unwrap());
+    let session = Session::plain((graph, facts), &data, &pool).unwrap();
+    let images: Vec<usize> = (0..40).collect();
+    let start = |flip: bool, task: &Task| {
+        let settings = Settings {
+            epochs: 0,
+            batch_size: 40,
+            method: Method::AdamW,
+            lr: 0.1,
+            warm_up: 0.0,
+            weight_decay: 0.0,
+            task: task.clone(),
+            hint: 0.0,
+            augment: Some(learn::calib::Augment { flip, ..Default::default() }),
+            seed: 1,
+        };
+        let (network, notes) = ((graph, facts), &mut Notes::default());
+        finetune(network, (&session, None), (&images, &images), &settings, None, notes).unwrap().epochs[0]
+            .judged
+    };
+    let task = Task::Distil { temperature: 3.0 };
+    let (own, other) = (session.outputs(&images), session.outputs_mirrored(&images, None));
+    let mut expected = 0.0;
+    for (own, other) in own.iter().zip(&other) {
+        let mean: Vec<f32> = own[0].iter().zip(&other[0]).map(|(a, b)| 0.5 * (a + b)).collect();
+        expected += task.loss(&[&own[0]], &[&mean], None, 1.0 / 40.0, &mut [&mut vec![0.0; mean.len()]]);
+    }
+    assert!(expected > 1e-3, "{expected}");
+    assert!((start(true, &task) - expected).abs() < 1e-4 * expected, "{expected}");
+    assert!(start(false, &task).abs() < 1e-6);
+    // Values may be places in the image.
+    assert!(start(true, &Task::Values { variance: vec![1.0] }).abs() < 1e-9);
+}

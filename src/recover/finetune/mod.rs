@@ -105,7 +105,8 @@ pub fn finetune(
     let mut session = Session::trainable((graph, facts), &parameters, &watched, teacher.data, teacher.pool)?;
     let mixes = settings.augment.is_some_and(|a| a.mixes());
     let cycle = if mixes { settings.epochs } else { CYCLE };
-    let mut taught = Teacher::new(teacher, hint, settings.epochs > cycle);
+    let mirrors = settings.augment.is_some_and(|a| a.flip) && settings.task.is_classes();
+    let mut taught = Teacher::new(teacher, hint, settings.epochs > cycle, mirrors);
     let fits = |s: &State| s.fits(&weights, settings.method);
     let mut state = match from.filter(fits) {
         Some(state) => state,
