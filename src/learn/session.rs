@@ -85,7 +85,7 @@ impl Exam {
         for (k, some) in self.images.chunks(together).enumerate() {
             let asked = whole.filter(|_| self.asks()).map(|whole| whole.outputs(some)).unwrap_or_default();
             let known = self.outputs.as_ref().map(|outputs| &outputs[k * together..][..some.len()]);
-            let found = other.outputs_at(some, lambda, None, false);
+            let found = other.outputs_at(some, lambda, None);
             for ((whole, rows), &i) in known.unwrap_or(&asked).iter().zip(found).zip(some) {
                 let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
                 tally.add(whole, &rows, other.label(i));
@@ -238,17 +238,6 @@ impl<'a> Session<'a> {
         augment: Option<(&Augment, u64)>,
         work: impl Fn(&mut Chunk) -> R + Sync,
     ) -> Vec<R> {
-        self.each_as(list, augment, false, work)
-    }
-
-    /// The same, of images that are `mirrored` in the end.
-    fn each_as<R: Send>(
-        &self,
-        list: &[usize],
-        augment: Option<(&Augment, u64)>,
-        mirrored: bool,
-        work: impl Fn(&mut Chunk) -> R + Sync,
-    ) -> Vec<R> {
         let (program, b) = (&*self.program(), self.batch);
         self.pool.run(&self.workspaces, self.chunks(list.len()), |workspace, chunk| {
             let positions = chunk * b..((chunk + 1) * b).min(list.len());
@@ -259,9 +248,6 @@ impl<'a> Session<'a> {
                     // The last chunk is filled up with its last image, whose results are not used.
                     let at = (positions.start + i).min(positions.end - 1);
                     self.data.write_mixed(k, (list, at), augment, row);
-                    if mirrored {
-                        self.data.mirror(k, row);
-                    }
                 }
             }
             let labelled = !augment.is_some_and(|(a, _)| a.mixes());
@@ -323,12 +309,7 @@ impl<'a> Session<'a> {
 
     /// The same, of changed images.
     pub fn outputs_of(&self, list: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Vec<Vec<f32>>> {
-        self.outputs_at(list, None, augment, false)
-    }
-
-    /// The same, of the changed images' mirror images.
-    pub fn outputs_mirrored(&self, list: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Vec<Vec<f32>>> {
-        self.outputs_at(list, None, augment, true)
+        self.outputs_at(list, None, augment)
     }
 
     /// The same at gates `lambda`.
@@ -337,9 +318,8 @@ impl<'a> Session<'a> {
         list: &[usize],
         lambda: Option<&[f32]>,
         augment: Option<(&Augment, u64)>,
-        mirrored: bool,
     ) -> Vec<Vec<Vec<f32>>> {
-        let chunks = self.each_as(list, augment, mirrored, |chunk| {
+        let chunks = self.each(list, augment, |chunk| {
             chunk.workspace.evaluate(chunk.program, lambda);
             let rows = |i| chunk.rows(i).into_iter().map(<[f32]>::to_vec).collect();
             (0..chunk.positions.len()).map(rows).collect::<Vec<_>>()

@@ -170,23 +170,6 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_is_mirrored_where_it_is_in_both_layouts() {
-        let calib = numbered(1);
-        let mut out = moved(0, 0, false);
-        calib.mirror(0, &mut out);
-        assert_eq!(out, moved(0, 0, true));
-        let size = Size { channels: 2, height: 1, width: 3 };
-        for (to, image, mirrored) in [
-            (Order::Planar, [1., 2., 3., 4., 5., 6.], [3., 2., 1., 6., 5., 4.]),
-            (Order::Packed, [1., 4., 2., 5., 3., 6.], [3., 6., 2., 5., 1., 4.]),
-        ] {
-            let mut out = image;
-            Route { size, from: to, to, swap: false }.mirror(&mut out);
-            assert_eq!(out, mirrored, "{to:?}");
-        }
-    }
-
-    #[test]
     fn a_draw_belongs_to_seed_and_index() {
         let (calib, augment) = (numbered(40), Augment { crop: 2, flip: true, ..Augment::default() });
         let all = |seed| -> Vec<Vec<f32>> {

@@ -114,13 +114,6 @@ impl Feature {
         }
     }
 
-    /// Mirrors a sample as the network takes it. What is no image stays as it is.
-    pub fn mirror(&self, sample: &mut [f32]) {
-        if let Some(route) = self.route {
-            route.mirror(sample);
-        }
-    }
-
     /// Mixes `other`, a sample as the network takes it, into `out`. What is no image has no rectangles.
     pub fn mix(&self, mixture: &Mixture, other: &[f32], out: &mut [f32]) {
         let share = mixture.share;

@@ -264,15 +264,6 @@ impl Calibration {
         }
     }
 
-    /// Mirrors a sample of network input number `input` as [`Calibration::write`] gives it, left to right. What is no image
-    /// stays as it is.
-    ///
-    /// # Panics
-    /// If `input` is out of range, or `sample` has too few elements.
-    pub fn mirror(&self, input: usize, sample: &mut [f32]) {
-        self.features[input].mirror(sample);
-    }
-
     /// Checks that every label is a class of a network with `classes` outputs. No labels is fine.
     ///
     /// # Errors

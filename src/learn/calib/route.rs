@@ -152,17 +152,6 @@ impl Route {
         }
     }
 
-    /// Mirrors an image as the network takes it, left to right.
-    pub fn mirror(&self, image: &mut [f32]) {
-        let (size, [tc, ty, tx]) = (self.size, self.to.strides(self.size));
-        for c in 0..size.channels {
-            for y in 0..size.height {
-                let row = c * tc + y * ty;
-                (0..size.width / 2).for_each(|x| image.swap(row + x * tx, row + (size.width - 1 - x) * tx));
-            }
-        }
-    }
-
     /// Shows `change` every value of an image as the network takes it, with its pixel's grey: the mean of its channels.
     pub fn with_grey(&self, image: &mut [f32], change: impl Fn(&mut f32, f32)) {
         let (size, [tc, ty, tx]) = (self.size, self.to.strides(self.size));

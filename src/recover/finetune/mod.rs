@@ -105,8 +105,7 @@ pub fn finetune(
     let mut session = Session::trainable((graph, facts), &parameters, &watched, teacher.data, teacher.pool)?;
     let mixes = settings.augment.is_some_and(|a| a.mixes());
     let cycle = if mixes { settings.epochs } else { CYCLE };
-    let mirrors = settings.augment.is_some_and(|a| a.flip) && settings.task.is_classes();
-    let mut taught = Teacher::new(teacher, hint, settings.epochs > cycle, mirrors);
+    let mut taught = Teacher::new(teacher, hint, settings.epochs > cycle);
     let fits = |s: &State| s.fits(&weights, settings.method);
     let mut state = match from.filter(fits) {
         Some(state) => state,

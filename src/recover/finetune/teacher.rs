@@ -1,7 +1,4 @@
 //! The unpruned network's answers. Those that will be wanted again are asked for once and remembered.
-//!
-//! Where images may be mirrored, class scores are the mean of those for an image and for its mirror image: two opinions err less
-//! than one.
 
 use super::Hint;
 use crate::learn::Session;
@@ -33,15 +30,13 @@ pub(super) struct Teacher<'a> {
     hint: Option<&'a Hint>,
     /// Whether draws come again.
     again: bool,
-    /// Whether an image and its mirror image should give the same.
-    mirrors: bool,
     /// By image, and how it was changed: whether it was mirrored where that is all, else the draw.
     known: HashMap<(usize, u64), Answer>,
 }
 
 impl<'a> Teacher<'a> {
-    pub fn new(session: &'a Session<'a>, hint: Option<&'a Hint>, again: bool, mirrors: bool) -> Self {
-        Self { session, hint, again, mirrors, known: HashMap::new() }
+    pub fn new(session: &'a Session<'a>, hint: Option<&'a Hint>, again: bool) -> Self {
+        Self { session, hint, again, known: HashMap::new() }
     }
 
     /// Answers to images that are changed as `augment` says.
@@ -83,14 +78,6 @@ impl<'a> Teacher<'a> {
             let left = self.hint.zip(watched.first()).map(|(hint, whole)| hint.select(whole));
             Answer { outputs, hint: left.unwrap_or_default().into_iter().map(bf16::from_f32).collect() }
         };
-        let mut answers: Vec<Answer> =
-            self.session.outputs_of(images, augment).into_iter().map(answer).collect();
-        if self.mirrors {
-            for (answer, other) in answers.iter_mut().zip(self.session.outputs_mirrored(images, augment)) {
-                let both = answer.outputs.iter_mut().flatten().zip(other.iter().flatten());
-                both.for_each(|(a, b)| *a = 0.5 * (*a + b));
-            }
-        }
-        answers
+        self.session.outputs_of(images, augment).into_iter().map(answer).collect()
     }
 }
