@@ -74,12 +74,16 @@ fn dispatch(cli: &Cli, matches: &ArgMatches) -> anyhow::Result<Answer> {
 
 /// Refuses flags of finetuning where nothing is finetuned.
 fn all_heard(recovery: &RecoveryArgs, matches: &ArgMatches) -> autobot_onnx::Result<()> {
+    if recovery.recover == RecoverArg::Finetune {
+        return Ok(());
+    }
     let flags = RecoveryArgs::augment_args(clap::Command::new(""));
-    let mut ids = flags.get_arguments().map(|a| a.get_id().as_str()).filter(|&id| id != "recover");
     let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    match ids.find(|&id| recovery.recover != RecoverArg::Finetune && is_typed(id)) {
-        Some(id) => Err(Error::argument(
-            format!("--{}", id.replace('_', "-")),
+    let mut names =
+        flags.get_arguments().filter(|a| is_typed(a.get_id().as_str())).flat_map(|a| a.get_long());
+    match names.find(|&name| name != "recover") {
+        Some(name) => Err(Error::argument(
+            format!("--{name}"),
             "shapes finetuning, and none is asked for",
             "add --recover finetune, or leave it out",
         )),

@@ -4,6 +4,7 @@ use super::Plan;
 use crate::channels::{Groups, NONE};
 use crate::cost::Cost;
 use crate::error::{Error, Result};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// What a plan must respect besides the budget.
@@ -90,13 +91,13 @@ impl<'a> Search<'a> {
 
     /// The plan that keeps as many as possible of the first classes of `order`.
     fn first(&self, order: &[usize], target: u64) -> Result<Plan> {
-        let mut order = order.to_vec();
+        let mut order = Cow::Borrowed(order);
         let (mut low, mut high) = (0, order.len());
         let mut best = self.complete(&order, 0);
         if best.cost > target {
             // Where something must stay, the best of it costs too much: what costs least goes in front.
             best = self.smallest();
-            order.sort_by_key(|&c| !best.kept[c]);
+            order.to_mut().sort_by_key(|&c| !best.kept[c]);
         }
         if best.cost > target {
             return Err(Error::argument(

@@ -61,7 +61,8 @@ impl Fixed {
     pub fn new(g: &Geometry, w: &[f32], back: bool, fast: bool) -> Option<Self> {
         let cpu = Cpu::detect();
         let plain = Direct::unweighted(cpu, g)?;
-        if let Some(kernel) = if fast { Fast::new(g, w).map(Box::new) } else { None } {
+        let kernel = if fast { Fast::new(g, w).map(Box::new) } else { None };
+        if let Some(kernel) = kernel {
             return Some(Self { plain, kernel: Kernel::Fast { kernel, back } });
         }
         let back = if back { Direct::unweighted_back(cpu, g).map(Box::new) } else { None };
