@@ -4,8 +4,8 @@ use autobot_onnx::channels::{self, Groups, Residual};
 use autobot_onnx::cost::{Convention, Cost};
 use autobot_onnx::grad::{LARGEST, Pool, Program, Sums, Workspace, batched};
 use autobot_onnx::ir::{Fact, Facts};
-use autobot_onnx::learn::calib::{Calibration, InputSpec};
-use autobot_onnx::learn::{self, Choice, Session, Settings, Task, Watching};
+use autobot_onnx::learn::calib::Calibration;
+use autobot_onnx::learn::{self, Aims, Choice, Session, Settings, Task, Watching};
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::plan::{self, Limits, Search};
 use autobot_onnx::{pipeline, rewrite};
@@ -43,12 +43,8 @@ impl Network {
     }
 
     fn data(&self) -> Calibration {
-        let graph = &self.model.graph;
-        let spec = |&v: &usize| InputSpec {
-            name: graph.values[v].name.clone(),
-            shape: self.facts.shape(v).unwrap().to_vec(),
-        };
-        Calibration::synthetic(&graph.inputs.iter().map(spec).collect::<Vec<_>>(), BATCH, 1)
+        let inputs = learn::inputs(&self.model.graph, &self.facts).unwrap();
+        Calibration::synthetic(&inputs, BATCH, 1)
     }
 
     /// The file with about half of the multiply-accumulates that can be saved cut at random.
@@ -120,7 +116,8 @@ fn gate_step(c: &mut Criterion) {
         group.finish();
         let data = n.data();
         let pool = Pool::new(0).unwrap();
-        let session = Session::new(graph, &n.facts, &n.groups, &[], &data, &pool).unwrap();
+        let aims = Aims::learned(graph, &n.facts, |_| true);
+        let session = Session::new((graph, &n.facts), &n.groups, &[], &aims, &data, &pool).unwrap();
         let all: Vec<usize> = (0..data.len()).collect();
         let settings = Settings {
             levels: Vec::new(),

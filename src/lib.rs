@@ -40,7 +40,7 @@
 //! let mut options = Options::new(Target::Share(0.5));
 //! options.criterion = Criterion::L1; // needs no data; Criterion::Gates trains
 //! let analysis = pipeline::analyse(&model.graph, &facts, &options)?;
-//! let inputs = [InputSpec { name: "image".into(), shape: vec![1, 1, 8, 8] }];
+//! let inputs = [InputSpec { name: "image".into(), shape: vec![1, 1, 8, 8], ..InputSpec::default() }];
 //! let data = Calibration::synthetic(&inputs, 32, 1);
 //! let outcome =
 //!     pipeline::prune(&model.graph, &facts, &analysis, &data, &options, model.opset(), &mut Quiet)?;

@@ -102,8 +102,9 @@ fn load(bytes: &[u8], inputs: &[Fact]) -> TractResult<Runtime> {
     let types = inputs.iter().map(|f| datum_type(f.dtype)).collect::<TractResult<Vec<_>>>()?;
     let strict = tract_onnx::onnx();
     let free = strict.clone().with_ignore_value_info(true).with_ignore_output_shapes(true);
-    let plan = load_with(&strict, bytes, inputs, &types)
-        .or_else(|e| load_with(&free, bytes, inputs, &types).map_err(|_| e))?;
+    // What stands in the way without the hints is the model's own.
+    let plan =
+        load_with(&strict, bytes, inputs, &types).or_else(|_| load_with(&free, bytes, inputs, &types))?;
     Ok(Runtime { plan, inputs: types })
 }
 

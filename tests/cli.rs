@@ -2,6 +2,8 @@
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/behind.rs"]
+mod behind;
 #[path = "cli/success.rs"]
 mod success;
 

@@ -163,29 +163,13 @@ impl Groups {
     }
 
     /// All pairs of a trunk's free class and a picking reader's own ([`NONE`] where that one must stay).
-    fn picks(&self) -> impl Iterator<Item = (ClassId, u32)> {
+    pub(super) fn picks(&self) -> impl Iterator<Item = (ClassId, u32)> {
         let pairs = self.selects.iter().flat_map(|s| self.axis(s.value, s.site.axis).iter().zip(&s.own));
         pairs.filter(|(t, _)| **t != NONE).map(|(&t, &c)| (t as ClassId, c))
     }
 
-    /// For each class: true if nobody reads it, or only weights that are all zero, so that nothing changes without it.
-    pub fn unread(&self, graph: &Graph, facts: &Facts) -> Vec<bool> {
-        let mut unread = vec![true; self.classes.len()];
-        for s in self.sites(graph) {
-            let weighed = self.weighed_at(&graph.nodes[s.node], s.slot, facts);
-            for &c in self.at(graph, s).iter().filter(|&&c| c != NONE) {
-                let zero = weighed.get(&c).is_some_and(|nonzero| !nonzero);
-                unread[c as usize] &= zero;
-            }
-        }
-        for (trunk, own) in self.picks() {
-            unread[trunk] &= own != NONE && unread[own as usize];
-        }
-        unread
-    }
-
     /// For the classes that appear in a reader's constant operands: has one of their coordinates a weight other than zero?
-    fn weighed_at(&self, node: &Node, slot: usize, facts: &Facts) -> HashMap<u32, bool> {
+    pub(super) fn weighed_at(&self, node: &Node, slot: usize, facts: &Facts) -> HashMap<u32, bool> {
         let mut found = HashMap::new();
         let others = node.inputs.iter().enumerate().filter(|(k, _)| *k != slot).filter_map(|(_, u)| *u);
         for u in others {
@@ -400,7 +384,9 @@ fn operand(graph: &Graph, facts: &Facts, s: Site) -> Option<ValueId> {
 /// elements those constants have.
 fn weighed_roots(graph: &Graph, facts: &Facts, labels: &mut Labels) -> HashMap<usize, usize> {
     let mut roots = HashMap::new();
-    for v in 0..graph.values.len() {
+    // What nobody reads is no weight of anything.
+    let read = graph.read();
+    for v in (0..graph.values.len()).filter(|&v| read[v]) {
         let Some(t) = facts.constant[v].as_ref().filter(|t| t.dtype().is_float()) else { continue };
         for (axis, &size) in t.shape.iter().enumerate() {
             for i in 0..size {

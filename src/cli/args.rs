@@ -97,6 +97,9 @@ pub struct PruneArgs {
     /// Measure every N updates what pruning would give, on held-out images, for --report and --json; 0: never
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = OUTPUT)]
     pub trace: usize,
+    /// Leave initializers that nothing reads out of the small file; otherwise they are carried as they are
+    #[arg(long, help_heading = OUTPUT)]
+    pub drop_unused: bool,
     /// Print the result only: no facts, no progress, no notes
     #[arg(short, long, help_heading = OUTPUT)]
     pub quiet: bool,

@@ -7,14 +7,14 @@ use super::args::BenchArgs;
 use super::prune::file_size;
 use super::talk::Talk;
 use super::value::Processor;
-use super::{Answer, data, guard};
+use super::{Answer, guard};
 use autobot_onnx::bench::calibrate::{self, Measured};
 use autobot_onnx::bench::{self, Rounds, board::Board};
 use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::latency::Speed;
 use autobot_onnx::cost::{Convention, Cost};
 use autobot_onnx::ir::{Facts, Graph};
-use autobot_onnx::learn::calib::Calibration;
+use autobot_onnx::learn::{self, calib::Calibration};
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::pipeline::{self, Clock};
 use autobot_onnx::report::{gather, json, text};
@@ -168,7 +168,7 @@ fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
 fn load(model: &Model, facts: &Facts) -> Result<(Runtime, Sample)> {
     let graph = &model.graph;
     let inputs = facts.inputs(graph).unwrap_or_default();
-    let data = Calibration::synthetic(&data::inputs(graph, facts)?, 1, 1);
+    let data = Calibration::synthetic(&learn::inputs(graph, facts)?, 1, 1);
     let sample = pipeline::samples(graph, facts, &data, &[0]).remove(0);
     let runtime = Runtime::load(&model.to_bytes()?, &inputs).map_err(|why| refused(model.path(), &why))?;
     Ok((runtime, sample))

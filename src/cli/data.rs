@@ -5,9 +5,10 @@
 
 use super::args::DataArgs;
 use super::talk::Talk;
+use autobot_onnx::Result;
 use autobot_onnx::ir::{Facts, Graph};
-use autobot_onnx::learn::calib::{Calibration, InputSpec, Preprocess};
-use autobot_onnx::{Error, Result, learn};
+use autobot_onnx::learn::calib::{Calibration, Preprocess};
+use autobot_onnx::learn::{self, Aims};
 
 impl DataArgs {
     /// Where the data come from, for the report.
@@ -17,7 +18,7 @@ impl DataArgs {
 
     /// Reads the data, or makes up `synthetic` images where none are given.
     pub fn load(&self, graph: &Graph, facts: &Facts, synthetic: usize, seed: u64) -> Result<Calibration> {
-        let inputs = inputs(graph, facts)?;
+        let inputs = learn::inputs(graph, facts)?;
         let Some(path) = &self.calib else {
             return Ok(Calibration::synthetic(&inputs, self.calib_size.unwrap_or(synthetic), seed));
         };
@@ -34,25 +35,10 @@ impl DataArgs {
     }
 }
 
-/// The network's inputs, as the calibration data must serve them.
-pub fn inputs(graph: &Graph, facts: &Facts) -> Result<Vec<InputSpec>> {
-    let spec = |&v: &usize| {
-        let name = graph.values[v].name.clone();
-        match facts.shape(v) {
-            Some(shape) if !shape.is_empty() => Ok(InputSpec { name, shape: shape.to_vec() }),
-            _ => Err(Error::graph(
-                format!("input '{name}' is no tensor with a batch in front"),
-                "cut the model so that its inputs are images or other arrays",
-            )),
-        }
-    };
-    graph.inputs.iter().map(spec).collect()
-}
-
 /// Checks labels against the network, and says what was done to the data unasked.
 pub fn review(data: &Calibration, graph: &Graph, facts: &Facts, talk: Talk) -> Result<()> {
     data.notes().iter().for_each(|note| talk.note(note));
-    let (targets, classes) = learn::targets(graph, facts)?;
+    let Aims { targets, classes, .. } = Aims::compared(graph, facts, |_| true);
     if data.labels().is_none() {
         return Ok(());
     }

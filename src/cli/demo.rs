@@ -3,14 +3,15 @@
 //! Takes: the name of a built-in network. Gives: the real result of pruning it to half its cost, and its accuracy on
 //! images that nothing was trained on. Never: needs a file or a network connection.
 
+use super::Answer;
 use super::args::{DemoArgs, DemoName};
 use super::guard;
 use super::job::{Done, Job};
 use super::progress::Watch;
 use super::talk::Talk;
-use super::{Answer, data};
 use autobot_onnx::Error;
 use autobot_onnx::grad::Pool;
+use autobot_onnx::learn;
 use autobot_onnx::learn::calib::{Calibration, Preprocess};
 use autobot_onnx::onnx;
 use autobot_onnx::pipeline::{Compensation, Options, Recover, Target};
@@ -98,7 +99,7 @@ fn unpack([images, labels]: [&[u8]; 2], job: &Job) -> autobot_onnx::Result<Calib
             .map_err(|e| Error::io(&path, e, "free some space"))
     };
     let (images, labels) = (save("images.npy", images)?, save("labels.npy", labels)?);
-    let inputs = data::inputs(&job.model.graph, &job.facts)?;
+    let inputs = learn::inputs(&job.model.graph, &job.facts)?;
     let pre = Preprocess { mean: vec![0.5], std: vec![0.5], ..Preprocess::default() };
     Calibration::load(&images, Some(&labels), &inputs, &pre, None, 1)
 }
@@ -109,7 +110,7 @@ fn tested(job: &Job, done: &Done, test: &Calibration) -> autobot_onnx::Result<St
     let facts = done.small.facts()?;
     let big = (&job.model.graph, &job.facts);
     let compared = pair::compare(big, (&done.small.graph, &facts), test, &pool)?;
-    let Some((before, after)) = compared.accuracy else { return Ok(String::new()) };
+    let Some((before, after)) = compared.and_then(|c| c.accuracy) else { return Ok(String::new()) };
     let (before, after, n) = (percent(before), percent(after), test.len());
     Ok(format!("test      {before} before, {after} after, on {n} images that neither network has seen\n"))
 }

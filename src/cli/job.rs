@@ -9,7 +9,7 @@ use autobot_onnx::grad::Pool;
 use autobot_onnx::ir::{Fact, Facts};
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, InputShape, Model};
-use autobot_onnx::pipeline::{self, Analysis, Observer, Options, Outcome};
+use autobot_onnx::pipeline::{self, Analysis, Criterion, Observer, Options, Outcome};
 use autobot_onnx::report::{gather, json, text};
 use autobot_onnx::verify::{self, Verdict};
 use autobot_onnx::{Error, Result, learn, rewrite};
@@ -25,6 +25,8 @@ pub struct Job {
     pub known: json::ModelFacts,
     /// Its channels, as they are reported.
     pub channels: json::Channels,
+    /// Whether initializers that nothing reads are left out of the small file.
+    pub drop_unused: bool,
 }
 
 /// A run that came to its end.
@@ -45,8 +47,15 @@ impl Job {
         let facts = model.facts()?;
         let analysis = pipeline::analyse(&model.graph, &facts, &options)?;
         let known = gather::model(&model, &facts, bytes, analysis.full, options.convention);
-        let channels = gather::channels(&model.graph, &facts, &analysis);
-        Ok(Self { model, facts, options, analysis, known, channels })
+        let unlearned = match analysis.unlearned.is_empty() {
+            true => None,
+            false => {
+                let options = Options { criterion: Criterion::L1, ..options.clone() };
+                Some(pipeline::analyse(&model.graph, &facts, &options)?.smallest)
+            }
+        };
+        let channels = gather::channels(&model.graph, &facts, &analysis, unlearned);
+        Ok(Self { model, facts, options, analysis, known, channels, drop_unused: false })
     }
 
     /// Refuses a target that makes no sense; else gives it as the analysis counts it.
@@ -54,7 +63,15 @@ impl Job {
         if self.analysis.groups.classes.is_empty() {
             return Err(self.nothing_to_prune());
         }
-        pipeline::target_cost(&self.analysis, self.options.target)
+        let target = pipeline::target_cost(&self.analysis, self.options.target);
+        target.map_err(|e| match (e, &self.known.advice) {
+            (Error::Argument { argument, reason, hint }, Some(advice))
+                if !self.analysis.unlearned.is_empty() =>
+            {
+                Error::Argument { argument, reason, hint: format!("{advice}; or {hint}") }
+            }
+            (e, _) => e,
+        })
     }
 
     fn nothing_to_prune(&self) -> Error {
@@ -64,7 +81,8 @@ impl Job {
             .map(|(n, why)| format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type))
             .collect();
         if !nodes.is_empty() {
-            let hint = "cut the model before these nodes, or export it without them".into();
+            let hint = "cut the model before these nodes, or export it without them";
+            let hint = self.known.advice.as_deref().unwrap_or(hint).to_owned();
             return Error::Unsupported { nodes, hint };
         }
         let path = &self.known.path;
@@ -88,10 +106,14 @@ impl Job {
         let (analysis, opset) = (&self.analysis, self.model.opset());
         let outcome = pipeline::prune(graph, facts, analysis, data, &self.options, opset, observer)?;
         let source = outcome.source.as_ref().unwrap_or(graph);
-        let masked = rewrite::masked(source, &outcome.rewritten.sliced, &outcome.biases)?;
+        let masked = rewrite::masked(source, &outcome.rewritten.masks, &outcome.biases)?;
         let masked = self.model.with_graph(masked)?.message()?;
         let exact = self.model.with_graph(outcome.rewritten.graph.clone())?;
-        let small = self.model.with_graph(outcome.graph().clone())?;
+        let mut graph_to_write = outcome.graph().clone();
+        if self.drop_unused {
+            graph_to_write.unread().into_iter().for_each(|v| graph_to_write.leave_out(v));
+        }
+        let small = self.model.with_graph(graph_to_write)?;
         let inputs = facts.inputs(graph).unwrap_or_default();
         let pool = Pool::new(self.options.threads)?;
         let verdict = pipeline::verdict(
@@ -124,8 +146,8 @@ impl Job {
     ) -> Result<Option<f64>> {
         let facts = verify::facts_like(&self.model.graph, &self.facts, &small.graph)?;
         let network = (&small.graph, &facts);
-        let (targets, _) = learn::targets(network.0, network.1)?;
-        match verify::compare_executors(network, bytes, &targets, &outcome.samples, pool)? {
+        let targets = &self.analysis.aims.targets;
+        match verify::compare_executors(network, bytes, targets, &outcome.samples, pool)? {
             Ok(d) if d > verify::TOLERANCE => Err(Error::Verification {
                 reason: format!(
                     "with the fitted weights tract and our executor differ by {d:.1e} of the range"
@@ -203,6 +225,7 @@ impl Job {
             bytes_after: done.bytes,
             layers: gather::layers(graph, &self.facts, &self.analysis, &outcome.plan.kept),
             sliced: outcome.rewritten.sliced.clone(),
+            masks: outcome.rewritten.masks.clone(),
             // What stages before the last added went into weights that were fitted since.
             biases: if outcome.stages.is_empty() { outcome.biases.clone() } else { Vec::new() },
             restated: outcome.rewritten.restated.clone(),

@@ -59,6 +59,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
         return Err(Error::argument("--stages", reason, "give --calib, and no --recover none").into());
     }
     let mut job = Job::new(model, file_size(input)?, options)?;
+    job.drop_unused = args.drop_unused;
     job.announce(talk);
     let mut jobs = Vec::new();
     for (&target, places) in targets.iter().zip(places) {

@@ -73,6 +73,7 @@ impl Plain<'_> {
         let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
         let mut y: Vec<Array<f64>> = results.iter().map(|f| Array::zeros(&f.shape)).collect();
         Diff::<f64>::forward(node.op.as_ref(), &x, &mut y);
+        results.iter().zip(&mut y).for_each(|(fact, y)| fact.dtype.round(&mut y.data));
         for shift in self.shifts.iter().filter(|s| s.node == n) {
             let columns = shift.index.len();
             let term = |(m, c): (&f32, usize)| {

@@ -82,6 +82,8 @@ pub(super) struct Step {
     pub inputs: Vec<Option<Source>>,
     pub outputs: Vec<usize>,
     pub shift: Option<Shift>,
+    /// Types of the results, where one is no floating-point type: they are rounded to it.
+    pub whole: Vec<DType>,
     /// True if a gate or a parameter lies before it or in it: then gradients are wanted for its inputs that depend on one.
     pub live: bool,
 }
@@ -118,52 +120,6 @@ pub struct Program {
     pub batch: usize,
     /// Bytes of the constants, before any was forgotten.
     pub constant_bytes: usize,
-}
-
-/// Values at which a loss can stand: the network's outputs where they can be computed and differentiated, else the last
-/// floating-point values before what cannot.
-pub fn targets(graph: &Graph, facts: &Facts) -> Vec<ValueId> {
-    let runs = runnable(graph, facts);
-    let mut found = BTreeSet::new();
-    for &v in &graph.outputs {
-        if runs.values[v] && facts.constant[v].is_none() {
-            found.insert(v);
-        }
-    }
-    for (n, node) in graph.nodes.iter().enumerate() {
-        if !runs.nodes[n] {
-            let inputs = node.inputs.iter().flatten().chain(&node.captured);
-            found.extend(
-                inputs.filter(|&&v| {
-                    runs.values[v] && facts.constant[v].is_none() && graph.producer(v).is_some()
-                }),
-            );
-        }
-    }
-    found.into_iter().collect()
-}
-
-struct Runnable {
-    nodes: Vec<bool>,
-    values: Vec<bool>,
-}
-
-/// What can be computed and differentiated from the network's inputs.
-fn runnable(graph: &Graph, facts: &Facts) -> Runnable {
-    let is_float = |v: ValueId| facts.fact[v].as_ref().is_some_and(|f| f.dtype.is_float());
-    let mut values: Vec<bool> = facts.constant.iter().map(Option::is_some).collect();
-    graph.inputs.iter().for_each(|&v| values[v] = is_float(v));
-    let nodes = graph.nodes.iter().enumerate().map(|(n, node)| {
-        let ok = facts.trouble[n].is_none()
-            && node.captured.is_empty()
-            && node.inputs.iter().flatten().all(|&v| values[v])
-            && node.outputs.iter().flatten().all(|&v| is_float(v) || facts.constant[v].is_some())
-            && (node.op.differentiable() || facts.is_folded(node));
-        node.outputs.iter().flatten().for_each(|&v| values[v] |= ok);
-        ok
-    });
-    let nodes = nodes.collect();
-    Runnable { nodes, values }
 }
 
 struct Compiler<'a> {
@@ -342,8 +298,12 @@ impl Compiler<'_> {
         let live = shift.is_some()
             || node.inputs.iter().flatten().any(|v| self.parameters.contains(v))
             || inputs.iter().flatten().any(|s| matches!(s, Source::Slot(s) if self.program.live[*s]));
-        let shapes: Vec<Shape> =
-            self.facts.results(node).unwrap_or_default().into_iter().map(|f| f.shape).collect();
+        let results = self.facts.results(node).unwrap_or_default();
+        let whole = match results.iter().all(|f| f.dtype.is_float()) {
+            true => Vec::new(),
+            false => results.iter().map(|f| f.dtype).collect(),
+        };
+        let shapes: Vec<Shape> = results.into_iter().map(|f| f.shape).collect();
         let outputs = node
             .outputs
             .iter()
@@ -361,6 +321,7 @@ impl Compiler<'_> {
             inputs,
             outputs,
             shift,
+            whole,
             live,
         });
     }
@@ -383,6 +344,7 @@ impl Compiler<'_> {
                             inputs: vec![Some(Source::Slot(source))],
                             outputs: vec![slot],
                             shift: None,
+                            whole: Vec::new(),
                             live: true,
                         });
                         behind.insert(source, slot);

@@ -341,6 +341,7 @@ fn step_forward(
             }
         }
     }
+    step.whole.iter().zip(&mut *out).for_each(|(dtype, y)| dtype.round(&mut y.data));
     if let (Some(shift), Some(lambda), Kind::Op(_)) = (&step.shift, lambda, &step.kind) {
         add_shift(shift, lambda, &mut out[0]);
     }

@@ -106,15 +106,36 @@ impl Graph {
         users
     }
 
-    /// Number of stored parameters: elements of all floating-point initializers and Constant nodes.
+    /// For every value: does a node, a subgraph or an output of the network read it?
+    pub fn read(&self) -> Vec<bool> {
+        let mut read = vec![false; self.values.len()];
+        let by_nodes = self.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
+        by_nodes.chain(&self.outputs).for_each(|&v| read[v] = true);
+        read
+    }
+
+    /// The initializers that nothing reads.
+    pub fn unread(&self) -> Vec<ValueId> {
+        let read = self.read();
+        (0..self.values.len()).filter(|&v| !read[v] && self.initializer(v).is_some()).collect()
+    }
+
+    /// Takes an initializer out that nothing reads. Its number stays.
+    pub fn leave_out(&mut self, v: ValueId) {
+        self.values[v].name = self.fresh_name(&format!("{} (left out)", self.values[v].name));
+        self.values[v].origin = Origin::Carried;
+    }
+
+    /// Number of stored parameters: elements of the initializers that are read and of Constant nodes, where they are
+    /// floating-point numbers, or 8-bit ones with two axes or more (quantised weights).
     pub fn parameters(&self) -> usize {
-        let stored = self.values.iter().filter_map(|v| match &v.origin {
-            Origin::Initializer(t) if t.dtype().is_float() => Some(t.data.len()),
-            _ => None,
-        });
+        let counts = |t: &Tensor| t.dtype().is_float() || t.dtype().size() == 1 && t.shape.len() > 1;
+        let read = self.read();
+        let stored = (0..self.values.len()).filter(|&v| read[v]).filter_map(|v| self.initializer(v));
+        let stored = stored.filter(|t| counts(t)).map(|t| t.data.len());
         let constants = self.nodes.iter().filter(|n| n.op_type == "Constant").filter_map(|n| {
             match n.op.attributes().get("value") {
-                Some(super::Attr::Tensor(t)) if t.dtype().is_float() => Some(t.data.len()),
+                Some(super::Attr::Tensor(t)) if counts(t) => Some(t.data.len()),
                 _ => None,
             }
         });

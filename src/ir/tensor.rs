@@ -172,6 +172,34 @@ impl DType {
     pub fn is_float(self) -> bool {
         matches!(self, Self::F32 | Self::F64 | Self::F16 | Self::BF16)
     }
+
+    /// Smallest and largest number of an integer type and of the truth values; none of a floating-point type.
+    pub fn range(self) -> Option<(f64, f64)> {
+        let bits = 8 * self.size() as i32;
+        match self {
+            Self::Bool => Some((0.0, 1.0)),
+            Self::U8 | Self::U16 | Self::U32 | Self::U64 => Some((0.0, 2f64.powi(bits) - 1.0)),
+            Self::I8 | Self::I16 | Self::I32 | Self::I64 => {
+                Some((-2f64.powi(bits - 1), 2f64.powi(bits - 1) - 1.0))
+            }
+            Self::F32 | Self::F64 | Self::F16 | Self::BF16 => None,
+        }
+    }
+
+    /// Makes results of an operator what their integer type can hold: fractions are cut towards zero, and what goes over an end
+    /// comes back at the other, as in a processor's registers. Floating-point types are left alone.
+    pub fn round<T: Real>(self, values: &mut [T]) {
+        let Some((low, high)) = self.range() else { return };
+        for v in values {
+            let x = v.wide().trunc();
+            *v = match self {
+                Self::Bool if *v == T::zero() => T::zero(),
+                Self::Bool => T::one(),
+                _ if (low..=high).contains(&x) => v.trunc(),
+                _ => T::of(low + (x - low).rem_euclid(high - low + 1.0)),
+            };
+        }
+    }
 }
 
 trait Bytes: Copy {
@@ -283,6 +311,19 @@ mod tests {
         let s = t.slice(1, &[0, 2]);
         assert_eq!(s.shape, [2, 2, 2]);
         assert_eq!(s.data, Data::F32(vec![0., 1., 4., 5., 6., 7., 10., 11.]));
+    }
+
+    #[test]
+    fn integers_lose_fractions_and_wrap() {
+        let of = |dtype: DType, mut values: Vec<f64>| {
+            dtype.round(&mut values);
+            values
+        };
+        assert_eq!(of(DType::U8, vec![3.9, 255.0, 256.0, -1.0, 300.0]), [3.0, 255.0, 0.0, 255.0, 44.0]);
+        assert_eq!(of(DType::I8, vec![-3.9, 127.0, 128.0, -129.0]), [-3.0, 127.0, -128.0, 127.0]);
+        assert_eq!(of(DType::I64, vec![-0.5, 1e6 + 0.5]), [0.0, 1e6]);
+        assert_eq!(of(DType::Bool, vec![0.0, 0.5, -2.0]), [0.0, 1.0, 1.0]);
+        assert_eq!(of(DType::F16, vec![0.1, 1e9]), [0.1, 1e9]);
     }
 
     #[test]

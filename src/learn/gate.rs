@@ -1,8 +1,8 @@
 //! Gates: one α per class, λ = sigmoid(α), standing at the readers of the class.
 
 use crate::channels::{Groups, NONE, Site};
-use crate::grad::{GateSpec, UNGATED};
-use crate::ir::{Graph, ValueId};
+use crate::grad::{GateSpec, Reach, UNGATED};
+use crate::ir::{Facts, Graph, NodeId, ValueId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// λ at the start (paper).
@@ -61,4 +61,54 @@ pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<boo
     // A trunk whose readers pick stays: its gate would stand at some of its readers only.
     trainable.iter_mut().zip(groups.picked()).for_each(|(t, picked)| *t &= !picked);
     trainable
+}
+
+/// Channels that can be deleted, but whose worth gates cannot learn.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Unlearned {
+    /// The layer whose output they are.
+    pub layer: String,
+    /// How many.
+    pub channels: usize,
+    /// The node in the way of gradients, if one is.
+    pub node: Option<String>,
+    /// Its ONNX operator.
+    pub operator: Option<String>,
+}
+
+/// The channels that `fixed` marks, by group and by the node in the way.
+pub fn unlearned(graph: &Graph, facts: &Facts, groups: &Groups, fixed: &[bool]) -> Vec<Unlearned> {
+    let reach = Reach::learned(graph, facts);
+    let mut in_the_way: Vec<Option<NodeId>> = vec![None; groups.classes.len()];
+    let mut note = |classes: &[u32], node: NodeId| {
+        for &c in classes.iter().filter(|&&c| c != UNGATED) {
+            in_the_way[c as usize].get_or_insert(node);
+        }
+    };
+    // Readers behind it; else what reads the channels themselves.
+    for gate in specs(graph, groups) {
+        let behind = gate.readers.iter().find_map(|&(n, _)| reach.blocker[n]);
+        behind.iter().for_each(|&n| note(&gate.index, n));
+    }
+    for (n, node) in graph.nodes.iter().enumerate() {
+        let Some(by) = reach.blocker[n] else { continue };
+        for &v in node.inputs.iter().flatten() {
+            groups.label.get(v).into_iter().flatten().for_each(|classes| note(classes, by));
+        }
+    }
+    let picked = groups.picked();
+    let mut out = Vec::new();
+    for group in &groups.groups {
+        let mut by_node: BTreeMap<Option<NodeId>, usize> = BTreeMap::new();
+        for &c in group.classes.iter().filter(|&&c| fixed[c] && !picked[c]) {
+            *by_node.entry(in_the_way[c]).or_default() += 1;
+        }
+        out.extend(by_node.into_iter().map(|(node, channels)| Unlearned {
+            layer: group.name.clone(),
+            channels,
+            node: node.map(|n| graph.nodes[n].name.clone()),
+            operator: node.map(|n| graph.nodes[n].op_type.clone()),
+        }));
+    }
+    out
 }

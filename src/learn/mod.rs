@@ -6,6 +6,7 @@ pub mod calib;
 mod closed;
 pub mod compensate;
 pub mod gate;
+mod inputs;
 pub mod loss;
 mod optim;
 mod ranking;
@@ -15,6 +16,7 @@ mod task;
 mod train;
 
 pub use closed::{Left, Smaller};
+pub use inputs::inputs;
 pub use session::{Agreement, Chunk, Exam, Session};
-pub use task::{Task, Wish, targets, unknown};
+pub use task::{Aims, Task, Wish, not_run, targets, unknown};
 pub use train::{Choice, Record, Settings, Traced, Trained, Watching, hard, loses, settle, train};

@@ -1,7 +1,7 @@
 //! A network compiled with its gates, threads to run it, and calibration images: what training and evaluation share.
 
 use super::calib::{Augment, Calibration};
-use super::{Task, gate, task};
+use super::{Aims, Task, gate, not_run};
 use crate::channels::Groups;
 use crate::error::Result;
 use crate::grad::{GateSpec, LARGEST, Pool, Program, ShiftSpec, Sums, Workspace, batched};
@@ -136,24 +136,30 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Compiles the network with gates at all sites of `groups`.
+    /// Compiles the network with gates at all sites of `groups`, to be judged at `aims`.
     pub fn new(
-        graph: &'a Graph,
-        facts: &'a Facts,
+        (graph, facts): (&'a Graph, &'a Facts),
         groups: &'a Groups,
         shifts: &'a [ShiftSpec],
+        aims: &'a Aims,
         data: &'a Calibration,
         pool: &'a Pool,
     ) -> Result<Self> {
-        let (targets, classes) = task::targets(graph, facts)?;
-        let trainable = gate::trainable(graph, groups, &targets);
+        let targets = &aims.targets;
+        if targets.is_empty() {
+            return Err(not_run(graph, facts));
+        }
+        let trainable = match aims.learned {
+            true => gate::trainable(graph, groups, targets),
+            false => vec![false; groups.classes.len()],
+        };
         let make = move || {
-            let facts = batched(graph, facts, &targets, LARGEST)?;
+            let facts = batched(graph, facts, targets, LARGEST)?;
             let gates = gate::specs(graph, groups);
-            Program::compile(graph, &facts, Sums::Fast, &gates, shifts, &targets)
+            Program::compile(graph, &facts, Sums::Fast, &gates, shifts, targets)
         };
         let program = make()?;
-        Ok(Self { trainable, make: Some(Box::new(make)), ..Self::with(program, classes, data, pool) })
+        Ok(Self { trainable, make: Some(Box::new(make)), ..Self::with(program, aims.classes, data, pool) })
     }
 
     /// The same with a smaller network in its place, made of its own: with the same targets, and no more images in a chunk.
@@ -169,26 +175,40 @@ impl<'a> Session<'a> {
         Ok(Self { trainable, judged, ..Self::with(program, self.classes, self.data, self.pool) })
     }
 
-    /// Compiles the network without gates, for training the constants `parameters`. The values `watched` become targets
+    /// Compiles the network without gates, for training the constants `parameters`, to be judged at the values `aims.0`, which
+    /// are class scores if `aims.1` says so. The values `watched` become targets
     /// behind those that are judged.
     pub fn trainable(
         (graph, facts): (&Graph, &Facts),
+        aims: (&[ValueId], bool),
         parameters: &[ValueId],
         watched: &[ValueId],
         data: &'a Calibration,
         pool: &'a Pool,
     ) -> Result<Self> {
-        let (mut targets, classes) = task::targets(graph, facts)?;
-        let judged = targets.len();
-        targets.extend(watched);
+        let (judged, classes) = (aims.0.len(), aims.1);
+        if judged == 0 {
+            return Err(not_run(graph, facts));
+        }
+        let targets = [aims.0, watched].concat();
         let facts = batched(graph, facts, &targets, LARGEST)?;
         let program = Program::trainable(graph, &facts, Sums::Fast, parameters, &targets)?;
         Ok(Self { judged, ..Self::with(program, classes, data, pool) })
     }
 
-    /// Compiles the network as it is, without gates.
-    pub fn plain(network: (&Graph, &Facts), data: &'a Calibration, pool: &'a Pool) -> Result<Self> {
-        Self::trainable(network, &[], &[], data, pool)
+    /// Compiles the network as it is, without gates, to be judged at `aims`.
+    pub fn plain(
+        network: (&Graph, &Facts),
+        aims: &Aims,
+        data: &'a Calibration,
+        pool: &'a Pool,
+    ) -> Result<Self> {
+        Self::trainable(network, aims.parts(), &[], &[], data, pool)
+    }
+
+    /// Where it is judged.
+    pub fn aims(&self) -> (&[ValueId], bool) {
+        (&self.targets[..self.judged], self.classes)
     }
 
     /// The gated network at the batch size of a chunk.

@@ -2,10 +2,11 @@
 
 use super::loss;
 use crate::error::{Error, Result};
-use crate::grad;
+use crate::grad::Reach;
 use crate::ir::*;
 use crate::ops;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// What the user asked the network to be judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,44 +83,90 @@ impl Task {
     }
 }
 
-/// The values to judge: the executable outputs, with a final Softmax or LogSoftmax taken off (losses want logits).
-/// The flag tells whether they are class scores of a classifier: one target, one row of at least two numbers.
-pub fn targets(graph: &Graph, facts: &Facts) -> Result<(Vec<ValueId>, bool)> {
-    let mut targets = grad::targets(graph, facts);
-    let mut softmax = false;
-    for t in &mut targets {
-        if let Some(n) = graph.producer(*t)
+/// Where a network is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Aims {
+    /// Values at which a loss stands: logits where a Softmax or LogSoftmax would follow.
+    pub targets: Vec<ValueId>,
+    /// True where the only one holds class scores: one row of at least two numbers.
+    pub classes: bool,
+    /// True where gradients come back from the targets.
+    pub learned: bool,
+}
+
+impl Aims {
+    /// For learning: the outputs that can be computed and differentiated by the weights, and what was last reached on the way to
+    /// others, where `takes` accepts it.
+    pub fn learned(graph: &Graph, facts: &Facts, takes: impl Fn(ValueId) -> bool) -> Self {
+        let mut targets = without_softmax(graph, Reach::learned(graph, facts).ends(graph, facts));
+        targets.retain(|&v| takes(v));
+        Self::at(facts, targets, true)
+    }
+
+    /// For comparing: the same where no layer stands behind it, else whatever can be computed.
+    pub fn compared(graph: &Graph, facts: &Facts, takes: impl Fn(ValueId) -> bool) -> Self {
+        let (learned, computed) = (Reach::learned(graph, facts), Reach::computed(graph, facts));
+        let weighs = |node: &Node| {
+            let constants = node.inputs.iter().flatten().filter_map(|&v| facts.constant[v].as_ref());
+            !facts.is_folded(node) && constants.into_iter().any(|t| t.shape.len() > 1)
+        };
+        let behind = |n: &NodeId| computed.nodes[*n] && !learned.nodes[*n] && weighs(&graph.nodes[*n]);
+        let aims = Self::learned(graph, facts, takes);
+        match aims.targets.is_empty() || (0..graph.nodes.len()).any(|n| behind(&n)) {
+            true => Self::at(facts, without_softmax(graph, computed.ends(graph, facts)), false),
+            false => aims,
+        }
+    }
+
+    fn at(facts: &Facts, targets: Vec<ValueId>, learned: bool) -> Self {
+        let row = |v: ValueId| {
+            let shape = facts.shape(v).unwrap_or_default();
+            shape.len() >= 2 && shape[1] >= 2 && volume(&shape[1..]) == shape[1]
+        };
+        let classes = targets.len() == 1 && row(targets[0]);
+        Self { classes, learned: learned && !targets.is_empty(), targets }
+    }
+
+    /// The values, and whether they are class scores.
+    pub fn parts(&self) -> (&[ValueId], bool) {
+        (&self.targets, self.classes)
+    }
+}
+
+/// Values with a final Softmax or LogSoftmax taken off (losses want logits), each once.
+fn without_softmax(graph: &Graph, mut values: Vec<ValueId>) -> Vec<ValueId> {
+    for v in &mut values {
+        if let Some(n) = graph.producer(*v)
             && matches!(graph.nodes[n].op_type.as_str(), "Softmax" | "LogSoftmax")
             && let Some(x) = graph.nodes[n].inputs[0]
         {
-            *t = x;
-            softmax = true;
+            *v = x;
         }
     }
-    if targets.is_empty() {
-        return Err(Error::Unsupported {
-            nodes: blockers(graph, facts),
-            hint: "cut the model before these nodes, or prune without gates: --criterion l1".into(),
-        });
-    }
-    let row = |v: ValueId| {
-        let shape = facts.shape(v).unwrap_or_default();
-        shape.len() >= 2 && shape[1] >= 2 && volume(&shape[1..]) == shape[1]
-    };
-    let classes = targets.len() == 1 && (softmax || row(targets[0])) && row(targets[0]);
-    Ok((targets, classes))
+    let mut seen = BTreeSet::new();
+    values.retain(|&v| seen.insert(v));
+    values
 }
 
-/// Every node that cannot be run or differentiated, with its reason.
-fn blockers(graph: &Graph, facts: &Facts) -> Vec<String> {
-    let mut all: Vec<String> = unknown(graph, facts)
-        .into_iter()
-        .map(|(n, why)| format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type))
-        .collect();
-    if all.is_empty() {
-        all.push("no output of the network is a differentiable function of its inputs".into());
+/// The values to learn at, and whether they are class scores. Errors where there are none.
+pub fn targets(graph: &Graph, facts: &Facts) -> Result<(Vec<ValueId>, bool)> {
+    let Aims { targets, classes, .. } = Aims::learned(graph, facts, |_| true);
+    match targets.is_empty() {
+        true => Err(not_run(graph, facts)),
+        false => Ok((targets, classes)),
     }
-    all
+}
+
+/// Not one value of the network can be computed.
+pub fn not_run(graph: &Graph, facts: &Facts) -> Error {
+    let named = |(n, why): (NodeId, Cow<str>)| {
+        format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type)
+    };
+    let mut nodes: Vec<String> = unknown(graph, facts).into_iter().map(named).collect();
+    if nodes.is_empty() {
+        nodes.push("no output of the network depends on its inputs".into());
+    }
+    Error::Unsupported { nodes, hint: "cut the model behind these nodes, or export it without them".into() }
 }
 
 /// Nodes that cannot be analysed for a reason of their own, and why: not those that only stand behind one.

@@ -9,6 +9,7 @@ mod attribute;
 mod external;
 mod fault;
 mod guard;
+mod kind;
 mod patch;
 mod read;
 mod shapes;
@@ -20,6 +21,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use kind::Kind;
 pub use shapes::InputShape;
 
 use crate::error::{Error, Result};
@@ -157,6 +159,11 @@ impl Model {
     /// The program that wrote the model, with its version; empty where it does not say.
     pub fn producer(&self) -> String {
         format!("{} {}", self.proto.producer_name, self.proto.producer_version).trim().to_owned()
+    }
+
+    /// What was done to the model after its export, as far as it bars the way.
+    pub fn kind(&self) -> Option<Kind> {
+        kind::of(self.proto.graph.get_or_default())
     }
 
     /// The model's metadata entries.

@@ -303,7 +303,9 @@ impl Op for Einsum {
         true
     }
 
-    fn channels(&self, _: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        // The gate stands at what is computed.
+        let stored_first = io.value(0).is_some() && io.value(1).is_none();
         let r = self.roles();
         for (slot, letters) in [(0, &self.a), (1, &self.b)] {
             for (i, &c) in letters.iter().enumerate() {
@@ -315,7 +317,7 @@ impl Op for Einsum {
         for c in r.inner {
             if let (Some(i), Some(j)) = (axis(&self.a, c), axis(&self.b, c)) {
                 link.same(input(0, i), input(1, j));
-                link.reads(input(0, i));
+                link.reads(if stored_first { input(1, j) } else { input(0, i) });
             }
         }
     }

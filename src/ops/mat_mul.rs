@@ -89,7 +89,9 @@ impl Op for MatMul {
         let (Some(a), Some(b), y) = (io.input(0), io.input(1), io.output(0)) else { return };
         let (row, ka, kb, column) = axes(a.len(), b.len());
         link.same(input(0, ka), input(1, kb));
-        link.reads(input(0, ka));
+        // The gate stands at what is computed.
+        let stored_first = io.value(0).is_some() && io.value(1).is_none();
+        link.reads(if stored_first { input(1, kb) } else { input(0, ka) });
         let matrix = usize::from(row.is_some()) + usize::from(column.is_some());
         let stack = y.len() - matrix;
         if let Some(row) = row {

@@ -7,6 +7,7 @@ use crate::ir::{Attributes, Op, Reader, Refusal};
 pub mod kernels;
 
 pub use conv::geometry as conv_geometry;
+pub use indexing::indexed;
 
 mod opaque;
 

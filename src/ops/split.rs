@@ -1,7 +1,8 @@
 //! Split: consecutive parts along an axis; sizes as attribute (before opset 13), operand, or equal.
 //! <https://onnx.ai/onnx/operators/onnx__Split.html>
 //!
-//! Equal parts that do not stay equal get their sizes as an operand.
+//! Equal parts that do not stay equal get their sizes as an operand, and so do parts of which one is empty: runtimes differ in what
+//! they make of 5 channels in four (2, 2, 1 and 0 by the standard).
 
 use super::indexing::{axis_in, constant, count, restated};
 use super::movement::{Move, Moved, Movement};
@@ -123,7 +124,9 @@ impl Movement for Split {
         if io.input(1).is_some() {
             return Ok(Resized { op: None, inputs: restated(io, 1, &sizes) });
         }
-        if self.equal(kept.len()).is_ok_and(|equal| equal.iter().zip(&sizes).all(|(&e, &s)| e as i64 == s)) {
+        // What is left over may make the last part smaller; where it would leave one empty, runtimes differ.
+        let same = |equal: Vec<usize>| equal.iter().zip(&sizes).all(|(&e, &s)| e as i64 == s && s > 0);
+        if self.equal(kept.len()).is_ok_and(same) {
             return Ok(Resized::default());
         }
         let op = Moved(Split { num_outputs: None, ..self.clone() });
@@ -167,6 +170,52 @@ pub fn cases() -> Vec<super::laws::Case> {
             .int("num_outputs", 3)
             .inputs([data(&[8])])
             .free(8),
+        Case::new("Split")
+            .named("an empty part")
+            .opset(18)
+            .outputs(4)
+            .int("num_outputs", 4)
+            .inputs([data(&[9])])
+            .free(9),
         Case::new("Split").named("first axis").outputs(1).inputs([data(&[3, 2])]).free(3 + 2),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Left(Vec<usize>);
+
+    impl Keep for Left {
+        fn kept(&self, axis: Axis) -> Option<&[usize]> {
+            (axis == input(0, 0)).then_some(&self.0)
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_where_a_part_is_empty() {
+        let split = |x: usize, left: &[usize]| {
+            let (fact, parts) = (Fact::new(DType::F32, [x]), 4);
+            let op = Split {
+                axis: None,
+                sizes: None,
+                num_outputs: Some(parts),
+                outputs: parts as usize,
+                sizes_are_attribute: false,
+            };
+            let operand = [Some(Operand { fact: &fact, value: None })];
+            let y = Movement::infer(&op, &operand).unwrap();
+            let resized = Movement::resize(&op, &Io { x: &operand, y: &y }, &Left(left.to_vec())).unwrap();
+            resized.inputs.first().map(|(_, sizes)| sizes.to_ints())
+        };
+        // Of 3, 3, 3 and 0.
+        assert_eq!(split(9, &[0, 1, 3, 4, 6]), Some(vec![2, 2, 1, 0]));
+        assert_eq!(split(9, &[0, 3, 6]), Some(vec![1, 1, 1, 0]));
+        assert_eq!(split(9, &[0, 3, 4, 6]), Some(vec![1, 2, 1, 0]));
+        // Of 3, 3, 3 and 2: as the standard splits 7 and 8.
+        assert_eq!(split(11, &[0, 1, 3, 4, 6, 7, 9]), None);
+        assert_eq!(split(11, &[0, 1, 3, 4, 6, 7, 9, 10]), None);
+        assert_eq!(split(11, &[0, 1, 3, 4, 6, 9, 10]), Some(vec![2, 2, 1, 2]));
+    }
 }

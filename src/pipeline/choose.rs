@@ -1,6 +1,6 @@
 //! Which channels stay: scores from gates, weights or chance, and the plan that meets the target.
 
-use super::{Analysis, Before, Criterion, Observer, Options, fixed, predicted, some_of};
+use super::{Analysis, Before, Criterion, Observer, Options, predicted, some_of};
 use crate::channels::Groups;
 use crate::error::{Error, Result};
 use crate::grad::ShiftSpec;
@@ -69,12 +69,14 @@ impl Learning<'_> {
         let groups = self.groups;
         let (cost, full) = (self.analysis.budget(), self.analysis.whole());
         let (session, target) = (self.session, self.target);
-        let dead = groups.unread(self.graph, self.facts);
-        let search = Search::new(groups, cost, options.limits, fixed(&session.trainable, &dead));
+        // Weights that were fitted since may have become zero, and need not be counted as such.
+        let (dead, fixed) = (&self.analysis.dead, &self.analysis.fixed);
+        let search = Search::new(groups, cost, options.limits, fixed.clone());
+        let learns = fixed.iter().zip(dead).any(|(fixed, dead)| !fixed && !dead);
         let settings = self.settings(options, stand);
         let mut trained = match before {
             Some(before) => before.trained.clone(),
-            None if options.criterion == Criterion::Gates => {
+            None if options.criterion == Criterion::Gates && learns => {
                 let smaller = |kept: &[bool]| self.smaller(kept, &stand.shifts).ok();
                 let smaller = options.freeze.then_some(&smaller as Smaller);
                 let closed = (self.left(stand)?, smaller);
@@ -84,8 +86,8 @@ impl Learning<'_> {
         };
         let mut score = match &trained {
             Some(trained) => trained.alpha.clone(),
-            None if options.criterion == Criterion::L1 => plan::l1(self.graph, self.facts, groups),
-            None => plan::random(groups, options.seed),
+            None if options.criterion == Criterion::Random => plan::random(groups, options.seed),
+            None => plan::l1(self.graph, self.facts, groups),
         };
         let gone = |c: usize| dead[c] || self.open.is_some_and(|open| !open[c]);
         (0..score.len()).filter(|&c| gone(c)).for_each(|c| score[c] = f64::NEG_INFINITY);

@@ -9,14 +9,15 @@ mod options;
 mod recovery;
 mod stage;
 
-use crate::channels::{self, Group, Groups};
+use crate::channels::{self, Group, Groups, NONE};
 use crate::cost::Cost;
 use crate::cost::latency::Speed;
 use crate::error::{Error, Result};
 use crate::grad::{GateSpec, Pool};
 use crate::ir::*;
 use crate::learn::calib::Calibration;
-use crate::learn::{Agreement, Exam, Record, Trained, gate, targets};
+use crate::learn::gate::{self, Unlearned};
+use crate::learn::{Agreement, Aims, Exam, Record, Trained};
 use crate::plan::{self, Plan, Search};
 use crate::recover::{Epoch, State, Update};
 use crate::rewrite::{self, Bias, Rewritten};
@@ -32,6 +33,14 @@ use stage::Run;
 pub struct Analysis {
     /// Its channel groups.
     pub groups: Groups,
+    /// Where it is judged.
+    pub aims: Aims,
+    /// For each class: is it zero whatever the input, or read by zeros only, so that nothing changes without it?
+    pub dead: Vec<bool>,
+    /// For each class: must it stay, as the criterion cannot tell what it is worth?
+    pub fixed: Vec<bool>,
+    /// What of that stands behind something without gradients.
+    pub unlearned: Vec<Unlearned>,
     /// Its MACs.
     pub cost: Cost,
     /// Its predicted time, for a processor that was named.
@@ -71,12 +80,13 @@ pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analys
         Ok(())
     });
     let cost = Cost::new(graph, facts, &groups, options.convention);
-    let n = groups.classes.len();
-    let full = cost.hard(&vec![true; n]);
-    let fixed = match targets(graph, facts) {
-        Ok((targets, _)) => fixed(&gate::trainable(graph, &groups, &targets), &groups.unread(graph, facts)),
-        // What stands in the way is said when it is to be trained.
-        Err(_) => vec![false; n],
+    let full = cost.hard(&vec![true; groups.classes.len()]);
+    let dead = groups.dead(graph, facts);
+    let aims = aims(graph, facts, &groups, &dead, options.criterion);
+    let fixed = fixed(graph, &groups, &dead, &aims, options.criterion);
+    let unlearned = match options.criterion {
+        Criterion::Gates => gate::unlearned(graph, facts, &groups, &fixed),
+        Criterion::L1 | Criterion::Random => Vec::new(),
     };
     let timed = options.target.is_time();
     let time = options.speed.as_ref().map(|speed| Cost::latency(graph, facts, &groups, speed));
@@ -89,13 +99,36 @@ pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analys
         ));
     }
     let budget = time.as_ref().filter(|_| timed).unwrap_or(&cost);
-    let least = Search::new(&groups, budget, options.limits, fixed).smallest().kept;
-    Ok(Analysis { smallest: cost.hard(&least), groups, cost, time, timed, full, least })
+    let least = Search::new(&groups, budget, options.limits, fixed.clone()).smallest().kept;
+    let smallest = cost.hard(&least);
+    Ok(Analysis { groups, aims, dead, fixed, unlearned, cost, time, timed, full, smallest, least })
 }
 
-/// Nobody reads a dead class, or only zeros do: it may go whatever the gates say. One whose worth cannot be learned stays.
-fn fixed(trainable: &[bool], dead: &[bool]) -> Vec<bool> {
-    trainable.iter().zip(dead).map(|(trainable, dead)| !trainable && !dead).collect()
+/// Where the network is judged: not at what can lose channels. Before an operator without gradient that is what gates, which
+/// cannot judge its channels, leave whole.
+fn aims(graph: &Graph, facts: &Facts, groups: &Groups, dead: &[bool], criterion: Criterion) -> Aims {
+    let classes = |v: ValueId| {
+        let all = groups.label.get(v).into_iter().flatten().flatten();
+        all.filter(|c| **c != NONE).map(|&c| c as usize)
+    };
+    if criterion == Criterion::Gates {
+        let aims = Aims::learned(graph, facts, |v| classes(v).all(|c| !dead[c]));
+        if aims.learned {
+            return aims;
+        }
+    }
+    Aims::compared(graph, facts, |v| classes(v).next().is_none())
+}
+
+/// For each class: must it stay, as what it is worth cannot be learned? A dead one is worth nothing, and other criteria need no
+/// gradient; but of a trunk from which layers pick only those know.
+fn fixed(graph: &Graph, groups: &Groups, dead: &[bool], aims: &Aims, criterion: Criterion) -> Vec<bool> {
+    let worth = match criterion {
+        Criterion::Gates if aims.learned => gate::trainable(graph, groups, &aims.targets),
+        Criterion::Gates => vec![false; dead.len()],
+        Criterion::L1 | Criterion::Random => groups.picked().into_iter().map(|picked| !picked).collect(),
+    };
+    worth.iter().zip(dead).map(|(worth, dead)| !worth && !dead).collect()
 }
 
 fn mentions(graph: &Graph, group: &Group, pattern: &Regex) -> bool {
@@ -121,14 +154,41 @@ pub fn target_cost(analysis: &Analysis, target: Target) -> Result<u64> {
     }
     let least = budget.hard(&analysis.least);
     if asked < least {
-        let share = 100.0 * least as f64 / whole.max(1) as f64;
-        let (asked, least) = (budget.amount(asked), budget.amount(least));
-        return refuse(
-            format!("{asked} cannot be reached: at the least {least} stay ({share:.2} %)"),
-            format!("ask for {least} or more; 'inspect' shows what holds the rest"),
-        );
+        return refuse(unreachable(analysis, asked), way_out(analysis));
     }
     Ok(asked)
+}
+
+/// Why an amount cannot be reached.
+fn unreachable(analysis: &Analysis, asked: u64) -> String {
+    let (budget, whole) = (analysis.budget(), analysis.whole());
+    let least = budget.hard(&analysis.least);
+    let share = 100.0 * least as f64 / whole.max(1) as f64;
+    let (asked, amount) = (budget.amount(asked), budget.amount(least));
+    let stays = match least == whole {
+        true => format!("{asked} cannot be reached: all of the {amount} stay"),
+        false => format!("{asked} cannot be reached: at the least {amount} stay ({share:.2} %)"),
+    };
+    let channels: usize = analysis.unlearned.iter().map(|u| u.channels).sum();
+    match analysis.unlearned.iter().find_map(|u| u.node.as_ref().zip(u.operator.as_ref())) {
+        Some((node, operator)) => format!(
+            "{stays}; what {channels} channels are worth cannot be learned, as '{node}' ({operator}) has no gradient"
+        ),
+        None => stays,
+    }
+}
+
+/// What to do where an amount cannot be reached.
+fn way_out(analysis: &Analysis) -> String {
+    let (budget, whole) = (analysis.budget(), analysis.whole());
+    let least = budget.hard(&analysis.least);
+    if !analysis.unlearned.is_empty() {
+        return "rank the channels without gradients: --criterion l1 or random".into();
+    }
+    match least == whole {
+        true => "'inspect' shows what holds the channels".into(),
+        false => format!("ask for {} or more; 'inspect' shows what holds the rest", budget.amount(least)),
+    }
 }
 
 /// Predicted nanoseconds of a graph that was made of another one: of the nodes that it has, which may be more.
@@ -253,6 +313,11 @@ pub fn prune(
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
     let target = target_cost(analysis, options.target)?;
+    if matches!(options.recover, Recover::Finetune(_)) && !analysis.aims.learned {
+        let reason =
+            "'finetune' trains by gradients, and none come back from what can be computed of this network";
+        return Err(Error::argument("--recover", reason, "give --recover reconstruct or none"));
+    }
     let (training, held_out) = split(data.len(), options.seed);
     let pool = Pool::new(options.threads)?;
     let run = Run {

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::grad::Pool;
 use crate::ir::*;
 use crate::learn::calib::{Augment, Calibration};
-use crate::learn::{self, Agreement, Exam, Session, Trained};
+use crate::learn::{Agreement, Aims, Exam, Session, Trained};
 use crate::recover::{self, Epoch, Fitted, Hint, State, Tuned, Update};
 use crate::rewrite::Cuts;
 use crate::verify;
@@ -67,6 +67,8 @@ pub(super) struct Recovery<'a> {
     pub graph: &'a Graph,
     pub facts: &'a Facts,
     pub groups: &'a Groups,
+    /// Where the networks are judged.
+    pub aims: &'a Aims,
     pub data: &'a Calibration,
     /// Images to learn on.
     pub training: &'a [usize],
@@ -113,10 +115,10 @@ impl Recovery<'_> {
         let small_facts = verify::facts_like(big, facts, &graph)?;
         let cuts = Cuts::new(groups, kept);
         // Where outputs are no class scores they say enough.
-        let (_, classes) = learn::targets(big, facts)?;
+        let classes = self.aims.classes;
         let hint = Hint::find((big, facts), (&graph, &small_facts), &cuts).filter(|_| classes);
         let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
-        let teacher = Session::trainable((big, facts), &[], &watched, data, pool)?;
+        let teacher = Session::trainable((big, facts), self.aims.parts(), &[], &watched, data, pool)?;
         let augment = how.changes(data.side().filter(|_| classes));
         let settings = self.settings(&teacher, how, augment, &images);
         let mut watcher = Keeping { before: &before, observer };
@@ -137,8 +139,8 @@ impl Recovery<'_> {
     /// How well a pruned network agrees with the unpruned one.
     pub fn agreement(&self, pruned: &Graph) -> Result<Agreement> {
         let facts = verify::facts_like(self.graph, self.facts, pruned)?;
-        let other = Session::plain((pruned, &facts), self.data, self.pool)?;
-        let whole = || Session::plain((self.graph, self.facts), self.data, self.pool);
+        let other = Session::plain((pruned, &facts), self.aims, self.data, self.pool)?;
+        let whole = || Session::plain((self.graph, self.facts), self.aims, self.data, self.pool);
         let whole = if self.exam.asks() { Some(whole()?) } else { None };
         Ok(self.exam.agreement(whole.as_ref(), &other, None))
     }

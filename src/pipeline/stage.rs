@@ -11,7 +11,7 @@ use crate::grad::{GateSpec, Pool, ShiftSpec, UNGATED};
 use crate::ir::*;
 use crate::learn::calib::Calibration;
 use crate::learn::compensate::{self, Moments, Stand};
-use crate::learn::{Agreement, Exam, Session, gate, hard, targets};
+use crate::learn::{Agreement, Exam, Session, gate, hard};
 use crate::recover::State;
 use crate::{rewrite, verify};
 
@@ -128,6 +128,7 @@ impl Run<'_> {
             graph: original,
             facts: of_original,
             groups,
+            aims: &self.analysis.aims,
             data,
             training,
             exam: &exam,
@@ -137,17 +138,8 @@ impl Run<'_> {
         };
         let agreement = Some(recovery.agreement(&rewritten.graph)?);
         let samples = samples(graph, facts, data, held_out);
-        let (targets, _) = targets(graph, facts)?;
-        let small = &rewritten.graph;
-        let proof = verify::compare(
-            (graph, facts),
-            (&gates.specs, &stand.shifts),
-            &lambda,
-            small,
-            &targets,
-            &samples,
-            pool,
-        )?;
+        let closed = (&gates.specs[..], &stand.shifts[..]);
+        let proof = verify::prove((graph, facts), closed, &lambda, &rewritten.graph, &samples, pool)?;
         if proof.difference.relative > verify::TOLERANCE {
             return Err(Error::Verification {
                 reason: format!(
@@ -186,8 +178,8 @@ impl Run<'_> {
 
     /// The original, with terms in biases.
     fn original<'s>(&'s self, shifts: &'s [ShiftSpec]) -> Result<Session<'s>> {
-        let (graph, facts) = self.network;
-        Session::new(graph, facts, &self.analysis.groups, shifts, self.data, self.pool)
+        let Analysis { groups, aims, .. } = self.analysis;
+        Session::new(self.network, groups, shifts, aims, self.data, self.pool)
     }
 
     fn gates(&self) -> Result<Gates> {

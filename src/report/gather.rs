@@ -7,13 +7,14 @@ use super::json::{
 };
 use crate::channels::{self, Groups};
 use crate::cost::Convention;
-use crate::ir::{self, Axis, Facts, Graph, Io, Node, NodeId, ValueId};
+use crate::ir::{self, Axis, Facts, Graph, Io, Node, NodeId, Tensor, ValueId};
 use crate::learn::calib::Calibration;
 use crate::learn::{Trained, unknown};
 use crate::onnx::Model;
 use crate::pipeline::{Analysis, Finetuned, Recovered};
 use crate::verify::{TOLERANCE, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The program's name and version.
 pub fn program() -> String {
@@ -47,10 +48,28 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64, convention: Co
         outputs: graph.outputs.iter().map(|&v| port(v, any)).collect(),
         parameters: graph.parameters() as u64,
         macs,
+        macs_unknown: uncounted(graph, facts),
+        advice: model.kind().map(|kind| kind.advice().to_owned()),
+        unread: graph.unread().into_iter().map(|v| graph.values[v].name.clone()).collect(),
+        unread_bytes: graph.unread().into_iter().filter_map(|v| graph.initializer(v)).map(stored).sum(),
         flops_convention: convention,
         unknown_operators,
         nodes_without_shape,
     }
+}
+
+/// Bytes of a constant's elements.
+fn stored(t: &Arc<Tensor>) -> u64 {
+    (t.data.len() * t.dtype().size()) as u64
+}
+
+/// Nodes with stored weights whose multiply-accumulates are not known: they, or what they read, cannot be analysed.
+fn uncounted(graph: &Graph, facts: &Facts) -> usize {
+    let weighs = |node: &Node| {
+        let weight = |&v: &ValueId| facts.constant[v].as_ref().is_some_and(|t| t.shape.len() > 1);
+        node.inputs.iter().flatten().any(weight)
+    };
+    graph.nodes.iter().zip(&facts.trouble).filter(|(node, trouble)| trouble.is_some() && weighs(node)).count()
 }
 
 /// Calibration data from `source` (none: synthetic).
@@ -58,8 +77,8 @@ pub fn data(data: &Calibration, source: Option<String>) -> DataFacts {
     DataFacts { source, images: data.len(), labels: data.labels().is_some(), notes: data.notes().to_vec() }
 }
 
-/// Free and frozen channels.
-pub fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis) -> Channels {
+/// Free and frozen channels; `unlearned` is what criteria without gradients reach, where gates do not get as far.
+pub fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis, unlearned: Option<u64>) -> Channels {
     let groups = &analysis.groups;
     let weighted: BTreeSet<NodeId> = layers_of(graph, facts).into_iter().map(|(n, _, _)| n).collect();
     let one = |g: &channels::Group| {
@@ -81,7 +100,10 @@ pub fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis) -> Channels {
     Channels {
         groups: groups.groups.iter().map(one).collect(),
         frozen: frozen.collect(),
+        lossless: analysis.dead.iter().filter(|dead| **dead).count(),
+        unlearned: analysis.unlearned.clone(),
         macs_smallest: analysis.smallest,
+        macs_smallest_unlearned: unlearned,
     }
 }
 

@@ -7,10 +7,11 @@ use super::files;
 use crate::bench::{self, Timing, board::Board};
 use crate::cost::Convention;
 use crate::error::{Error, Result};
+use crate::learn::gate::Unlearned;
 use crate::learn::{Agreement, Record, Traced};
 use crate::pipeline::Stage;
 use crate::recover::{Epoch, Fitted};
-use crate::rewrite::{Bias, Sliced};
+use crate::rewrite::{Bias, Mask, Sliced};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,9 +49,11 @@ pub struct Run {
     pub bytes_after: u64,
     /// Every layer that has multiply-accumulates.
     pub layers: Vec<Layer>,
-    /// Every initializer (or output of a Constant or ConstantOfShape node) that lost something, one entry per axis. With
-    /// zeros at all other coordinates, and with `biases` added, the original computes what the small network does.
+    /// Every initializer (or output of a Constant or ConstantOfShape node) that lost something, one entry per axis.
     pub sliced: Vec<Sliced>,
+    /// Every operand that lost channels which its node sums over or adds. With zeros at all other coordinates there, and with
+    /// `biases` added, the original computes what the small network does.
+    pub masks: Vec<Mask>,
     /// Biases that took over the means of deleted channels (`--compensation mean` or `learned`).
     pub biases: Vec<Bias>,
     /// Constants that restate sizes or indices in the small network: their names there.
@@ -105,10 +108,18 @@ pub struct ModelFacts {
     pub inputs: Vec<Port>,
     /// Outputs.
     pub outputs: Vec<Port>,
-    /// Stored floating-point numbers.
+    /// Stored floating-point numbers, and 8-bit ones of quantised weights, that something reads.
     pub parameters: u64,
     /// Multiply-accumulates at batch 1.
     pub macs: u64,
+    /// Nodes with stored weights whose multiply-accumulates are not known, and not in any count.
+    pub macs_unknown: usize,
+    /// What was done to the file after its export, and what to prune in its place, where that bars the way.
+    pub advice: Option<String>,
+    /// Initializers that nothing reads: their names.
+    pub unread: Vec<String>,
+    /// Bytes of those.
+    pub unread_bytes: u64,
     /// What every count of multiply-accumulates here includes: "macs", or "paper" for `--flops-convention paper`.
     pub flops_convention: Convention,
     /// Operators that are not known, with their number; what they touch is left alone.
@@ -227,8 +238,14 @@ pub struct Channels {
     pub groups: Vec<Group>,
     /// Channels that cannot be deleted, by layer and reason.
     pub frozen: Vec<Frozen>,
-    /// The smallest reachable number of multiply-accumulates.
+    /// How many of the channels that can be deleted change nothing: they are zero for every input, or nobody reads them.
+    pub lossless: usize,
+    /// Channels that can be deleted, but not by gates: what they are worth cannot be learned.
+    pub unlearned: Vec<Unlearned>,
+    /// The smallest number of multiply-accumulates that is reachable by the run's criterion.
     pub macs_smallest: u64,
+    /// The smallest that is reachable by criteria that need no gradients, where gates do not get as far.
+    pub macs_smallest_unlearned: Option<u64>,
 }
 
 /// Channels that can be deleted.
@@ -324,8 +341,8 @@ pub struct Verification {
 /// The part of a [`Run`] from which the masked network is rebuilt.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Recipe {
-    /// See [`Run::sliced`].
-    pub sliced: Vec<Sliced>,
+    /// See [`Run::masks`].
+    pub masks: Vec<Mask>,
     /// See [`Run::biases`].
     #[serde(default)]
     pub biases: Vec<Bias>,

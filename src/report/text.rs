@@ -157,13 +157,14 @@ pub fn benchmark(b: &Benchmark) -> String {
 
 fn benched(m: &Benched, first: &Benched) -> Vec<String> {
     let (ms, times) = (m.timing.milliseconds, m.timing.speedup);
-    let mut row = vec![m.path.clone(), count(m.macs), bytes(m.bytes)];
+    let macs = if m.macs == 0 { "unknown".into() } else { count(m.macs) };
+    let mut row = vec![m.path.clone(), macs, bytes(m.bytes)];
     row.extend([format!("{:.3}", ms.median), format!("{:.3}-{:.3}", ms.low, ms.high)]);
     if !std::ptr::eq(m, first) {
         // How much of the saved work is saved time: 1 where time went down as the multiply-accumulates did.
         let per_mac = times.median * share(m.macs, first.macs);
         row.extend([format!("{:.2}x", times.median), format!("{:.2}-{:.2}", times.low, times.high)]);
-        row.push(format!("{per_mac:.2}"));
+        row.push(if m.macs.min(first.macs) == 0 { String::new() } else { format!("{per_mac:.2}") });
     }
     row
 }
@@ -203,12 +204,23 @@ fn head(m: &ModelFacts) -> String {
     m.outputs.iter().for_each(|p| out += &format!("output    {}\n", port(p)));
     let _ = writeln!(
         out,
-        "size      {} MACs, {} parameters, {}, {}",
-        count(m.macs),
+        "size      {}, {} parameters, {}, {}",
+        macs(m),
         count(m.parameters),
         bytes(m.bytes),
         plural(m.nodes, "node")
     );
+    if let Some(advice) = &m.advice {
+        let _ = writeln!(out, "kind      {advice}");
+    }
+    if !m.unread.is_empty() {
+        let what = plural(m.unread.len(), "initializer");
+        let _ = writeln!(
+            out,
+            "unread    {what} of {}, which nothing reads: carried as they are (--drop-unused leaves them out)",
+            bytes(m.unread_bytes)
+        );
+    }
     if m.flops_convention == Convention::Paper {
         out += "counted   as MACs: also 2 per element of a BatchNormalization, and average pooling\n";
     }
@@ -239,9 +251,48 @@ fn free(c: &Channels) -> String {
     format!("prunable  {}\n", free_line(c))
 }
 
+/// Multiply-accumulates, as far as they are known.
+fn macs(m: &ModelFacts) -> String {
+    let nodes = plural(m.macs_unknown, "node");
+    match (m.macs, m.macs_unknown) {
+        (macs, 0) => format!("{} MACs", count(macs)),
+        (0, _) => "MACs unknown".into(),
+        (macs, _) => format!("{} MACs without {nodes} whose MACs are unknown", count(macs)),
+    }
+}
+
+/// What can be deleted without any effect, what cannot be learned, and how far pruning gets.
 fn reach(m: &ModelFacts, c: &Channels) -> String {
-    let least = percent(share(c.macs_smallest, m.macs));
-    format!("reach     down to {} MACs ({least})\n", count(c.macs_smallest))
+    let mut out = String::new();
+    if c.lossless > 0 {
+        let channels = plural(c.lossless, "channel");
+        let _ = writeln!(
+            out,
+            "lossless  {channels} of these are zero for every input or read by nobody: they go first, and nothing changes"
+        );
+    }
+    for u in &c.unlearned {
+        let behind = match (&u.node, &u.operator) {
+            (Some(node), Some(operator)) => format!("'{node}' ({operator}), which has no gradient"),
+            _ => "something that has no gradient".into(),
+        };
+        let channels = plural(u.channels, "channel");
+        let _ = writeln!(
+            out,
+            "unlearned {channels} of '{}': gates cannot learn what is behind {behind}",
+            u.layer
+        );
+    }
+    let amount = |macs: u64| format!("{} MACs ({})", count(macs), percent(share(macs, m.macs)));
+    let others = c.macs_smallest_unlearned.filter(|&macs| macs < c.macs_smallest);
+    let others = others.map(|macs| format!("with --criterion l1 or random down to {}", amount(macs)));
+    let _ = match (c.macs_smallest < m.macs, others) {
+        (true, None) => writeln!(out, "reach     down to {}", amount(c.macs_smallest)),
+        (true, Some(others)) => writeln!(out, "reach     down to {}; {others}", amount(c.macs_smallest)),
+        (false, Some(others)) => writeln!(out, "reach     nothing by gates; {others}"),
+        (false, None) => writeln!(out, "reach     nothing can be saved"),
+    };
+    out
 }
 
 /// Frozen channels by reason, most channels first.

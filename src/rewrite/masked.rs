@@ -1,63 +1,137 @@
 //! The masked original: what a pruned network must equal.
+//!
+//! A deleted class is zero where it is read, and only there: its weights, and what an activation or a divisor makes of them on the
+//! way, stay as they are.
 
-use super::Sliced;
 use super::bias::{Bias, raise_bias};
-use super::constant::{constant, store};
+use super::constant::read_op;
+use crate::channels::{Groups, NONE};
 use crate::error::{Error, Result};
 use crate::ir::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// The original with zeros in place of the sliced coordinates and with the biases added: what the small network must
-/// equal. Errors where these do not belong to the graph.
-pub fn masked(graph: &Graph, sliced: &[Sliced], biases: &[Bias]) -> Result<Graph> {
+/// An operand at which deleted channels are zero in the masked original: a reader's, or a branch's at its addition.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Mask {
+    /// Name of the node that reads.
+    pub node: String,
+    /// Its input slot.
+    pub input: usize,
+    /// The axis of that input.
+    pub axis: usize,
+    /// The coordinates that stay, in the original numbering; the others are multiplied by zero.
+    pub kept: Vec<usize>,
+}
+
+/// The operands at which the classes that `kept` marks false are zero: where gates stand.
+pub(super) fn masks(graph: &Graph, groups: &Groups, kept: &[bool]) -> Vec<Mask> {
+    let one = |site| {
+        let classes = groups.at(graph, site);
+        let stays = |&i: &usize| classes[i] == NONE || kept[classes[i] as usize];
+        let left: Vec<usize> = (0..classes.len()).filter(stays).collect();
+        (left.len() < classes.len()).then(|| Mask {
+            node: graph.nodes[site.node].name.clone(),
+            input: site.slot,
+            axis: site.axis,
+            kept: left,
+        })
+    };
+    groups.sites(graph).into_iter().filter_map(one).collect()
+}
+
+/// The original with the deleted channels multiplied by zero where they are read, and with the biases added: what the small
+/// network must equal. Errors where these do not belong to the graph.
+pub fn masked(graph: &Graph, masks: &[Mask], biases: &[Bias]) -> Result<Graph> {
+    let facts = infer(graph, None)?;
     let mut new = graph.clone();
-    // What nodes make of nothing (ConstantOfShape), computed once.
-    let mut computed = None;
-    for s in sliced {
+    for b in biases {
+        raise(&mut new, b)?;
+    }
+    let mut before: BTreeMap<NodeId, Vec<Node>> = BTreeMap::new();
+    for m in masks {
         let foreign = |why: &str| {
-            let reason = format!("'{}' cannot be masked as planned: {why}", s.initializer);
+            let reason = format!("input {} of '{}' cannot be masked as planned: {why}", m.input, m.node);
             Error::graph(reason, "give the plan together with the network that it was made for")
         };
-        let v =
-            graph.value_named(&s.initializer).ok_or_else(|| foreign("the network has no such constant"))?;
-        let stored = match constant(&new, v) {
-            Some(t) => Some(t),
-            None => {
-                if computed.is_none() {
-                    computed = Some(infer(graph, None)?);
-                }
-                computed.as_ref().and_then(|facts| facts.constant[v].as_deref().cloned())
-            }
-        };
-        let t = stored.ok_or_else(|| foreign("it is no constant of the network"))?;
-        let size = *t.shape.get(s.axis).ok_or_else(|| foreign("it has no such axis"))?;
-        if !s.kept.is_sorted() || s.kept.last().is_some_and(|&k| k >= size) {
+        let node = new.nodes.iter().position(|n| n.name == m.node);
+        let at = node.ok_or_else(|| foreign("the network has no such node"))?;
+        let read = graph.nodes[at].inputs.get(m.input).copied().flatten();
+        let fact = read.and_then(|v| facts.fact[v].as_ref()).ok_or_else(|| foreign("it is not known"))?;
+        let size = *fact.shape.get(m.axis).ok_or_else(|| foreign("it has no such axis"))?;
+        if !m.kept.is_sorted() || m.kept.last().is_some_and(|&k| k >= size) {
             return Err(foreign("its axis does not have these coordinates"));
         }
-        let mut values = t.data.to_real::<f64>();
-        let inner = volume(&t.shape[s.axis + 1..]);
-        let mut changed = false;
-        for (i, value) in values.iter_mut().enumerate() {
-            if *value != 0.0 && s.kept.binary_search(&(i / inner % size)).is_err() {
-                (*value, changed) = (0.0, true);
+        let factor = factor(fact, m);
+        let product = multiply(&mut new, (at, m.input), factor)?;
+        before.entry(at).or_default().push(product);
+    }
+    insert(&mut new, before);
+    Ok(new)
+}
+
+fn raise(graph: &mut Graph, b: &Bias) -> Result<()> {
+    let foreign = |why: &str| {
+        let reason = format!("the bias of '{}' cannot be raised as planned: {why}", b.node);
+        Error::graph(reason, "give the plan together with the network that it was made for")
+    };
+    let node = graph.nodes.iter().position(|n| n.name == b.node);
+    let at = node.ok_or_else(|| foreign("the network has no such node"))?;
+    let stored = |slot: usize| graph.initializer((*graph.nodes[at].inputs.get(slot)?)?);
+    if stored(2).is_some_and(|t| t.data.len() != b.added.len()) {
+        return Err(foreign("it has another size"));
+    }
+    let dtype = stored(2).or(stored(1)).map_or(DType::F32, |t| t.dtype());
+    raise_bias(graph, at, dtype, &b.added);
+    Ok(())
+}
+
+/// Ones at the coordinates that stay and zeros at the others, to be broadcast to the operand.
+fn factor(fact: &Fact, m: &Mask) -> Tensor {
+    let mut shape = vec![1; fact.shape.len() - m.axis];
+    shape[0] = fact.shape[m.axis];
+    let mut values = vec![0.0f64; shape[0]];
+    m.kept.iter().for_each(|&k| values[k] = 1.0);
+    Tensor { data: Data::from_real(fact.dtype, &values), shape }
+}
+
+/// A product of what a node reads and `factor`, which the node reads from now on.
+fn multiply(graph: &mut Graph, (at, slot): (NodeId, usize), factor: Tensor) -> Result<Node> {
+    let reader = graph.nodes[at].outputs.iter().flatten().next().map(|&v| graph.values[v].name.clone());
+    let base = format!("{}_input_{slot}", reader.unwrap_or_else(|| graph.nodes[at].name.clone()));
+    let mut value = |wish: String, origin| {
+        let name = graph.fresh_name(&wish);
+        graph.values.push(Value { name, origin, declared: None });
+        graph.values.len() - 1
+    };
+    let factor = value(format!("{base}_mask"), Origin::Initializer(Arc::new(factor)));
+    // The origin's node number is set when the node is inserted.
+    let out = value(format!("{base}_masked"), Origin::Node(usize::MAX, 0));
+    let name = graph.values[out].name.clone();
+    let op = Arc::from(read_op(&name, "Mul", 13, &Attributes::new(), 2)?);
+    let read = graph.nodes[at].inputs[slot].replace(out);
+    Ok(Node {
+        name,
+        op_type: "Mul".into(),
+        op,
+        inputs: vec![read, Some(factor)],
+        outputs: vec![Some(out)],
+        captured: Vec::new(),
+        source: None,
+    })
+}
+
+/// Puts nodes in front of others.
+fn insert(graph: &mut Graph, mut before: BTreeMap<NodeId, Vec<Node>>) {
+    for (n, node) in std::mem::take(&mut graph.nodes).into_iter().enumerate() {
+        graph.nodes.extend(before.remove(&n).unwrap_or_default());
+        graph.nodes.push(node);
+    }
+    for (n, node) in graph.nodes.iter().enumerate() {
+        for (slot, v) in node.outputs.iter().enumerate() {
+            if let Some(v) = v {
+                graph.values[*v].origin = Origin::Node(n, slot);
             }
         }
-        if changed {
-            store(&mut new, v, t.with_values(&t.shape, &values))?;
-        }
     }
-    for b in biases {
-        let foreign = |why: &str| {
-            let reason = format!("the bias of '{}' cannot be raised as planned: {why}", b.node);
-            Error::graph(reason, "give the plan together with the network that it was made for")
-        };
-        let node = new.nodes.iter().position(|n| n.name == b.node);
-        let at = node.ok_or_else(|| foreign("the network has no such node"))?;
-        let stored = |slot: usize| new.initializer((*new.nodes[at].inputs.get(slot)?)?);
-        if stored(2).is_some_and(|t| t.data.len() != b.added.len()) {
-            return Err(foreign("it has another size"));
-        }
-        let dtype = stored(2).or(stored(1)).map_or(DType::F32, |t| t.dtype());
-        raise_bias(&mut new, at, dtype, &b.added);
-    }
-    Ok(new)
 }

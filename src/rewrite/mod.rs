@@ -16,7 +16,7 @@ mod widen;
 pub use bias::{Bias, add_biases};
 pub use constant::{is_stored, store};
 pub use follow::follow;
-pub use masked::masked;
+pub use masked::{Mask, masked};
 pub use widen::widen;
 
 pub(crate) use cuts::Cuts;
@@ -47,6 +47,8 @@ pub struct Rewritten {
     pub graph: Graph,
     /// What was sliced, in the order of the values.
     pub sliced: Vec<Sliced>,
+    /// Where the masked original has zeros, in the order of the gates' places.
+    pub masks: Vec<Mask>,
     /// Constants that restate sizes or indices: their names.
     pub restated: Vec<String>,
 }
@@ -84,7 +86,8 @@ pub fn rewrite(
     }
     r.insert();
     r.settle()?;
-    let done = Rewritten { graph: r.new, sliced: r.sliced, restated: r.restated };
+    let masks = masked::masks(graph, groups, kept);
+    let done = Rewritten { graph: r.new, sliced: r.sliced, masks, restated: r.restated };
     check(graph, facts, &r.cuts, &done.graph)?;
     Ok(done)
 }

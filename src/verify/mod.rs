@@ -4,8 +4,9 @@
 //! Never: passes what it did not run.
 
 use crate::error::{Error, Result};
-use crate::grad::{GateSpec, Plain, Pool, Program, ShiftSpec, Sums, Workspace};
+use crate::grad::{GateSpec, Opened, Plain, Pool, Program, ShiftSpec, Sums, Workspace};
 use crate::ir::*;
+use crate::random::Draw;
 use crate::runtime::{self, Sample};
 
 pub mod pair;
@@ -94,6 +95,32 @@ pub fn outputs(program: &Program, sample: &Sample, lambda: Option<&[f32]>) -> Ve
     }
     workspace.evaluate(program, lambda);
     (0..program.target_values.len()).map(|t| workspace.target(program, t).data.clone()).collect()
+}
+
+/// Proves that the original with gates at `lambda` gives what the small graph gives, in our executor. An operator that cannot be
+/// run is gone around: the same random numbers stand for what it gives on both sides, and what it reads must be equal.
+pub fn prove(
+    big: (&Graph, &Facts),
+    gates: (&[GateSpec], &[ShiftSpec]),
+    lambda: &[f32],
+    small: &Graph,
+    samples: &[Sample],
+    pool: &Pool,
+) -> Result<Proof> {
+    let opened = Opened::new(big.0, big.1)?;
+    let more = |(i, sample): (usize, &Sample)| {
+        let drawn = opened.sources.iter().map(|(v, fact)| drawn(fact, Draw::new(*v as u64, i as u64)));
+        sample.iter().cloned().chain(drawn).collect()
+    };
+    let samples: Vec<Sample> = samples.iter().enumerate().map(more).collect();
+    let small = opened.like(small);
+    compare((&opened.graph, &opened.facts), gates, lambda, &small, &opened.ends(), &samples, pool)
+}
+
+/// Random values of a type: normally distributed, or whole numbers that serve as indices, too.
+fn drawn(fact: &Fact, mut draw: Draw) -> Array<f32> {
+    let mut one = || if fact.dtype.is_float() { draw.bell() } else { draw.below(2) as f32 };
+    Array::new(&fact.shape, (0..volume(&fact.shape)).map(|_| one()).collect())
 }
 
 /// Compares the original with gates at `lambda` against the small graph, in our executor. Where a network blows rounding up

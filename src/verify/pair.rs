@@ -4,13 +4,13 @@
 
 use super::Difference;
 use crate::error::{Error, Result};
-use crate::grad::Pool;
+use crate::grad::{Pool, Reach};
 use crate::ir::{Facts, Graph, ValueId};
-use crate::learn::Session;
 use crate::learn::calib::Calibration;
+use crate::learn::{Aims, Session};
 
 /// Measured over all images.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
     /// Images compared.
     pub images: usize,
@@ -20,19 +20,28 @@ pub struct Compared {
     pub same_class: Option<f64>,
     /// Accuracy of the first and of the second (classifiers with labels).
     pub accuracy: Option<(f64, f64)>,
+    /// The node before which the comparison ends, where not all outputs can be computed.
+    pub before: Option<String>,
 }
 
-/// Compares two networks on all of `data` (a final Softmax is taken off both).
+/// Compares two networks on all of `data` (a final Softmax is taken off both), as far as they can be run: not at all, where they
+/// begin with operators that are not known.
 pub fn compare(
     a: (&Graph, &Facts),
     b: (&Graph, &Facts),
     data: &Calibration,
     pool: &Pool,
-) -> Result<Compared> {
+) -> Result<Option<Compared>> {
     same_interface(a, b)?;
+    let aims = |(graph, facts): (&Graph, &Facts)| Aims::compared(graph, facts, |_| true);
+    if [a, b].into_iter().any(|n| aims(n).targets.is_empty()) {
+        return Ok(None);
+    }
+    let reach = Reach::computed(a.0, a.1);
+    let in_the_way = reach.blocker.iter().flatten().next().map(|&n| a.0.nodes[n].name.clone());
     let all: Vec<usize> = (0..data.len()).collect();
     let run = |(graph, facts): (&Graph, &Facts)| {
-        let session = Session::plain((graph, facts), data, pool)?;
+        let session = Session::plain((graph, facts), &aims((graph, facts)), data, pool)?;
         let targets = &session.targets;
         let names: Vec<String> = targets.iter().map(|&v| graph.values[v].name.clone()).collect();
         Ok::<_, Error>((names, session.classes, session.outputs(&all)))
@@ -53,12 +62,13 @@ pub fn compare(
         all.iter().filter(|&&i| equal(i)).count() as f64 / all.len().max(1) as f64
     };
     let right = |tops: &[usize], labels: &[u32]| share(&|i| tops[i] == labels[i] as usize);
-    Ok(Compared {
+    Ok(Some(Compared {
         images: all.len(),
         difference,
         same_class: classes.then(|| share(&|i| a[i] == b[i])),
         accuracy: data.labels().filter(|_| classes).map(|l| (right(&a, l), right(&b, l))),
-    })
+        before: in_the_way,
+    }))
 }
 
 /// Errors unless inputs and outputs have the same names and shapes.

@@ -1,6 +1,7 @@
 //! Bad input: one clear error with the way out, exit code 2, nothing left behind.
 
 use super::{SHORT, content, model, program, text};
+use autobot_onnx::onnx;
 use onnx_protobuf::{Message, ModelProto, NodeProto};
 use tempfile::TempDir;
 
@@ -258,9 +259,16 @@ fn a_report_that_belongs_to_another_network() {
     };
     assert!(verify(b"{}").contains("r.json"));
     assert!(verify(b"text").contains("r.json"));
-    let foreign = br#"{"sliced": [{"initializer": "nowhere", "axis": 0, "kept": [0]}]}"#;
-    assert!(verify(foreign).contains("nowhere"));
-    assert!(verify(br#"{"sliced": [{"initializer": "image", "axis": 0, "kept": [0]}]}"#).contains("image"));
+    let mask = |node: &str, input: usize, axis: usize, kept: usize| {
+        format!(r#"{{"masks": [{{"node": "{node}", "input": {input}, "axis": {axis}, "kept": [{kept}]}}]}}"#)
+    };
+    assert!(verify(mask("nowhere", 0, 1, 0).as_bytes()).contains("nowhere"));
+    let graph = onnx::read(&model("digits_chain.onnx"), &[]).unwrap().graph;
+    let node = &graph.nodes[0].name;
+    for (input, axis, kept) in [(9, 1, 0), (0, 7, 0), (0, 1, 1000)] {
+        let said = verify(mask(node, input, axis, kept).as_bytes());
+        assert!(said.contains(node.as_str()) && said.contains("cannot be masked"), "{said}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{Network, Residual, ours, random_plan, stored};
 use autobot_onnx::grad::{LARGEST, Plain, Pool, Program, Sums, Workspace, batched};
 use autobot_onnx::ir::{Array, DType, Data, Facts, Graph, Tensor};
 use autobot_onnx::learn::calib::{Calibration, InputSpec, Preprocess};
-use autobot_onnx::learn::{Session, Task};
+use autobot_onnx::learn::{Aims, Session, Task};
 use autobot_onnx::onnx;
 use autobot_onnx::pipeline::{Before, checkpoint};
 use autobot_onnx::random::Draw;
@@ -113,7 +113,7 @@ fn losses_are_those_of_pytorch_update_by_update() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/networks/curve");
     let file = |name: &str| home.join(name);
     let [student, teacher] = ["student.onnx", "teacher.onnx"].map(|f| onnx::read(&file(f), &[]).unwrap());
-    let specs = [InputSpec { name: "x".into(), shape: vec![1, 3, 8, 8] }];
+    let specs = [InputSpec { name: "x".into(), shape: vec![1, 3, 8, 8], ..InputSpec::default() }];
     let labels: PathBuf = file("labels.npy");
     let data = Calibration::load(
         &file("images.npy"),
@@ -126,7 +126,8 @@ fn losses_are_those_of_pytorch_update_by_update() {
     .unwrap();
     let pool = Pool::new(2).unwrap();
     let (facts, of_teacher) = (student.facts().unwrap(), teacher.facts().unwrap());
-    let taught = Session::plain((&teacher.graph, &of_teacher), &data, &pool).unwrap();
+    let aims = Aims::learned(&teacher.graph, &of_teacher, |_| true);
+    let taught = Session::plain((&teacher.graph, &of_teacher), &aims, &data, &pool).unwrap();
     let curves: Vec<Curve> =
         serde_json::from_str(&std::fs::read_to_string(file("losses.json")).unwrap()).unwrap();
     let images: Vec<usize> = (0..data.len()).collect();
@@ -172,7 +173,8 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
     let small = small.unwrap().graph;
     let data = network.data(256, 3);
     let pool = Pool::new(threads).unwrap();
-    let teacher = Session::plain((graph, facts), &data, &pool).unwrap();
+    let aims = network.aims();
+    let teacher = Session::plain((graph, facts), &aims, &data, &pool).unwrap();
     let images: Vec<usize> = (0..200).collect();
     let judges: Vec<usize> = (200..256).collect();
     let settings = Settings {

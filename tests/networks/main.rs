@@ -1,6 +1,7 @@
 //! Laws of whole networks, on every fixture, every demo network, and further real networks where they are at hand.
 
 mod backend;
+mod behind;
 mod finetune;
 mod follow;
 mod golden;
@@ -18,7 +19,8 @@ use autobot_onnx::channels::{self, Groups, NONE, Residual};
 use autobot_onnx::cost::{Convention, Cost};
 use autobot_onnx::grad::Pool;
 use autobot_onnx::ir::{Fact, Facts, Graph, ValueId};
-use autobot_onnx::learn::calib::{Calibration, InputSpec};
+use autobot_onnx::learn::Aims;
+use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, InputShape, Model};
 use autobot_onnx::plan::{Limits, Plan, Search};
 use autobot_onnx::runtime::Sample;
@@ -68,6 +70,14 @@ impl Network {
         self.model.graph.inputs.iter().filter_map(|&v| self.facts.fact[v].clone()).collect()
     }
 
+    fn parts(&self) -> (&Graph, &Facts) {
+        (&self.model.graph, &self.facts)
+    }
+
+    fn aims(&self) -> Aims {
+        Aims::learned(&self.model.graph, &self.facts, |_| true)
+    }
+
     fn targets(&self) -> Vec<ValueId> {
         learn::targets(&self.model.graph, &self.facts).unwrap_or_else(|e| panic!("{}: {e}", self.name)).0
     }
@@ -80,12 +90,9 @@ impl Network {
 
     /// `n` synthetic images.
     fn data(&self, n: usize, seed: u64) -> Calibration {
-        let graph = &self.model.graph;
-        let spec = |&v: &ValueId| InputSpec {
-            name: graph.values[v].name.clone(),
-            shape: self.facts.shape(v).unwrap_or_default().to_vec(),
-        };
-        Calibration::synthetic(&graph.inputs.iter().map(spec).collect::<Vec<_>>(), n, seed)
+        let inputs =
+            learn::inputs(&self.model.graph, &self.facts).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        Calibration::synthetic(&inputs, n, seed)
     }
 
     fn samples(&self, n: usize, seed: u64) -> Vec<Sample> {

@@ -16,7 +16,8 @@ fn a_network_that_was_let_go_gives_the_same_again() {
     let network = digits();
     let (groups, _) = network.groups(Residual::Expand);
     let (data, pool) = (network.data(40, 3), Pool::new(2).unwrap());
-    let session = Session::new(&network.model.graph, &network.facts, &groups, &[], &data, &pool).unwrap();
+    let aims = network.aims();
+    let session = Session::new(network.parts(), &groups, &[], &aims, &data, &pool).unwrap();
     let all: Vec<usize> = (0..40).collect();
     let before = session.outputs(&all);
     session.rest();
@@ -32,7 +33,8 @@ fn a_smaller_network_that_cannot_be_made_changes_nothing() {
     let network = digits();
     let (groups, cost) = network.groups(Residual::Expand);
     let (data, pool) = (network.data(64, 3), Pool::new(2).unwrap());
-    let session = Session::new(&network.model.graph, &network.facts, &groups, &[], &data, &pool).unwrap();
+    let aims = network.aims();
+    let session = Session::new(network.parts(), &groups, &[], &aims, &data, &pool).unwrap();
     let all: Vec<usize> = (0..64).collect();
     let settings = Settings {
         batches: 120,

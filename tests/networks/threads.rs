@@ -15,7 +15,7 @@ fn train(threads: usize, freeze: bool) -> (Vec<u64>, Vec<bool>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
     let network = Network::read(&root.join("digits_residual.onnx"));
     let (graph, facts) = (&network.model.graph, &network.facts);
-    let inputs = [InputSpec { name: "image".into(), shape: vec![1, 1, 8, 8] }];
+    let inputs = [InputSpec { name: "image".into(), shape: vec![1, 1, 8, 8], ..InputSpec::default() }];
     let pre = Preprocess { mean: vec![0.5], std: vec![0.5], ..Preprocess::default() };
     let (images, labels) = (root.join("digits_calib_images.npy"), root.join("digits_calib_labels.npy"));
     let data = Calibration::load(&images, Some(&labels), &inputs, &pre, Some(300), 1).unwrap();

@@ -2,7 +2,7 @@
 
 The file is pruned by random scores, so that REACH of what its channels allow is gone. Then, in Python alone:
   the small file passes the ONNX checker (full check, shapes inferred);
-  in onnxruntime it gives what the original gives with zeros at the deleted coordinates (the report's `sliced`).
+  in onnxruntime it gives what the original gives with zeros at the deleted coordinates (the report's `masks`).
 The program's own verdicts, in its executor and in tract, are read from its report.
 
 Needs: numpy, onnx, onnxruntime.
@@ -66,30 +66,55 @@ def run(binary, *words):
     return child.returncode, text.strip(), time.time() - start, usage.ru_maxrss / 1024
 
 
-def masked(path, sliced):
-    """The original with zeros at every coordinate that `sliced` does not keep."""
+def masked(path, masks):
+    """The original with every operand in `masks` multiplied by zero at the coordinates that are not kept."""
     model = onnx.load(path)
-    tensors = {t.name: t for t in model.graph.initializer}
-    wanted = {cut["initializer"] for cut in sliced}
-    for node in model.graph.node:
-        if node.op_type == "ConstantOfShape" and node.output[0] in wanted:
-            shape = numpy_helper.to_array(tensors[node.input[0]])
-            fill = numpy_helper.to_array(node.attribute[0].t) if node.attribute else np.zeros(1, np.float32)
-            full = numpy_helper.from_array(np.full(shape, fill.reshape(-1)[0]), node.output[0])
-            node.CopyFrom(onnx.helper.make_node("Constant", [], node.output, node.name, value=full))
-        if node.op_type == "Constant":
-            for a in node.attribute:
-                if a.name == "value":
-                    tensors[node.output[0]] = a.t
-    for cut in sliced:
-        tensor = tensors[cut["initializer"]]
-        weights = numpy_helper.to_array(tensor).copy()
-        gone = np.ones(weights.shape[cut["axis"]], bool)
-        gone[cut["kept"]] = False
-        weights[(slice(None),) * cut["axis"] + (gone,)] = 0
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(weights, name))
+    graph = model.graph
+    known = onnx.shape_inference.infer_shapes(model).graph
+    ports = [*known.value_info, *known.input, *known.output]
+    types = {v.name: v.type.tensor_type for v in ports}
+    types.update({t.name: t for t in graph.initializer})
+    names, nodes = node_names(graph), []
+    for node, name in zip(graph.node, names):
+        for k, cut in enumerate(m for m in masks if m["node"] == name):
+            x = node.input[cut["input"]]
+            kind = types.get(x.split(" (masked")[0])
+            rank = len(kind.dims) if hasattr(kind, "dims") else len(kind.shape.dim)
+            sizes = list(kind.dims) if hasattr(kind, "dims") else [d.dim_value for d in kind.shape.dim]
+            dtype = kind.data_type if hasattr(kind, "data_type") else kind.elem_type
+            factor = np.zeros([sizes[cut["axis"]]] + [1] * (rank - cut["axis"] - 1))
+            factor[cut["kept"]] = 1
+            mask, result = f"{name} (mask {k})", f"{x} (masked for {name}, {k})"
+            graph.initializer.append(
+                numpy_helper.from_array(factor.astype(onnx.helper.tensor_dtype_to_np_dtype(dtype)), mask)
+            )
+            nodes.append(onnx.helper.make_node("Mul", [x, mask], [result]))
+            node.input[cut["input"]] = result
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
     return model
+
+
+def node_names(graph):
+    """Unique names of the nodes, as the program makes them up where the file has none."""
+    taken, names = set(), []
+    for node in graph.node:
+        own = node.name if node.name and node.name not in taken else ""
+        taken.add(own or node.name)
+        names.append(own)
+    for n, node in enumerate(graph.node):
+        if names[n]:
+            continue
+        output = next((o for o in node.output if o), None)
+        wish = f"{node.name or node.op_type} -> {output}" if output else f"{node.name or node.op_type} #{n}"
+        name, k = wish, 1
+        while name in taken:
+            k += 1
+            name = f"{wish} ({k})"
+        taken.add(name)
+        names[n] = name
+    return names
 
 
 # What these give depends on comparisons: where two scores are nearly equal, rounding decides.
@@ -232,7 +257,7 @@ def check(path, folder, binary=BINARY, shapes=(), name=None, threads=2, samples=
         feeds = [feed(original, given, seed) for seed in range(samples)]
         del original
         names = decided(path)
-        big, little = masked(path, done["sliced"]), onnx.load(small) if names is not None else small
+        big, little = masked(path, done["masks"]), onnx.load(small) if names is not None else small
         if names is not None:
             expose(big, names)
             expose(little, names)

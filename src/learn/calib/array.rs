@@ -12,7 +12,7 @@ use super::feature::{Feature, Norm, Store};
 use super::fit::Steps;
 use super::npy::{DType, Npy};
 use super::route::{Image, Order, Route, Size, Target};
-use super::{Picker, Preprocess, Source, fit, sanity};
+use super::{Picker, Preprocess, Source, Values, fit, sanity};
 use crate::{Error, Result};
 
 pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Picker) -> Result<Source> {
@@ -49,7 +49,8 @@ pub(super) fn read<R: Read>(
     notes: &mut Vec<String>,
 ) -> Result<Feature> {
     let dtype = array.dtype;
-    if dtype != DType::U8 && !dtype.is_float() {
+    let real = target.values == Values::Real;
+    if real && dtype != DType::U8 && !dtype.is_float() {
         let reason = format!("has the unsupported dtype {dtype}");
         return Err(array.fail(reason, "convert it: array.astype(numpy.float32), or uint8 for pixels"));
     }
@@ -63,10 +64,19 @@ pub(super) fn read<R: Read>(
 
     let scale = pre.scale.unwrap_or(store.default_scale());
     let channels = target.image.map_or(1, |i| i.size.channels);
-    let norm = if ours { Norm::new(pre, scale, channels) } else { Norm::plain(store.default_scale()) };
+    let norm = match (real, ours) {
+        (true, true) => Norm::new(pre, scale, channels),
+        (true, false) => Norm::plain(store.default_scale()),
+        (false, _) => Norm::none(channels),
+    };
     let route = fit.map(|f| Route { size: f.to, from: f.order, to: f.target_order, swap: ours && pre.bgr });
-    let feature = Feature::new(store, target.len(), route, norm);
-    if target.image.is_some() {
+    let feature = Feature::new(store, target, route, norm);
+    feature.check_values().map_err(|(index, value)| {
+        let (at, what) = (picks[index], target.describe());
+        let reason = format!("has the value {value} in sample {at}, and {what} takes {}", target.values);
+        subject.fail(reason, "give the numbers that the network takes, not normalised")
+    })?;
+    if target.image.is_some() && real {
         sanity::check(&feature, pre).map_err(|(reason, hint)| subject.fail(reason, hint))?;
     }
     Ok(feature)
@@ -157,7 +167,7 @@ fn samples<R: Read>(array: Npy<R>, fit: Option<&Fit>, picks: &[usize]) -> Result
         })?;
         return Ok(Store::U8(all));
     }
-    if dtype.size() == 2 {
+    if dtype.size() == 2 && dtype.is_float() {
         let mut all = vec![];
         let sink =
             |i, bytes: &[u8]| floats(bytes, dtype, fit, f16::from_f64, &mut all).map_err(|v| stray((i, v)));

@@ -8,7 +8,7 @@ use half::f16;
 use super::augment::{Jitter, Mixture, Shift};
 use super::route::{Order, Route, Target};
 use super::synthetic;
-use super::{Augment, Preprocess};
+use super::{Augment, Preprocess, Values};
 use crate::random::Draw;
 
 /// Values as compact as they came.
@@ -41,6 +41,11 @@ impl Norm {
         Self { scale, mean: vec![0.0], std: vec![1.0] }
     }
 
+    /// The identity, channel by channel.
+    pub fn none(channels: usize) -> Self {
+        Self { scale: 1.0, mean: vec![0.0; channels], std: vec![1.0; channels] }
+    }
+
     pub fn new(pre: &Preprocess, scale: f32, channels: usize) -> Self {
         let each = |values: &[f32], none: f32| match values {
             [] => vec![none; channels],
@@ -63,12 +68,13 @@ pub(super) struct Feature {
     /// `None` for inputs that are no images: copied in order.
     pub route: Option<Route>,
     pub norm: Norm,
+    values: Values,
     /// For uint8: `table[c][value]` is the normalised value.
     table: Vec<[f32; 256]>,
 }
 
 impl Feature {
-    pub fn new(store: Store, len: usize, route: Option<Route>, norm: Norm) -> Self {
+    pub fn new(store: Store, target: &Target, route: Option<Route>, norm: Norm) -> Self {
         let table = match store {
             Store::U8(_) => {
                 let row = |c| std::array::from_fn(|v| norm.apply(c, v as f32));
@@ -76,13 +82,28 @@ impl Feature {
             }
             _ => Vec::new(),
         };
-        Self { store, len, route, norm, table }
+        Self { store, len: target.len(), route, norm, values: target.values, table }
     }
 
     pub fn synthetic(target: &Target, salt: u64) -> Self {
         let route =
             target.image.map(|i| Route { size: i.size, from: Order::Planar, to: i.order, swap: false });
-        Self::new(Store::Synthetic(salt), target.len(), route, Norm::plain(1.0))
+        Self::new(Store::Synthetic(salt), target, route, Norm::plain(1.0))
+    }
+
+    /// The first stored number that the network does not take, with the place of its sample among the picked.
+    pub fn check_values(&self) -> Result<(), (usize, f64)> {
+        let first = |values: &mut dyn Iterator<Item = f64>| {
+            values.enumerate().find(|(_, v)| !self.values.hold(*v)).map(|(k, v)| (k / self.len.max(1), v))
+        };
+        let found = match &self.store {
+            _ if self.values == Values::Real => None,
+            Store::U8(all) => first(&mut all.iter().map(|&v| v.into())),
+            Store::F16(all) => first(&mut all.iter().map(|v| v.to_f64())),
+            Store::F32(all) => first(&mut all.iter().map(|&v| v.into())),
+            Store::Synthetic(_) => None,
+        };
+        found.map_or(Ok(()), Err)
     }
 
     pub fn write(&self, index: usize, augment: Option<(&Augment, u64)>, out: &mut [f32]) {
@@ -100,9 +121,10 @@ impl Feature {
             Store::F32(all) => self.copy(&all[at], 0.0, shift, |c, v| self.norm.apply(c, v), out),
             Store::Synthetic(salt) => {
                 let draw = Draw::new(*salt, index as u64);
-                let made = match self.route {
-                    Some(route) => synthetic::image(route.size, draw),
-                    None => synthetic::noise(self.len, draw),
+                let made = match (self.route, self.values) {
+                    (Some(route), values) => synthetic::levels(synthetic::image(route.size, draw), values),
+                    (None, Values::Real) => synthetic::noise(self.len, draw),
+                    (None, Values::Whole { low, end }) => synthetic::whole(self.len, low, end, draw),
                 };
                 self.copy(&made, 0.0, shift, |_, v| v, out);
             }
@@ -111,6 +133,7 @@ impl Feature {
             && let Some(jitter) = Jitter::draw(augment, seed, index)
         {
             jitter.apply(route, out);
+            out.iter_mut().for_each(|x| *x = self.values.nearest(*x));
         }
     }
 
@@ -119,8 +142,11 @@ impl Feature {
         let share = mixture.share;
         match (self.route, mixture.corner) {
             (Some(route), Some(corner)) => route.paste((1.0 - share).sqrt(), corner, other, out),
+            // A mean of two token ids or truth values is nothing.
+            _ if self.route.is_none() && self.values != Values::Real => {}
             _ => out.iter_mut().zip(other).for_each(|(x, o)| *x = share * *x + (1.0 - share) * o),
         }
+        out.iter_mut().for_each(|x| *x = self.values.nearest(*x));
     }
 
     fn copy<T: Copy>(
@@ -145,7 +171,8 @@ mod tests {
     #[test]
     fn the_table_is_the_formula() {
         let pre = Preprocess { mean: vec![0.25, 0.5], std: vec![0.5, 0.25], ..Default::default() };
-        let feature = Feature::new(Store::U8(vec![]), 2, None, Norm::new(&pre, 1.0 / 255.0, 2));
+        let target = Target::lenient(&super::super::testing::spec(&[1, 2])[0], super::super::Layout::Auto);
+        let feature = Feature::new(Store::U8(vec![]), &target, None, Norm::new(&pre, 1.0 / 255.0, 2));
         assert_eq!(feature.table[0][255], 1.5);
         assert_eq!(feature.table[1][255], 2.0);
         assert_eq!(feature.table[0][0], -0.5);

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::feature::{Feature, Norm, Store};
 use super::route::{Image, Order, Route, Size, Target};
-use super::{Picker, Preprocess, Source, fit, sanity};
+use super::{Picker, Preprocess, Source, Values, fit, sanity};
 use crate::{Error, Result};
 
 /// What counts as an image, in lower case.
@@ -39,8 +39,23 @@ pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
 
     let route = Route { size: image.size, from: Order::Packed, to: image.order, swap: pre.bgr };
     let scale = pre.scale.unwrap_or(pixels.default_scale());
-    let feature = Feature::new(pixels, target.len(), Some(route), Norm::new(pre, scale, image.size.channels));
-    sanity::check(&feature, pre).map_err(|(reason, hint)| Error::file(path, reason, hint))?;
+    let norm = match target.values {
+        Values::Real => Norm::new(pre, scale, image.size.channels),
+        Values::Whole { .. } => Norm::none(image.size.channels),
+    };
+    let feature = Feature::new(pixels, target, Some(route), norm);
+    feature.check_values().map_err(|(index, value)| {
+        let reason = format!(
+            "holds the value {value} in {}, and {} takes {}",
+            files[picks[index]],
+            target.describe(),
+            target.values
+        );
+        Error::file(path, reason, "give what the network takes as an array")
+    })?;
+    if target.values == Values::Real {
+        sanity::check(&feature, pre).map_err(|(reason, hint)| Error::file(path, reason, hint))?;
+    }
     let total = files.len();
     Ok(Source { features: vec![feature], picks, total, names: Some(files), labels, classes, notes })
 }

@@ -93,7 +93,11 @@ mod tests {
     }
 
     fn two_inputs() -> Vec<InputSpec> {
-        let named = |name: &str, shape: &[usize]| InputSpec { name: name.into(), shape: shape.into() };
+        let named = |name: &str, shape: &[usize]| InputSpec {
+            name: name.into(),
+            shape: shape.into(),
+            ..InputSpec::default()
+        };
         vec![named("image", &[1, 1, 1, 2]), named("hint", &[1, 2])]
     }
 

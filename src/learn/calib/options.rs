@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Values;
 use super::route::Target;
 use crate::{Error, Result};
 
@@ -117,7 +118,21 @@ pub struct Preprocess {
 impl Preprocess {
     /// True if mean, std, scale and bgr apply to `target`.
     pub(super) fn applies(target: &Target, targets: usize) -> bool {
-        target.image.is_some() || targets == 1
+        (target.image.is_some() || targets == 1) && target.values == Values::Real
+    }
+
+    /// That nothing is said about values that are taken as they are stored.
+    fn leaves_alone(&self, targets: &[Target]) -> Result<()> {
+        let Some(whole) = targets.iter().find(|t| t.values != Values::Real) else { return Ok(()) };
+        let said = [("--mean", !self.mean.is_empty()), ("--std", !self.std.is_empty())];
+        let said = said.into_iter().chain([("--scale", self.scale.is_some())]).find(|(_, said)| *said);
+        match said.filter(|_| !targets.iter().any(|t| Self::applies(t, targets.len()))) {
+            Some((argument, _)) => {
+                let reason = format!("{} takes whole numbers, as they are stored", whole.describe());
+                Err(Error::argument(argument, reason, "leave it out"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// What is wrong whatever the data are.
@@ -136,6 +151,7 @@ impl Preprocess {
         if let Some(m) = self.mean.iter().find(|m| !m.is_finite()) {
             return bad("--mean", format!("{m} is no number"), "give finite numbers");
         }
+        self.leaves_alone(targets)?;
         for target in targets.iter().filter(|t| Self::applies(t, targets.len())) {
             let channels = target.image.map_or(1, |i| i.size.channels);
             for (argument, values) in [("--mean", &self.mean), ("--std", &self.std)] {

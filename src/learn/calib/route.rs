@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::augment::Shift;
-use super::{InputSpec, Layout};
+use super::{InputSpec, Layout, Values};
 use crate::{Error, Result};
 
 /// An image's size. Displays as `height x width`.
@@ -73,6 +73,7 @@ pub(super) struct Target {
     pub name: String,
     pub shape: Vec<usize>,
     pub image: Option<Image>,
+    pub values: Values,
 }
 
 impl Target {
@@ -94,7 +95,7 @@ impl Target {
             }
             _ => None,
         };
-        Self { name: input.name.clone(), shape: input.shape.clone(), image }
+        Self { name: input.name.clone(), shape: input.shape.clone(), image, values: input.values }
     }
 
     /// The shape of one sample.
@@ -241,7 +242,7 @@ mod tests {
     #[test]
     fn an_input_without_a_size_is_refused() {
         for shape in [vec![], vec![1, 0, 4, 4], vec![1, usize::MAX, 2]] {
-            let input = InputSpec { name: "pixels".into(), shape };
+            let input = InputSpec { name: "pixels".into(), shape, ..InputSpec::default() };
             let e = Target::new(&input, Layout::Auto).unwrap_err();
             assert!(e.to_string().contains("'pixels'"));
         }

@@ -4,12 +4,28 @@
 //! soft and sharp edges, blobs, correlated colours; over many images mean ≈ 0 and variance ≈ 1. *Never*: claims to look
 //! like the training data.
 
+use super::Values;
 use super::route::Size;
 use crate::random::Draw;
 
 /// White noise, for inputs that are no images.
 pub(super) fn noise(len: usize, mut draw: Draw) -> Vec<f32> {
     (0..len).map(|_| draw.bell()).collect()
+}
+
+/// Whole numbers from `low` on and below `end`, each as likely as any.
+pub(super) fn whole(len: usize, low: i64, end: i64, mut draw: Draw) -> Vec<f32> {
+    let count = usize::try_from(end.saturating_sub(low)).unwrap_or(1).max(1);
+    (0..len).map(|_| low as f32 + draw.below(count) as f32).collect()
+}
+
+/// An image of mean 0 and variance 1 in the numbers that are taken: the middle of them is 0, and two deviations reach the ends.
+pub(super) fn levels(mut image: Vec<f32>, values: Values) -> Vec<f32> {
+    if let Values::Whole { low, end } = values {
+        let (middle, quarter) = ((low + end - 1) as f32 / 2.0, (end - low) as f32 / 4.0);
+        image.iter_mut().for_each(|x| *x = values.nearest(middle + quarter * *x));
+    }
+    image
 }
 
 /// One image: planar, `[channels, height, width]`.
@@ -102,7 +118,7 @@ fn standardise(all: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::*;
-    use super::super::{Augment, Calibration};
+    use super::super::{Augment, Calibration, InputSpec, Values};
 
     #[test]
     fn images_have_zero_mean_unit_variance_and_are_smooth() {
@@ -116,6 +132,35 @@ mod tests {
         let step = step / (all.len() as f32 * 31.0 / 32.0);
         assert!(step < 0.4 * variance, "neighbours differ by {step}, white noise by {}", 2.0 * variance);
         assert!(step > 0.005, "flat: {step}");
+    }
+
+    #[test]
+    fn whole_numbers_stay_in_their_range_and_use_it() {
+        let of = |shape: &[usize], low, end| {
+            let spec = InputSpec { values: Values::Whole { low, end }, ..spec(shape)[0].clone() };
+            let calib = Calibration::synthetic(&[spec], 50, 1);
+            let len = shape[1..].iter().product();
+            (0..50).flat_map(|i| sample(&calib, i, len)).collect::<Vec<f32>>()
+        };
+        for (shape, low, end) in [(&[1, 20][..], 0, 128), (&[1, 3, 8, 8], 0, 256), (&[1, 1, 8, 8], 0, 2)] {
+            let all = of(shape, low, end);
+            assert!(
+                all.iter().all(|v| v.fract() == 0.0 && (low as f32..end as f32).contains(v)),
+                "{shape:?}"
+            );
+            let share =
+                all.iter().filter(|v| **v >= (low + end) as f32 / 2.0).count() as f32 / all.len() as f32;
+            assert!((0.35..0.65).contains(&share), "{shape:?}: {share}");
+        }
+        let calib = Calibration::synthetic(
+            &[InputSpec { values: Values::Whole { low: 0, end: 2 }, ..spec(&[1, 1, 4, 4])[0].clone() }],
+            4,
+            1,
+        );
+        let all = Augment { jitter: true, flip: true, ..Augment::default() };
+        let mut out = [0.0; 16];
+        calib.write_mixed(0, (&[0, 1, 2, 3], 1), Some((&all, 3)), &mut out);
+        assert!(out.iter().all(|v| [0.0, 1.0].contains(v)), "{out:?}");
     }
 
     #[test]

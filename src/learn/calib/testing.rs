@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// The only input, called `x`.
 pub fn spec(shape: &[usize]) -> Vec<InputSpec> {
-    vec![InputSpec { name: "x".into(), shape: shape.into() }]
+    vec![InputSpec { name: "x".into(), shape: shape.into(), ..InputSpec::default() }]
 }
 
 pub fn load(path: &Path, labels: Option<&Path>, shape: &[usize], pre: &Preprocess) -> Result<Calibration> {

@@ -102,7 +102,8 @@ pub fn finetune(
     let per_epoch = (images.len() / settings.batch_size).max(1);
     let steps = settings.epochs * per_epoch;
     let watched = hint.as_slice().iter().map(|h| h.value).collect::<Vec<_>>();
-    let mut session = Session::trainable((graph, facts), &parameters, &watched, teacher.data, teacher.pool)?;
+    let (data, pool) = (teacher.data, teacher.pool);
+    let mut session = Session::trainable((graph, facts), teacher.aims(), &parameters, &watched, data, pool)?;
     let mixes = settings.augment.is_some_and(|a| a.mixes());
     let cycle = if mixes { settings.epochs } else { CYCLE };
     let mut taught = Teacher::new(teacher, hint, settings.epochs > cycle);

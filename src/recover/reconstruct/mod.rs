@@ -58,7 +58,7 @@ pub fn reconstruct(
     let cuts = Cuts::new(groups, kept);
     let all = |v: ValueId| big.1.shape(v).and_then(|s| s.get(1)).map_or(0, |&n| n);
     let channels = |v: ValueId| cuts.left(v, 1, all(v));
-    let (targets, _) = learn::targets(big.0, big.1)?;
+    let targets = learn::Aims::compared(big.0, big.1, |_| true).targets;
     // Where the pruned network does not take as many images at a time as the original, both take what the file says.
     let both = |facts: Facts| infer(small, facts.inputs(big.0).as_deref()).map(|of_small| (facts, of_small));
     let (facts, of_small) =

@@ -119,6 +119,7 @@ impl Track {
                         }
                         _ => Diff::<f32>::forward(node.op.as_ref(), &x, &mut y),
                     }
+                    results.iter().zip(&mut y).for_each(|(fact, y)| fact.dtype.round(&mut y.data));
                     let outputs = node.outputs.iter().zip(y).filter_map(|(v, y)| Some(((*v)?, y)));
                     values.extend(outputs);
                 }
