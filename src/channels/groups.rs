@@ -95,6 +95,8 @@ pub struct Groups {
     pub selects: Vec<Select>,
     /// `(t, b)`: deleting class t deletes class b (a trunk's channel and those of branches and readers).
     pub implied: Vec<(ClassId, ClassId)>,
+    /// The same network's groups at other sizes of the axes that its file leaves open, as [`Facts::elsewhere`] lists them.
+    pub elsewhere: Vec<Groups>,
 }
 
 /// Groups the channels of a graph.
@@ -108,11 +110,19 @@ pub fn group(graph: &Graph, facts: &Facts, residual: Residual) -> Groups {
     if matches!(residual, Residual::Select | Residual::Auto) {
         cut.extend(pickers(graph, facts, &cut, least));
     }
-    let mut labels = Labels::solve(graph, facts, &cut);
+    let mut groups = read_at(graph, facts, &cut, &expands);
+    groups.elsewhere = facts.elsewhere.iter().map(|other| read_at(graph, other, &cut, &expands)).collect();
+    groups.agree();
+    groups
+}
+
+/// The groups at one set of sizes: values are not tied to their readers at the sites in `cut`, where `expands` are branches.
+fn read_at(graph: &Graph, facts: &Facts, cut: &BTreeSet<Site>, expands: &[Site]) -> Groups {
+    let mut labels = Labels::solve(graph, facts, cut);
     let weighed = weighed_roots(graph, facts, &mut labels);
     let mut groups = collect(graph, facts, &mut labels, &|root| weighed.contains_key(&root));
     groups.reads = labels.reads.clone();
-    groups.expands = expands.into_iter().filter(|s| groups.touches(graph, *s)).collect();
+    groups.expands = expands.iter().copied().filter(|s| groups.touches(graph, *s)).collect();
     groups.implied = implications(graph, &groups);
     groups.restrict(|_| Ok(()));
     groups

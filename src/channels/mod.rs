@@ -4,6 +4,7 @@
 //! everything frozen the reason. Never: guesses; a coordinate that no operator speaks for is frozen.
 
 mod dead;
+mod elsewhere;
 mod groups;
 mod labels;
 

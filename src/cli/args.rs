@@ -7,13 +7,13 @@ use autobot_onnx::channels::Residual;
 use autobot_onnx::cost::Convention;
 use autobot_onnx::learn::calib::{Augment, Layout, Resize};
 use autobot_onnx::learn::{Choice, Wish};
-use autobot_onnx::onnx::InputShape;
+use autobot_onnx::onnx::{self, InputShape};
 use autobot_onnx::pipeline::{Compensation, Criterion, Finetune, Options, Target};
 use autobot_onnx::plan::Round;
 use autobot_onnx::recover::Method;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use regex::Regex;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Headings of flags that stand behind a group of others.
 const OUTPUT: &str = "Output";
@@ -224,6 +224,18 @@ pub struct ModelArgs {
     /// Sizes that the model leaves open: name:1,3,224,224, or without the name if there is one input; repeatable
     #[arg(long, value_name = "[NAME:]SIZES", value_parser = value::plain::<InputShape>)]
     pub input_shape: Vec<InputShape>,
+    /// Make the written file state the sizes that the model leaves open: those of --input-shape, batch 1 unless it is given. Without
+    /// it they stay open, and the small network is proved at a second size of each
+    #[arg(long)]
+    pub fix_sizes: bool,
+}
+
+impl ModelArgs {
+    /// Reads a model, with open sizes fixed where that is wanted.
+    pub fn read(&self, path: &Path) -> autobot_onnx::Result<onnx::Model> {
+        let model = onnx::read(path, &self.input_shape)?;
+        if self.fix_sizes { model.with_fixed_sizes() } else { Ok(model) }
+    }
 }
 
 /// What may be cut.

@@ -8,7 +8,6 @@ use super::job::Job;
 use super::prune::{file_size, options};
 use super::talk::Talk;
 use super::{Answer, guard};
-use autobot_onnx::onnx;
 use autobot_onnx::report::{gather, json, text};
 
 /// Inspects.
@@ -16,7 +15,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
     if let Some(path) = &args.json {
         guard::outputs(&[("--json", path)], &[("IN.onnx", &args.input)])?;
     }
-    let model = onnx::read(&args.input, &args.model.input_shape)?;
+    let model = args.model.read(&args.input)?;
     let mut options = options(None, &args.scope, None)?;
     options.speed = speed(args.scope.cpu.as_ref(), &model, Talk { quiet: false })?;
     let job = Job::new(model, file_size(&args.input)?, options)?;

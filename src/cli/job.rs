@@ -95,6 +95,12 @@ impl Job {
         Error::graph(format!("{path}: not one channel can be deleted"), hint)
     }
 
+    /// Refuses what would have to be written for the analysed sizes only although the file leaves sizes open.
+    pub fn check_open_sizes(&self) -> Result<()> {
+        let network = (&self.model.graph, &self.facts);
+        pipeline::check_open_sizes(network, &self.analysis, &self.options, self.model.opset())
+    }
+
     /// Prints what is known before the run.
     pub fn announce(&self, talk: Talk) {
         talk.facts(&text::facts(&self.known, &self.channels));
@@ -107,6 +113,8 @@ impl Job {
         let outcome = pipeline::prune(graph, facts, analysis, data, &self.options, opset, observer)?;
         let source = outcome.source.as_ref().unwrap_or(graph);
         let masked = rewrite::masked(source, &outcome.rewritten.masks, &outcome.biases)?;
+        let of_masked = masked.clone();
+        let targets = &self.analysis.aims.targets;
         let masked = self.model.with_graph(masked)?.message()?;
         let exact = self.model.with_graph(outcome.rewritten.graph.clone())?;
         let mut graph_to_write = outcome.graph().clone();
@@ -116,14 +124,19 @@ impl Job {
         let small = self.model.with_graph(graph_to_write)?;
         let inputs = facts.inputs(graph).unwrap_or_default();
         let pool = Pool::new(self.options.threads)?;
-        let verdict = pipeline::verdict(
-            &outcome,
+        let exact_bytes = exact.message()?;
+        let mut verdict =
+            pipeline::verdict(&outcome, (graph, facts), masked.as_deref(), exact_bytes.as_deref(), &pool)?;
+        verdict.elsewhere = verify::sizes::elsewhere(
             (graph, facts),
-            masked.as_deref(),
-            exact.message()?.as_deref(),
+            (&of_masked, &exact.graph),
+            masked.as_deref().zip(exact_bytes.as_deref()),
+            targets,
+            &outcome.samples,
             &pool,
         )?;
-        drop((masked, exact));
+        verdict.pass &= verdict.elsewhere.iter().all(verify::sizes::AtSizes::pass);
+        drop((masked, of_masked, exact, exact_bytes));
         let bytes = small.message()?;
         let executors = match (&outcome.recovered, &bytes) {
             (Some(_), Some(bytes)) => self.same_everywhere(&small, bytes, &outcome, &pool)?,
@@ -147,6 +160,8 @@ impl Job {
         let facts = verify::facts_like(&self.model.graph, &self.facts, &small.graph)?;
         let network = (&small.graph, &facts);
         let targets = &self.analysis.aims.targets;
+        let original = (&self.model.graph, &self.facts);
+        verify::sizes::executors_elsewhere(original, &small.graph, bytes, targets, &outcome.samples, pool)?;
         match verify::compare_executors(network, bytes, targets, &outcome.samples, pool)? {
             Ok(d) if d > verify::TOLERANCE => Err(Error::Verification {
                 reason: format!(

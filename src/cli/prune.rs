@@ -14,7 +14,7 @@ use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
 use autobot_onnx::plan::{Limits, Round};
 use autobot_onnx::report::{files, gather, html, json, text};
-use autobot_onnx::{Error, onnx};
+use autobot_onnx::Error;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
         .into());
     }
     check_places(input, args, &places)?;
-    let model = onnx::read(input, &args.model.input_shape)?;
+    let model = args.model.read(input)?;
     let mut options = options(targets.first().copied(), &args.scope, Some(&args.learn))?;
     options.trace = args.trace;
     options.speed = speed(args.scope.cpu.as_ref(), &model, talk)?;
@@ -68,6 +68,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
         talk.facts(&text::target(amount, job.analysis.whole(), target.is_time()));
         jobs.push((amount, target, places));
     }
+    job.check_open_sizes()?;
     if args.dry_run && args.data.calib.is_none() {
         return Ok(rehearsed(talk));
     }

@@ -22,6 +22,8 @@ pub struct Facts {
     pub constant: Vec<Option<Arc<Tensor>>>,
     /// Why a node could not be analysed.
     pub trouble: Vec<Option<String>>,
+    /// The same network at other sizes of the axes that its file leaves open; empty where it leaves none open.
+    pub elsewhere: Vec<Arc<Facts>>,
 }
 
 impl Facts {
@@ -33,6 +35,24 @@ impl Facts {
     /// Facts of the inputs of `graph`, in their order; `None` if one is unknown.
     pub fn inputs(&self, graph: &Graph) -> Option<Vec<Fact>> {
         graph.inputs.iter().map(|&v| self.fact[v].clone()).collect()
+    }
+
+    /// True if the network runs here as it runs at the sizes of `base`: every value has the same type and number of axes, and the
+    /// same nodes are not understood.
+    pub fn resembles(&self, base: &Self) -> bool {
+        let like = |(a, b): (&Option<Fact>, &Option<Fact>)| match (a, b) {
+            (Some(a), Some(b)) => a.dtype == b.dtype && a.shape.len() == b.shape.len(),
+            (None, None) => true,
+            _ => false,
+        };
+        let troubled = |facts: &Self| facts.trouble.iter().map(Option::is_some).collect::<Vec<_>>();
+        troubled(self) == troubled(base) && self.fact.iter().zip(&base.fact).all(like)
+    }
+
+    /// True if an axis of a value has the same size at all known sizes of the open axes.
+    pub fn is_closed(&self, value: ValueId, axis: usize) -> bool {
+        let size = |facts: &Self| facts.shape(value).and_then(|shape| shape.get(axis).copied());
+        self.elsewhere.iter().all(|other| size(other) == size(self))
     }
 
     /// True if all results of a node are constants: it is computed before the network runs.
@@ -87,6 +107,7 @@ fn survey(
         fact: graph.values.iter().map(|_| None).collect(),
         constant: vec![None; graph.values.len()],
         trouble: vec![None; graph.nodes.len()],
+        elsewhere: Vec::new(),
     };
     for (v, value) in graph.values.iter().enumerate() {
         if let Origin::Initializer(t) = &value.origin {

@@ -25,11 +25,12 @@ pub use kind::Kind;
 pub use shapes::InputShape;
 
 use crate::error::{Error, Result};
-use crate::ir::{Facts, Graph, infer};
+use crate::ir::{Fact, Facts, Graph, infer};
 use external::Folder;
 use onnx_protobuf::{Message, ModelProto};
 use shapes::Inputs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Opset versions of the standard domain that are read. Older ones give a BatchNormalization, a Reshape or a Dropout
 /// another form; newer ones than the latest known are read too, operator by operator.
@@ -49,6 +50,8 @@ pub struct Model {
     folder: Folder,
     opset: i64,
     inputs: Inputs,
+    /// Facts of the inputs at other sizes of the open axes at which the network runs too.
+    elsewhere: Vec<Vec<Fact>>,
 }
 
 /// Reads the file `path`. `given` states sizes that the file leaves open.
@@ -91,7 +94,24 @@ fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<
     }
     let (graph, inputs) = read::graph(graph, path, &folder, opset, given)?;
     write::lighten(&mut proto, &graph);
-    Ok(Model { graph, proto, path: path.to_owned(), folder, opset, inputs })
+    let elsewhere = other_sizes(&graph, &inputs);
+    Ok(Model { graph, proto, path: path.to_owned(), folder, opset, inputs, elsewhere })
+}
+
+/// Facts of the inputs at other sizes of the open axes: one set where the network runs with all of them changed, else what it runs
+/// with of changed first axes and of the others.
+fn other_sizes(graph: &Graph, inputs: &Inputs) -> Vec<Vec<Fact>> {
+    let open = inputs.open.iter().flatten().any(Option::is_some);
+    let given = inputs.facts.iter().cloned().collect::<Option<Vec<Fact>>>();
+    let Some((given, Ok(base))) = given.filter(|_| open).map(|given| (given, infer(graph, None))) else {
+        return Vec::new();
+    };
+    let runs = |other: &Vec<Fact>| infer(graph, Some(other)).is_ok_and(|facts| facts.resembles(&base));
+    let [all, first, others] = inputs.other_sizes(&given).map(|tried| tried.into_iter().find(|o| runs(o)));
+    match all {
+        Some(all) => vec![all],
+        None => first.into_iter().chain(others).collect(),
+    }
 }
 
 /// Bytes → message, or what is wrong with them.
@@ -174,18 +194,50 @@ impl Model {
     /// True where the file leaves the first axis of input `k` (as in `graph.inputs`) open, so that batches of any size
     /// fit.
     pub fn input_is_symbolic_batch(&self, k: usize) -> bool {
-        self.inputs.symbolic.get(k).copied().unwrap_or(false)
+        self.inputs.is_batch_open(k)
     }
 
-    /// Types, shapes and constants at the inputs' declared sizes.
+    /// The axes of input `k` that the file leaves open, by name; none where it states a size.
+    pub fn open_axes(&self, k: usize) -> &[Option<String>] {
+        self.inputs.open.get(k).map_or(&[], Vec::as_slice)
+    }
+
+    /// Types, shapes and constants at the inputs' declared sizes, and at other sizes of the axes that the file leaves open.
     pub fn facts(&self) -> Result<Facts> {
-        infer(&self.graph, None)
+        self.facts_of(&self.graph)
+    }
+
+    /// The same of a graph with this one's inputs.
+    pub fn facts_of(&self, graph: &Graph) -> Result<Facts> {
+        let mut facts = infer(graph, None)?;
+        for other in &self.elsewhere {
+            facts.elsewhere.push(Arc::new(infer(graph, Some(other))?));
+        }
+        Ok(facts)
+    }
+
+    /// Names of the values whose shapes the file declares otherwise than they are.
+    pub fn false_declarations(&self) -> Result<Vec<String>> {
+        let facts = self.facts()?;
+        let mut proto = self.proto.graph.get_or_default().clone();
+        Ok(patch::correct(&mut proto, &self.graph, &facts))
+    }
+
+    /// The same file with the sizes that it leaves open stated as they are taken here: batch 1 unless it was given otherwise.
+    pub fn with_fixed_sizes(mut self) -> Result<Self> {
+        let facts = infer(&self.graph, None)?;
+        if let Some(proto) = self.proto.graph.as_mut() {
+            patch::fix(proto, &self.graph, &facts);
+        }
+        self.inputs.open.iter_mut().flatten().for_each(|axis| *axis = None);
+        self.elsewhere.clear();
+        Ok(self)
     }
 
     /// The same file with `graph` in place of its own. Only what differs is changed.
     pub fn with_graph(&self, graph: Graph) -> Result<Self> {
         let mut graph = graph;
-        let proto = patch::apply(&self.proto, &self.graph, &mut graph)?;
+        let proto = patch::apply(&self.proto, &self.graph, &mut graph, &|g| self.facts_of(g))?;
         Ok(Self {
             graph,
             proto,
@@ -193,6 +245,7 @@ impl Model {
             folder: self.folder.clone(),
             opset: self.opset,
             inputs: self.inputs.clone(),
+            elsewhere: self.elsewhere.clone(),
         })
     }
 

@@ -7,7 +7,7 @@ use super::attribute;
 use super::fault::Fault;
 use super::{shapes, tensor};
 use crate::error::{Error, Result};
-use crate::ir::{Fact, Facts, Graph, Node, Origin, Tensor, infer};
+use crate::ir::{Fact, Facts, Graph, Node, Origin, Tensor};
 use onnx_protobuf::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,19 +15,26 @@ use std::sync::Arc;
 /// The IR version since which an initializer need not be listed as an input.
 const INITIALIZERS_STAND_ALONE: i64 = 4;
 
-/// Puts `new` in place of `old`. Renumbers the nodes' sources and restates what `new` declares.
-pub fn apply(proto: &ModelProto, old: &Graph, new: &mut Graph) -> Result<ModelProto> {
+/// Puts `new` in place of `old`. Renumbers the nodes' sources and makes the file and `new` declare the shapes that hold, as
+/// `facts_of` finds them.
+pub fn apply(
+    proto: &ModelProto,
+    old: &Graph,
+    new: &mut Graph,
+    facts_of: &dyn Fn(&Graph) -> Result<Facts>,
+) -> Result<ModelProto> {
     new.check()?;
     check_interface(old, new)?;
-    let facts = (infer(old, None)?, infer(new, None)?);
+    let facts = facts_of(new)?;
     let mut proto = proto.clone();
     let list = proto.ir_version < INITIALIZERS_STAND_ALONE;
     if let Some(graph) = proto.graph.as_mut() {
         initializers(graph, old, new, list);
         nodes(graph, old, new)?;
-        infos(graph, (old, &facts.0), (new, &facts.1));
+        drop_gone(graph, old, new);
+        correct(graph, new, &facts);
     }
-    for (value, fact) in new.values.iter_mut().zip(facts.1.fact) {
+    for (value, fact) in new.values.iter_mut().zip(facts.fact) {
         if value.declared.is_some() && fact.is_some() {
             value.declared = fact;
         }
@@ -158,20 +165,37 @@ fn fresh(graph: &Graph, node: &Node) -> Result<NodeProto> {
     Ok(proto)
 }
 
-/// Restates sizes that have changed, and drops entries of values that are gone.
-fn infos(proto: &mut GraphProto, old: (&Graph, &Facts), new: (&Graph, &Facts)) {
-    let known = |g: &Graph| -> HashMap<String, usize> {
-        g.values.iter().enumerate().map(|(v, value)| (value.name.clone(), v)).collect()
-    };
-    let (before, after) = (known(old.0), known(new.0));
-    let restate = |info: &mut ValueInfoProto| {
-        let (Some(&a), Some(&b)) = (before.get(&info.name), after.get(&info.name)) else { return };
-        if let (Some(a), Some(b)) = (old.1.shape(a), new.1.shape(b)) {
-            shapes::restate(info, a, b);
-        }
-    };
-    let stays = |info: &ValueInfoProto| !before.contains_key(&info.name) || after.contains_key(&info.name);
+/// Drops the entries of values that are gone.
+fn drop_gone(proto: &mut GraphProto, old: &Graph, new: &Graph) {
+    let known = |g: &Graph| -> HashSet<String> { g.values.iter().map(|value| value.name.clone()).collect() };
+    let (before, after) = (known(old), known(new));
+    let stays = |info: &ValueInfoProto| !before.contains(&info.name) || after.contains(&info.name);
     proto.value_info.retain(stays);
     proto.input.retain(stays);
-    proto.input.iter_mut().chain(&mut proto.output).chain(&mut proto.value_info).for_each(restate);
+}
+
+/// Makes every entry of the file but those of the network's own inputs state the shape that holds. Gives the names of values whose
+/// entries were wrong.
+pub fn correct(proto: &mut GraphProto, graph: &Graph, facts: &Facts) -> Vec<String> {
+    let known: HashMap<&str, usize> =
+        graph.values.iter().enumerate().map(|(v, value)| (value.name.as_str(), v)).collect();
+    let holds = |info: &mut ValueInfoProto| {
+        let Some(&v) = known.get(info.name.as_str()).filter(|v| !graph.inputs.contains(v)) else { return true };
+        let Some(fact) = &facts.fact[v] else { return true };
+        let elsewhere: Vec<&Fact> = facts.elsewhere.iter().filter_map(|f| f.fact[v].as_ref()).collect();
+        !shapes::correct(info, fact, &elsewhere)
+    };
+    let entries = proto.input.iter_mut().chain(&mut proto.output).chain(&mut proto.value_info);
+    entries.filter_map(|info| if holds(info) { None } else { Some(info.name.clone()) }).collect()
+}
+
+/// States the sizes of all entries as they are known.
+pub fn fix(proto: &mut GraphProto, graph: &Graph, facts: &Facts) {
+    let known: HashMap<&str, usize> =
+        graph.values.iter().enumerate().map(|(v, value)| (value.name.as_str(), v)).collect();
+    for info in proto.input.iter_mut().chain(&mut proto.output).chain(&mut proto.value_info) {
+        if let Some(fact) = known.get(info.name.as_str()).and_then(|&v| facts.fact[v].as_ref()) {
+            shapes::fix(info, fact);
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::ir::{DType, Fact, Shape};
+use onnx_protobuf::tensor_shape_proto::Dimension;
 use onnx_protobuf::tensor_shape_proto::dimension::Value as Dim;
 use onnx_protobuf::type_proto::{self, Value as Type};
 use onnx_protobuf::{TensorShapeProto, TypeProto, ValueInfoProto};
@@ -81,13 +82,22 @@ fn declared(info: &ValueInfoProto) -> Option<(DType, Option<Vec<Size>>)> {
     Some((DType::from_onnx(tensor.elem_type)?, sizes))
 }
 
+/// Size of an open first axis where a network is proved a second time.
+const OTHER_BATCH: usize = 3;
+
+/// What other open axes are larger or smaller by there, first choice first: networks take multiples of their strides.
+const STEPS: &[usize] = &[32, 64, 16, 8, 4, 2, 1, 128];
+
+/// From this size on they are smaller there, which costs less.
+const LARGE_SIDE: usize = 128;
+
 /// The network's inputs at batch 1.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
     /// By input; `None` for one that is not a tensor of a type that we hold.
     pub facts: Vec<Option<Fact>>,
-    /// By input: whether the file leaves its first axis open.
-    pub symbolic: Vec<bool>,
+    /// By input and axis: the name of an axis that the file leaves open (its symbol, or one made up); none for a fixed one.
+    pub open: Vec<Vec<Option<String>>>,
     /// Sizes that the symbols now stand for.
     bound: HashMap<String, usize>,
 }
@@ -102,7 +112,12 @@ pub fn inputs(infos: &[&ValueInfoProto], given: &[InputShape]) -> Result<Inputs>
     for info in infos {
         let sizes = declared(info).and_then(|(_, sizes)| sizes).unwrap_or_default();
         found.bind(&sizes, given_for(&info.name).map_or(&[1], |g| &g.shape));
-        found.symbolic.push(sizes.first().is_some_and(|s| !matches!(s, Size::Known(_))));
+        let named = |(axis, size): (usize, &Size)| match size {
+            Size::Known(_) => None,
+            Size::Symbol(s) => Some(s.clone()),
+            Size::Unknown => Some(format!("{} axis {axis}", info.name)),
+        };
+        found.open.push(sizes.iter().enumerate().map(named).collect());
     }
     let mut open = Vec::new();
     for info in infos {
@@ -193,6 +208,50 @@ fn ask(open: &[(&str, Option<Vec<Size>>)]) -> Error {
 }
 
 impl Inputs {
+    /// Whether input `k` has an open first axis.
+    pub fn is_batch_open(&self, k: usize) -> bool {
+        self.open.get(k).and_then(|axes| axes.first()).is_some_and(Option::is_some)
+    }
+
+    /// Facts of the inputs at other sizes of the open axes, those to be tried first in front: of all open axes at once, then of
+    /// first axes (batches) alone, then of the others alone.
+    pub fn other_sizes(&self, facts: &[Fact]) -> [Vec<Vec<Fact>>; 3] {
+        let every = |all: bool, first: bool| -> Vec<Vec<Fact>> {
+            let tried = STEPS.iter().map(|&step| self.at_step(facts, step, |axis| all || (axis == 0) == first));
+            let mut out: Vec<Vec<Fact>> = Vec::new();
+            for other in tried.filter(|other| other != facts) {
+                if !out.contains(&other) {
+                    out.push(other);
+                }
+            }
+            out
+        };
+        [every(true, false), every(false, true), every(false, false)]
+    }
+
+    /// The inputs with the open axes that `changes` picks at other sizes: first axes at 3, the others larger by `step` or, where
+    /// they are large, smaller; no two symbols by as much.
+    fn at_step(&self, facts: &[Fact], step: usize, changes: impl Fn(usize) -> bool) -> Vec<Fact> {
+        let mut symbols: Vec<&str> = Vec::new();
+        let mut out = facts.to_vec();
+        for (fact, axes) in out.iter_mut().zip(&self.open) {
+            for (axis, name) in axes.iter().enumerate().filter(|(axis, _)| changes(*axis)) {
+                let (Some(name), Some(size)) = (name, fact.shape.get_mut(axis)) else { continue };
+                if axis == 0 {
+                    *size = if *size == OTHER_BATCH { OTHER_BATCH - 1 } else { OTHER_BATCH };
+                    continue;
+                }
+                let at = symbols.iter().position(|s| s == name).unwrap_or(symbols.len());
+                if at == symbols.len() {
+                    symbols.push(name);
+                }
+                let by = step * (at + 1);
+                *size = if *size > LARGE_SIDE && *size > 2 * by { *size - by } else { *size + by };
+            }
+        }
+        out
+    }
+
     /// A symbol that stands on several axes of one input is not trusted to be one size.
     fn bind(&mut self, sizes: &[Size], shape: &[usize]) {
         for (size, &n) in sizes.iter().zip(shape) {
@@ -226,17 +285,39 @@ impl Inputs {
     }
 }
 
-/// Where `old` and `new` differ on an axis and the entry states the old number, states the new one.
-pub fn restate(info: &mut ValueInfoProto, old: &[usize], new: &[usize]) {
-    let Some(Type::TensorType(tensor)) = info.type_.as_mut().and_then(|t| t.value.as_mut()) else { return };
-    let Some(shape) = tensor.shape.as_mut() else { return };
-    if shape.dim.len() != old.len() || old.len() != new.len() {
-        return;
+/// Makes an entry state what holds: numbers that are not the value's sizes are replaced by these, and taken out where the size
+/// follows an open axis (`elsewhere` has the value at other sizes of those). Symbols stay. True if anything had to change.
+pub fn correct(info: &mut ValueInfoProto, fact: &Fact, elsewhere: &[&Fact]) -> bool {
+    let Some(Type::TensorType(tensor)) = info.type_.as_mut().and_then(|t| t.value.as_mut()) else { return false };
+    let mut changed = tensor.elem_type != fact.dtype.onnx();
+    tensor.elem_type = fact.dtype.onnx();
+    let is_open = |axis: usize| elsewhere.iter().any(|f| f.shape.get(axis) != fact.shape.get(axis));
+    let stated = |axis: usize| (!is_open(axis)).then_some(Dim::DimValue(fact.shape[axis] as i64));
+    let Some(shape) = tensor.shape.as_mut() else { return changed };
+    if shape.dim.len() != fact.shape.len() {
+        let dim = |axis| Dimension { value: stated(axis), ..Dimension::default() };
+        shape.dim = (0..fact.shape.len()).map(dim).collect();
+        return true;
     }
-    for (dim, (&old, &new)) in shape.dim.iter_mut().zip(old.iter().zip(new)) {
-        if old != new && dim.value == Some(Dim::DimValue(old as i64)) {
-            dim.value = Some(Dim::DimValue(new as i64));
+    for (axis, dim) in shape.dim.iter_mut().enumerate() {
+        let wrong = match dim.value {
+            // Zero and below is how some exporters write "unknown".
+            Some(Dim::DimValue(n)) => n > 0 && (is_open(axis) || n != fact.shape[axis] as i64),
+            _ => false,
+        };
+        if wrong {
+            (dim.value, changed) = (stated(axis), true);
         }
+    }
+    changed
+}
+
+/// Replaces symbols and unknown sizes by the value's sizes.
+pub fn fix(info: &mut ValueInfoProto, fact: &Fact) {
+    let Some(Type::TensorType(tensor)) = info.type_.as_mut().and_then(|t| t.value.as_mut()) else { return };
+    let Some(shape) = tensor.shape.as_mut().filter(|s| s.dim.len() == fact.shape.len()) else { return };
+    for (dim, &size) in shape.dim.iter_mut().zip(&fact.shape) {
+        dim.value = Some(Dim::DimValue(size as i64));
     }
 }
 

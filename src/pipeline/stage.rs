@@ -14,6 +14,7 @@ use crate::learn::compensate::{self, Moments, Stand};
 use crate::learn::{Agreement, Exam, Session, gate, hard};
 use crate::recover::State;
 use crate::{rewrite, verify};
+use std::sync::Arc;
 
 /// Images over which means are taken for the compensation.
 const MEAN_IMAGES: usize = 512;
@@ -80,7 +81,9 @@ impl Run<'_> {
         let (graph, facts) = self.network;
         let open = outcome.plan.kept.clone();
         let (wide, groups) = rewrite::widen((graph, facts), &self.analysis.groups, &open, outcome.graph())?;
-        let facts = infer(&wide, facts.inputs(graph).as_deref())?;
+        let at = |facts: &Facts| infer(&wide, facts.inputs(graph).as_deref());
+        let elsewhere = facts.elsewhere.iter().map(|other| at(other).map(Arc::new)).collect::<Result<_>>()?;
+        let facts = Facts { elsewhere, ..at(facts)? };
         Ok(Course { graph: wide, facts, groups, open, exam: outcome.exam })
     }
 

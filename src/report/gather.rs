@@ -7,7 +7,7 @@ use super::json::{
 };
 use crate::channels::{self, Groups};
 use crate::cost::Convention;
-use crate::ir::{self, Axis, Facts, Graph, Io, Node, NodeId, Tensor, ValueId};
+use crate::ir::{self, Axis, Fact, Facts, Graph, Io, Node, NodeId, Shape, Tensor, ValueId};
 use crate::learn::calib::Calibration;
 use crate::learn::{Trained, unknown};
 use crate::onnx::Model;
@@ -24,10 +24,11 @@ pub fn program() -> String {
 /// Facts of a model file of `bytes` bytes that costs `macs`, counted by `convention`.
 pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64, convention: Convention) -> ModelFacts {
     let graph = &model.graph;
-    let port = |v: ValueId, any_batch: bool| Port {
+    let port = |v: ValueId, any_batch: bool, open: &[Option<String>]| Port {
         name: graph.values[v].name.clone(),
         shape: facts.shape(v).map(<[usize]>::to_vec),
         any_batch,
+        open: open.to_vec(),
     };
     let open: Vec<bool> = (0..graph.inputs.len()).map(|k| model.input_is_symbolic_batch(k)).collect();
     let any = open.first().copied().unwrap_or(false);
@@ -44,8 +45,8 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64, convention: Co
         ir_version: model.ir_version(),
         producer: model.producer(),
         nodes: graph.nodes.len(),
-        inputs: graph.inputs.iter().zip(open).map(|(&v, open)| port(v, open)).collect(),
-        outputs: graph.outputs.iter().map(|&v| port(v, any)).collect(),
+        inputs: graph.inputs.iter().enumerate().map(|(k, &v)| port(v, open[k], model.open_axes(k))).collect(),
+        outputs: graph.outputs.iter().map(|&v| port(v, any, &[])).collect(),
         parameters: graph.parameters() as u64,
         macs,
         macs_unknown: uncounted(graph, facts),
@@ -54,8 +55,14 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64, convention: Co
         unread_bytes: graph.unread().into_iter().filter_map(|v| graph.initializer(v)).map(stored).sum(),
         flops_convention: convention,
         unknown_operators,
+        proved_at: facts.elsewhere.iter().filter_map(|f| Some(shapes(&f.inputs(graph)?))).collect(),
+        false_declarations: model.false_declarations().unwrap_or_default(),
         nodes_without_shape,
     }
+}
+
+fn shapes(facts: &[Fact]) -> Vec<Shape> {
+    facts.iter().map(|f| f.shape.clone()).collect()
 }
 
 /// Bytes of a constant's elements.
@@ -190,6 +197,7 @@ pub fn verification(v: &Verdict) -> Verification {
         rounding: v.rounding,
         tract: v.tract.as_ref().ok().copied(),
         tract_says: v.tract.as_ref().err().cloned(),
+        elsewhere: v.elsewhere.clone(),
         tolerance: TOLERANCE,
         pass: v.pass,
     }

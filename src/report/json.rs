@@ -12,6 +12,7 @@ use crate::learn::{Agreement, Record, Traced};
 use crate::pipeline::Stage;
 use crate::recover::{Epoch, Fitted};
 use crate::rewrite::{Bias, Mask, Sliced};
+use crate::verify::sizes::AtSizes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -124,6 +125,11 @@ pub struct ModelFacts {
     pub flops_convention: Convention,
     /// Operators that are not known, with their number; what they touch is left alone.
     pub unknown_operators: BTreeMap<String, usize>,
+    /// Sizes of the inputs at which a small network is proved too; empty where the file leaves no size open, or the network runs
+    /// at the analysed ones only.
+    pub proved_at: Vec<Vec<Vec<usize>>>,
+    /// Values whose shapes the file declares otherwise than they are; a written file states the real ones.
+    pub false_declarations: Vec<String>,
     /// Nodes behind them whose shapes are not known; their multiply-accumulates are not counted.
     pub nodes_without_shape: usize,
 }
@@ -137,6 +143,8 @@ pub struct Port {
     pub shape: Option<Vec<usize>>,
     /// True where the file leaves the first size open.
     pub any_batch: bool,
+    /// By axis: the name of a size that the file leaves open (inputs).
+    pub open: Vec<Option<String>>,
 }
 
 /// Times that were not measured: what a model of a processor says an inference takes in tract on one of its cores.
@@ -332,6 +340,8 @@ pub struct Verification {
     pub tract: Option<f64>,
     /// Why tract could not tell.
     pub tract_says: Option<String>,
+    /// The same at other sizes of the axes that the file leaves open.
+    pub elsewhere: Vec<AtSizes>,
     /// Largest share allowed.
     pub tolerance: f64,
     /// True if every difference that was measured is within the tolerance.

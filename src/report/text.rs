@@ -13,6 +13,7 @@ use crate::bench::board::Board;
 use crate::cost::Convention;
 use crate::learn::Agreement;
 use crate::pipeline::Stage;
+use crate::verify::sizes::AtSizes;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -224,6 +225,16 @@ fn head(m: &ModelFacts) -> String {
     if m.flops_convention == Convention::Paper {
         out += "counted   as MACs: also 2 per element of a BatchNormalization, and average pooling\n";
     }
+    out += &open_sizes(m);
+    if !m.false_declarations.is_empty() {
+        let some: Vec<String> = m.false_declarations.iter().take(3).map(|name| format!("'{name}'")).collect();
+        let values = plural(m.false_declarations.len(), "value");
+        let _ = writeln!(
+            out,
+            "declared  shapes of {values} that do not hold ({}): a written file states the real ones",
+            some.join(", ")
+        );
+    }
     if !m.unknown_operators.is_empty() {
         let names: Vec<String> = m.unknown_operators.iter().map(|(op, n)| format!("{op} ({n})")).collect();
         let behind = match m.nodes_without_shape {
@@ -235,9 +246,31 @@ fn head(m: &ModelFacts) -> String {
     out
 }
 
+/// What holds of sizes that the file leaves open.
+fn open_sizes(m: &ModelFacts) -> String {
+    let open = m.inputs.iter().flat_map(|p| &p.open).any(Option::is_some);
+    if !open {
+        return String::new();
+    }
+    let at: Vec<String> = m.proved_at.iter().map(|shapes| all_sizes(shapes)).collect();
+    match at.is_empty() {
+        true => "open      the file leaves sizes open, but the network runs at the analysed ones only\n".into(),
+        false => format!("open      sizes stay open: what is written is proved at {} too\n", at.join(" and at ")),
+    }
+}
+
+fn all_sizes(shapes: &[Vec<usize>]) -> String {
+    let one = |s: &Vec<usize>| s.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+    shapes.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 fn port(p: &Port) -> String {
     let Some(shape) = &p.shape else { return format!("{} (shape not known)", p.name) };
-    let size = |(axis, n): (usize, &usize)| if axis == 0 && p.any_batch { "N".into() } else { n.to_string() };
+    let size = |(axis, n): (usize, &usize)| match p.open.get(axis) {
+        Some(Some(name)) if axis > 0 => format!("{}={n}", name),
+        _ if axis == 0 && p.any_batch => "N".into(),
+        _ => n.to_string(),
+    };
     let sizes: Vec<String> = shape.iter().enumerate().map(size).collect();
     format!("{} [{}]", p.name, sizes.join(", "))
 }
@@ -457,5 +490,15 @@ fn verification(v: &Verification) -> String {
         small(v.relative),
         plural(v.samples, "input"),
         small(v.tolerance)
-    )
+    ) + &v.elsewhere.iter().map(at_sizes).collect::<String>()
+}
+
+/// The proof at other sizes of what the file leaves open.
+fn at_sizes(at: &AtSizes) -> String {
+    let shapes: Vec<Vec<usize>> = at.inputs.iter().map(|(_, shape)| shape.clone()).collect();
+    let tract = match &at.tract {
+        Ok(d) => format!("{} in tract", small(*d)),
+        Err(why) => format!("not measured in tract ({why})"),
+    };
+    format!("          at {}: {} in our executor, {tract}\n", all_sizes(&shapes), small(at.relative))
 }

@@ -2,7 +2,8 @@
 //!
 //! Takes: graph, facts, groups and which classes stay. Gives: a new graph, and the list of what was sliced.
 //! Ensures: the new graph's inferred shapes are the old ones less the deleted coordinates; inputs, outputs and names are
-//! untouched; expanded branches are scattered back to the width of their trunk. Never: changes a number it keeps.
+//! untouched; expanded branches are scattered back to the width of their trunk; both hold at all sizes in [`Facts::elsewhere`].
+//! Never: changes a number it keeps.
 
 mod bias;
 mod constant;
@@ -10,7 +11,8 @@ mod cuts;
 mod follow;
 mod masked;
 mod route;
-mod settle;
+mod shape_arithmetic;
+mod shape_operands;
 mod widen;
 
 pub use bias::{Bias, add_biases};
@@ -61,17 +63,20 @@ pub fn rewrite(
     kept: &[bool],
     opset: i64,
 ) -> Result<Rewritten> {
+    let elsewhere = views(facts, groups, kept)?;
     let mut r = Rewriter {
         old: graph,
         facts,
         groups,
         cuts: Cuts::new(groups, kept),
+        elsewhere,
         new: graph.clone(),
         sliced: Vec::new(),
         restated: Vec::new(),
         picked: cuts::picked(groups, kept),
         before: BTreeMap::new(),
-        later: Vec::new(),
+        later: HashMap::new(),
+        copies: Vec::new(),
         opset,
     };
     r.slice_initializers();
@@ -85,11 +90,36 @@ pub fn rewrite(
         r.select(select)?;
     }
     r.insert();
-    r.settle()?;
+    r.pin_shape_operands()?;
     let masks = masked::masks(graph, groups, kept);
     let done = Rewritten { graph: r.new, sliced: r.sliced, masks, restated: r.restated };
     check(graph, facts, &r.cuts, &done.graph)?;
+    for view in &r.elsewhere {
+        check(graph, view.facts, &view.cuts, &done.graph)?;
+    }
     Ok(done)
+}
+
+/// What is cut at the other sizes of the open axes.
+fn views<'a>(facts: &'a Facts, groups: &Groups, kept: &[bool]) -> Result<Vec<View<'a>>> {
+    let one = |(k, facts): (usize, &'a Arc<Facts>)| {
+        let Some(kept) = groups.kept_elsewhere(k, kept) else {
+            let reason = "the channels to delete differ between sizes of the axes that the file leaves open";
+            return Err(Error::graph(reason, FIX_SIZES));
+        };
+        Ok(View { facts, cuts: Cuts::new(&groups.elsewhere[k], &kept) })
+    };
+    facts.elsewhere.iter().take(groups.elsewhere.len()).enumerate().map(one).collect()
+}
+
+/// The way out where an open axis cannot stay open.
+pub(crate) const FIX_SIZES: &str =
+    "fix the sizes: --fix-sizes makes the file state those of --input-shape (batch 1 unless it is given)";
+
+/// What is known of the network, and cut, at other sizes of the open axes.
+struct View<'a> {
+    facts: &'a Facts,
+    cuts: Cuts,
 }
 
 struct Rewriter<'a> {
@@ -103,8 +133,12 @@ struct Rewriter<'a> {
     restated: Vec<String>,
     /// Nodes to be inserted before a node.
     before: BTreeMap<NodeId, Vec<Node>>,
-    /// Operands computed from shapes (old node, slot) and what they must be: checked once the graph is whole.
-    later: Vec<(NodeId, usize, Tensor)>,
+    /// The same at the other sizes of the open axes.
+    elsewhere: Vec<View<'a>>,
+    /// Operands computed from shapes (old node, slot) and what they must be, here and elsewhere: checked once the graph is whole.
+    later: HashMap<(NodeId, usize), Vec<Tensor>>,
+    /// Values of the old graph that were computed anew for some of their readers, and by what.
+    copies: Vec<(ValueId, ValueId)>,
     opset: i64,
 }
 
@@ -136,14 +170,17 @@ impl Rewriter<'_> {
         if !touched.into_iter().any(|&v| self.cuts.touch(v)) {
             return Ok(());
         }
-        let Some((x, y)) = self.facts.operands(node).zip(self.facts.results(node)) else { return Ok(()) };
-        let expands = self.groups.expands.iter().copied().filter(|s| s.node == n).collect();
-        let (groups, picked) = (self.groups, &self.picked);
-        let keep = NodeKeep { n, node, cuts: &self.cuts, expands, groups, picked };
-        let resized = node.op.resize(&Io { x: &x, y: &y }, &keep).map_err(|e| {
-            let hint = format!("leave it out: --exclude '^{}$'", regex::escape(&node.name));
-            Error::node(&node.name, &node.op_type, format!("cannot be made smaller: {}", e.reason()), hint)
-        })?;
+        let here = View { facts: self.facts, cuts: std::mem::take(&mut self.cuts) };
+        let resized = self.resized(n, &here);
+        self.cuts = here.cuts;
+        let Some(resized) = resized? else { return Ok(()) };
+        let others = self.elsewhere.iter().map(|view| self.resized(n, view)).collect::<Result<Vec<_>>>()?;
+        let others: Vec<Resized> = others.into_iter().map(Option::unwrap_or_default).collect();
+        let attributes = |r: &Resized| r.op.as_ref().map(|op| op.attributes());
+        if others.iter().any(|other| attributes(other) != attributes(&resized)) {
+            return Err(cannot_stay_open(node));
+        }
+        let operands = self.restated_operands(n, &resized, &others);
         if let Some(op) = resized.op {
             self.new.nodes[n].op = Arc::from(op);
         }
@@ -157,14 +194,60 @@ impl Rewriter<'_> {
         {
             (0..t.shape.len()).for_each(|axis| self.note_sliced(v, axis, &t));
         }
-        for (slot, tensor) in resized.inputs {
-            self.restate(n, slot, tensor)?;
+        for (slot, tensors) in operands {
+            self.restate(n, slot, tensors)?;
         }
         Ok(())
     }
 
+    /// What a node becomes at one set of sizes; none where it is not understood.
+    fn resized(&self, n: NodeId, view: &View) -> Result<Option<Resized>> {
+        let node = &self.old.nodes[n];
+        let Some((x, y)) = view.facts.operands(node).zip(view.facts.results(node)) else { return Ok(None) };
+        let expands = self.groups.expands.iter().copied().filter(|s| s.node == n).collect();
+        let keep = NodeKeep { n, node, cuts: &view.cuts, expands, groups: self.groups, picked: &self.picked };
+        let resized = node.op.resize(&Io { x: &x, y: &y }, &keep).map_err(|e| {
+            let hint = format!("leave it out: --exclude '^{}$'", regex::escape(&node.name));
+            Error::node(&node.name, &node.op_type, format!("cannot be made smaller: {}", e.reason()), hint)
+        })?;
+        Ok(Some(resized))
+    }
+
+    /// The operands that must be stated anew, by slot: here first, then at the other sizes.
+    fn restated_operands(
+        &self,
+        n: NodeId,
+        here: &Resized,
+        others: &[Resized],
+    ) -> Vec<(usize, Vec<Tensor>)> {
+        let node = &self.old.nodes[n];
+        let all = std::iter::once(here).chain(others);
+        let slots: std::collections::BTreeSet<usize> =
+            all.clone().flat_map(|r| r.inputs.iter().map(|(slot, _)| *slot)).collect();
+        let facts = || std::iter::once(self.facts).chain(self.elsewhere.iter().map(|view| view.facts));
+        let wanted = |slot: usize| -> Option<Vec<Tensor>> {
+            let one = |(r, facts): (&Resized, &Facts)| {
+                let stated = r.inputs.iter().find(|(s, _)| *s == slot).map(|(_, t)| t.clone());
+                let before = || facts.constant[node.inputs.get(slot).copied().flatten()?].as_deref().cloned();
+                stated.or_else(before)
+            };
+            all.clone().zip(facts()).map(one).collect()
+        };
+        slots.into_iter().filter_map(|slot| Some((slot, wanted(slot)?))).collect()
+    }
+
     /// Gives a node another constant input: in place if nobody else uses the constant, else as a new initializer.
-    fn restate(&mut self, n: NodeId, slot: usize, tensor: Tensor) -> Result<()> {
+    fn restate(&mut self, n: NodeId, slot: usize, mut tensors: Vec<Tensor>) -> Result<()> {
+        let stored = |v: &ValueId| constant(self.old, *v).is_some();
+        let operand = self.old.nodes[n].inputs.get(slot).copied().flatten();
+        if operand.as_ref().is_none_or(stored) && tensors.iter().any(|t| *t != tensors[0]) {
+            return Err(cannot_stay_open(&self.old.nodes[n]));
+        }
+        if operand.is_some_and(|v| !stored(&v)) {
+            self.later.insert((n, slot), tensors);
+            return Ok(());
+        }
+        let tensor = tensors.swap_remove(0);
         let Some(v) = self.old.nodes[n].inputs.get(slot).copied().flatten() else {
             let wish = format!("{}_sizes", self.old.nodes[n].name);
             let fresh = self.constant(&wish, tensor);
@@ -175,14 +258,11 @@ impl Rewriter<'_> {
             return Ok(());
         };
         let users = self.old.nodes.iter().flat_map(|n| &n.inputs).flatten().filter(|&&u| u == v).count();
-        let stored = constant(self.old, v).is_some();
-        if users == 1 && stored && !self.old.outputs.contains(&v) {
+        if users == 1 && !self.old.outputs.contains(&v) {
             set_constant(&mut self.new, v, |_| tensor.clone())?;
             self.restated.push(self.old.values[v].name.clone());
-        } else if stored {
-            self.pin(n, slot, v, tensor);
         } else {
-            self.later.push((n, slot, tensor));
+            self.pin(n, slot, v, tensor);
         }
         Ok(())
     }
@@ -206,6 +286,12 @@ impl Rewriter<'_> {
     }
 }
 
+/// The refusal of a node that can be made smaller at the analysed sizes only.
+fn cannot_stay_open(node: &Node) -> Error {
+    let reason = "with fewer channels it would fit the analysed sizes only, and the file leaves sizes of its inputs open";
+    Error::node(&node.name, &node.op_type, reason, FIX_SIZES)
+}
+
 /// Is it sliced where it loses coordinates, and not restated like sizes and indices?
 fn slices(dtype: DType) -> bool {
     dtype.is_float() || dtype.size() == 1
@@ -215,7 +301,7 @@ fn slices(dtype: DType) -> bool {
 fn check(old: &Graph, facts: &Facts, cuts: &Cuts, new: &Graph) -> Result<()> {
     new.check()?;
     let found = infer(new, facts.inputs(old).as_deref())?;
-    for v in 0..old.values.len() {
+    for v in 0..old.values.len().min(new.values.len()) {
         let Some(shape) = facts.shape(v) else { continue };
         if facts.constant[v].as_ref().is_some_and(|t| !t.dtype().is_float()) {
             continue; // restated sizes and indices

@@ -70,7 +70,7 @@ impl Rewriter<'_> {
         self.add_node(before, "Pad", &wish, Attributes::new(), vec![x, pads])
     }
 
-    fn add_node(
+    pub(super) fn add_node(
         &mut self,
         before: NodeId,
         op_type: &str,

@@ -37,12 +37,18 @@ pub fn widen(
             raised[o] = new - old.as_ref().map_or(0.0, |old| old[o]);
         }
         let place = raise_bias(&mut wide, n, new.dtype(), &raised);
-        if place >= groups.label.len() {
-            groups.label.resize(place, Vec::new());
-            groups.label.push(vec![groups.axis(y, 1).to_vec()]);
-        }
+        know_bias(&mut groups, place, y);
+        groups.elsewhere.iter_mut().for_each(|other| know_bias(other, place, y));
     }
     Ok((wide, groups))
+}
+
+/// Gives a new bias of the layer that computes `y` the classes of that.
+fn know_bias(groups: &mut Groups, bias: ValueId, y: ValueId) {
+    if bias >= groups.label.len() {
+        groups.label.resize(bias, Vec::new());
+        groups.label.push(vec![groups.axis(y, 1).to_vec()]);
+    }
 }
 
 /// The numbers of `old`, those of `left` in place of what is left of it.

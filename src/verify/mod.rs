@@ -10,6 +10,7 @@ use crate::random::Draw;
 use crate::runtime::{self, Sample};
 
 pub mod pair;
+pub mod sizes;
 
 /// Largest |difference| allowed, relative to the range (max − min) of the output.
 pub const TOLERANCE: f64 = 1e-4;
@@ -28,6 +29,8 @@ pub struct Verdict {
     pub rounding: Option<f64>,
     /// Largest |masked − pruned| in tract relative to the output's range, or why tract could not tell.
     pub tract: Result<f64, String>,
+    /// The same at other sizes of the axes that the file leaves open.
+    pub elsewhere: Vec<sizes::AtSizes>,
     /// True if every difference measured is within [`TOLERANCE`].
     pub pass: bool,
 }

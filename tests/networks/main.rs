@@ -31,6 +31,12 @@ use std::path::{Path, PathBuf};
 const GIVEN: &[(&str, &str)] = &[
     ("bodypix_mobilenet050_s16", "1,225,225,3"),
     ("chineseocr_dbnet", "1,3,320,320"),
+    ("open_sizes_non_local", "1,3,12,12"),
+    ("open_sizes_pixel_shuffle", "1,3,12,12"),
+    ("open_sizes_shuffle", "1,3,12,12"),
+    ("open_sizes_shuffle_dynamo", "1,3,12,12"),
+    ("open_sizes_squeeze_excite", "1,3,12,12"),
+    ("open_sizes_upsample", "1,3,12,12"),
     ("ppocr_mobile_v2.0_cls", "1,3,48,192"),
     ("ppocrv3_det", "1,3,320,320"),
     ("retinaface_mbnet0.25", "1,3,320,320"),

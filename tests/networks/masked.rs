@@ -9,8 +9,9 @@ use autobot_onnx::onnx;
 use autobot_onnx::pipeline::gates;
 use autobot_onnx::plan::{self, Limits, Plan, Search};
 use autobot_onnx::rewrite::{self, Rewritten};
-use autobot_onnx::verify::{self, TOLERANCE};
+use autobot_onnx::verify::{self, TOLERANCE, sizes};
 use onnx_protobuf::{Message, ModelProto};
+use std::path::Path;
 
 /// What tract cannot run, whole; all else it must.
 const NOT_IN_TRACT: &[&str] = &["unknown_operator"];
@@ -56,6 +57,7 @@ fn cut(network: &Network, residual: Residual, share: f64, seed: u64, tract: bool
     let samples = network.samples(2, seed);
     let executor = executor(network, &groups, &plan, &done)?;
     let masked = rewrite::masked(graph, &done.masks, &[]).map_err(|e| e.to_string())?;
+    let masked_graph = masked.clone();
     let bytes = |g| model.with_graph(g).and_then(|m| m.to_bytes()).map_err(|e| e.to_string());
     let (masked, small) = (bytes(masked)?, bytes(done.graph.clone())?);
     let found = verify::compare_tract(&masked, &small, &network.input_facts(), &samples, &single());
@@ -73,6 +75,14 @@ fn cut(network: &Network, residual: Residual, share: f64, seed: u64, tract: bool
     }
     if executor > TOLERANCE {
         return Err(format!("{executor:.1e} apart in our executor"));
+    }
+    let both = (&masked_graph, &done.graph);
+    let (messages, targets) = (Some((&masked[..], &small[..])), network.targets());
+    let elsewhere = sizes::elsewhere((graph, facts), both, messages, &targets, &samples, &single());
+    for at in elsewhere.map_err(|e| format!("at other sizes: {e}"))? {
+        if !at.pass() || tract && at.tract.is_err() {
+            return Err(format!("at other sizes: {at:?}"));
+        }
     }
     let original = std::fs::read(&network.path).map_err(|e| e.to_string())?;
     unharmed(&original, &small, &done)?;
@@ -132,4 +142,56 @@ fn unharmed(original: &[u8], small: &[u8], done: &Rewritten) -> Result<(), Strin
     let names = |m: &ModelProto| m.graph.node.iter().map(|n| n.output.clone()).collect::<Vec<_>>();
     let left = names(&b);
     same("a node's results", names(&a).iter().all(|n| left.contains(n)))
+}
+
+/// Fixtures whose files leave sizes open, with the number of open sizes.
+const OPEN: &[(&str, usize)] = &[
+    ("open_batch_attention", 1),
+    ("open_batch_attention_sequence_first", 1),
+    ("open_batch_coordinates", 1),
+    ("open_batch_expand", 1),
+    ("open_batch_resize", 1),
+    ("open_sizes_non_local", 3),
+    ("open_sizes_pixel_shuffle", 3),
+    ("open_sizes_shuffle", 3),
+    ("open_sizes_shuffle_dynamo", 3),
+    ("open_sizes_squeeze_excite", 3),
+    ("open_sizes_upsample", 3),
+];
+
+#[test]
+fn open_sizes_are_proved_at_a_second_value_each() {
+    let networks = ours();
+    for (name, open) in OPEN {
+        let network = networks.iter().find(|n| n.name == *name).unwrap_or_else(|| panic!("{name} is missing"));
+        let input = network.model.graph.inputs[0];
+        let [other] = &network.facts.elsewhere[..] else { panic!("{name}: not one other set of sizes") };
+        let sizes = network.facts.shape(input).unwrap().iter().zip(other.shape(input).unwrap());
+        assert_eq!(sizes.filter(|(a, b)| a != b).count(), *open, "{name}");
+    }
+}
+
+#[test]
+fn fixed_sizes_are_stated_and_closed() {
+    let network = ours().into_iter().find(|n| n.name == "open_sizes_shuffle").unwrap();
+    let fixed = network.model.with_fixed_sizes().unwrap();
+    assert!(fixed.facts().unwrap().elsewhere.is_empty());
+    let again = onnx::parse(&fixed.to_bytes().unwrap(), Path::new("fixed.onnx"), &[]).unwrap();
+    assert_eq!(again.facts().unwrap().shape(again.graph.inputs[0]), Some(&[1, 3, 12, 12][..]));
+    assert!(again.open_axes(0).iter().all(Option::is_none));
+}
+
+#[test]
+fn declared_shapes_that_do_not_hold_are_corrected() {
+    for (name, wrong) in [("stale_value_info", 1), ("stale_input_declaration", 1)] {
+        let network = ours().into_iter().find(|n| n.name == name).unwrap();
+        assert_eq!(network.model.false_declarations().unwrap().len(), wrong, "{name}");
+        let (groups, cost) = network.groups(Residual::Tie);
+        let plan = random_plan(&network, &groups, &cost, 0.6, 1);
+        let opset = network.model.opset();
+        let done = rewrite::rewrite(&network.model.graph, &network.facts, &groups, &plan.kept, opset).unwrap();
+        let small = network.model.with_graph(done.graph).unwrap();
+        let again = onnx::parse(&small.to_bytes().unwrap(), Path::new("small.onnx"), &[]).unwrap();
+        assert_eq!(again.false_declarations().unwrap(), [""; 0], "{name}");
+    }
 }

@@ -1,0 +1,126 @@
+//! Proof at other sizes of the axes that a file leaves open.
+//!
+//! Takes: masked and small network, samples at the analysed sizes. Gives: measured differences at each other set of sizes. Never:
+//! passes sizes at which it did not run both.
+
+use super::{TOLERANCE, compare, compare_executors, compare_tract};
+use crate::error::{Error, Result};
+use crate::grad::Pool;
+use crate::ir::*;
+use crate::runtime::Sample;
+
+/// Inputs tried at each other set of sizes.
+const SAMPLES: usize = 2;
+
+/// Measured at one set of sizes.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct AtSizes {
+    /// Names and sizes of the inputs.
+    pub inputs: Vec<(String, Shape)>,
+    /// Largest |masked − pruned| in our executor, as a share of the output's range.
+    pub relative: f64,
+    /// The same in tract, or why tract could not tell.
+    pub tract: Result<f64, String>,
+}
+
+impl AtSizes {
+    /// True if what was measured is within the tolerance.
+    pub fn pass(&self) -> bool {
+        self.relative <= TOLERANCE && *self.tract.as_ref().unwrap_or(&0.0) <= TOLERANCE
+    }
+}
+
+/// The masked network and the small one in one message each; none where they do not fit in one.
+pub type Messages<'a> = Option<(&'a [u8], &'a [u8])>;
+
+/// Compares the masked network with the small one at all other sizes of `facts`, those of the original `graph`; `targets` are the
+/// values at which networks are compared.
+pub fn elsewhere(
+    (graph, facts): (&Graph, &Facts),
+    (masked, small): (&Graph, &Graph),
+    messages: Messages,
+    targets: &[ValueId],
+    samples: &[Sample],
+    pool: &Pool,
+) -> Result<Vec<AtSizes>> {
+    let one = |other: &std::sync::Arc<Facts>| {
+        let inputs = other.inputs(graph).unwrap_or_default();
+        let samples = stretched(samples, &inputs);
+        let facts = infer(masked, Some(&inputs))?;
+        let proof = compare((masked, &facts), (&[], &[]), &[], small, targets, &samples, pool)?;
+        let tract = match messages {
+            Some((masked, small)) => compare_tract(masked, small, &inputs, &samples, pool)?,
+            None => Err("it takes a model in one piece of at most 2 GiB".into()),
+        };
+        let names = graph.inputs.iter().map(|&v| graph.values[v].name.clone());
+        let inputs = names.zip(inputs.into_iter().map(|f| f.shape)).collect();
+        Ok(AtSizes { inputs, relative: proof.difference.relative, tract })
+    };
+    facts.elsewhere.iter().map(one).collect()
+}
+
+/// Errors where a network gives something else in tract than in our executor at another size, of those where tract runs it.
+pub fn executors_elsewhere(
+    (graph, facts): (&Graph, &Facts),
+    small: &Graph,
+    bytes: &[u8],
+    targets: &[ValueId],
+    samples: &[Sample],
+    pool: &Pool,
+) -> Result<()> {
+    for other in &facts.elsewhere {
+        let inputs = other.inputs(graph).unwrap_or_default();
+        let samples = stretched(samples, &inputs);
+        let facts = infer(small, Some(&inputs))?;
+        if let Ok(d) = compare_executors((small, &facts), bytes, targets, &samples, pool)?
+            && d > TOLERANCE
+        {
+            let sizes: Vec<&Shape> = inputs.iter().map(|f| &f.shape).collect();
+            return Err(Error::Verification {
+                reason: format!("at inputs of {sizes:?} tract and our executor differ by {d:.1e} of the range"),
+                hint: "nothing was written; please report this model, and try --recover none".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Samples at other sizes, made of the given ones: along the first axis one after the other, along others repeated or cut off.
+fn stretched(samples: &[Sample], inputs: &[Fact]) -> Vec<Sample> {
+    let at = |first: usize, k: usize, fact: &Fact| {
+        let mut x: Array<f32> = Array::zeros(&fact.shape);
+        let row = volume(fact.shape.get(1..).unwrap_or_default()).max(1);
+        for (i, element) in x.data.iter_mut().enumerate() {
+            let from = &samples[(first + i / row) % samples.len()][k];
+            let (mut place, mut rest, mut stride) = (0, i, 1);
+            for axis in (0..fact.shape.len()).rev() {
+                let (at, size) = (rest % fact.shape[axis], from.shape.get(axis).copied().unwrap_or(1).max(1));
+                rest /= fact.shape[axis];
+                place += at % size * stride;
+                stride *= size;
+            }
+            *element = from.data.get(place).copied().unwrap_or_default();
+        }
+        x
+    };
+    if samples.is_empty() {
+        return Vec::new();
+    }
+    let one = |first: usize| inputs.iter().enumerate().map(|(k, fact)| at(first, k, fact)).collect();
+    (0..SAMPLES.min(samples.len())).map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_laid_side_by_side() {
+        let samples: Vec<Sample> =
+            [0.0, 10.0].iter().map(|&x| vec![Array::new(&[1, 2], vec![x, x + 1.0])]).collect();
+        let found = stretched(&samples, &[Fact::new(DType::F32, [3, 3])]);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0][0].data, [0., 1., 0., 10., 11., 10., 0., 1., 0.]);
+        assert_eq!(found[1][0].data, [10., 11., 10., 0., 1., 0., 10., 11., 10.]);
+    }
+}
