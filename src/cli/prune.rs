@@ -10,11 +10,11 @@ use super::progress::Watch;
 use super::talk::Talk;
 use super::value::Processor;
 use super::{Answer, data};
+use autobot_onnx::Error;
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
 use autobot_onnx::plan::{Limits, Round};
 use autobot_onnx::report::{files, gather, html, json, text};
-use autobot_onnx::Error;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

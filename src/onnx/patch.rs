@@ -180,7 +180,9 @@ pub fn correct(proto: &mut GraphProto, graph: &Graph, facts: &Facts) -> Vec<Stri
     let known: HashMap<&str, usize> =
         graph.values.iter().enumerate().map(|(v, value)| (value.name.as_str(), v)).collect();
     let holds = |info: &mut ValueInfoProto| {
-        let Some(&v) = known.get(info.name.as_str()).filter(|v| !graph.inputs.contains(v)) else { return true };
+        let Some(&v) = known.get(info.name.as_str()).filter(|v| !graph.inputs.contains(v)) else {
+            return true;
+        };
         let Some(fact) = &facts.fact[v] else { return true };
         let elsewhere: Vec<&Fact> = facts.elsewhere.iter().filter_map(|f| f.fact[v].as_ref()).collect();
         !shapes::correct(info, fact, &elsewhere)

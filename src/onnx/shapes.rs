@@ -217,7 +217,8 @@ impl Inputs {
     /// first axes (batches) alone, then of the others alone.
     pub fn other_sizes(&self, facts: &[Fact]) -> [Vec<Vec<Fact>>; 3] {
         let every = |all: bool, first: bool| -> Vec<Vec<Fact>> {
-            let tried = STEPS.iter().map(|&step| self.at_step(facts, step, |axis| all || (axis == 0) == first));
+            let tried =
+                STEPS.iter().map(|&step| self.at_step(facts, step, |axis| all || (axis == 0) == first));
             let mut out: Vec<Vec<Fact>> = Vec::new();
             for other in tried.filter(|other| other != facts) {
                 if !out.contains(&other) {
@@ -288,7 +289,9 @@ impl Inputs {
 /// Makes an entry state what holds: numbers that are not the value's sizes are replaced by these, and taken out where the size
 /// follows an open axis (`elsewhere` has the value at other sizes of those). Symbols stay. True if anything had to change.
 pub fn correct(info: &mut ValueInfoProto, fact: &Fact, elsewhere: &[&Fact]) -> bool {
-    let Some(Type::TensorType(tensor)) = info.type_.as_mut().and_then(|t| t.value.as_mut()) else { return false };
+    let Some(Type::TensorType(tensor)) = info.type_.as_mut().and_then(|t| t.value.as_mut()) else {
+        return false;
+    };
     let mut changed = tensor.elem_type != fact.dtype.onnx();
     tensor.elem_type = fact.dtype.onnx();
     let is_open = |axis: usize| elsewhere.iter().any(|f| f.shape.get(axis) != fact.shape.get(axis));

@@ -1,7 +1,8 @@
 //! Reshape: the same elements under another shape. <https://onnx.ai/onnx/operators/onnx__Reshape.html>
 //!
 //! Axes are matched from the front into blocks of equal volume. A block of one axis on each side passes through; one axis
-//! against several is a product (flatten, channel shuffle, attention heads); anything else is frozen.
+//! against several is a product (flatten, channel shuffle, attention heads), also where a factor joins the axis before it (heads
+//! that join a batch: [a, p·q] → [a·p, q]) or leaves it; anything else is frozen.
 
 use crate::ir::*;
 
@@ -93,9 +94,36 @@ pub fn link_blocks(x: &[usize], y: &[usize], link: &mut dyn Link) {
             ([one], [other]) if x[one.axis] == y[other.axis] => link.same(*one, *other),
             ([one], many) if !many.is_empty() => link.product(*one, many),
             (many, [one]) if !many.is_empty() => link.product(*one, many),
+            ([outer, whole], [joined, rest]) => {
+                link_joined(
+                    [x[outer.axis], x[whole.axis]],
+                    [y[joined.axis], y[rest.axis]],
+                    *whole,
+                    [*joined, *rest],
+                    link,
+                );
+                link_joined(
+                    [y[joined.axis], y[rest.axis]],
+                    [x[outer.axis], x[whole.axis]],
+                    *rest,
+                    [*outer, *whole],
+                    link,
+                );
+            }
             _ => {}
         }
     }
+}
+
+/// The ties of [a, p·q] → [a·p, q], in either direction: `whole` is the axis of p·q, `parts` those of a·p and q. Coordinate h of p
+/// stands at n·p + h for every n. Says nothing of other sizes.
+fn link_joined([a, pq]: [usize; 2], [ap, q]: [usize; 2], whole: Axis, parts: [Axis; 2], link: &mut dyn Link) {
+    if a < 2 || q == 0 || !ap.is_multiple_of(a) || !pq.is_multiple_of(q) || ap / a != pq / q || ap == a {
+        return;
+    }
+    let p = ap / a;
+    (0..ap).for_each(|i| link.tie(parts[0], i, parts[0], i % p));
+    link.product(whole, &parts);
 }
 
 impl Op for Reshape {
@@ -191,5 +219,7 @@ pub fn cases() -> Vec<super::laws::Case> {
         case("flatten, fixed", &[1, 3, 2, 2], &[1, 12]).free(3),
         case("shuffle in", &[1, 6, 2, 2], &[1, 2, 3, 2, 2]).free(3 + 2 + 2),
         case("unit axes", &[1, 4, 1, 1], &[-1, 4]).free(4),
+        case("heads join a batch", &[5, 2, 12], &[5, 6, 4]).free(5 + 4),
+        case("heads leave a batch", &[5, 6, 4], &[5, 2, 12]).free(5 + 4),
     ]
 }

@@ -254,8 +254,12 @@ fn open_sizes(m: &ModelFacts) -> String {
     }
     let at: Vec<String> = m.proved_at.iter().map(|shapes| all_sizes(shapes)).collect();
     match at.is_empty() {
-        true => "open      the file leaves sizes open, but the network runs at the analysed ones only\n".into(),
-        false => format!("open      sizes stay open: what is written is proved at {} too\n", at.join(" and at ")),
+        true => {
+            "open      the file leaves sizes open, but the network runs at the analysed ones only\n".into()
+        }
+        false => {
+            format!("open      sizes stay open: what is written is proved at {} too\n", at.join(" and at "))
+        }
     }
 }
 

@@ -214,12 +214,7 @@ impl Rewriter<'_> {
     }
 
     /// The operands that must be stated anew, by slot: here first, then at the other sizes.
-    fn restated_operands(
-        &self,
-        n: NodeId,
-        here: &Resized,
-        others: &[Resized],
-    ) -> Vec<(usize, Vec<Tensor>)> {
+    fn restated_operands(&self, n: NodeId, here: &Resized, others: &[Resized]) -> Vec<(usize, Vec<Tensor>)> {
         let node = &self.old.nodes[n];
         let all = std::iter::once(here).chain(others);
         let slots: std::collections::BTreeSet<usize> =

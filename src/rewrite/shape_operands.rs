@@ -35,7 +35,9 @@ impl Rewriter<'_> {
 
     /// Facts of the new graph, here and at the other sizes.
     fn found(&self) -> Result<Vec<Facts>> {
-        self.views().map(|(facts, _)| infer_unfinished(&self.new, facts.inputs(self.old).as_deref())).collect()
+        self.views()
+            .map(|(facts, _)| infer_unfinished(&self.new, facts.inputs(self.old).as_deref()))
+            .collect()
     }
 
     /// Facts of the old graph and what is cut, here and at the other sizes.
@@ -50,8 +52,11 @@ impl Rewriter<'_> {
         let first = |node: &Node| node.outputs.first().copied().flatten();
         let place: HashMap<ValueId, NodeId> =
             self.new.nodes.iter().enumerate().filter_map(|(n, node)| Some((first(node)?, n))).collect();
-        let rooted: Vec<Vec<bool>> =
-            found.iter().zip(self.views()).map(|(found, (facts, cuts))| self.rooted(found, facts, cuts)).collect();
+        let rooted: Vec<Vec<bool>> = found
+            .iter()
+            .zip(self.views())
+            .map(|(found, (facts, cuts))| self.rooted(found, facts, cuts))
+            .collect();
         let mut wrong = Vec::new();
         for (old_n, node) in self.old.nodes.iter().enumerate() {
             let Some(&n) = first(node).and_then(|v| place.get(&v)) else { continue };
@@ -169,7 +174,8 @@ impl Rewriter<'_> {
         'choices: for choice in sources(&node, &operands, &shapes, want) {
             let mut inputs = node.inputs.clone();
             for (slot, want) in choice {
-                let Some(mended) = inputs[slot].and_then(|u| self.computed(u, &want, found, depth + 1)) else {
+                let Some(mended) = inputs[slot].and_then(|u| self.computed(u, &want, found, depth + 1))
+                else {
                     continue 'choices;
                 };
                 inputs[slot] = Some(mended);
@@ -250,10 +256,15 @@ impl Rewriter<'_> {
                 (Some(p), Some(q)) => self.new.nodes[p].inputs = self.new.nodes[q].inputs.clone(),
                 (Some(p), None) if self.new.nodes[p].op_type != "Constant" => continue,
                 (_, None) => {
-                    let Some(tensor) = self.new.initializer(fresh).map(|t| t.as_ref().clone()) else { continue };
+                    let Some(tensor) = self.new.initializer(fresh).map(|t| t.as_ref().clone()) else {
+                        continue;
+                    };
                     super::constant::store(&mut self.new, v, tensor)?;
                     let (from, to) = (&self.new.values[fresh].name, &self.new.values[v].name);
-                    self.restated.iter_mut().filter(|name| *name == from).for_each(|name| name.clone_from(to));
+                    self.restated
+                        .iter_mut()
+                        .filter(|name| *name == from)
+                        .for_each(|name| name.clone_from(to));
                 }
                 (None, Some(_)) => continue,
             }
@@ -287,7 +298,9 @@ impl Rewriter<'_> {
             v += 1;
             !gone.contains(&(v - 1))
         });
-        for slot in self.new.nodes.iter_mut().flat_map(|n| n.inputs.iter_mut().chain(&mut n.outputs)).flatten() {
+        for slot in
+            self.new.nodes.iter_mut().flat_map(|n| n.inputs.iter_mut().chain(&mut n.outputs)).flatten()
+        {
             *slot = place[*slot];
         }
         self.insert();
@@ -296,7 +309,8 @@ impl Rewriter<'_> {
     /// A Reshape's constant shape copies the first axis where it passes through, so that any batch still does.
     fn keep_batch(&self, n: NodeId, slot: usize, tensor: Tensor) -> Tensor {
         let node = &self.new.nodes[n];
-        let first = |v: Option<ValueId>| v.and_then(|v| self.facts.fact.get(v)?.as_ref()?.shape.first().copied());
+        let first =
+            |v: Option<ValueId>| v.and_then(|v| self.facts.fact.get(v)?.as_ref()?.shape.first().copied());
         let passes = first(node.inputs[0]) == first(node.outputs[0]);
         let allow_zero = node.op.attributes().contains_key("allowzero");
         if node.op_type != "Reshape" || slot != 1 || !passes || allow_zero {

@@ -77,7 +77,9 @@ pub fn executors_elsewhere(
         {
             let sizes: Vec<&Shape> = inputs.iter().map(|f| &f.shape).collect();
             return Err(Error::Verification {
-                reason: format!("at inputs of {sizes:?} tract and our executor differ by {d:.1e} of the range"),
+                reason: format!(
+                    "at inputs of {sizes:?} tract and our executor differ by {d:.1e} of the range"
+                ),
                 hint: "nothing was written; please report this model, and try --recover none".into(),
             });
         }

@@ -163,7 +163,8 @@ const OPEN: &[(&str, usize)] = &[
 fn open_sizes_are_proved_at_a_second_value_each() {
     let networks = ours();
     for (name, open) in OPEN {
-        let network = networks.iter().find(|n| n.name == *name).unwrap_or_else(|| panic!("{name} is missing"));
+        let network =
+            networks.iter().find(|n| n.name == *name).unwrap_or_else(|| panic!("{name} is missing"));
         let input = network.model.graph.inputs[0];
         let [other] = &network.facts.elsewhere[..] else { panic!("{name}: not one other set of sizes") };
         let sizes = network.facts.shape(input).unwrap().iter().zip(other.shape(input).unwrap());
@@ -189,7 +190,8 @@ fn declared_shapes_that_do_not_hold_are_corrected() {
         let (groups, cost) = network.groups(Residual::Tie);
         let plan = random_plan(&network, &groups, &cost, 0.6, 1);
         let opset = network.model.opset();
-        let done = rewrite::rewrite(&network.model.graph, &network.facts, &groups, &plan.kept, opset).unwrap();
+        let done =
+            rewrite::rewrite(&network.model.graph, &network.facts, &groups, &plan.kept, opset).unwrap();
         let small = network.model.with_graph(done.graph).unwrap();
         let again = onnx::parse(&small.to_bytes().unwrap(), Path::new("small.onnx"), &[]).unwrap();
         assert_eq!(again.false_declarations().unwrap(), [""; 0], "{name}");
