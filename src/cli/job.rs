@@ -114,7 +114,6 @@ impl Job {
         let source = outcome.source.as_ref().unwrap_or(graph);
         let masked = rewrite::masked(source, &outcome.rewritten.masks, &outcome.biases)?;
         let of_masked = masked.clone();
-        let targets = &self.analysis.aims.targets;
         let masked = self.model.with_graph(masked)?.message()?;
         let exact = self.model.with_graph(outcome.rewritten.graph.clone())?;
         let mut graph_to_write = outcome.graph().clone();
@@ -131,7 +130,6 @@ impl Job {
             (graph, facts),
             (&of_masked, &exact.graph),
             masked.as_deref().zip(exact_bytes.as_deref()),
-            targets,
             &outcome.samples,
             &pool,
         )?;

@@ -3,7 +3,7 @@
 //! Takes: masked and small network, samples at the analysed sizes. Gives: measured differences at each other set of sizes. Never:
 //! passes sizes at which it did not run both.
 
-use super::{TOLERANCE, compare, compare_executors, compare_tract};
+use super::{TOLERANCE, compare_executors, compare_tract, prove};
 use crate::error::{Error, Result};
 use crate::grad::Pool;
 use crate::ir::*;
@@ -33,13 +33,11 @@ impl AtSizes {
 /// The masked network and the small one in one message each; none where they do not fit in one.
 pub type Messages<'a> = Option<(&'a [u8], &'a [u8])>;
 
-/// Compares the masked network with the small one at all other sizes of `facts`, those of the original `graph`; `targets` are the
-/// values at which networks are compared.
+/// Compares the masked network with the small one at all other sizes of `facts`, those of the original `graph`.
 pub fn elsewhere(
     (graph, facts): (&Graph, &Facts),
     (masked, small): (&Graph, &Graph),
     messages: Messages,
-    targets: &[ValueId],
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Vec<AtSizes>> {
@@ -47,7 +45,7 @@ pub fn elsewhere(
         let inputs = other.inputs(graph).unwrap_or_default();
         let samples = stretched(samples, &inputs);
         let facts = infer(masked, Some(&inputs))?;
-        let proof = compare((masked, &facts), (&[], &[]), &[], small, targets, &samples, pool)?;
+        let proof = prove((masked, &facts), (&[], &[]), &[], small, &samples, pool)?;
         let tract = match messages {
             Some((masked, small)) => compare_tract(masked, small, &inputs, &samples, pool)?,
             None => Err("it takes a model in one piece of at most 2 GiB".into()),

@@ -1,7 +1,7 @@
 //! Deleting is masking: whatever is cut at random, the small file gives what the masked big one gives, in our executor and
 //! in tract; and the file keeps everything that the cut does not concern.
 
-use super::{ALL, Network, Residual, given, others, ours, single};
+use super::{ALL, Network, Residual, given, others, ours, random_plan, single};
 use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::Cost;
 use autobot_onnx::ir::print;
@@ -77,8 +77,8 @@ fn cut(network: &Network, residual: Residual, share: f64, seed: u64, tract: bool
         return Err(format!("{executor:.1e} apart in our executor"));
     }
     let both = (&masked_graph, &done.graph);
-    let (messages, targets) = (Some((&masked[..], &small[..])), network.targets());
-    let elsewhere = sizes::elsewhere((graph, facts), both, messages, &targets, &samples, &single());
+    let messages = Some((&masked[..], &small[..]));
+    let elsewhere = sizes::elsewhere((graph, facts), both, messages, &samples, &single());
     for at in elsewhere.map_err(|e| format!("at other sizes: {e}"))? {
         if !at.pass() || tract && at.tract.is_err() {
             return Err(format!("at other sizes: {at:?}"));
