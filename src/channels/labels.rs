@@ -261,8 +261,10 @@ impl Labels {
                     .count()
             })
             .collect();
-        let best =
-            (0..many.len()).min_by_key(|&k| (frozen[k] > 0, usize::MAX - size(many[k]), usize::MAX - k));
+        // A factor that has joined an axis before it is as large as it is without that.
+        let joined = many.iter().map(|&m| size(m)).product::<usize>() / size(one).max(1);
+        let own = |k: usize| if k == 0 { size(many[k]) / joined.max(1) } else { size(many[k]) };
+        let best = (0..many.len()).min_by_key(|&k| (frozen[k] > 0, usize::MAX - own(k), usize::MAX - k));
         let Some(best) = best else { return };
         let inner: usize = many[best + 1..].iter().map(|&m| size(m)).product();
         for i in 0..size(one) {
