@@ -1,36 +1,42 @@
-//! The one error type. Every variant names the file or the node, the reason, and the way out.
+//! The one error type. Every variant names the file or the node, the reason, and the way out; what it prints is harmless to a
+//! terminal, whatever the names in it are.
 
+use crate::printable::line;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong, with everything a person needs to put it right.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be opened, read, created or renamed.
-    #[error("{}: {source}\n  way out: {hint}", path.display())]
+    #[error("{}: {}\n  way out: {}", file(path), line(&source.to_string()), line(hint))]
     Io { path: PathBuf, source: std::io::Error, hint: String },
 
     /// A file was read but does not hold what it should (model, images, labels, gates).
-    #[error("{}: {reason}\n  way out: {hint}", path.display())]
+    #[error("{}: {}\n  way out: {}", file(path), line(reason), line(hint))]
     File { path: PathBuf, reason: String, hint: String },
 
     /// One node of the graph is wrong or cannot be handled.
-    #[error("node '{node}' ({op}): {reason}\n  way out: {hint}")]
+    #[error("node '{}' ({}): {}\n  way out: {}", line(node), line(op), line(reason), line(hint))]
     Node { node: String, op: String, reason: String, hint: String },
 
     /// The graph as a whole is wrong: a cycle, a name defined twice, nothing that can be pruned.
-    #[error("{reason}\n  way out: {hint}")]
+    #[error("{}\n  way out: {}", line(reason), line(hint))]
     Graph { reason: String, hint: String },
 
     /// Operators that the job needs and that are not implemented: all of them at once.
-    #[error("operators that are not supported stand in the way:\n{}  way out: {hint}", bullets(nodes))]
+    #[error(
+        "operators that are not supported stand in the way:\n{}  way out: {}",
+        bullets(nodes),
+        line(hint)
+    )]
     Unsupported { nodes: Vec<String>, hint: String },
 
     /// A command-line argument or setting that makes no sense here.
-    #[error("{argument}: {reason}\n  way out: {hint}")]
+    #[error("{}: {}\n  way out: {}", line(argument), line(reason), line(hint))]
     Argument { argument: String, reason: String, hint: String },
 
     /// A check of our own work failed; nothing was written.
-    #[error("verification failed: {reason}\n  way out: {hint}")]
+    #[error("verification failed: {}\n  way out: {}", line(reason), line(hint))]
     Verification { reason: String, hint: String },
 }
 
@@ -70,5 +76,9 @@ impl Error {
 }
 
 fn bullets(nodes: &[String]) -> String {
-    nodes.iter().map(|n| format!("    - {n}\n")).collect()
+    nodes.iter().map(|n| format!("    - {}\n", line(n))).collect()
+}
+
+fn file(path: &Path) -> String {
+    line(&path.display().to_string()).into_owned()
 }

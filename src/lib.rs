@@ -23,6 +23,7 @@
 //! | [`verify`] | measured differences, in our executor and in tract |
 //! | [`mod@bench`] | measured times in tract |
 //! | [`pipeline`] | the whole way, for callers |
+//! | [`files`] | files that are replaced as a whole |
 //!
 //! Invariants: what no operator speaks for is frozen, with a reason; a result that was not verified is not given; the same
 //! seed and data give the same bytes, whatever the number of threads.
@@ -55,13 +56,16 @@ pub mod bench;
 pub mod channels;
 pub mod cost;
 pub mod error;
+pub mod files;
 pub mod grad;
+mod hash;
 pub mod ir;
 pub mod learn;
 pub mod onnx;
 pub mod ops;
 pub mod pipeline;
 pub mod plan;
+pub mod printable;
 pub mod random;
 pub mod recover;
 pub mod report;

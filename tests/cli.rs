@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "cli/behind.rs"]
 mod behind;
+#[path = "cli/odd_input.rs"]
+mod odd_input;
 #[path = "cli/success.rs"]
 mod success;
 

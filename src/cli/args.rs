@@ -27,7 +27,9 @@ Examples:
   autobot-onnx verify in.onnx out.onnx --calib images.npy
   autobot-onnx bench in.onnx out.onnx
 
-Exit codes: 0 done; 1 verified, and it does not hold (nothing is written); 2 bad input or arguments.";
+Exit codes: 0 done; 1 verified, and it does not hold (nothing is written); 2 bad input or arguments, or the network could not be
+written; 3 done, but something beside it could not be written, which a warning names (a report, gates, a checkpoint, the results
+on stdout): the network is there.";
 
 /// Make an ONNX convolutional network smaller: trains a gate per channel for a minute or so, deletes the channels whose
 /// gates closed, and proves that the small file computes what the masked big one does.
@@ -151,7 +153,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = RUN)]
     pub seed: u64,
     /// Threads; 0 takes one per core
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = RUN)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value::threads, help_heading = RUN)]
     pub threads: usize,
 }
 
@@ -269,6 +271,16 @@ pub struct ScopeArgs {
     pub min_channels: usize,
 }
 
+impl ScopeArgs {
+    /// The file of a processor.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.cpu {
+            Some(Processor::File(path)) => Some(path),
+            _ => None,
+        }
+    }
+}
+
 /// The calibration data.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Calibration data")]
@@ -304,6 +316,9 @@ pub struct DataArgs {
     /// The network takes blue first
     #[arg(long, requires = "calib")]
     pub bgr: bool,
+    /// Leave out images that cannot be used (broken files, NaN), and say how many; else the first ends the run
+    #[arg(long, requires = "calib")]
+    pub skip_bad: bool,
     /// Use so many images, drawn at random [default: all]
     #[arg(long, value_name = "N", value_parser = value::at_least_one)]
     pub calib_size: Option<usize>,
@@ -370,7 +385,7 @@ pub struct LearnArgs {
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     pub seed: u64,
     /// Threads; 0 takes one per core. The result does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value::threads)]
     pub threads: usize,
 }
 

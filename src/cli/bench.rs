@@ -7,7 +7,7 @@ use super::args::BenchArgs;
 use super::prune::file_size;
 use super::talk::Talk;
 use super::value::Processor;
-use super::{Answer, guard};
+use super::{Answer, beside, guard};
 use autobot_onnx::bench::calibrate::{self, Measured};
 use autobot_onnx::bench::{self, Rounds, board::Board};
 use autobot_onnx::channels::Groups;
@@ -19,7 +19,7 @@ use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::pipeline::{self, Clock};
 use autobot_onnx::report::{gather, json, text};
 use autobot_onnx::runtime::{Runtime, Sample};
-use autobot_onnx::{Error, Result, verify};
+use autobot_onnx::{Error, Result, files, verify};
 use std::path::Path;
 
 /// So many of the first output's numbers are reported: two machines' can be compared.
@@ -37,12 +37,14 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
     let inputs: Vec<guard::Named> = args.files.iter().map(|p| ("FILE.onnx", p.as_path())).collect();
     let outputs = [("--json", args.json.as_deref()), ("--calibrate", args.calibrate.as_deref())];
     let outputs: Vec<guard::Named> = outputs.into_iter().filter_map(|(flag, p)| Some((flag, p?))).collect();
-    guard::outputs(&outputs, &inputs)?;
+    let talk = Talk { quiet: args.quiet };
+    guard::outputs(&outputs, &inputs, talk)?;
     let mut ready = Vec::new();
     let mut files = Vec::new();
     let mut observed = Vec::new();
     for path in &args.files {
         let model = onnx::read(path, &args.model.input_shape)?;
+        guard::weights(&outputs, &[&model], &[], None)?;
         let facts = model.facts()?;
         ready.push(load(&model, &facts)?);
         let macs = Cost::new(&model.graph, &facts, &Groups::default(), Convention::Macs).hard(&[]);
@@ -51,7 +53,6 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
             observed.push(observe(&model, &facts)?);
         }
     }
-    let talk = Talk { quiet: args.quiet };
     let before = Board::ask();
     talk.facts(&text::board(&before));
     let rounds = Rounds { warm_up: args.warm_up, least: args.runs, seconds: args.seconds };
@@ -69,11 +70,12 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
         let outputs = outputs.first().map(|y| y[..y.len().min(OUTPUTS)].to_vec()).unwrap_or_default();
         models.push(json::Benched { path, bytes, macs, timing, layers, outputs });
     }
+    let mut written = Vec::new();
     if let Some(path) = &args.calibrate {
         let name = before.cpu.clone().unwrap_or_else(|| before.architecture.to_owned());
         let (speed, error) = calibrate::speed(&name, &observed.into_iter().flatten().collect::<Vec<_>>());
-        json::write(path, &speed)?;
         talk.facts(&text::calibrated(&path.display().to_string(), error));
+        written.push(json::write(path, &speed));
     }
     let after = Board::ask();
     let report = json::Benchmark {
@@ -84,11 +86,9 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
         rounds: counted,
         models,
     };
-    if let Some(path) = &args.json {
-        json::write(path, &report)?;
-    }
     talk.result(&text::benchmark(&report));
-    Ok(Answer::Yes)
+    written.extend(args.json.as_ref().map(|path| json::write(path, &report)));
+    Ok(beside(written, talk))
 }
 
 /// What a processor takes for the parts of an inference: as it is known, as it was measured before, or as it is measured now
@@ -99,7 +99,7 @@ pub fn speed(cpu: Option<&Processor>, model: &Model, talk: Talk) -> Result<Optio
         Some(Processor::Known(cpu)) => Ok(Some(cpu.speed())),
         Some(Processor::File(path)) => {
             let hint = "give a file that 'autobot-onnx bench --calibrate' wrote";
-            let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e, hint))?;
+            let text = files::read_text(path, hint)?;
             let speed: Speed = serde_json::from_str(&text)
                 .map_err(|e| Error::file(path, format!("tells no processor's speed: {e}"), hint))?;
             speed.check().map_err(|why| Error::file(path, why, hint))?;

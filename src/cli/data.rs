@@ -5,10 +5,13 @@
 
 use super::args::DataArgs;
 use super::talk::Talk;
-use autobot_onnx::Result;
+use autobot_onnx::grad::Pool;
 use autobot_onnx::ir::{Facts, Graph};
 use autobot_onnx::learn::calib::{Calibration, Preprocess};
-use autobot_onnx::learn::{self, Aims};
+use autobot_onnx::learn::{self, Aims, Doubt, Example};
+use autobot_onnx::pipeline::Options;
+use autobot_onnx::report::units::percent;
+use autobot_onnx::{Result, printable};
 
 impl DataArgs {
     /// Where the data come from, for the report.
@@ -30,8 +33,68 @@ impl DataArgs {
             resize: self.resize,
             crop: self.crop,
             bgr: self.bgr,
+            skip_bad: self.skip_bad,
         };
         Calibration::load(path, self.labels.as_deref(), &inputs, &pre, self.calib_size, seed)
+    }
+}
+
+/// Shows what the network says to some of the images, and warns where that looks as if they came to it in another way than to
+/// those who trained it.
+pub fn preview(
+    data: &Calibration,
+    graph: &Graph,
+    facts: &Facts,
+    options: &Options,
+    talk: Talk,
+) -> Result<()> {
+    let pool = Pool::new(options.threads)?;
+    let Some(seen) = learn::preview((graph, facts), data, &pool, options.seed) else { return Ok(()) };
+    let example = |e: &Example| {
+        let label = e.label.map(|l| format!(", label {l}")).unwrap_or_default();
+        format!("'{}' is class {} ({}{label})", printable::line(&e.name), e.class, percent(e.probability))
+    };
+    let examples: Vec<String> = seen.examples.iter().map(example).collect();
+    talk.facts(&format!("sees      {}\n", examples.join("; ")));
+    if let Some(doubt) = &seen.doubt {
+        talk.warn(&doubted(doubt, seen.images));
+    }
+    Ok(())
+}
+
+/// What to look at before anything is trained.
+fn doubted(doubt: &Doubt, images: usize) -> String {
+    const CAUSES: &str = "values of another range (--scale), another --mean or --std, another order of channels (--bgr) or of axes \
+                          (--layout) than it was trained with";
+    match doubt {
+        Doubt::Chance { accuracy, better } => {
+            let better = match better {
+                Some(flags) => format!("with {flags} it is right far more often"),
+                None => {
+                    format!("likely causes: {CAUSES}; or labels that are not the network's class numbers")
+                }
+            };
+            let share = percent(*accuracy);
+            format!(
+                "the network is right on {share} of {images} images, hardly more than by chance: {better}"
+            )
+        }
+        Doubt::Renamed { accuracy } => format!(
+            "the network is right on {} of {images} images, and yet tells them apart: likely cause: the labels number the \
+             classes in another order than its outputs do",
+            percent(*accuracy)
+        ),
+        Doubt::Alike { class, share, better } => {
+            let better = match better {
+                Some(flags) => format!("; with {flags} it tells them apart"),
+                None => String::new(),
+            };
+            let share = percent(*share);
+            format!(
+                "the network gives {share} of {images} images the same class, {class}: unless they are all of one kind, likely \
+                 causes: {CAUSES}{better}"
+            )
+        }
     }
 }
 

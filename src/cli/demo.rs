@@ -8,6 +8,7 @@ use super::args::{DemoArgs, DemoName};
 use super::guard;
 use super::job::{Done, Job};
 use super::progress::Watch;
+use super::prune::announce;
 use super::talk::Talk;
 use autobot_onnx::Error;
 use autobot_onnx::grad::Pool;
@@ -45,7 +46,7 @@ impl DemoName {
 pub fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
     let talk = Talk { quiet: args.quiet };
     if let Some(path) = &args.output {
-        guard::outputs(&[("OUT.onnx", path)], &[])?;
+        guard::outputs(&[("OUT.onnx", path)], &[], talk)?;
     }
     let (name, bytes) = args.network.file();
     let model = onnx::parse(bytes, Path::new(name), &[])?;
@@ -58,7 +59,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
     job.announce(talk);
     talk.facts(&text::target(job.target()?, job.analysis.whole(), false));
     let [calibration, test] = [unpack(CALIBRATION, &job)?, unpack(TEST, &job)?];
-    let done = job.run(&calibration, &mut Watch::new(args.quiet))?;
+    let done = job.run(&calibration, &mut Watch::new(talk))?;
     let written = args.output.as_ref().filter(|_| done.verdict.pass).map(|p| p.display().to_string());
     let source = Some("1000 built-in images".to_owned());
     let report = job.report(&done, gather::data(&calibration, source), BTreeMap::new(), written);
@@ -73,8 +74,7 @@ fn finish(args: &DemoArgs, done: &Done, talk: Talk) -> anyhow::Result<Answer> {
     }
     match &args.output {
         Some(path) => {
-            done.small.write(path)?;
-            talk.result(&format!("written   {}\n", path.display()));
+            announce(path, &done.small.write(path)?, talk);
         }
         None => {
             talk.note("give a file name to keep the small network: autobot-onnx demo residual small.onnx")

@@ -2,45 +2,79 @@
 //!
 //! Takes: outputs and inputs by flag. Gives: nothing, or what is wrong. Never: leaves anything behind.
 
-use autobot_onnx::{Error, Result};
+use super::talk::Talk;
+use autobot_onnx::learn::calib;
+use autobot_onnx::onnx::{self, Model};
+use autobot_onnx::{Error, Result, files};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A path that was typed, with the name of its argument.
 pub type Named<'a> = (&'a str, &'a Path);
 
-/// Checks that every output can be written and is neither an input nor another output.
-pub fn outputs(outputs: &[Named], inputs: &[Named]) -> Result<()> {
+const OWN_NAME: &str = "give it a name of its own";
+
+/// Checks that every output can be written and is neither an input nor another output; clears away what killed runs left
+/// beside them.
+pub fn outputs(outputs: &[Named], inputs: &[Named], talk: Talk) -> Result<()> {
     for (k, &(what, path)) in outputs.iter().enumerate() {
-        let clash = inputs.iter().chain(&outputs[..k]).find(|(_, other)| same(path, other));
+        let clash = inputs.iter().chain(&outputs[..k]).find(|(_, other)| files::same(path, other));
         if let Some((other, _)) = clash {
             let reason = format!("{} is the same file as {other}", path.display());
-            return Err(Error::argument(what, reason, "give it a name of its own"));
+            return Err(Error::argument(what, reason, OWN_NAME));
+        }
+        if inputs.iter().any(|(_, folder)| calib::is_image_of(path, folder)) {
+            let reason = format!("{} is one of the images", path.display());
+            return Err(Error::argument(what, reason, OWN_NAME));
         }
         writable(path)?;
+    }
+    let folders: BTreeSet<&Path> = outputs.iter().map(|(_, path)| files::folder(path)).collect();
+    for folder in folders {
+        match files::sweep(folder) {
+            0 => {}
+            n => talk
+                .note(&format!("removed what killed runs left half written in {} ({n})", folder.display())),
+        }
     }
     Ok(())
 }
 
-fn same(a: &Path, b: &Path) -> bool {
-    a == b || matches!((real(a), real(b)), (Some(a), Some(b)) if a == b)
-}
-
-/// Where a path leads, through links; for a file that does not exist yet, by its folder.
-fn real(path: &Path) -> Option<PathBuf> {
-    path.canonicalize().ok().or_else(|| Some(folder(path).canonicalize().ok()?.join(path.file_name()?)))
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// Checks that no output is a file of the weights of a model: of one that is read, of one that an output `models` replaces, or of
+/// what is made of `source` and written there.
+pub fn weights(outputs: &[Named], read: &[&Model], models: &[&Path], source: Option<&Model>) -> Result<()> {
+    let mut held: Vec<(PathBuf, &Path)> = Vec::new();
+    for model in read {
+        held.extend(model.files().into_iter().map(|f| (f, model.path())));
+    }
+    for model in models {
+        held.extend(onnx::data_files(model).into_iter().map(|f| (f, *model)));
+    }
+    for &(what, path) in outputs {
+        let clash = held.iter().find(|(file, _)| files::same(file, path)).map(|(_, model)| *model);
+        let wanted = models.iter().find(|model| source.is_some_and(|s| s.may_write(model, path))).copied();
+        if let Some(model) = clash.or(wanted) {
+            let reason = format!("{} is for the weights of {}", path.display(), model.display());
+            return Err(Error::argument(what, reason, OWN_NAME));
+        }
+    }
+    Ok(())
 }
 
 fn writable(path: &Path) -> Result<()> {
     if path.is_dir() || path.file_name().is_none() {
         return Err(Error::file(path, "is a folder", "give the name of a file in it"));
     }
+    if path.metadata().is_ok_and(|m| !m.is_file()) {
+        return Err(Error::file(
+            path,
+            "is no regular file, and would be replaced by one",
+            "give the name of a file",
+        ));
+    }
     let hint = "write to a folder that exists and that you may write to";
     // A file that is gone as soon as it was made: permissions alone do not tell (read-only file systems, lists).
-    match tempfile::Builder::new().prefix(".autobot-onnx-").tempfile_in(folder(path)) {
+    match files::beside(path) {
         Ok(_) => Ok(()),
         Err(e) => Err(Error::io(
             path,
@@ -69,13 +103,15 @@ mod tests {
         let file = dir.path().join("a.onnx");
         std::fs::write(&file, "x").unwrap();
         let detour = dir.path().join("..").join(dir.path().file_name().unwrap()).join("a.onnx");
-        let refused = |p: &Path| outputs(&[("OUT", p)], &[("IN", &file)]).is_err();
+        let refused = |p: &Path| outputs(&[("OUT", p)], &[("IN", &file)], Talk { quiet: true }).is_err();
         assert!(refused(&file) && refused(&detour));
         #[cfg(unix)]
         {
             let link = dir.path().join("b.onnx");
             std::os::unix::fs::symlink(&file, &link).unwrap();
-            assert!(refused(&link));
+            std::fs::hard_link(&file, dir.path().join("d.onnx")).unwrap();
+            assert!(refused(&link) && refused(&dir.path().join("d.onnx")));
+            assert!(refused(Path::new("/dev/null")));
         }
         assert!(!refused(&dir.path().join("c.onnx")));
         assert_eq!(std::fs::read(&file).unwrap(), b"x");
@@ -85,7 +121,7 @@ mod tests {
     fn two_outputs_need_two_names() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new");
-        assert!(outputs(&[("OUT", &path), ("--json", &path)], &[]).is_err());
+        assert!(outputs(&[("OUT", &path), ("--json", &path)], &[], Talk { quiet: true }).is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

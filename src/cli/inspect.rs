@@ -5,26 +5,28 @@
 use super::args::InspectArgs;
 use super::bench::speed;
 use super::job::Job;
-use super::prune::{file_size, options};
+use super::prune::{file_size, options, review_scope};
 use super::talk::Talk;
-use super::{Answer, guard};
+use super::{Answer, beside, guard};
 use autobot_onnx::report::{gather, json, text};
 
 /// Inspects.
 pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
-    if let Some(path) = &args.json {
-        guard::outputs(&[("--json", path)], &[("IN.onnx", &args.input)])?;
-    }
+    let talk = Talk { quiet: false };
+    let outputs: Vec<guard::Named> = args.json.iter().map(|p| ("--json", p.as_path())).collect();
+    let mut inputs = vec![("IN.onnx", args.input.as_path())];
+    inputs.extend(args.scope.file().map(|p| ("--cpu", p)));
+    guard::outputs(&outputs, &inputs, talk)?;
     let model = args.model.read(&args.input)?;
+    guard::weights(&outputs, &[&model], &[], None)?;
     let mut options = options(None, &args.scope, None)?;
-    options.speed = speed(args.scope.cpu.as_ref(), &model, Talk { quiet: false })?;
+    options.speed = speed(args.scope.cpu.as_ref(), &model, talk)?;
     let job = Job::new(model, file_size(&args.input)?, options)?;
+    review_scope(&job, talk);
     let inspection = inspection(job);
-    if let Some(path) = &args.json {
-        json::write(path, &inspection)?;
-    }
-    Talk { quiet: false }.result(&text::inspection(&inspection));
-    Ok(Answer::Yes)
+    talk.result(&text::inspection(&inspection));
+    let written = args.json.as_ref().map_or(Ok(()), |path| json::write(path, &inspection));
+    Ok(beside([written], talk))
 }
 
 fn inspection(job: Job) -> json::Inspection {

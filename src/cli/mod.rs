@@ -1,7 +1,7 @@
 //! The command line: what was typed → what is meant → one call per subcommand.
 //!
 //! Takes: arguments. Gives: results on stdout, talk on stderr, an exit code: 0 done, 1 verified "no", 2 bad input or
-//! arguments. Never: panics on input; trains before everything that was typed is checked; leaves half a file.
+//! arguments, 3 done but not all written. Never: panics on input; trains before everything that was typed is checked; leaves half a file.
 
 mod args;
 mod bench;
@@ -21,6 +21,7 @@ use autobot_onnx::Error;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// The answer of a subcommand that could be carried out.
@@ -28,9 +29,14 @@ use std::process::ExitCode;
 enum Answer {
     /// Done, and where something was to be verified, it holds.
     Yes,
+    /// The same, but something beside the result could not be written: a warning said what.
+    Partly,
     /// Verified, and it does not hold.
     No,
 }
+
+/// Exit code where the result is there and something beside it could not be written.
+const UNWRITTEN: u8 = 3;
 
 /// Blocks of memory of so many bytes go back to the system when they are freed.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -44,18 +50,31 @@ pub fn run() -> ExitCode {
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE)
     };
-    let matches = Cli::command().get_matches();
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(e) => return usage(&e),
+    };
     let answer = match Cli::from_arg_matches(&matches) {
         Ok(cli) => dispatch(&cli, &matches),
-        Err(e) => e.exit(),
+        Err(e) => return usage(&e),
     };
     match answer {
-        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::Yes) if !talk::lost() => ExitCode::SUCCESS,
+        Ok(Answer::Yes | Answer::Partly) => ExitCode::from(UNWRITTEN),
         Ok(Answer::No) => ExitCode::from(1),
         Err(e) => {
             talk::complain(&e);
             ExitCode::from(if is_verdict(&e) { 1 } else { 2 })
         }
+    }
+}
+
+/// Prints help, or what is wrong with the arguments.
+fn usage(e: &clap::Error) -> ExitCode {
+    let printed = e.print().and_then(|()| std::io::stdout().flush()).or_else(talk::closed);
+    match e.exit_code() {
+        0 if printed.is_err() => ExitCode::from(UNWRITTEN),
+        code => ExitCode::from(u8::try_from(code).unwrap_or(2)),
     }
 }
 
@@ -70,6 +89,21 @@ fn dispatch(cli: &Cli, matches: &ArgMatches) -> anyhow::Result<Answer> {
             prune::run(&cli.prune, typed(matches))
         }
     }
+}
+
+/// The answer of a subcommand whose result is there, after what was to be written beside it.
+fn beside(written: impl IntoIterator<Item = autobot_onnx::Result<()>>, talk: talk::Talk) -> Answer {
+    let mut answer = Answer::Yes;
+    for e in written.into_iter().filter_map(Result::err) {
+        talk.warn(&format!("not written: {}", one_line(&e)));
+        answer = Answer::Partly;
+    }
+    answer
+}
+
+/// An error with its way out, in a line.
+fn one_line(e: &Error) -> String {
+    e.to_string().replace("\n  way out: ", "; way out: ")
 }
 
 /// Refuses flags of finetuning where nothing is finetuned.

@@ -1,17 +1,19 @@
 //! Progress of a run on stderr: a bar on a terminal, a line now and then elsewhere; and its state in a file, if one was named.
 //!
-//! Takes: what happens in a run. Gives: nothing. Never: writes to stdout, or anything at all to the terminal when quiet.
+//! Takes: what happens in a run. Gives: whether everything could be kept. Never: writes to stdout, or anything but warnings to the
+//! terminal when quiet; ends a run because something cannot be kept.
 
 use super::bench::Stopwatch;
-use super::talk::Talk;
+use super::one_line;
+use super::talk::{self, Talk};
 use autobot_onnx::learn::{Record, Trained};
-use autobot_onnx::pipeline::{self, Before, Clock, Observer, checkpoint};
+use autobot_onnx::pipeline::{self, Before, Clock, Identity, Observer, checkpoint};
 use autobot_onnx::recover::{Epoch, State, Update};
+use autobot_onnx::report::text;
 use autobot_onnx::report::units::{count, milliseconds};
-use autobot_onnx::report::{files, text};
-use autobot_onnx::{Error, Result};
+use autobot_onnx::{Error, Result, files};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,17 +32,28 @@ struct Stage {
 /// Where the run's state is kept.
 struct Kept {
     path: PathBuf,
-    fingerprint: String,
+    belongs_to: Identity,
     last: Option<Instant>,
+    /// The last time it could not be written.
+    failed: bool,
+}
+
+/// Where trained gates are saved.
+struct Saved {
+    path: PathBuf,
+    belongs_to: Identity,
+    /// None before there are any; then whether the last could be written.
+    written: Option<bool>,
 }
 
 /// An observer that shows what it sees.
 pub struct Watch {
-    quiet: bool,
+    talk: Talk,
     /// The budget is a time.
     pub timed: bool,
     stage: Option<Stage>,
     kept: Option<Kept>,
+    saved: Option<Saved>,
     /// What a run before this one left.
     found: Option<(Before, State)>,
     /// Gates to be used instead of training.
@@ -50,47 +63,82 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(quiet: bool) -> Self {
-        Self { quiet, timed: false, stage: None, kept: None, found: None, gates: None, clock: None }
+    pub fn new(talk: Talk) -> Self {
+        Self {
+            talk,
+            timed: false,
+            stage: None,
+            kept: None,
+            saved: None,
+            found: None,
+            gates: None,
+            clock: None,
+        }
     }
 
     /// From now on the run's state is kept in a file. The run goes on from what is there of it already.
-    pub fn keep_in(&mut self, path: &Path, fingerprint: String, talk: Talk) -> Result<()> {
+    pub fn keep_in(&mut self, path: &Path, belongs_to: Identity) -> Result<()> {
         let hint = "name another file, or remove this one to begin anew";
-        self.found = match std::fs::read(path) {
-            Ok(bytes) => {
-                let (run, before, state) = checkpoint::decode(&bytes)
-                    .map_err(|e| Error::file(path, format!("is no checkpoint: {e}"), hint))?;
-                if run != fingerprint {
-                    let reason = "belongs to a run with another network, other images or other options";
-                    return Err(Error::file(path, reason, hint));
-                }
-                let (done, epochs) = (state.step, state.epochs.len() - 1);
-                talk.note(&format!(
-                    "going on from {} after {done} updates ({epochs} whole epochs)",
-                    path.display()
-                ));
-                Some((before, state))
+        let absent = std::fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
+        if !absent {
+            let (run, before, state) = checkpoint::decode(&files::read(path, hint)?)
+                .map_err(|e| Error::file(path, format!("is no checkpoint: {e}"), hint))?;
+            if let Some(what) = run.difference(&belongs_to) {
+                return Err(Error::file(path, format!("belongs to a run with {what}"), hint));
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(Error::io(path, e, hint)),
-        };
-        self.kept = Some(Kept { path: path.to_owned(), fingerprint, last: None });
+            let (done, epochs) = (state.step, state.epochs.len() - 1);
+            let from = path.display();
+            self.talk.note(&format!("going on from {from} after {done} updates ({epochs} whole epochs)"));
+            self.found = Some((before, state));
+        }
+        self.kept = Some(Kept { path: path.to_owned(), belongs_to, last: None, failed: false });
         Ok(())
     }
 
-    /// The run uses the gates of a file instead of training its own.
-    pub fn take_gates(&mut self, path: &Path, network: &str, classes: usize) -> Result<()> {
-        let hint = "give the file that --save-gates wrote for this network with the same --residual, --compensation, --exclude \
-                    and --only";
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e, hint))?;
-        let (belongs_to, trained) = checkpoint::decode_gates(&text)
+    /// The gates of every training are saved in a file.
+    pub fn save_gates_in(&mut self, path: &Path, belongs_to: Identity) {
+        self.saved = Some(Saved { path: path.to_owned(), belongs_to, written: None });
+    }
+
+    /// The run uses the gates in the bytes of a file instead of training its own.
+    pub fn take_gates(
+        &mut self,
+        path: &Path,
+        bytes: &[u8],
+        belongs_to: &Identity,
+        classes: usize,
+    ) -> Result<()> {
+        let hint = "give the file that --save-gates wrote for this network and these images with the same --residual, \
+                    --compensation, --exclude and --only";
+        let (of, trained) = checkpoint::decode_gates(bytes)
             .map_err(|e| Error::file(path, format!("holds no trained gates: {e}"), hint))?;
-        if belongs_to != network || trained.alpha.len() != classes {
-            return Err(Error::file(path, "holds the gates of another network, or in another reading", hint));
+        if let Some(what) = of.difference(belongs_to) {
+            return Err(Error::file(path, format!("holds gates that were trained with {what}"), hint));
+        }
+        if trained.alpha.len() != classes {
+            return Err(Error::file(path, "holds gates of another reading of the network", hint));
         }
         self.gates = Some(trained);
         Ok(())
+    }
+
+    /// True if something that was to be kept is not there.
+    pub fn lacks(&self) -> bool {
+        let unsaved = self.saved.as_ref().is_some_and(|s| s.written == Some(false));
+        unsaved || self.kept.as_ref().is_some_and(|k| k.failed)
+    }
+
+    /// True if gates were to be saved and none were trained.
+    pub fn saw_no_gates(&self) -> bool {
+        self.saved.as_ref().is_some_and(|s| s.written.is_none())
+    }
+
+    /// Warns, above a bar if there is one.
+    fn warn(&self, text: &str) {
+        match self.stage.as_ref().and_then(|s| s.bar.as_ref()) {
+            Some(bar) => bar.suspend(|| self.talk.warn(text)),
+            None => self.talk.warn(text),
+        }
     }
 
     /// The next run uses the gates that this one trained.
@@ -107,8 +155,8 @@ impl Watch {
     }
 
     fn say(&self, line: &str) {
-        if !self.quiet {
-            let _ = writeln!(std::io::stderr(), "{line}");
+        if !self.talk.quiet {
+            talk::say(line);
         }
     }
 
@@ -116,7 +164,7 @@ impl Watch {
     fn show(&mut self, name: &'static str, done: usize, of: usize, message: String) {
         if self.stage.as_ref().is_none_or(|s| s.name != name) {
             self.close();
-            let bar = (!self.quiet && std::io::stderr().is_terminal()).then(|| bar(name, of));
+            let bar = (!self.talk.quiet && std::io::stderr().is_terminal()).then(|| bar(name, of));
             self.stage = Some(Stage { name, bar, started: Instant::now(), from: done.saturating_sub(1) });
         }
         let Some(stage) = &self.stage else { return };
@@ -214,16 +262,32 @@ impl Observer for Watch {
         }
     }
 
+    fn trained(&mut self, gates: &Trained) {
+        let Some(saved) = self.saved.as_mut() else { return };
+        let path = &saved.path;
+        let written = checkpoint::encode_gates(&saved.belongs_to, gates)
+            .map_err(|e| Error::file(path, e, files::ROOM))
+            .and_then(|bytes| files::replace(path, &bytes, files::ROOM));
+        saved.written = Some(written.is_ok());
+        if let Err(e) = written {
+            self.warn(&format!("--save-gates: the run goes on without them: {}", one_line(&e)));
+        }
+    }
+
     fn keep(&mut self, before: &Before, state: &State) -> Result<()> {
         let Some(kept) = self.kept.as_mut().filter(|k| k.last.is_none_or(|l| l.elapsed() >= KEEP_EVERY))
         else {
             return Ok(());
         };
         kept.last = Some(Instant::now());
-        let hint = "free some space, name another file, or do without --checkpoint";
-        let bytes = checkpoint::encode(&kept.fingerprint, before, state)
-            .map_err(|e| Error::file(&kept.path, e, hint))?;
-        files::replace(&kept.path, &bytes, hint)
+        let written = checkpoint::encode(&kept.belongs_to, before, state)
+            .map_err(|e| Error::file(&kept.path, e, files::ROOM))
+            .and_then(|bytes| files::replace(&kept.path, &bytes, files::ROOM));
+        let first = !std::mem::replace(&mut kept.failed, written.is_err());
+        if let Some(e) = written.err().filter(|_| first) {
+            self.warn(&format!("--checkpoint: the run goes on, and could not be resumed: {}", one_line(&e)));
+        }
+        Ok(())
     }
 }
 

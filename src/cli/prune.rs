@@ -9,12 +9,14 @@ use super::job::{Done, Job};
 use super::progress::Watch;
 use super::talk::Talk;
 use super::value::Processor;
-use super::{Answer, data};
-use autobot_onnx::Error;
+use super::{Answer, beside, data};
 use autobot_onnx::learn::calib::Calibration;
-use autobot_onnx::pipeline::{Criterion, Finetune, Options, Recover, Target, checkpoint};
+use autobot_onnx::onnx::Written;
+use autobot_onnx::pipeline::{self, Criterion, Finetune, Identity, Options, Recover, Target};
 use autobot_onnx::plan::{Limits, Round};
-use autobot_onnx::report::{files, gather, html, json, text};
+use autobot_onnx::report::units::plural;
+use autobot_onnx::report::{gather, html, json, text};
+use autobot_onnx::{Error, files};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -47,8 +49,11 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
         )
         .into());
     }
-    check_places(input, args, &places)?;
+    let outputs = outputs(args, &places);
+    guard::outputs(&outputs, &inputs(input, args), talk)?;
     let model = args.model.read(input)?;
+    let models: Vec<&Path> = places.iter().filter_map(|p| p.model.as_deref()).collect();
+    guard::weights(&outputs, &[&model], &models, Some(&model))?;
     let mut options = options(targets.first().copied(), &args.scope, Some(&args.learn))?;
     options.trace = args.trace;
     options.speed = speed(args.scope.cpu.as_ref(), &model, talk)?;
@@ -61,8 +66,9 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     let mut job = Job::new(model, file_size(input)?, options)?;
     job.drop_unused = args.drop_unused;
     job.announce(talk);
+    review_scope(&job, talk);
     let mut jobs = Vec::new();
-    for (&target, places) in targets.iter().zip(places) {
+    for (&target, places) in targets.iter().zip(&places) {
         job.options.target = target;
         let amount = job.target()?;
         talk.facts(&text::target(amount, job.analysis.whole(), target.is_time()));
@@ -78,36 +84,54 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     }
     // From the most to the least: gates go on closing.
     jobs.sort_by_key(|(amount, ..)| std::cmp::Reverse(*amount));
-    let mut watch = Watch::new(args.quiet);
+    let mut watch = Watch::new(talk);
     watch.timed = job.options.target.is_time();
     if host {
         watch.clock = Some(Stopwatch::new(&job.model)?);
     }
-    // Takes a look at every weight: only where it is needed.
-    let network = |job: &Job| checkpoint::fingerprint_of_gates(&job.model.graph, &job.options);
-    if let Some(path) = &args.learn.gates {
-        watch.take_gates(path, &network(&job), job.analysis.groups.classes.len())?;
-    }
-    for (_, target, places) in &jobs {
-        job.options.target = *target;
+    let gates = keep_gates(args, &job, &data, &mut watch)?;
+    let mut answer = Answer::Yes;
+    for (_, target, places) in jobs {
+        job.options.target = target;
         if let Some(path) = &args.recovery.checkpoint {
-            let belongs = checkpoint::fingerprint(&job.model.graph, data.len(), &job.options);
-            watch.keep_in(path, belongs, talk)?;
+            let network = (&job.model.graph, job.model.opset());
+            watch.keep_in(path, Identity::of_run(network, &data, &job.options, gates.as_deref()))?;
         }
         let done = job.run(&data, &mut watch)?;
-        if let Some(path) = &args.learn.save_gates {
-            save_gates(path, &network(&job), &done, talk)?;
+        match finish(&job, &done, places, (&data, args, &typed), talk)? {
+            Answer::Yes => {}
+            Answer::Partly => answer = Answer::Partly,
+            Answer::No => return Ok(Answer::No),
         }
-        let written = done.verdict.pass.then(|| places.model().display().to_string());
-        let report = job.report(&done, gather::data(&data, args.data.source()), typed.clone(), written);
-        let answer = finish(&done, &report, places, talk)?;
+        if watch.lacks() {
+            answer = Answer::Partly;
+        }
         watch.finish();
-        if answer == Answer::No {
-            return Ok(answer);
-        }
         watch.hand_on(done.outcome.trained);
     }
-    Ok(Answer::Yes)
+    if watch.saw_no_gates() {
+        talk.warn("--save-gates: no gates were trained, so none are written");
+    }
+    Ok(answer)
+}
+
+/// Prepares the gates that are given, whose file's bytes are returned, and the place of those to be trained.
+fn keep_gates(
+    args: &PruneArgs,
+    job: &Job,
+    data: &Calibration,
+    watch: &mut Watch,
+) -> autobot_onnx::Result<Option<Vec<u8>>> {
+    let LearnArgs { gates, save_gates, .. } = &args.learn;
+    // Takes a look at every number: only where it is needed.
+    let belongs_to = || Identity::of_gates((&job.model.graph, job.model.opset()), data, &job.options);
+    if let Some(path) = save_gates {
+        watch.save_gates_in(path, belongs_to());
+    }
+    let Some(path) = gates else { return Ok(None) };
+    let bytes = files::read(path, "give the file that --save-gates wrote")?;
+    watch.take_gates(path, &bytes, &belongs_to(), job.analysis.groups.classes.len())?;
+    Ok(Some(bytes))
 }
 
 /// Where the files of one target go.
@@ -155,48 +179,66 @@ fn recover(args: &RecoveryArgs, images: bool) -> Recover {
     }
 }
 
-/// Writes the trained gates.
-fn save_gates(path: &Path, network: &str, done: &Done, talk: Talk) -> autobot_onnx::Result<()> {
-    let Some(trained) = &done.outcome.trained else {
-        talk.warn("--save-gates: no gates were trained, so none are written");
-        return Ok(());
-    };
-    let text = checkpoint::encode_gates(network, trained).map_err(|e| Error::file(path, e, files::ROOM))?;
-    files::replace(path, text.as_bytes(), files::ROOM)
-}
-
 fn rehearsed(talk: Talk) -> Answer {
     talk.note("dry run: nothing was trained, nothing is written");
     Answer::Yes
 }
 
-/// Writes the small model and the report if the verdict allows it.
-fn finish(done: &Done, report: &json::Run, places: &Places, talk: Talk) -> anyhow::Result<Answer> {
-    if done.verdict.pass {
-        done.small.write(places.model())?;
+/// Writes the small model if the verdict allows it, and then the reports: what was made is not lost for what is said about it.
+fn finish(
+    job: &Job,
+    done: &Done,
+    places: &Places,
+    (data, args, typed): (&Calibration, &PruneArgs, &BTreeMap<String, serde_json::Value>),
+    talk: Talk,
+) -> anyhow::Result<Answer> {
+    let model = places.model();
+    let written = done.verdict.pass.then(|| done.small.write(model));
+    let output = matches!(written, Some(Ok(_))).then(|| model.display().to_string());
+    let report = job.report(done, gather::data(data, args.data.source()), typed.clone(), output);
+    talk.result(&text::result(&report));
+    let answer = match written.transpose() {
+        Ok(Some(written)) => {
+            announce(model, &written, talk);
+            Ok(Answer::Yes)
+        }
+        Ok(None) => {
+            talk.warn("the small network does not equal the masked one: nothing was written; please report this model");
+            Ok(Answer::No)
+        }
+        Err(e) => Err(e),
+    };
+    let page = |path: &PathBuf| files::replace(path, html::page(&report).as_bytes(), files::ROOM);
+    let json = places.json.iter().map(|path| json::write(path, &report));
+    let others = beside(json.chain(places.report.iter().map(page)), talk);
+    match answer? {
+        Answer::Yes => Ok(others),
+        other => Ok(other),
     }
-    if let Some(json) = &places.json {
-        json::write(json, report)?;
-    }
-    if let Some(page) = &places.report {
-        files::replace(page, html::page(report).as_bytes(), files::ROOM)?;
-    }
-    talk.result(&text::result(report));
-    if done.verdict.pass {
-        talk.result(&format!("written   {}\n", places.model().display()));
-        return Ok(Answer::Yes);
-    }
-    talk.warn(
-        "the small network does not equal the masked one: nothing was written; please report this model",
-    );
-    Ok(Answer::No)
 }
 
-fn check_places(input: &Path, args: &PruneArgs, places: &[Places]) -> autobot_onnx::Result<()> {
+/// Says what was written.
+pub fn announce(model: &Path, written: &Written, talk: Talk) {
+    let data = written.data.as_ref().map(|d| format!(", with its weights in {}", d.display()));
+    talk.result(&format!("written   {}{}\n", model.display(), data.unwrap_or_default()));
+    if let Some(left) = &written.left {
+        let left = left.display();
+        talk.note(&format!("{left}, the weights of what was replaced, stays: another file may need it"));
+    }
+}
+
+/// Everything that is read, by flag.
+fn inputs<'a>(input: &'a Path, args: &'a PruneArgs) -> Vec<Named<'a>> {
     let mut inputs: Vec<Named> = vec![("IN.onnx", input)];
     inputs.extend(args.data.calib.as_deref().map(|p| ("--calib", p)));
     inputs.extend(args.data.labels.as_deref().map(|p| ("--labels", p)));
     inputs.extend(args.learn.gates.as_deref().map(|p| ("--gates", p)));
+    inputs.extend(args.scope.file().map(|p| ("--cpu", p)));
+    inputs
+}
+
+/// Everything that is written, by flag.
+fn outputs<'a>(args: &'a PruneArgs, places: &'a [Places]) -> Vec<Named<'a>> {
     let mut outputs: Vec<Named> = Vec::new();
     for Places { model, json, report } in places {
         outputs.extend(model.as_deref().map(|p| ("OUT.onnx", p)));
@@ -205,7 +247,7 @@ fn check_places(input: &Path, args: &PruneArgs, places: &[Places]) -> autobot_on
     }
     outputs.extend(args.learn.save_gates.as_deref().map(|p| ("--save-gates", p)));
     outputs.extend(args.recovery.checkpoint.as_deref().map(|p| ("--checkpoint", p)));
-    guard::outputs(&outputs, &inputs)
+    outputs
 }
 
 /// Size of a file.
@@ -245,6 +287,29 @@ pub fn options(
     Ok(o)
 }
 
+/// Warns of a choice of layers that chooses none.
+pub fn review_scope(job: &Job, talk: Talk) {
+    let chosen = [("--exclude", &job.options.exclude), ("--only", &job.options.only)];
+    for (flag, pattern) in chosen.into_iter().filter_map(|(flag, p)| Some((flag, p.as_ref()?))) {
+        let groups = &job.analysis.groups;
+        let chooses = match flag {
+            "--exclude" => groups.frozen.iter().any(|f| f.why == pipeline::EXCLUDED),
+            _ => !groups.groups.is_empty() || groups.frozen.iter().any(|f| f.why == pipeline::EXCLUDED),
+        };
+        let graph = &job.model.graph;
+        let names = graph.nodes.iter().map(|n| &n.name).chain(graph.values.iter().map(|v| &v.name));
+        if chooses {
+            continue;
+        }
+        let matches = names.filter(|name| pattern.is_match(name)).count();
+        let what = match matches {
+            0 => "matches no layer and no tensor".to_owned(),
+            n => format!("matches {}, and none with channels that could be cut", plural(n, "name")),
+        };
+        talk.warn(&format!("{flag} '{pattern}' {what}; 'autobot-onnx inspect' lists the names"));
+    }
+}
+
 /// The calibration data: real, or synthetic with a word on what that means.
 fn load(args: &PruneArgs, job: &Job, talk: Talk) -> autobot_onnx::Result<Calibration> {
     let (graph, facts, o) = (&job.model.graph, &job.facts, &job.options);
@@ -253,6 +318,7 @@ fn load(args: &PruneArgs, job: &Job, talk: Talk) -> autobot_onnx::Result<Calibra
     let data = args.data.load(graph, facts, synthetic, o.seed)?;
     if args.data.calib.is_some() {
         data::review(&data, graph, facts, talk)?;
+        data::preview(&data, graph, facts, o, talk)?;
     } else if gates {
         talk.warn(
             "no --calib: the gates learn on synthetic images and keep what those need, so the small network is less \

@@ -1,8 +1,19 @@
 //! Who hears what: results on stdout, everything else on stderr.
 //!
-//! Takes: text. Gives: nothing. Never: fails because nobody listens (a closed pipe must not stop a run).
+//! Takes: text. Gives: whether the results were heard. Never: fails because nobody listens (a closed pipe must not stop a run);
+//! prints what a terminal would obey.
 
-use std::io::Write;
+use autobot_onnx::printable;
+use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether a result could not be written.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// True where a result could not be written though somebody listened.
+pub fn lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
 
 /// Says things, or less if it is to be quiet.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +25,12 @@ impl Talk {
     /// A result: always said.
     pub fn result(self, text: &str) {
         let mut out = std::io::stdout().lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let written = out.write_all(printable::lines(text).as_bytes()).and_then(|()| out.flush());
+        if let Err(e) = written.or_else(closed)
+            && !LOST.swap(true, Ordering::Relaxed)
+        {
+            self.warn(&format!("the results cannot be written to standard output: {e}"));
+        }
     }
 
     /// A result that the quiet do without.
@@ -27,23 +43,33 @@ impl Talk {
     /// Something worth knowing.
     pub fn note(self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(std::io::stderr(), "note: {text}");
+            say(&format!("note: {}", printable::line(text)));
         }
     }
 
     /// Something that must be known.
     pub fn warn(self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "warning: {text}");
+        say(&format!("warning: {}", printable::line(text)));
     }
+}
+
+/// A closed pipe is no failure.
+pub fn closed(e: std::io::Error) -> std::io::Result<()> {
+    if e.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(e) }
+}
+
+/// Lines on stderr.
+pub fn say(lines: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", printable::lines(lines));
 }
 
 /// Prints an error with everything that led to it. (Most of our errors already quote their cause.)
 pub fn complain(e: &anyhow::Error) {
     let mut text = format!("error: {e}");
     for cause in e.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
+        if !text.contains(printable::line(&cause).as_ref()) {
             text += &format!("\n  because: {cause}");
         }
     }
-    let _ = writeln!(std::io::stderr(), "{text}");
+    say(&text);
 }

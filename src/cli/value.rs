@@ -5,6 +5,7 @@
 
 use autobot_onnx::Error;
 use autobot_onnx::cost::latency::Cpu;
+use autobot_onnx::grad::MOST_THREADS;
 use autobot_onnx::learn::calib::{Augment, parse_size};
 use autobot_onnx::pipeline::Target;
 use autobot_onnx::plan::Round;
@@ -150,6 +151,12 @@ fn real(text: &str) -> Option<f64> {
 /// A count from 1 up.
 pub fn at_least_one(text: &str) -> Result<usize, String> {
     text.trim().parse().ok().filter(|&n| n > 0).ok_or_else(|| "give a whole number from 1 up".into())
+}
+
+/// A number of threads; 0 is one per core.
+pub fn threads(text: &str) -> Result<usize, String> {
+    let n = text.trim().parse().ok().filter(|&n| n <= MOST_THREADS);
+    n.ok_or_else(|| format!("give a whole number up to {MOST_THREADS}, or 0 for one per core"))
 }
 
 /// `224` or `224x320`.

@@ -17,7 +17,7 @@ mod take;
 
 pub use batch::{LARGEST, batched};
 pub use plain::Plain;
-pub use pool::Pool;
+pub use pool::{MOST_THREADS, Pool};
 pub use program::{GateSpec, Program, ShiftSpec, Sums, UNGATED};
 pub use reach::{Opened, Reach};
 pub use run::Workspace;

@@ -8,6 +8,9 @@ use rayon::prelude::*;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// Threads of a pool, at the most: each has a workspace of its own.
+pub const MOST_THREADS: usize = 512;
+
 /// A fixed set of threads.
 #[derive(Debug)]
 pub struct Pool {
@@ -17,6 +20,10 @@ pub struct Pool {
 impl Pool {
     /// `threads` threads; 0 takes one per core.
     pub fn new(threads: usize) -> Result<Self> {
+        if threads > MOST_THREADS {
+            let reason = format!("{threads} are more than {MOST_THREADS}");
+            return Err(Error::argument("--threads", reason, "give 0 for one per core"));
+        }
         let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let threads = built.map_err(|e| {
             Error::argument("--threads", format!("cannot start {threads} threads: {e}"), "ask for fewer")

@@ -9,6 +9,7 @@ pub mod gate;
 mod inputs;
 pub mod loss;
 mod optim;
+mod preview;
 mod ranking;
 mod session;
 mod settled;
@@ -17,6 +18,7 @@ mod train;
 
 pub use closed::{Left, Smaller};
 pub use inputs::inputs;
+pub use preview::{Doubt, Example, Preview, preview};
 pub use session::{Agreement, Chunk, Exam, Session};
 pub use task::{Aims, Task, Wish, not_run, targets, unknown};
 pub use train::{Choice, Record, Settings, Traced, Trained, Watching, hard, loses, settle, train};

@@ -7,9 +7,11 @@
 
 use super::fault::Fault;
 use super::shapes::checked_volume;
+use super::walk;
 use crate::ir::DType;
-use onnx_protobuf::{StringStringEntryProto, TensorProto};
+use onnx_protobuf::{ModelProto, StringStringEntryProto, TensorProto};
 use protobuf::EnumOrUnknown;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
@@ -134,6 +136,13 @@ impl Folder {
         let (folder, path) = (found(&self.0)?, found(&self.0.join(location))?);
         if path.starts_with(&folder) { Ok(path) } else { Err(outside("is a link that leads out of")) }
     }
+}
+
+/// The data files of a model, each once.
+pub fn files(proto: &ModelProto, folder: &Folder) -> Vec<PathBuf> {
+    let tensors = walk::tensors(proto).into_iter().filter(|t| is_external(t));
+    let found: BTreeSet<PathBuf> = tensors.filter_map(|t| folder.file_of(t).ok()).collect();
+    found.into_iter().collect()
 }
 
 /// Bytes that the tensor's type and shape take; `None` for types that we do not hold.

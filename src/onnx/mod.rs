@@ -23,8 +23,10 @@ mod tests;
 
 pub use kind::Kind;
 pub use shapes::InputShape;
+pub use write::Written;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::ir::{Fact, Facts, Graph, infer};
 use external::Folder;
 use onnx_protobuf::{Message, ModelProto};
@@ -65,7 +67,7 @@ pub fn read(path: &Path, given: &[InputShape]) -> Result<Model> {
         let hint = "save it with its weights beside it: onnx.save(..., save_as_external_data=True)";
         return Err(Error::file(path, "larger than 2 GiB, which protobuf does not allow", hint));
     }
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e, hint))?;
+    let bytes = files::read(path, hint)?;
     let proto = decode(&bytes, path)?;
     drop(bytes);
     assemble(proto, path, given)
@@ -112,6 +114,13 @@ fn other_sizes(graph: &Graph, inputs: &Inputs) -> Vec<Vec<Fact>> {
         Some(all) => vec![all],
         None => first.into_iter().chain(others).collect(),
     }
+}
+
+/// The files of the external data of whatever model stands in `path`; none where no model does.
+pub fn data_files(path: &Path) -> Vec<PathBuf> {
+    let small = std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() <= LARGEST);
+    let proto = small.then(|| decode(&files::read(path, "").ok()?, path).ok()).flatten();
+    proto.map_or_else(Vec::new, |proto| external::files(&proto, &Folder::of(path)))
 }
 
 /// Bytes → message, or what is wrong with them.
@@ -269,10 +278,23 @@ impl Model {
         write::external_size(self)
     }
 
-    /// Writes the model, and what was in other files into one new file beside it, called like the model with `.data`
-    /// added. Returns the number of bytes of both. Nothing is left behind on an error; the files that the model was
-    /// read from are never written to.
-    pub fn write(&self, path: &Path) -> Result<u64> {
+    /// The files that the model was read from: its own, and those of its external data.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut found = external::files(&self.proto, &self.folder);
+        found.push(self.path.clone());
+        found
+    }
+
+    /// True where `other` may be the name of the data file that stands beside the model once it is written to `path`.
+    pub fn may_write(&self, path: &Path, other: &Path) -> bool {
+        write::has_external(&self.proto) && write::is_data_of(path, other)
+    }
+
+    /// Writes the model, and what was in other files into one new file beside it, called like the model with `.data` and
+    /// perhaps a number added: no file that is there is changed. A model that was there before is replaced when
+    /// everything else is done, and then its data file removed, if it was made here and nobody else mentions it. Nothing is
+    /// left behind on an error.
+    pub fn write(&self, path: &Path) -> Result<Written> {
         write::write(self, path)
     }
 }

@@ -2,17 +2,17 @@
 //!
 //! Takes: a model and a path. Gives: the file, and beside it one data file if the model keeps its weights outside.
 //! Never: leaves a half-written file (each is written under a temporary name and renamed, the model last); overwrites what
-//! the model was read from.
+//! the model was read from, or the data of any model.
 
 use super::external::{self, Appender};
 use super::fault::Fault;
 use super::patch::constants;
 use super::{LARGEST, Model, tensor, walk};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::ir::{Graph, Tensor};
 use onnx_protobuf::{Message, ModelProto, TensorProto};
-use std::collections::BTreeSet;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -80,7 +80,7 @@ fn inlined(model: &Model) -> Result<ModelProto> {
     Ok(proto)
 }
 
-fn has_external(proto: &ModelProto) -> bool {
+pub fn has_external(proto: &ModelProto) -> bool {
     walk::tensors(proto).into_iter().any(external::is_external)
 }
 
@@ -104,34 +104,70 @@ fn check_size(proto: &ModelProto, path: &Path) -> Result<u64> {
     Ok(size)
 }
 
+/// What was written, and what became of what was there before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes of the model and of its data file.
+    pub bytes: u64,
+    /// The data file, where the model keeps its weights outside.
+    pub data: Option<PathBuf>,
+    /// The data file of the model that was replaced, where it stays because another file mentions it.
+    pub left: Option<PathBuf>,
+}
+
 /// Writes the model to `path`.
-pub fn write(model: &Model, path: &Path) -> Result<u64> {
-    let sources = sources(model);
-    if path.canonicalize().is_ok_and(|p| sources.contains(&p)) {
+pub fn write(model: &Model, path: &Path) -> Result<Written> {
+    if model.files().iter().any(|source| files::same(source, path)) {
         return Err(Error::file(path, "the model is read from this file", "give the output another name"));
     }
-    if !has_external(&model.proto) {
-        let (temporary, size) = fill(path, &whole(model), &model.path)?;
-        persist(temporary, path)?;
-        return Ok(size);
+    let old: Vec<PathBuf> = super::data_files(path).into_iter().filter(|d| is_data_of(path, d)).collect();
+    let (bytes, data) = match has_external(&model.proto) {
+        true => Staged::new(model, path)?.place(path)?,
+        false => {
+            let (temporary, size) = fill(path, &whole(model), &model.path)?;
+            persist(temporary, path)?;
+            (size, None)
+        }
+    };
+    let mut left = None;
+    for old in old {
+        match is_mentioned(&old, path) {
+            false => drop(std::fs::remove_file(&old)),
+            true => left = Some(old),
+        }
     }
-    let data = data_path(path, &sources)?;
-    let (file, proto, written) = write_data(model, &data)?;
-    let (temporary, size) = fill(path, &proto, &model.path)?;
-    persist(file, &data)?;
-    persist(temporary, path)?;
-    Ok(written + size)
+    Ok(Written { bytes, data, left })
 }
 
-/// The files that the model was read from.
-fn sources(model: &Model) -> BTreeSet<PathBuf> {
-    let tensors = walk::tensors(&model.proto).into_iter().filter(|t| external::is_external(t));
-    let data = tensors.filter_map(|t| model.folder.file_of(t).ok());
-    data.chain(model.path.canonicalize()).collect()
+/// A model and its data, ready to take their names.
+struct Staged {
+    data: (PathBuf, NamedTempFile),
+    model: NamedTempFile,
+    bytes: u64,
 }
 
-/// A name for the data file beside `path` that is none of the sources.
-fn data_path(path: &Path, sources: &BTreeSet<PathBuf>) -> Result<PathBuf> {
+impl Staged {
+    fn new(model: &Model, path: &Path) -> Result<Self> {
+        let name = data_path(path)?;
+        let (file, proto, written) = write_data(model, &name)?;
+        let (temporary, size) = fill(path, &proto, &model.path)?;
+        Ok(Self { data: (name, file), model: temporary, bytes: written + size })
+    }
+
+    /// Names the data, under a name that no file has, and then the model: at any time in between the model that was there
+    /// before has its own data.
+    fn place(self, path: &Path) -> Result<(u64, Option<PathBuf>)> {
+        let (name, file) = self.data;
+        synced(&file, &name)?;
+        let hint = "has another run made it? write to a folder of its own";
+        file.persist_noclobber(&name).map_err(|e| Error::io(&name, e.error, hint))?;
+        persist(self.model, path).inspect_err(|_| drop(std::fs::remove_file(&name)))?;
+        Ok((self.bytes, Some(name)))
+    }
+}
+
+/// A name for the data file beside `path` that no file has.
+fn data_path(path: &Path) -> Result<PathBuf> {
     let stem = path.file_name().and_then(|n| n.to_str()).ok_or_else(|| {
         Error::file(
             path,
@@ -140,13 +176,75 @@ fn data_path(path: &Path, sources: &BTreeSet<PathBuf>) -> Result<PathBuf> {
         )
     })?;
     let names = std::iter::once(format!("{stem}.data")).chain((1..).map(|k| format!("{stem}.data{k}")));
-    let free = |p: &PathBuf| !p.canonicalize().is_ok_and(|p| sources.contains(&p));
+    // A link that leads nowhere has the name too.
+    let free = |p: &PathBuf| p.symlink_metadata().is_err();
     Ok(names.map(|n| path.with_file_name(n)).find(free).unwrap_or_default())
+}
+
+/// True for the names that [`data_path`] gives beside `path`.
+pub fn is_data_of(path: &Path, data: &Path) -> bool {
+    let name = |p: &Path| p.file_name().and_then(|n| n.to_str()).map(str::to_owned);
+    let (Some(of), Some(name)) = (name(path), name(data)) else { return false };
+    let number = name.strip_prefix(&of).and_then(|rest| rest.strip_prefix(".data"));
+    number.is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
+        && files::same(files::folder(path), files::folder(data))
+}
+
+/// Bytes of neighbours that are looked through before a data file is removed, at the most.
+const LOOKED_THROUGH: u64 = 4 << 30;
+
+/// First bytes of a message that may be a model: the keys of its fields.
+const KEYS: [u8; 11] = [0x08, 0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42, 0x72, 0xa2, 0xca];
+
+/// True where a model beside `data`, or in the folder above, mentions it by name, or may do: a copy of a model reads the data of
+/// the one that it was copied from. `model`, which was just written, is not asked.
+fn is_mentioned(data: &Path, model: &Path) -> bool {
+    let Ok(real) = data.canonicalize() else { return true };
+    let Some((name, here)) = real.file_name().and_then(|n| n.to_str()).zip(real.parent()) else {
+        return true;
+    };
+    let plain = data.symlink_metadata().is_ok_and(|m| m.is_file()) && links(data) == 1;
+    let mut left = LOOKED_THROUGH;
+    let mut mentions = |path: &Path| {
+        let skipped = files::same(path, data) || files::same(path, model) || is_data_of(model, path);
+        let mut file = match files::open(path, "") {
+            Ok(file) => file,
+            // What cannot be read may mention it.
+            Err(Error::Io { source, .. }) => return source.kind() != ErrorKind::NotFound,
+            Err(_) => return false,
+        };
+        let mut first = [0];
+        if skipped || !file.read_exact(&mut first).is_ok_and(|()| KEYS.contains(&first[0])) {
+            return false;
+        }
+        let (mut bytes, size) = (Vec::new(), file.metadata().map_or(u64::MAX, |m| m.len()));
+        let fits = size <= left;
+        left = left.saturating_sub(size);
+        !fits || file.read_to_end(&mut bytes).is_err() || holds(&bytes, name.as_bytes())
+    };
+    let mut folders = here.ancestors().take(2).map(std::fs::read_dir);
+    !plain || folders.any(|f| f.map_or(true, |entries| entries.flatten().any(|e| mentions(&e.path()))))
+}
+
+fn holds(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|w| w == word)
+}
+
+/// Names of a file on its volume.
+#[cfg(unix)]
+fn links(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    path.metadata().map_or(0, |m| m.nlink())
+}
+
+#[cfg(not(unix))]
+fn links(_: &Path) -> u64 {
+    1
 }
 
 /// Writes all external tensors into a temporary file that will be `data`; gives the model that points there.
 fn write_data(model: &Model, data: &Path) -> Result<(NamedTempFile, ModelProto, u64)> {
-    let fail = |e| Error::io(data, e, "free some space, or write to another folder");
+    let fail = |e| Error::io(data, e, files::ROOM);
     let file = beside(data)?;
     let mut proto = whole(model);
     let name = data.file_name().and_then(|n| n.to_str()).unwrap_or_default();
@@ -161,23 +259,16 @@ fn write_data(model: &Model, data: &Path) -> Result<(NamedTempFile, ModelProto, 
     Ok((file, proto, written))
 }
 
-/// A temporary file in the folder of `path`, with the permissions of any new file.
+/// A temporary file in the folder of `path`.
 fn beside(path: &Path) -> Result<NamedTempFile> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
     let hint = "write to a folder that exists and that you may write to";
-    builder.prefix(".autobot-onnx-").tempfile_in(folder).map_err(|e| Error::io(path, e, hint))
+    files::beside(path).map_err(|e| Error::io(path, e, hint))
 }
 
 /// A temporary file that will be `path`, with a model in it that was read from `source`; and its size.
 fn fill(path: &Path, proto: &ModelProto, source: &Path) -> Result<(NamedTempFile, u64)> {
     let size = check_size(proto, source)?;
-    let fail = |e| Error::io(path, e, "free some space, or write to another folder");
+    let fail = |e| Error::io(path, e, files::ROOM);
     let mut file = beside(path)?;
     let mut out = BufWriter::new(file.as_file_mut());
     proto.write_to_writer(&mut out).map_err(|e| fail(std::io::Error::other(e)))?;
@@ -188,8 +279,11 @@ fn fill(path: &Path, proto: &ModelProto, source: &Path) -> Result<(NamedTempFile
 
 fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
     let hint = "is there a folder of that name? write to another one";
-    file.as_file()
-        .sync_all()
-        .map_err(|e| Error::io(path, e, "free some space, or write to another folder"))?;
+    synced(&file, path)?;
     file.persist(path).map_err(|e| Error::io(path, e.error, hint)).map(|_| ())
+}
+
+/// Waits until all of a file that will be `path` is on the disk.
+fn synced(file: &NamedTempFile, path: &Path) -> Result<()> {
+    file.as_file().sync_all().map_err(|e| Error::io(path, e, files::ROOM))
 }

@@ -2,7 +2,7 @@
 //!
 //! Takes: attributes. Gives: `Box<dyn Op>`. Never: looks at the graph around a node.
 
-use crate::ir::{Attributes, Op, Reader, Refusal};
+use crate::ir::{Attributes, Io, Op, Reader, Refusal};
 
 pub mod kernels;
 
@@ -200,5 +200,13 @@ pub fn read(
         Ok(op) => Ok(op),
         Err(Refusal::Unsupported(why)) => Ok(opaque(why)),
         Err(invalid) => Err(invalid),
+    }
+}
+
+/// What must be known of a node that runtimes read in different ways: a phrase that follows its name.
+pub fn caution(op_type: &str, op: &dyn Op, io: &Io) -> Option<String> {
+    match op_type {
+        "Pad" => pad::caution(&op.attributes(), io),
+        _ => None,
     }
 }

@@ -2,16 +2,18 @@
 //!
 //! Takes: what was learned before, the state of the training. Gives: a safetensors file's bytes (JSON for gates), and both back
 //! from them.
-//! Invariants: a run that goes on gives the same result, bit for bit, as one that was never cut off. Never: opens a file.
+//! Invariants: a run that goes on gives the same result, bit for bit, as one that was never cut off; a file holds its own hash,
+//! and one that is damaged is refused. Never: opens a file.
 
-use super::{Before, Options};
-use crate::ir::{Graph, Origin};
+use super::Before;
+use super::identity::Identity;
+use crate::hash::{self, SEAL};
+use crate::ir::{DType, Data, Tensor};
 use crate::learn::{Agreement, Record, Traced, Trained};
 use crate::recover::{Epoch, Fitted, State};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A run's parts that are not arrays of numbers.
 #[derive(Serialize, Deserialize)]
@@ -24,6 +26,16 @@ struct Notes {
     gates: Option<Course>,
     layers: Vec<Fitted>,
     fitted: Agreement,
+    changed: Vec<Changed>,
+}
+
+/// A constant that the fits changed; its bytes are an array of the file.
+#[derive(Serialize, Deserialize)]
+struct Changed {
+    name: String,
+    /// Number of its type in ONNX.
+    dtype: i32,
+    shape: Vec<usize>,
 }
 
 /// How the gates were trained.
@@ -59,43 +71,12 @@ impl Course {
 const RUN: &str = "run";
 const NOTES: &str = "notes";
 
-/// What a checkpoint belongs to: the network's weights, the images' number, and every option that shapes the result.
-pub fn fingerprint(graph: &Graph, images: usize, options: &Options) -> String {
-    let mut hasher = network(graph);
-    // Neither threads nor what is only looked at shape the result.
-    format!("{:?}", Options { threads: 0, trace: 0, ..options.clone() }).hash(&mut hasher);
-    (images, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
-}
-
-/// What trained gates belong to: the network's weights, and what its gates are.
-pub fn fingerprint_of_gates(graph: &Graph, options: &Options) -> String {
-    let mut hasher = network(graph);
-    let Options { residual, exclude, only, compensation, .. } = options;
-    format!("{residual:?} {exclude:?} {only:?} {compensation:?}").hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
-}
-
-/// A hash of the network's nodes and weights.
-fn network(graph: &Graph) -> DefaultHasher {
-    let mut hasher = DefaultHasher::new();
-    for node in &graph.nodes {
-        (&node.name, &node.op_type).hash(&mut hasher);
-    }
-    for value in &graph.values {
-        if let Origin::Initializer(t) = &value.origin {
-            (&value.name, &t.shape).hash(&mut hasher);
-            t.data.to_real::<f32>().iter().for_each(|x| x.to_bits().hash(&mut hasher));
-        }
-    }
-    hasher
-}
-
 /// Trained gates, as `--save-gates` writes them.
 #[derive(Serialize, Deserialize)]
 struct Gates {
-    /// See [`fingerprint_of_gates`].
-    network: String,
+    belongs_to: Identity,
+    /// See [`hash::seal`].
+    sha256: String,
     /// α by class; null where a class has no trainable gate.
     alpha: Vec<Option<f64>>,
     levels: Vec<f64>,
@@ -103,23 +84,34 @@ struct Gates {
     course: Course,
 }
 
-/// The text of a file of trained gates.
-pub fn encode_gates(network: &str, trained: &Trained) -> Result<String, String> {
+/// The bytes of a file of trained gates.
+pub fn encode_gates(belongs_to: &Identity, trained: &Trained) -> Result<Vec<u8>, String> {
     let alpha = trained.alpha.iter().map(|&a| a.is_finite().then_some(a)).collect();
-    let levels = trained.levels.clone();
-    let gates = Gates { network: network.to_owned(), alpha, levels, course: Course::of(trained) };
-    serde_json::to_string(&gates).map_err(|e| e.to_string())
+    let (belongs_to, levels) = (belongs_to.clone(), trained.levels.clone());
+    let gates = Gates { belongs_to, sha256: hash::blank(), alpha, levels, course: Course::of(trained) };
+    serde_json::to_vec(&gates).map(hash::seal).map_err(|e| e.to_string())
 }
 
-/// The network that trained gates belong to, and the gates; or what is wrong with the text.
-pub fn decode_gates(text: &str) -> Result<(String, Trained), String> {
-    let Gates { network, alpha, levels, course } = serde_json::from_str(text).map_err(|e| e.to_string())?;
+/// What trained gates belong to, and the gates; or what is wrong with the bytes.
+pub fn decode_gates(bytes: &[u8]) -> Result<(Identity, Trained), String> {
+    hash::check_seal(bytes)?;
+    let Gates { belongs_to, alpha, levels, course, .. } =
+        serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    let groups = course.changes.first().map_or(0, Vec::len);
+    if course.changes.iter().any(|c| c.len() != groups) {
+        return Err("its updates speak of different numbers of groups".into());
+    }
     let alpha = alpha.into_iter().map(|a| a.unwrap_or(f64::INFINITY)).collect();
-    Ok((network, course.trained(alpha, levels)))
+    Ok((belongs_to, course.trained(alpha, levels)))
 }
 
 /// The bytes of a checkpoint.
-pub fn encode(fingerprint: &str, before: &Before, state: &State) -> Result<Vec<u8>, String> {
+pub fn encode(belongs_to: &Identity, before: &Before, state: &State) -> Result<Vec<u8>, String> {
+    let describe = |(name, t): &(String, Tensor)| Changed {
+        name: name.clone(),
+        dtype: t.dtype().onnx(),
+        shape: t.shape.clone(),
+    };
     let notes = Notes {
         step: state.step,
         loss: state.loss,
@@ -129,6 +121,7 @@ pub fn encode(fingerprint: &str, before: &Before, state: &State) -> Result<Vec<u
         gates: before.trained.as_ref().map(Course::of),
         layers: before.layers.clone(),
         fitted: before.fitted,
+        changed: before.changed.iter().map(describe).collect(),
     };
     let mut arrays: Vec<(String, Dtype, Vec<u8>)> = Vec::new();
     let singles =
@@ -145,25 +138,39 @@ pub fn encode(fingerprint: &str, before: &Before, state: &State) -> Result<Vec<u
     }
     arrays.push(doubles("levels", &before.levels));
     arrays.extend(before.trained.as_ref().map(|t| doubles("alpha", &t.alpha)));
+    for (k, (_, t)) in before.changed.iter().enumerate() {
+        arrays.push((format!("changed.{k}"), Dtype::U8, t.data.to_bytes()));
+    }
+    let run = serde_json::to_string(belongs_to).map_err(|e| e.to_string())?;
     let notes = serde_json::to_string(&notes).map_err(|e| e.to_string())?;
-    let about = HashMap::from([(RUN.to_owned(), fingerprint.to_owned()), (NOTES.to_owned(), notes)]);
+    let entries = [(RUN, run), (NOTES, notes), (SEAL, hash::blank())];
+    let about = HashMap::from(entries.map(|(key, value)| (key.to_owned(), value)));
     let views: Result<Vec<_>, _> = arrays
         .iter()
         .map(|(name, dtype, bytes)| {
-            let size = if *dtype == Dtype::F64 { 8 } else { 4 };
+            let size = match dtype {
+                Dtype::F64 => 8,
+                Dtype::F32 => 4,
+                _ => 1,
+            };
             TensorView::new(*dtype, vec![bytes.len() / size], bytes).map(|v| (name.as_str(), v))
         })
         .collect();
     let views = views.map_err(|e| e.to_string())?;
-    safetensors::serialize(views, Some(about)).map_err(|e| e.to_string())
+    safetensors::serialize(views, Some(about)).map(hash::seal).map_err(|e| e.to_string())
 }
 
 /// The run that a checkpoint belongs to, and its parts; or what is wrong with the bytes.
-pub fn decode(bytes: &[u8]) -> Result<(String, Before, State), String> {
+pub fn decode(bytes: &[u8]) -> Result<(Identity, Before, State), String> {
+    hash::check_seal(bytes)?;
     let (_, head) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
     let about = head.metadata().as_ref().ok_or("it has no description")?;
     let entry = |name: &str| about.get(name).ok_or(format!("its description lacks '{name}'"));
+    let belongs_to = serde_json::from_str(entry(RUN)?).map_err(|e| e.to_string())?;
     let notes: Notes = serde_json::from_str(entry(NOTES)?).map_err(|e| e.to_string())?;
+    if notes.epochs.is_empty() {
+        return Err("it does not say what it began with".into());
+    }
     let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let array = |name: &str| file.tensor(name).map(|t| t.data()).map_err(|e| e.to_string());
     let singles = |name: String| -> Result<Vec<f32>, String> {
@@ -191,8 +198,15 @@ pub fn decode(bytes: &[u8]) -> Result<(String, Before, State), String> {
         Some(course) => Some(course.trained(doubles("alpha")?, levels.clone())),
         None => None,
     };
-    let before = Before { trained, levels, layers: notes.layers, fitted: notes.fitted };
-    Ok((entry(RUN)?.clone(), before, state))
+    let constant = |(k, c): (usize, Changed)| -> Result<(String, Tensor), String> {
+        let dtype =
+            DType::from_onnx(c.dtype).ok_or(format!("type {} of '{}' is not known", c.dtype, c.name))?;
+        let data = Data::from_bytes(dtype, array(&format!("changed.{k}"))?).ok_or("a constant is cut")?;
+        Tensor::new(c.shape, data).map(|t| (c.name, t)).map_err(|e| e.to_string())
+    };
+    let changed = notes.changed.into_iter().enumerate().map(constant).collect::<Result<_, _>>()?;
+    let before = Before { trained, levels, layers: notes.layers, fitted: notes.fitted, changed };
+    Ok((belongs_to, before, state))
 }
 
 #[cfg(test)]
@@ -214,7 +228,13 @@ mod tests {
             trace: vec![Traced { step: 1, agreement: fitted }],
             best: 1,
         };
-        let before = Before { levels: vec![1.5], trained: Some(trained), layers: Vec::new(), fitted };
+        let half = Data::F16(vec![half::f16::from_f32(0.5); 6]);
+        let changed = vec![
+            ("mean".to_owned(), Tensor::floats(&[2], vec![-0.0, 1e-30])),
+            ("w".to_owned(), Tensor { shape: vec![2, 3], data: half }),
+        ];
+        let before =
+            Before { levels: vec![1.5], trained: Some(trained), layers: Vec::new(), fitted, changed };
         let state = State {
             step: 3,
             weights: vec![vec![1.0, -2.0], vec![]],
@@ -226,27 +246,46 @@ mod tests {
         (before, state)
     }
 
+    fn belongs_to() -> Identity {
+        Identity { network: "a".into(), images: "b".into(), options: "c".into() }
+    }
+
     #[test]
     fn what_was_written_is_read_bit_for_bit() {
         let (before, state) = run();
-        let bytes = encode("abc", &before, &state).unwrap();
-        assert_eq!(decode(&bytes).unwrap(), ("abc".to_owned(), before, state));
+        let bytes = encode(&belongs_to(), &before, &state).unwrap();
+        assert_eq!(decode(&bytes).unwrap(), (belongs_to(), before, state));
     }
 
     #[test]
     fn gates_are_read_bit_for_bit() {
         let trained = run().0.trained.unwrap();
-        let text = encode_gates("abc", &trained).unwrap();
-        assert_eq!(decode_gates(&text).unwrap(), ("abc".to_owned(), trained));
-        assert!(decode_gates(&text[..text.len() - 1]).is_err());
+        let bytes = encode_gates(&belongs_to(), &trained).unwrap();
+        assert_eq!(decode_gates(&bytes).unwrap(), (belongs_to(), trained));
     }
 
     #[test]
     fn damaged_bytes_are_errors() {
         let (before, state) = run();
-        let bytes = encode("abc", &before, &state).unwrap();
-        for n in 0..bytes.len() {
-            assert!(decode(&bytes[..n]).is_err(), "cut to {n}");
+        let gates = encode_gates(&belongs_to(), before.trained.as_ref().unwrap()).unwrap();
+        let state = encode(&belongs_to(), &before, &state).unwrap();
+        for n in 0..state.len() {
+            assert!(decode(&state[..n]).is_err(), "cut to {n}");
         }
+        let flipped = |bytes: &[u8], bit: usize| {
+            let mut other = bytes.to_vec();
+            other[bit / 8] ^= 1 << (bit % 8);
+            other
+        };
+        assert!((0..8 * state.len()).all(|bit| decode(&flipped(&state, bit)).is_err()));
+        assert!((0..8 * gates.len()).all(|bit| decode_gates(&flipped(&gates, bit)).is_err()));
+    }
+
+    #[test]
+    fn updates_that_do_not_fit_each_other_are_refused() {
+        let mut trained = run().0.trained.unwrap();
+        trained.changes.push(vec![0.5]);
+        let bytes = encode_gates(&belongs_to(), &trained).unwrap();
+        assert!(decode_gates(&bytes).unwrap_err().contains("numbers of groups"));
     }
 }

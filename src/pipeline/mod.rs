@@ -5,6 +5,7 @@
 
 pub mod checkpoint;
 mod choose;
+mod identity;
 mod options;
 mod recovery;
 mod stage;
@@ -23,6 +24,7 @@ use crate::recover::{Epoch, State, Update};
 use crate::rewrite::{self, Bias, Rewritten};
 use crate::runtime::Sample;
 use crate::verify::{self, Verdict};
+pub use identity::Identity;
 pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target};
 pub use recovery::{Before, Finetuned, Recovered};
 use regex::Regex;
@@ -67,12 +69,15 @@ impl Analysis {
     }
 }
 
+/// Why a group that [`Options::exclude`] names is left whole.
+pub const EXCLUDED: &str = "excluded by --exclude";
+
 /// Groups, cost and reach of a network under the options.
 pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analysis> {
     let mut groups = channels::group(graph, facts, options.residual);
     groups.restrict(|g| {
         if options.exclude.as_ref().is_some_and(|r| mentions(graph, g, r)) {
-            return Err("excluded by --exclude".into());
+            return Err(EXCLUDED.into());
         }
         if options.only.as_ref().is_some_and(|r| !mentions(graph, g, r)) {
             return Err("not selected by --only".into());
@@ -261,6 +266,8 @@ pub trait Observer {
     fn step(&mut self, _record: &Record, _of: usize) {}
     /// Called when training is over.
     fn done(&mut self) {}
+    /// Called with the gates of every training, as soon as they are to stay.
+    fn trained(&mut self, _gates: &Trained) {}
     /// Called after stage `number` (1, 2, …) of `of`, but for the last.
     fn staged(&mut self, _stage: &Stage, _number: usize, _of: usize) {}
     /// Called after every node that the closed-form recovery looked at: `done` of `of`.

@@ -9,7 +9,7 @@ use crate::ir::*;
 use crate::learn::calib::{Augment, Calibration};
 use crate::learn::{Agreement, Aims, Exam, Session, Trained};
 use crate::recover::{self, Epoch, Fitted, Hint, State, Tuned, Update};
-use crate::rewrite::Cuts;
+use crate::rewrite::{self, Cuts};
 use crate::verify;
 
 /// Share of the updates over which the rate of the finetuning rises.
@@ -50,7 +50,7 @@ pub struct Finetuned {
 }
 
 /// What was learned before the weights were trained: with it and a [`State`] a run goes on where it was cut off.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Before {
     /// The training of the gates (gates only).
     pub trained: Option<Trained>,
@@ -60,6 +60,8 @@ pub struct Before {
     pub layers: Vec<Fitted>,
     /// Agreement with the unpruned network after that.
     pub fitted: Agreement,
+    /// Every constant that is another one since, by its name: weights and biases, and running means, which are not trained.
+    pub changed: Vec<(String, Tensor)>,
 }
 
 /// What the pruned network is mended with.
@@ -100,13 +102,15 @@ impl Recovery<'_> {
             true => training.iter().copied().filter(|i| judges.binary_search(i).is_err()).collect(),
             false => training.to_vec(),
         };
-        // The weights of a state hold what the fits gave.
         let mut graph = small.clone();
         if state.is_none() {
             let progress = &mut |done, of| observer.fitted(done, of);
             (graph, before.layers) =
                 recover::reconstruct((big, facts), small, (groups, kept), (data, training), pool, progress)?;
             before.fitted = self.agreement(&graph)?;
+            before.changed = rewrite::changed(small, &graph);
+        } else {
+            rewrite::change(&mut graph, &before.changed)?;
         }
         let fitted = before.fitted;
         let Recover::Finetune(how) = self.how else {

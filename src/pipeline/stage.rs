@@ -11,7 +11,7 @@ use crate::grad::{GateSpec, Pool, ShiftSpec, UNGATED};
 use crate::ir::*;
 use crate::learn::calib::Calibration;
 use crate::learn::compensate::{self, Moments, Stand};
-use crate::learn::{Agreement, Exam, Session, gate, hard};
+use crate::learn::{Exam, Session, gate, hard};
 use crate::recover::State;
 use crate::{rewrite, verify};
 use std::sync::Arc;
@@ -121,6 +121,7 @@ impl Run<'_> {
         let (before, state) = kept.unzip();
         let Chosen { plan, trained, levels, measured } =
             network.choose(options, &stand, before.as_ref(), observer)?;
+        trained.iter().for_each(|gates| observer.trained(gates));
         let lambda = hard(&plan.kept, &levels);
         let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
         let amounts = closed(&stand.shifts, &lambda);
@@ -155,9 +156,7 @@ impl Run<'_> {
         let recovered = match how {
             Recover::None => None,
             Recover::Reconstruct | Recover::Finetune(_) => {
-                let (layers, fitted) =
-                    before.map_or_else(|| (Vec::new(), Agreement::default()), |b| (b.layers, b.fitted));
-                let learned = Before { trained: trained.clone(), levels, layers, fitted };
+                let learned = Before { trained: trained.clone(), levels, ..before.unwrap_or_default() };
                 Some(recovery.run(&rewritten.graph, &plan.kept, learned, state, observer)?)
             }
         };

@@ -11,6 +11,7 @@ use crate::ir::{self, Axis, Fact, Facts, Graph, Io, Node, NodeId, Shape, Tensor,
 use crate::learn::calib::Calibration;
 use crate::learn::{Trained, unknown};
 use crate::onnx::Model;
+use crate::ops;
 use crate::pipeline::{Analysis, Finetuned, Recovered};
 use crate::verify::{TOLERANCE, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +59,7 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64, convention: Co
         proved_at: facts.elsewhere.iter().filter_map(|f| Some(shapes(&f.inputs(graph)?))).collect(),
         false_declarations: model.false_declarations().unwrap_or_default(),
         nodes_without_shape,
+        cautions: cautions(graph, facts),
     }
 }
 
@@ -77,6 +79,15 @@ fn uncounted(graph: &Graph, facts: &Facts) -> usize {
         node.inputs.iter().flatten().any(weight)
     };
     graph.nodes.iter().zip(&facts.trouble).filter(|(node, trouble)| trouble.is_some() && weighs(node)).count()
+}
+
+fn cautions(graph: &Graph, facts: &Facts) -> Vec<String> {
+    let one = |node: &Node| {
+        let (x, y) = facts.operands(node).zip(facts.results(node))?;
+        let caution = ops::caution(&node.op_type, node.op.as_ref(), &Io { x: &x, y: &y })?;
+        Some(format!("'{}' ({}) {caution}", node.name, node.op_type))
+    };
+    graph.nodes.iter().filter_map(one).collect()
 }
 
 /// Calibration data from `source` (none: synthetic).

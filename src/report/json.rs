@@ -3,10 +3,10 @@
 //! Takes: nothing. Gives: structs whose fields are the JSON's fields. Invariants: field names are stable, new ones may be
 //! added; counts are exact (the text rounds them). Never: a number that was not measured in the run.
 
-use super::files;
 use crate::bench::{self, Timing, board::Board};
 use crate::cost::Convention;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::learn::gate::Unlearned;
 use crate::learn::{Agreement, Record, Traced};
 use crate::pipeline::Stage;
@@ -132,6 +132,8 @@ pub struct ModelFacts {
     pub false_declarations: Vec<String>,
     /// Nodes behind them whose shapes are not known; their multiply-accumulates are not counted.
     pub nodes_without_shape: usize,
+    /// Nodes that runtimes read in different ways, and how.
+    pub cautions: Vec<String>,
 }
 
 /// An input or output of a network.
@@ -365,7 +367,7 @@ impl Recipe {
     /// Reads the report of a run.
     pub fn read(path: &Path) -> Result<Self> {
         let hint = "give the file that --json wrote when the small network was made";
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e, hint))?;
+        let text = files::read_text(path, hint)?;
         let recipe: Self = serde_json::from_str(&text)
             .map_err(|e| Error::file(path, format!("is no report of a run: {e}"), hint))?;
         if recipe.recovery.is_some() {

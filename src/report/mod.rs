@@ -2,7 +2,6 @@
 //!
 //! Takes: models, analyses, outcomes. Gives: reports. Never: computes anything that decides what is pruned.
 
-pub mod files;
 pub mod gather;
 pub mod html;
 pub mod json;

@@ -13,6 +13,7 @@ use crate::bench::board::Board;
 use crate::cost::Convention;
 use crate::learn::Agreement;
 use crate::pipeline::Stage;
+use crate::printable::line;
 use crate::verify::sizes::AtSizes;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -43,8 +44,8 @@ fn predicted(p: &Predicted, after: &str) -> String {
         "predicted {} {after}, {} before, in tract on one core of {} ({})\n",
         milliseconds(p.milliseconds_after),
         milliseconds(p.milliseconds_before),
-        p.cpu,
-        p.origin
+        line(&p.cpu),
+        line(&p.origin)
     )
 }
 
@@ -124,7 +125,7 @@ fn gates(run: &Run) -> String {
 /// The machine that measures.
 pub fn board(board: &Board) -> String {
     let Board { cpu, architecture, cores, governor, megahertz, celsius } = board;
-    let mut parts = vec![cpu.clone().unwrap_or_else(|| "processor not told".into())];
+    let mut parts = vec![cpu.as_ref().map_or("processor not told".into(), |c| line(c).into_owned())];
     parts.push(format!("{architecture}, {}", plural(*cores, "core")));
     parts.extend(governor.as_ref().map(|g| format!("governor {g}")));
     parts.extend(megahertz.map(|m| format!("{m:.0} MHz")));
@@ -134,7 +135,7 @@ pub fn board(board: &Board) -> String {
 
 /// What came of fitting a processor's speed.
 pub fn calibrated(name: &str, error: f64) -> String {
-    format!("fitted    {name}: half of the layers are predicted within {}\n", percent(error))
+    format!("fitted    {}: half of the layers are predicted within {}\n", line(name), percent(error))
 }
 
 /// Times side by side.
@@ -179,7 +180,7 @@ fn nodes(m: &Benched) -> String {
         let (ms, part) = (format!("{:.4}", l.milliseconds), percent(l.milliseconds / all));
         vec![l.name.clone(), l.operator.clone(), ms, part]
     }));
-    format!("\n{}\n{}", m.path, table(&[Side::Left, Side::Left, Side::Right, Side::Right], &rows))
+    format!("\n{}\n{}", line(&m.path), table(&[Side::Left, Side::Left, Side::Right, Side::Right], &rows))
 }
 
 /// Everything `inspect` shows.
@@ -199,8 +200,8 @@ pub fn inspection(i: &Inspection) -> String {
 }
 
 fn head(m: &ModelFacts) -> String {
-    let by = if m.producer.is_empty() { String::new() } else { format!(", by {}", m.producer) };
-    let mut out = format!("{}: opset {}, IR {}{by}\n", m.path, m.opset, m.ir_version);
+    let by = if m.producer.is_empty() { String::new() } else { format!(", by {}", line(&m.producer)) };
+    let mut out = format!("{}: opset {}, IR {}{by}\n", line(&m.path), m.opset, m.ir_version);
     m.inputs.iter().for_each(|p| out += &format!("input     {}\n", port(p)));
     m.outputs.iter().for_each(|p| out += &format!("output    {}\n", port(p)));
     let _ = writeln!(
@@ -227,7 +228,8 @@ fn head(m: &ModelFacts) -> String {
     }
     out += &open_sizes(m);
     if !m.false_declarations.is_empty() {
-        let some: Vec<String> = m.false_declarations.iter().take(3).map(|name| format!("'{name}'")).collect();
+        let some: Vec<String> =
+            m.false_declarations.iter().take(3).map(|name| format!("'{}'", line(name))).collect();
         let values = plural(m.false_declarations.len(), "value");
         let _ = writeln!(
             out,
@@ -236,12 +238,16 @@ fn head(m: &ModelFacts) -> String {
         );
     }
     if !m.unknown_operators.is_empty() {
-        let names: Vec<String> = m.unknown_operators.iter().map(|(op, n)| format!("{op} ({n})")).collect();
+        let names: Vec<String> =
+            m.unknown_operators.iter().map(|(op, n)| format!("{} ({n})", line(op))).collect();
         let behind = match m.nodes_without_shape {
             0 => String::new(),
             n => format!("; the shapes of {} behind them are not known, nor their MACs", plural(n, "node")),
         };
         let _ = writeln!(out, "unknown   {}: left as they are{behind}", names.join(", "));
+    }
+    for caution in &m.cautions {
+        let _ = writeln!(out, "note      {}", line(caution));
     }
     out
 }
@@ -269,14 +275,14 @@ fn all_sizes(shapes: &[Vec<usize>]) -> String {
 }
 
 fn port(p: &Port) -> String {
-    let Some(shape) = &p.shape else { return format!("{} (shape not known)", p.name) };
+    let Some(shape) = &p.shape else { return format!("{} (shape not known)", line(&p.name)) };
     let size = |(axis, n): (usize, &usize)| match p.open.get(axis) {
-        Some(Some(name)) if axis > 0 => format!("{}={n}", name),
+        Some(Some(name)) if axis > 0 => format!("{}={n}", line(name)),
         _ if axis == 0 && p.any_batch => "N".into(),
         _ => n.to_string(),
     };
     let sizes: Vec<String> = shape.iter().enumerate().map(size).collect();
-    format!("{} [{}]", p.name, sizes.join(", "))
+    format!("{} [{}]", line(&p.name), sizes.join(", "))
 }
 
 fn free_line(c: &Channels) -> String {
@@ -341,7 +347,7 @@ fn frozen(all: &[Frozen], most: usize) -> String {
     reasons.sort_by_key(|(_, list)| std::cmp::Reverse(channels(list)));
     let mut out = String::new();
     for ((node, why), list) in reasons.iter().take(most) {
-        let why = node.map_or_else(|| (*why).to_owned(), |n| format!("'{n}' {why}"));
+        let why = node.map_or_else(|| line(why).into_owned(), |n| format!("'{}' {}", line(n), line(why)));
         let _ =
             writeln!(out, "frozen    {} of {}: {why}", plural(channels(list), "channel"), names(list, most));
     }
@@ -360,7 +366,7 @@ fn frozen(all: &[Frozen], most: usize) -> String {
 /// The layers of a list, the first few by name.
 fn names(list: &[&Frozen], most: usize) -> String {
     let shown: Vec<String> =
-        list.iter().take(most.min(list.len())).map(|f| format!("'{}'", f.layer)).collect();
+        list.iter().take(most.min(list.len())).map(|f| format!("'{}'", line(&f.layer))).collect();
     match list.len() {
         n if n > 3 && most != usize::MAX => format!("{n} layers ({}, …)", shown[0]),
         _ => shown.join(", "),
@@ -481,7 +487,7 @@ fn recovery(run: &Run) -> String {
 fn verification(v: &Verification) -> String {
     let tract = match (v.tract, &v.tract_says) {
         (Some(d), _) => format!("{} in tract", small(d)),
-        (None, Some(why)) => format!("not measured in tract ({why})"),
+        (None, Some(why)) => format!("not measured in tract ({})", line(why)),
         (None, None) => "not measured in tract".into(),
     };
     let precision = match v.rounding {

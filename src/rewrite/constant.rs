@@ -52,6 +52,33 @@ pub fn store(graph: &mut Graph, v: ValueId, new: Tensor) -> Result<()> {
     Ok(())
 }
 
+/// The stored constants of `new` that are others in `old`, of which it is a copy, by their names: bit for bit.
+pub fn changed(old: &Graph, new: &Graph) -> Vec<(String, Tensor)> {
+    let bits = |t: &Tensor| (t.shape.clone(), t.dtype(), t.data.to_bytes());
+    let one = |v: ValueId| {
+        let t = constant(new, v)?;
+        let same = constant(old, v).is_some_and(|before| bits(&before) == bits(&t));
+        (!same).then(|| (new.values[v].name.clone(), t))
+    };
+    (0..new.values.len()).filter_map(one).collect()
+}
+
+/// Gives stored constants other values, by their names.
+pub fn change(graph: &mut Graph, constants: &[(String, Tensor)]) -> Result<()> {
+    for (name, new) in constants {
+        let v = graph.value_named(name).filter(|&v| {
+            constant(graph, v)
+                .is_some_and(|old| (old.shape, old.data.dtype()) == (new.shape.clone(), new.dtype()))
+        });
+        let Some(v) = v else {
+            let reason = format!("the network has no constant '{name}' of shape {:?}", new.shape);
+            return Err(Error::graph(reason, "give the file that was made for this network"));
+        };
+        store(graph, v, new.clone())?;
+    }
+    Ok(())
+}
+
 /// An operator of ours, from its attributes.
 pub(super) fn read_op(
     name: &str,

@@ -223,6 +223,103 @@ fn outputs_that_are_inputs() {
     }
 }
 
+/// The chain of digits with its weights in `in.onnx.data`.
+fn with_external_data() -> Case {
+    let case = Case::new();
+    external(&case, "in.onnx", "in.onnx.data");
+    case
+}
+
+/// The chain of digits as `name`, with its weights in `data`.
+fn external(case: &Case, name: &str, data_name: &str) {
+    let mut proto = ModelProto::parse_from_bytes(&chain()).unwrap();
+    let mut data = Vec::new();
+    for t in &mut proto.graph.mut_or_insert_default().initializer {
+        let raw = std::mem::take(&mut t.raw_data);
+        t.data_location = onnx_protobuf::tensor_proto::DataLocation::EXTERNAL.into();
+        let entries = [
+            ("location", data_name.to_owned()),
+            ("offset", data.len().to_string()),
+            ("length", raw.len().to_string()),
+        ];
+        t.external_data.extend(entries.map(|(key, value)| onnx_protobuf::StringStringEntryProto {
+            key: key.into(),
+            value,
+            ..Default::default()
+        }));
+        data.extend(raw);
+    }
+    case.file(name, &proto.write_to_bytes().unwrap());
+    case.file(data_name, &data);
+}
+
+#[test]
+fn outputs_that_are_weights() {
+    let flags = ["--json", "--report", "--save-gates"];
+    for flag in flags {
+        with_external_data().flags(&[flag, "in.onnx.data"]).refused(&[flag, "in.onnx.data", "weights"]);
+        // Where the weights of the output go, or may go.
+        with_external_data().flags(&[flag, "out.onnx.data"]).refused(&[flag, "weights"]);
+        with_external_data().flags(&[flag, "./out.onnx.data3"]).refused(&[flag, "weights"]);
+        // Those of a model that is replaced.
+        let case = with_external_data();
+        external(&case, "out.onnx", "theirs.bin");
+        case.flags(&[flag, "theirs.bin"]).refused(&[flag, "weights of out.onnx"]);
+    }
+    Case { output: "in.onnx.data", ..with_external_data() }.refused(&["OUT.onnx", "weights"]);
+    let state = ["--recover", "finetune", "--checkpoint", "in.onnx.data"];
+    with_external_data().flags(&state).refused(&["--checkpoint", "weights"]);
+    #[cfg(unix)]
+    for link in [false, true] {
+        let case = with_external_data();
+        let [from, to] = ["in.onnx.data", "run.json"].map(|n| case.folder.path().join(n));
+        if link { std::os::unix::fs::symlink(from, to) } else { std::fs::hard_link(from, to) }.unwrap();
+        case.flags(&["--json", "run.json"]).refused(&["--json", "weights"]);
+    }
+    for command in
+        [&["inspect", "in.onnx"][..], &["bench", "in.onnx", "--runs", "1", "--calibrate", "in.onnx.data"]]
+    {
+        let case = with_external_data();
+        let before = content(case.folder.path());
+        let mut run = program(case.folder.path());
+        let said = run.args(command).args(["--json", "./in.onnx.data"]).assert().code(2).get_output().clone();
+        assert!(text(&said.stderr).contains("weights") || command[0] == "bench", "{}", text(&said.stderr));
+        assert!(content(case.folder.path()) == before);
+    }
+}
+
+#[test]
+fn outputs_that_are_other_inputs_or_no_files() {
+    let case = Case::new();
+    std::fs::create_dir(case.folder.path().join("images")).unwrap();
+    case.file("images/0.png", b"a picture");
+    case.flags(&["--calib", "images", "--json", "images/0.png"]).refused(&["--json", "one of the images"]);
+    let case = Case::new();
+    case.file("cpu.json", b"{}");
+    case.flags(&["--cpu", "cpu.json", "--json", "cpu.json"]).refused(&["--json", "--cpu"]);
+    #[cfg(unix)]
+    {
+        Case::new().flags(&["--json", "/dev/null"]).refused(&["/dev/null", "no regular file"]);
+        let fifo = |case: Case, name: &str| {
+            let made = std::process::Command::new("mkfifo").arg(case.folder.path().join(name)).status();
+            assert!(made.unwrap().success());
+            // Reading what is in the folder would wait for the pipe.
+            let mut command = program(case.folder.path());
+            command.args([case.input, "out.onnx", "--target-flops", "50%"]).args(SHORT).args(&case.flags);
+            let said =
+                command.timeout(std::time::Duration::from_secs(60)).assert().code(2).get_output().clone();
+            assert!(text(&said.stderr).contains(name), "{}", text(&said.stderr));
+        };
+        fifo(Case { input: "pipe.onnx", ..Case::new() }, "pipe.onnx");
+        fifo(Case::new().flags(&["--calib", "x.npy"]), "x.npy");
+        fifo(Case::new().flags(&["--calib", "x.npz"]), "x.npz");
+        fifo(Case::new().flags(&["--cpu", "c.json"]), "c.json");
+        fifo(Case::new().flags(&["--gates", "g.json"]), "g.json");
+        fifo(Case::new().flags(&["--json", "j.json"]), "j.json");
+        fifo(Case::new().flags(&["--recover", "finetune", "--checkpoint", "state"]), "state");
+    }
+}
+
 #[test]
 fn flags_that_make_no_sense() {
     let cases = [
@@ -239,6 +336,7 @@ fn flags_that_make_no_sense() {
         (["--epochs", "5"], "--recover finetune"),
         (["--checkpoint", "state"], "--recover finetune"),
         (["--beta", "x"], "--beta"),
+        (["--threads", "1000000"], "--threads"),
         (["--criterion", "best"], "--criterion"),
         (["--no-such-flag", "1"], "--no-such-flag"),
     ];

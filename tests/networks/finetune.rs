@@ -7,7 +7,7 @@ use autobot_onnx::ir::{Array, DType, Data, Facts, Graph, Tensor};
 use autobot_onnx::learn::calib::{Calibration, InputSpec, Preprocess};
 use autobot_onnx::learn::{Aims, Session, Task};
 use autobot_onnx::onnx;
-use autobot_onnx::pipeline::{Before, checkpoint};
+use autobot_onnx::pipeline::{Before, Identity, checkpoint};
 use autobot_onnx::random::Draw;
 use autobot_onnx::recover::{Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters};
 use autobot_onnx::{Result, learn};
@@ -224,13 +224,8 @@ fn training_lowers_the_loss_and_no_thread_or_interruption_changes_a_bit() {
         }
 
         // The state goes through a file's bytes.
-        let before = Before {
-            trained: None,
-            levels: Vec::new(),
-            layers: Vec::new(),
-            fitted: learn::Agreement::default(),
-        };
-        let bytes = checkpoint::encode("run", &before, notes.state.as_ref().unwrap()).unwrap();
+        let (before, run) = (Before::default(), Identity::default());
+        let bytes = checkpoint::encode(&run, &before, notes.state.as_ref().unwrap()).unwrap();
         let (_, _, state) = checkpoint::decode(&bytes).unwrap();
         let (_, resumed) = tuned(2, method, Some(state), &mut Notes::default());
         assert!(stored(&whole.graph) == stored(&resumed.graph), "going on changed the result");

@@ -3,6 +3,7 @@
 //! *Takes*: an array. *Gives*: a [`Source`], or an archive's [`Feature`]: the samples, read as what they are (axes, size,
 //! dtype) and held against the network's shape. *Never*: transposes or resizes what could be read two ways.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
@@ -23,10 +24,12 @@ pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
         return Err(Error::file(path, reason, "give an .npz with one array per input, named as the inputs"));
     };
     let array = Npy::open(path)?;
-    let (total, picks) = rows(&array, picker)?;
+    let (total, mut picks) = rows(&array, picker)?;
     let mut notes = vec![];
-    let features = vec![read(array, target, pre, true, &picks, &mut notes)?];
-    Ok(Source { features, picks, total, names: None, labels: None, classes: None, notes })
+    let (feature, bad) = read(array, target, pre, true, &picks, &mut notes)?;
+    picks.retain(|i| !bad.contains_key(i));
+    let (features, bad) = (vec![feature], bad.into_values().collect());
+    Ok(Source { features, picks, bad, total, names: None, labels: None, classes: None, notes })
 }
 
 /// How many samples `array` holds, and which of them are kept.
@@ -39,6 +42,9 @@ pub(super) fn rows<R: Read>(array: &Npy<R>, picker: Picker) -> Result<(usize, Ve
     Ok((array.count(), picker.pick(array.count())))
 }
 
+/// What is wrong with samples that are left out, by their place in the source.
+pub(super) type Bad = BTreeMap<usize, Error>;
+
 /// Reads the picked samples of `array` for `target`; mean, std, scale and bgr count if `ours`.
 pub(super) fn read<R: Read>(
     array: Npy<R>,
@@ -47,7 +53,7 @@ pub(super) fn read<R: Read>(
     ours: bool,
     picks: &[usize],
     notes: &mut Vec<String>,
-) -> Result<Feature> {
+) -> Result<(Feature, Bad)> {
     let dtype = array.dtype;
     let real = target.values == Values::Real;
     if real && dtype != DType::U8 && !dtype.is_float() {
@@ -57,10 +63,15 @@ pub(super) fn read<R: Read>(
     let fit = match target.image {
         Some(image) => Some(arrange(&array, target, image, pre, notes)?),
         None if array.shape.get(1..) == Some(target.sample()) => None,
+        None if array.shape == target.sample() => return Err(single(&array)),
         None => return Err(misfit(&array, target, "save it with exactly these axes")),
     };
     let subject = array.subject();
-    let store = samples(array, fit.as_ref(), picks)?;
+    let (store, mut bad) = samples(array, fit.as_ref(), picks)?;
+    let usable = bad.is_empty() || (pre.skip_bad && bad.len() < picks.len());
+    if !usable && let Some((_, first)) = bad.pop_first() {
+        return Err(first);
+    }
 
     let scale = pre.scale.unwrap_or(store.default_scale());
     let channels = target.image.map_or(1, |i| i.size.channels);
@@ -72,14 +83,15 @@ pub(super) fn read<R: Read>(
     let route = fit.map(|f| Route { size: f.to, from: f.order, to: f.target_order, swap: ours && pre.bgr });
     let feature = Feature::new(store, target, route, norm);
     feature.check_values().map_err(|(index, value)| {
-        let (at, what) = (picks[index], target.describe());
+        let (at, what) = (picks.iter().filter(|i| !bad.contains_key(i)).nth(index), target.describe());
+        let at = at.copied().unwrap_or_default();
         let reason = format!("has the value {value} in sample {at}, and {what} takes {}", target.values);
         subject.fail(reason, "give the numbers that the network takes, not normalised")
     })?;
     if target.image.is_some() && real {
         sanity::check(&feature, pre).map_err(|(reason, hint)| subject.fail(reason, hint))?;
     }
-    Ok(feature)
+    Ok((feature, bad))
 }
 
 /// How the images of an array are stored, and how they come to the network's size.
@@ -102,6 +114,9 @@ fn arrange<R: Read>(
 ) -> Result<Fit> {
     let pixels = array.dtype == DType::U8;
     let to = image.size;
+    if is_single(&array.shape, to) {
+        return Err(single(array));
+    }
     let axes = match array.shape[..] {
         [_, a, b, c] => [a, b, c],
         [_, h, w] if to.channels == 1 => [h, w, 1],
@@ -148,13 +163,33 @@ fn misfit<R: Read>(array: &Npy<R>, target: &Target, hint: &str) -> Error {
     array.fail(format!("with shape {:?} does not fit {}", array.shape, target.describe()), hint)
 }
 
-/// The picked samples, cropped and resized.
-fn samples<R: Read>(array: Npy<R>, fit: Option<&Fit>, picks: &[usize]) -> Result<Store> {
+/// True for the axes of one picture where those of a set are wanted.
+fn is_single(axes: &[usize], to: Size) -> bool {
+    match *axes {
+        [_, _] => to.channels == 1,
+        // Grey pictures, one after the other, have three axes too.
+        [_, _, c] if to.channels == 1 => c == 1 && to.width != 1,
+        [a, _, c] => a == to.channels || c == to.channels,
+        _ => false,
+    }
+}
+
+fn single<R: Read>(array: &Npy<R>) -> Error {
+    let reason = format!("with shape {:?} is one sample, without an axis that counts samples", array.shape);
+    array.fail(reason, "stack many along a new first axis: numpy.stack, or array[numpy.newaxis] for this one")
+}
+
+/// The picked samples, cropped and resized, without those that hold no numbers.
+fn samples<R: Read>(array: Npy<R>, fit: Option<&Fit>, picks: &[usize]) -> Result<(Store, Bad)> {
     let (dtype, subject) = (array.dtype, array.subject());
-    let stray = |(at, value): (usize, f64)| {
-        let reason = format!("has the value {value} in sample {at}");
-        subject
-            .fail(reason, "leave that sample out: NaN and infinity (also beyond float32) poison the training")
+    let mut bad = Bad::new();
+    let hint =
+        "leave that sample out (--skip-bad does): NaN and infinity (also beyond float32) poison the training";
+    let mut judge = |at: usize, read: Result<(), f64>| {
+        if let Err(value) = read {
+            bad.insert(at, subject.fail(format!("has the value {value} in sample {at}"), hint));
+        }
+        Ok(())
     };
     if dtype == DType::U8 {
         let mut all = vec![];
@@ -165,19 +200,16 @@ fn samples<R: Read>(array: Npy<R>, fit: Option<&Fit>, picks: &[usize]) -> Result
             }
             Ok(())
         })?;
-        return Ok(Store::U8(all));
+        return Ok((Store::U8(all), bad));
     }
     if dtype.size() == 2 && dtype.is_float() {
         let mut all = vec![];
-        let sink =
-            |i, bytes: &[u8]| floats(bytes, dtype, fit, f16::from_f64, &mut all).map_err(|v| stray((i, v)));
-        array.rows(picks, sink)?;
-        return Ok(Store::F16(all));
+        array.rows(picks, |i, bytes| judge(i, floats(bytes, dtype, fit, f16::from_f64, &mut all)))?;
+        return Ok((Store::F16(all), bad));
     }
     let mut all = vec![];
-    let sink = |i, bytes: &[u8]| floats(bytes, dtype, fit, |v| v as f32, &mut all).map_err(|v| stray((i, v)));
-    array.rows(picks, sink)?;
-    Ok(Store::F32(all))
+    array.rows(picks, |i, bytes| judge(i, floats(bytes, dtype, fit, |v| v as f32, &mut all)))?;
+    Ok((Store::F32(all), bad))
 }
 
 /// Appends one sample of floats to `all`; `Err` is a value that is not finite.
@@ -320,6 +352,30 @@ mod tests {
         says(&error("|u1", &[2, 36, 36, 3], &[1, 3, 32, 32]), &words);
         says(&error("<f4", &[2, 3, 28, 28], &[1, 3, 32, 32]), &["[2, 3, 28, 28]", "[n, 3, 32, 32]"]);
         says(&error("<f4", &[2, 7], &[1, 8]), &["[2, 7]", "[n, 8]"]);
+    }
+
+    #[test]
+    fn one_sample_without_a_batch_axis_is_called_that() {
+        let words = &["is one sample, without an axis that counts samples", "numpy.newaxis"];
+        says(&error("|u1", &[8, 8, 3], &[1, 3, 8, 8]), words);
+        says(&error("|u1", &[10, 12, 3], &[1, 3, 8, 8]), words);
+        says(&error("<f4", &[3, 8, 8], &[1, 3, 8, 8]), words);
+        says(&error("|u1", &[8, 8, 1], &[1, 1, 8, 8]), words);
+        says(&error("|u1", &[8, 8], &[1, 1, 8, 8]), words);
+        says(&error("<f4", &[8], &[1, 8]), words);
+        let thin = one("|u1", &[2, 3, 1], &counted(6), &[1, 1, 3, 1], &raw()).unwrap();
+        assert_eq!(sample(&thin, 1, 3), [3., 4., 5.]);
+    }
+
+    #[test]
+    fn samples_that_are_no_numbers_are_left_out_when_told() {
+        let data = le(&[0., 1., f32::NAN, 3., 4., 5.]);
+        let pre = Preprocess { skip_bad: true, ..Preprocess::default() };
+        let calib = one("<f4", &[3, 2], &data, &[1, 2], &pre).unwrap();
+        assert_eq!((calib.len(), sample(&calib, 1, 2)), (2, vec![4., 5.]));
+        assert_eq!(calib.name(1), "sample 2");
+        let none = one("<f4", &[1, 2], &le(&[f32::NAN, 0.0]), &[1, 2], &pre).unwrap_err();
+        says(&none, &["sample 0", "NaN"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::augment::{Jitter, Mixture, Shift};
 use super::route::{Order, Route, Target};
 use super::synthetic;
 use super::{Augment, Preprocess, Values};
+use crate::hash::Hash;
 use crate::random::Draw;
 
 /// Values as compact as they came.
@@ -27,8 +28,17 @@ impl Store {
     }
 }
 
+/// Leaves of rows of `len` values those that are `good`.
+pub(super) fn retain<T>(values: &mut Vec<T>, len: usize, good: &[bool]) {
+    if good.iter().all(|&g| g) {
+        return;
+    }
+    let mut at = 0..;
+    values.retain(|_| at.next().is_some_and(|i: usize| good[i / len.max(1)]));
+}
+
 /// `(value * scale - mean[c]) / std[c]`
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Norm {
     pub scale: f32,
     pub mean: Vec<f32>,
@@ -47,12 +57,17 @@ impl Norm {
     }
 
     pub fn new(pre: &Preprocess, scale: f32, channels: usize) -> Self {
+        Self::of(&pre.mean, &pre.std, scale, channels)
+    }
+
+    /// No value, one for all channels, or one for each.
+    pub fn of(mean: &[f32], std: &[f32], scale: f32, channels: usize) -> Self {
         let each = |values: &[f32], none: f32| match values {
             [] => vec![none; channels],
             [one] => vec![*one; channels],
             all => all.to_vec(),
         };
-        Self { scale, mean: each(&pre.mean, 0.0), std: each(&pre.std, 1.0) }
+        Self { scale, mean: each(mean, 0.0), std: each(std, 1.0) }
     }
 
     pub fn apply(&self, channel: usize, value: f32) -> f32 {
@@ -75,6 +90,10 @@ pub(super) struct Feature {
 
 impl Feature {
     pub fn new(store: Store, target: &Target, route: Option<Route>, norm: Norm) -> Self {
+        Self::of(store, (target.len(), target.values), route, norm)
+    }
+
+    fn of(store: Store, (len, values): (usize, Values), route: Option<Route>, norm: Norm) -> Self {
         let table = match store {
             Store::U8(_) => {
                 let row = |c| std::array::from_fn(|v| norm.apply(c, v as f32));
@@ -82,7 +101,50 @@ impl Feature {
             }
             _ => Vec::new(),
         };
-        Self { store, len: target.len(), route, norm, values: target.values, table }
+        Self { store, len, route, norm, values, table }
+    }
+
+    /// What takes stored values to 0 … 1, where they are those of pictures.
+    pub fn unit(&self) -> Option<f32> {
+        fn range(values: impl Iterator<Item = f32>) -> (f32, f32) {
+            values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+        }
+        let (low, high) = match &self.store {
+            Store::U8(_) => (0.0, 255.0),
+            Store::F16(all) => range(all.iter().map(|v| v.to_f32())),
+            Store::F32(all) => range(all.iter().copied()),
+            Store::Synthetic(_) => return None,
+        };
+        match high {
+            _ if low < 0.0 || self.values != Values::Real => None,
+            ..=1.0 => Some(1.0),
+            ..=255.0 => Some(1.0 / 255.0),
+            _ => None,
+        }
+    }
+
+    /// The samples `list` otherwise normalised, with red and blue exchanged if `swap`.
+    pub fn with(&self, list: &[usize], norm: Norm, swap: bool) -> Self {
+        fn some<T: Copy>(all: &[T], list: &[usize], len: usize) -> Vec<T> {
+            list.iter().flat_map(|&i| &all[i * len..(i + 1) * len]).copied().collect()
+        }
+        let store = match &self.store {
+            Store::U8(all) => Store::U8(some(all, list, self.len)),
+            Store::F16(all) => Store::F16(some(all, list, self.len)),
+            Store::F32(all) => Store::F32(some(all, list, self.len)),
+            Store::Synthetic(salt) => Store::Synthetic(*salt),
+        };
+        Self::of(store, (self.len, self.values), self.route.map(|r| Route { swap, ..r }), norm)
+    }
+
+    /// Leaves the samples that are `good`.
+    pub fn retain(&mut self, good: &[bool]) {
+        match &mut self.store {
+            Store::U8(all) => retain(all, self.len, good),
+            Store::F16(all) => retain(all, self.len, good),
+            Store::F32(all) => retain(all, self.len, good),
+            Store::Synthetic(_) => {}
+        }
     }
 
     pub fn synthetic(target: &Target, salt: u64) -> Self {
@@ -104,6 +166,25 @@ impl Feature {
             Store::Synthetic(_) => None,
         };
         found.map_or(Ok(()), Err)
+    }
+
+    /// Adds everything on which a sample depends.
+    pub fn hash(&self, hash: &mut Hash) {
+        let Self { store, len, route, norm, values, table: _ } = self;
+        hash.number(*len).text(&format!("{route:?} {values:?}"));
+        hash.floats(&norm.mean).floats(&norm.std).floats(&[norm.scale]);
+        match store {
+            Store::U8(all) => hash.text("uint8").bytes(all),
+            Store::F16(all) => {
+                hash.text("float16");
+                all.chunks(1 << 14).for_each(|some| {
+                    hash.bytes(&some.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
+                });
+                hash
+            }
+            Store::F32(all) => hash.text("float32").floats(all),
+            Store::Synthetic(salt) => hash.text("synthetic").text(&salt.to_string()),
+        };
     }
 
     pub fn write(&self, index: usize, augment: Option<(&Augment, u64)>, out: &mut [f32]) {

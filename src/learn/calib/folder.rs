@@ -2,20 +2,26 @@
 //!
 //! *Takes*: a folder with images, or with one sub-folder per class. *Gives*: a [`Source`] of decoded images in the
 //! network's size, in the order of their names whatever the number of threads. *Never*: looks deeper than one level,
-//! skips a file that should have been an image, or follows the orientation a camera noted down.
+//! skips a file that should have been an image unasked, waits for one that is a pipe, or follows the orientation a camera noted down.
 
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageReader};
 use rayon::prelude::*;
 
-use super::feature::{Feature, Norm, Store};
+use super::feature::{Feature, Norm, Store, retain};
 use super::route::{Image, Order, Route, Size, Target};
 use super::{Picker, Preprocess, Source, Values, fit, sanity};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// What counts as an image, in lower case.
 pub(super) const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "bmp", "webp", "pnm", "ppm", "pgm", "pbm"];
+
+/// What follows the last dot of a file's name, in lower case.
+pub(super) fn extension(path: &Path) -> Option<String> {
+    path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase)
+}
 
 pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Picker) -> Result<Source> {
     let (target, image) = match targets {
@@ -34,8 +40,8 @@ pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
         ));
     };
     let Listing { files, labels, classes, mut notes } = list(path)?;
-    let picks = picker.pick(files.len());
-    let pixels = decode(path, &files, &picks, image, pre, &mut notes)?;
+    let mut picks = picker.pick(files.len());
+    let (pixels, bad) = decode(path, &files, &mut picks, image, pre, &mut notes)?;
 
     let route = Route { size: image.size, from: Order::Packed, to: image.order, swap: pre.bgr };
     let scale = pre.scale.unwrap_or(pixels.default_scale());
@@ -57,7 +63,7 @@ pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
         sanity::check(&feature, pre).map_err(|(reason, hint)| Error::file(path, reason, hint))?;
     }
     let total = files.len();
-    Ok(Source { features: vec![feature], picks, total, names: Some(files), labels, classes, notes })
+    Ok(Source { features: vec![feature], picks, bad, total, names: Some(files), labels, classes, notes })
 }
 
 /// The image files of a source, relative to it and sorted, with `/` between class and file.
@@ -89,7 +95,7 @@ fn entries(path: &Path) -> Result<Entries> {
             }
             _ => continue,
         };
-        let extension = file.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+        let extension = extension(&file);
         if file.is_dir() {
             found.folders.push(name);
         } else if extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str())) {
@@ -184,26 +190,40 @@ struct Done {
     greyed: bool,
 }
 
-/// The picked images as uint8, `[picks, height, width, channels]`.
+/// The picked images as uint8, `[picks, height, width, channels]`; those that cannot be decoded are no longer picked, where they
+/// may be left out.
 fn decode(
     path: &Path,
     files: &[String],
-    picks: &[usize],
+    picks: &mut Vec<usize>,
     image: Image,
     pre: &Preprocess,
     notes: &mut Vec<String>,
-) -> Result<Store> {
+) -> Result<(Store, Vec<Error>)> {
     let Some(bytes) = picks.len().checked_mul(image.size.len()) else {
         return Err(Error::file(path, "holds too many images for memory", "take fewer with --calib-size"));
     };
     let mut pixels = vec![0; bytes];
     let results: Vec<Result<Done>> = pixels
         .par_chunks_mut(image.size.len())
-        .zip(picks)
+        .zip(&*picks)
         .map(|(out, &i)| one(&path.join(&files[i]), image.size, pre, out))
         .collect();
+    let good: Vec<bool> = results.iter().map(Result::is_ok).collect();
+    let (mut done, mut bad) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(one) => done.push(one),
+            Err(e) => bad.push(e),
+        }
+    }
     // In order, so that the first bad file is named whatever the threads did.
-    let done: Vec<Done> = results.into_iter().collect::<Result<_>>()?;
+    let usable = pre.skip_bad && !done.is_empty();
+    if let Some(first) = bad.pop_if(|_| !usable) {
+        return Err(bad.into_iter().next().unwrap_or(first));
+    }
+    retain(&mut pixels, image.size.len(), &good);
+    retain(picks, 1, &good);
     let fitted = done.iter().filter(|d| d.fitted).count();
     let greyed = done.iter().filter(|d| d.greyed).count();
     let of = done.len();
@@ -218,13 +238,14 @@ fn decode(
     if greyed > 0 {
         notes.push(format!("{greyed} of {of} images had colours and were made grey"));
     }
-    Ok(Store::U8(pixels))
+    Ok((Store::U8(pixels), bad))
 }
 
 fn one(path: &PathBuf, to: Size, pre: &Preprocess, out: &mut [u8]) -> Result<Done> {
-    let broken = |reason: String| Error::file(path, reason, "replace or remove that file");
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let reader = reader.map_err(|e| Error::io(path, e, "check the file's permissions"))?;
+    let hint = "replace or remove that file, or leave out what cannot be used with --skip-bad";
+    let broken = |reason: String| Error::file(path, reason, hint);
+    let reader = ImageReader::new(BufReader::new(files::open(path, hint)?)).with_guessed_format();
+    let reader = reader.map_err(|e| Error::io(path, e, hint))?;
     let image = reader.decode().map_err(|e| broken(format!("cannot be decoded: {e}")))?;
     let greyed = to.channels == 1 && image.color().has_color();
     let (height, width) = (image.height() as usize, image.width() as usize);
@@ -277,6 +298,32 @@ mod tests {
     fn colour(calib: &Calibration, i: usize) -> [f32; 3] {
         let all = sample(calib, i, 48);
         [all[0], all[16], all[32]]
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_or_left_out_with_its_label() {
+        let red = [200, 0, 0];
+        let dir =
+            folder(&[("a/0.png", red), ("a/1.png", [0, 50, 0]), ("b/2.png", red), ("b/3.png", [0, 0, 9])]);
+        std::fs::write(dir.path().join("b/2.png"), "no picture").unwrap();
+        #[cfg(unix)]
+        {
+            std::fs::remove_file(dir.path().join("a/0.png")).unwrap();
+            let made = std::process::Command::new("mkfifo").arg(dir.path().join("a/0.png")).status();
+            assert!(made.unwrap().success());
+        }
+        #[cfg(not(unix))]
+        std::fs::write(dir.path().join("a/0.png"), "").unwrap();
+        says(&load(dir.path(), None, RGB, &unit()).unwrap_err(), &["0.png", "--skip-bad"]);
+        let calib = load(dir.path(), None, RGB, &Preprocess { skip_bad: true, ..unit() }).unwrap();
+        assert_eq!((calib.len(), calib.labels()), (2, Some(&[0, 1][..])));
+        assert_eq!((calib.name(0), calib.name(1)), ("a/1.png".to_owned(), "b/3.png".to_owned()));
+        assert_eq!((sample(&calib, 0, 48)[16], sample(&calib, 1, 48)[32]), (50.0, 9.0));
+        noted(&calib, &["2 of 4 samples were left out", "a/0.png"]);
+        std::fs::write(dir.path().join("a/1.png"), "").unwrap();
+        std::fs::write(dir.path().join("b/3.png"), "").unwrap();
+        let e = load(dir.path(), None, RGB, &Preprocess { skip_bad: true, ..unit() }).unwrap_err();
+        says(&e, &["0.png"]);
     }
 
     #[test]

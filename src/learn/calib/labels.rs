@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::npy::Npy;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// Reads `count` labels from `path`; `names` are the samples' file names, for folders.
 pub(super) fn read(path: &Path, count: usize, names: Option<&[String]>) -> Result<Vec<u32>> {
@@ -16,7 +16,7 @@ pub(super) fn read(path: &Path, count: usize, names: Option<&[String]>) -> Resul
         Some("npy") => from_npy(Npy::open(path)?, count),
         Some("txt" | "csv" | "tsv") => {
             let hint = "check the path; labels are .npy, or UTF-8 text";
-            let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e, hint))?;
+            let text = files::read_text(path, hint)?;
             from_text(path, &text, count, names)
         }
         _ => Err(Error::file(path, "is no label file", "give .npy, .txt or .csv")),

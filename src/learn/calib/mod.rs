@@ -23,6 +23,7 @@ mod sanity;
 mod synthetic;
 #[cfg(test)]
 mod testing;
+mod usual;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,8 +32,10 @@ use self::augment::Mixture;
 use self::feature::Feature;
 pub use self::options::{Augment, Layout, Preprocess, Resize, parse_size};
 use self::route::Target;
+pub use self::usual::Usual;
+use crate::hash::Hash;
 use crate::random::Draw;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// What the numbers of an input are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -115,7 +118,10 @@ impl fmt::Debug for Calibration {
 /// What a source holds, before labels and notes are settled. `labels` cover the whole source, not only the picked.
 struct Source {
     features: Vec<Feature>,
+    /// The samples in `features`.
     picks: Vec<usize>,
+    /// What is wrong with samples that were left out.
+    bad: Vec<Error>,
     total: usize,
     names: Option<Vec<String>>,
     labels: Option<Vec<u32>>,
@@ -148,6 +154,8 @@ impl Calibration {
     ///   an array named `labels`, `label` or `y` that is no input holds labels.
     /// * a folder of images, sorted by name; or one sub-folder per class, labels by sorted folder name. PNG, JPEG, BMP,
     ///   WebP, PNM. For a network with one input of rank 4.
+    ///
+    /// With `skip_bad` samples that cannot be used are left out.
     ///
     /// `labels`: `.npy` (integers `[n]`, or one-hot/probabilities `[n, classes]`) or text with a label, `file,label` or
     /// `file label` per line; it covers the whole source and wins over labels found in it. `limit` (≥ 1) keeps a random
@@ -205,7 +213,15 @@ impl Calibration {
     }
 
     fn assemble(path: &Path, labels: Option<&Path>, source: Source, picker: Picker) -> Result<Self> {
-        let Source { features, picks, total, names, labels: found, classes, mut notes } = source;
+        let Source { features, picks, bad, total, names, labels: found, classes, mut notes } = source;
+        if let Some(first) = bad.first() {
+            let (n, of) = (bad.len(), bad.len() + picks.len());
+            let reason = first.to_string();
+            let reason = reason.lines().next().unwrap_or_default();
+            notes.push(format!(
+                "{n} of {of} samples were left out because they cannot be used; first: {reason}"
+            ));
+        }
         match picker.limit {
             Some(limit) if limit < total => {
                 notes.push(format!("{limit} of {total} samples were drawn at random (seed {})", picker.seed));
@@ -253,6 +269,17 @@ impl Calibration {
     /// The class folders' names, sorted; label `l` stands for `classes()[l]`. `None` unless the labels come from them.
     pub fn classes(&self) -> Option<&[String]> {
         self.classes.as_deref()
+    }
+
+    /// A hash of everything that the samples are to a network, and of their labels; of synthetic samples, whatever their number.
+    pub fn digest(&self) -> String {
+        let mut hash = Hash::default();
+        self.features.iter().for_each(|f| f.hash(&mut hash));
+        hash.number(self.labels.as_ref().map_or(0, |l| l.len() + 1));
+        for &label in self.labels.iter().flatten() {
+            hash.number(label as usize);
+        }
+        hash.done()
     }
 
     /// What was done to the data without being asked for, and what was ignored: one sentence each.
@@ -331,6 +358,14 @@ impl Calibration {
     }
 }
 
+/// True where `path` names an image that [`Calibration::load`] would read out of `folder`.
+pub fn is_image_of(path: &Path, folder: &Path) -> bool {
+    let image = folder::extension(path).is_some_and(|e| folder::EXTENSIONS.contains(&e.as_str()));
+    let mut above =
+        path.ancestors().skip(1).take(2).map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
+    image && path.exists() && folder.is_dir() && above.any(|p| files::same(p, folder))
+}
+
 enum Kind {
     Folder,
     Npy,
@@ -344,7 +379,7 @@ fn kind(path: &Path) -> Result<Kind> {
     if found.is_dir() {
         return Ok(Kind::Folder);
     }
-    match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+    match folder::extension(path).as_deref() {
         Some("npy") => Ok(Kind::Npy),
         Some("npz") => Ok(Kind::Npz),
         Some(e) if folder::EXTENSIONS.contains(&e) => {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use half::f16;
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 const SAVE_AGAIN: &str = "save it again with numpy.save";
 /// Longer headers only occur with structured dtypes (NumPy itself stops at 10,000 bytes).
@@ -132,7 +132,7 @@ pub(super) struct Npy<R> {
 impl Npy<BufReader<File>> {
     pub fn open(path: &Path) -> Result<Self> {
         let hint = "check the path and its permissions";
-        let file = File::open(path).map_err(|e| Error::io(path, e, hint))?;
+        let file = files::open(path, hint)?;
         let length = file.metadata().map_err(|e| Error::io(path, e, hint))?.len();
         Npy::new(path, "the array".into(), BufReader::new(file), length)
     }

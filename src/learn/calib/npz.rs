@@ -5,17 +5,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
-use npyz::npz::NpzArchive;
+use npyz::zip::ZipArchive;
 use npyz::zip::read::ZipFile;
 
-use super::array::{read, rows};
+use super::array::{Bad, read, rows};
+use super::feature::Feature;
 use super::npy::Npy;
 use super::route::Target;
 use super::{Picker, Preprocess, Source, labels};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// Names under which an archive may hold labels.
 const LABELS: [&str; 3] = ["labels", "label", "y"];
@@ -24,14 +25,25 @@ const SAVE_AGAIN: &str = "save it again with numpy.savez";
 const DEFLATE: u64 = 1032;
 
 pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Picker) -> Result<Source> {
-    let length = std::fs::metadata(path).map_err(|e| Error::io(path, e, SAVE_AGAIN))?.len();
-    let mut archive = NpzArchive::open(path).map_err(|e| Error::io(path, e, SAVE_AGAIN))?;
-    let names: BTreeSet<String> = archive.array_names().map(str::to_owned).collect();
+    let file = files::open(path, SAVE_AGAIN)?;
+    let length = file.metadata().map_err(|e| Error::io(path, e, SAVE_AGAIN))?.len();
+    let mut archive = ZipArchive::new(BufReader::new(file))
+        .map_err(|e| Error::file(path, format!("cannot be read as an archive: {e}"), SAVE_AGAIN))?;
+    let names: BTreeSet<String> = members(&mut archive);
     let is_input = |name: &str| targets.iter().any(|t| t.name == name);
     let label_name = LABELS.into_iter().find(|l| names.contains(*l) && !is_input(l));
     let data: Vec<&String> = names.iter().filter(|n| Some(n.as_str()) != label_name).collect();
 
-    let (mut features, mut notes) = (vec![], vec![]);
+    if names.is_empty() {
+        let held: Vec<_> = archive.file_names().take(5).map(|n| format!("'{n}'")).collect();
+        let reason = match &held[..] {
+            [] => "is an empty archive".to_owned(),
+            held => format!("holds no NumPy array; it holds: {}", held.join(", ")),
+        };
+        return Err(Error::file(path, reason, SAVE_AGAIN));
+    }
+
+    let (mut features, mut notes, mut bad) = (vec![], vec![], Bad::new());
     let mut first: Option<(usize, Vec<usize>)> = None;
     for target in targets {
         let name = match &data[..] {
@@ -49,34 +61,60 @@ pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
             let reason = format!("holds {total} samples, the arrays before it hold {n}");
             return Err(array.fail(reason, "give every input the same number of samples"));
         }
-        features.push(read(
-            array,
-            target,
-            pre,
-            Preprocess::applies(target, targets.len()),
-            &picks,
-            &mut notes,
-        )?);
+        let ours = Preprocess::applies(target, targets.len());
+        let (feature, unusable) = read(array, target, pre, ours, &picks, &mut notes)?;
+        let there: Vec<usize> = picks.iter().copied().filter(|i| !unusable.contains_key(i)).collect();
+        features.push((feature, there));
+        bad.extend(unusable);
         first = Some((total, picks));
     }
-    let (total, picks) = first.unwrap_or_default();
+    let (total, mut picks) = first.unwrap_or_default();
+    // What one input lacks is left out of all.
+    picks.retain(|i| !bad.contains_key(i));
+    if picks.is_empty()
+        && let Some((_, first)) = bad.pop_first()
+    {
+        return Err(first);
+    }
+    let whole = |(mut feature, there): (Feature, Vec<usize>)| {
+        feature.retain(&there.iter().map(|i| !bad.contains_key(i)).collect::<Vec<_>>());
+        feature
+    };
+    let features = features.into_iter().map(whole).collect();
     let labels = match label_name {
         Some(name) => Some(labels::from_npy(open(&mut archive, path, length, name)?, total)?),
         None => None,
     };
-    Ok(Source { features, picks, total, names: None, labels, classes: None, notes })
+    let bad = bad.into_values().collect();
+    Ok(Source { features, picks, bad, total, names: None, labels, classes: None, notes })
+}
+
+/// Names of the arrays of an archive, without the ending `.npy`, which some writers leave out.
+fn members(archive: &mut ZipArchive<BufReader<File>>) -> BTreeSet<String> {
+    let all: Vec<String> = archive.file_names().map(str::to_owned).collect();
+    let is_array = |archive: &mut ZipArchive<_>, name: &str| {
+        let mut start = [0; 6];
+        archive.by_name(name).is_ok_and(|mut e| e.read_exact(&mut start).is_ok() && start == *b"\x93NUMPY")
+    };
+    let name = |member: String| match member.strip_suffix(".npy") {
+        Some(name) => Some(name.to_owned()),
+        None => is_array(archive, &member).then_some(member),
+    };
+    all.into_iter().filter_map(name).collect()
 }
 
 /// The array `name` of an archive whose file has `length` bytes.
 fn open<'a>(
-    archive: &'a mut NpzArchive<BufReader<File>>,
+    archive: &'a mut ZipArchive<BufReader<File>>,
     path: &Path,
     length: u64,
     name: &str,
 ) -> Result<Npy<ZipFile<'a>>> {
     let what = format!("array '{name}'");
     let bad = |e| Error::file(path, format!("{what} cannot be read: {e}"), SAVE_AGAIN);
-    let entry = archive.zip_archive().by_name(&format!("{name}.npy")).map_err(bad)?;
+    let ending = format!("{name}.npy");
+    let member = if archive.file_names().any(|n| n == ending) { &ending } else { name };
+    let entry = archive.by_name(member).map_err(bad)?;
     let most = entry.compressed_size().min(length).saturating_mul(DEFLATE);
     let held = entry.size().min(most);
     Npy::new(path, what, entry, held)
@@ -145,7 +183,55 @@ mod tests {
         assert_eq!((sample(&labelled, 0, 1), labelled.labels()), (vec![3.0], Some(&[6][..])));
         assert_eq!(sample(&get(&[("a", array(3)), ("x", array(4))]).unwrap(), 0, 1), [4.0]);
         says(&get(&[("a", array(3)), ("b", array(4))]).unwrap_err(), &["no array 'x'", "a, b"]);
-        says(&get(&[]).unwrap_err(), &["no array 'x'"]);
+        says(&get(&[]).unwrap_err(), &["empty archive"]);
+    }
+
+    /// An archive of members with names as they are.
+    fn archive(dir: &Path, members: &[(&str, Vec<u8>)]) -> std::path::PathBuf {
+        use std::io::Write;
+        let path = dir.join("members.npz");
+        let mut zip = npyz::zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+        for (name, bytes) in members {
+            zip.start_file(*name, Default::default()).unwrap();
+            zip.write_all(bytes).unwrap();
+        }
+        zip.finish().unwrap();
+        path
+    }
+
+    #[test]
+    fn members_without_the_ending_are_arrays_if_they_look_like_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let members = [("readme", b"text".to_vec()), ("x", npy("|u1", &[1, 1, 1, 1], &[5]))];
+        let calib = load(&archive(dir.path(), &members), None, &[1, 1, 1, 1], &raw()).unwrap();
+        assert_eq!(sample(&calib, 0, 1), [5.0]);
+        let none = archive(dir.path(), &[("a.txt", b"text".to_vec()), ("b.csv", vec![])]);
+        let e = load(&none, None, &[1, 1, 1, 1], &raw()).unwrap_err();
+        says(&e, &["members.npz", "holds no NumPy array", "'a.txt'", "'b.csv'"]);
+    }
+
+    #[test]
+    fn what_one_input_lacks_is_left_out_of_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let arrays = [
+            ("hint", npy("<f4", &[3, 2], &le(&[5., 6., f32::NAN, 8., 9., 10.]))),
+            ("image", npy("|u1", &[3, 1, 2, 1], &[1, 2, 3, 4, 5, 6])),
+            ("y", npy("|u1", &[3], &[7, 8, 9])),
+        ];
+        let path = save_npz(dir.path(), &arrays);
+        says(&load_two(&path).unwrap_err(), &["array 'hint'", "NaN", "sample 1", "--skip-bad"]);
+        let pre = Preprocess { skip_bad: true, ..raw() };
+        let calib = Calibration::load(&path, None, &two_inputs(), &pre, None, 0).unwrap();
+        let (mut image, mut hint) = ([0.0; 2], [0.0; 2]);
+        calib.write(0, 1, None, &mut image);
+        calib.write(1, 1, None, &mut hint);
+        assert_eq!((image, hint, calib.len()), ([5.0, 6.0], [9.0, 10.0], 2));
+        assert_eq!(calib.labels(), Some(&[7, 9][..]));
+        assert!(
+            calib.notes().iter().any(|n| n.contains("1 of 3 samples were left out")),
+            "{:?}",
+            calib.notes()
+        );
     }
 
     #[test]

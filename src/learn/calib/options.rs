@@ -113,6 +113,8 @@ pub struct Preprocess {
     /// The network takes blue first: channels 0 and 2 of the data are swapped. `mean` and `std` are in the order *after*
     /// the swap, that is the network's.
     pub bgr: bool,
+    /// Leave out samples that cannot be read or hold no numbers, and say how many; else the first is an error.
+    pub skip_bad: bool,
 }
 
 impl Preprocess {

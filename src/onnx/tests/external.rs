@@ -86,7 +86,8 @@ fn external_weights_stay_external_and_the_input_is_untouched() {
     graph.values[w].origin = Origin::Initializer(Arc::new(sliced));
     let new = model.with_graph(graph).unwrap();
     let out = dir.path().join("out.onnx");
-    let written = new.write(&out).unwrap();
+    let Written { bytes: written, data, left } = new.write(&out).unwrap();
+    assert_eq!((data, left), (Some(dir.path().join("out.onnx.data")), None));
     assert_eq!(listing(&dir), ["in.onnx", "out.onnx", "out.onnx.data", "weights.bin"]);
     let size = |n: &str| fs::metadata(dir.path().join(n)).unwrap().len();
     assert_eq!(written, size("out.onnx") + size("out.onnx.data"));
@@ -132,9 +133,70 @@ fn a_failed_write_leaves_nothing_behind() {
     fs::create_dir(dir.path().join("taken.onnx")).unwrap();
     let inner = opened(&small()).unwrap();
     assert!(inner.write(&dir.path().join("taken.onnx")).is_err());
+    assert!(model.write(&dir.path().join("taken.onnx")).is_err());
     assert!(inner.write(&dir.path().join("missing/out.onnx")).is_err());
     assert!(model.write(&dir.path().join("missing/out.onnx")).is_err());
     assert_eq!(listing(&dir), ["in.onnx", "taken.onnx", "weights.bin"]);
+}
+
+/// The small model with external data, and an output of it in a sub-folder.
+fn written_below() -> (TempDir, Model, std::path::PathBuf) {
+    let (dir, _) = split();
+    let model = open(&dir, "in.onnx");
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    let out = dir.path().join("sub/out.onnx");
+    model.write(&out).unwrap();
+    (dir, model, out)
+}
+
+#[test]
+fn data_never_take_the_name_of_those_of_the_model_that_is_replaced() {
+    let (dir, model, out) = written_below();
+    let names = || {
+        let mut names: Vec<_> =
+            fs::read_dir(dir.path().join("sub")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(), ["out.onnx", "out.onnx.data"]);
+    // As if the run had died between the two names: both models have their own data.
+    fs::write(dir.path().join("sub/out.onnx.data1"), "of a run that died").unwrap();
+    let again = model.write(&out).unwrap();
+    assert_eq!(again.data, Some(dir.path().join("sub/out.onnx.data2")));
+    assert_eq!(names(), ["out.onnx", "out.onnx.data1", "out.onnx.data2"]);
+    model.write(&out).unwrap();
+    assert_eq!(names(), ["out.onnx", "out.onnx.data", "out.onnx.data1"]);
+    assert_eq!(open(&dir, "sub/out.onnx").to_bytes().unwrap(), bytes(&small()));
+    // A model without external data in its place needs none.
+    opened(&small()).unwrap().write(&out).unwrap();
+    assert_eq!(names(), ["out.onnx", "out.onnx.data1"]);
+}
+
+#[test]
+fn data_that_another_model_reads_stay() {
+    let (dir, model, out) = written_below();
+    fs::copy(&out, dir.path().join("sub/best")).unwrap();
+    let again = model.write(&out).unwrap();
+    assert_eq!(again.left, Some(dir.path().canonicalize().unwrap().join("sub/out.onnx.data")));
+    assert_eq!(open(&dir, "sub/best").to_bytes().unwrap(), bytes(&small()));
+    // The same of a model in the folder above, which names the folder.
+    fs::remove_file(dir.path().join("sub/best")).unwrap();
+    let mut above = ModelProto::parse_from_bytes(&fs::read(&out).unwrap()).unwrap();
+    for t in walk::tensors_mut(&mut above) {
+        t.external_data
+            .iter_mut()
+            .filter(|e| e.key == "location")
+            .for_each(|e| e.value.insert_str(0, "sub/"));
+    }
+    fs::write(dir.path().join("above.onnx"), bytes(&above)).unwrap();
+    assert!(model.write(&out).unwrap().left.is_some());
+    assert_eq!(open(&dir, "above.onnx").to_bytes().unwrap(), bytes(&small()));
+    // What was not named here is never removed.
+    fs::rename(dir.path().join("weights.bin"), dir.path().join("sub/weights.bin")).unwrap();
+    fs::rename(dir.path().join("in.onnx"), dir.path().join("sub/theirs.onnx")).unwrap();
+    let theirs = dir.path().join("sub/theirs.onnx");
+    opened(&small()).unwrap().write(&theirs).unwrap();
+    assert!(dir.path().join("sub/weights.bin").exists());
 }
 
 #[cfg(unix)]
@@ -144,7 +206,7 @@ fn written_files_have_the_usual_permissions() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out.onnx");
     fs::write(dir.path().join("ordinary"), b"").unwrap();
-    assert_eq!(opened(&small()).unwrap().write(&out).unwrap(), bytes(&small()).len() as u64);
+    assert_eq!(opened(&small()).unwrap().write(&out).unwrap().bytes, bytes(&small()).len() as u64);
     let mode = |p: &Path| fs::metadata(p).unwrap().permissions().mode();
     assert_eq!(mode(&out), mode(&dir.path().join("ordinary")));
     assert_eq!(fs::read(&out).unwrap(), bytes(&small()));

@@ -11,7 +11,7 @@ mod parameters;
 mod state;
 mod teacher;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ir::*;
 use crate::learn::calib::Augment;
 use crate::learn::{Session, Task};
@@ -107,9 +107,12 @@ pub fn finetune(
     let mixes = settings.augment.is_some_and(|a| a.mixes());
     let cycle = if mixes { settings.epochs } else { CYCLE };
     let mut taught = Teacher::new(teacher, hint, settings.epochs > cycle);
-    let fits = |s: &State| s.fits(&weights, settings.method);
-    let mut state = match from.filter(fits) {
-        Some(state) => state,
+    let mut state = match from {
+        Some(state) if state.fits(&weights, settings.method) => state,
+        Some(_) => {
+            let reason = "what was kept of the training has other weights than the network";
+            return Err(Error::argument("--checkpoint", reason, "remove the file to begin anew"));
+        }
         None => {
             let start = judge(&session, &mut taught, judges, &settings.task);
             State::new(weights.iter().map(|w| w.data.clone()).collect(), settings.method, start)

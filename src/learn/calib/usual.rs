@@ -1,0 +1,129 @@
+//! Preprocessings that networks are usually trained with.
+//!
+//! *Takes*: loaded pictures. *Gives*: some of them as each of these makes them, with the flags that say so. *Never*: changes what
+//! was loaded, or takes pictures for stored pixels that were normalised before they were stored.
+
+use super::Calibration;
+use super::feature::{Feature, Norm};
+
+/// Pictures in a usual preprocessing.
+#[derive(Debug)]
+pub struct Usual {
+    /// The flags for it.
+    pub flags: String,
+    /// The pictures.
+    pub data: Calibration,
+}
+
+/// Values of 0 to 255 in place of 0 to 1, mean, standard deviation; the most usual first.
+type Recipe = (bool, &'static [f32], &'static [f32]);
+
+const GREY: &[Recipe] =
+    &[(false, &[], &[]), (false, &[0.5], &[0.5]), (false, &[0.1307], &[0.3081]), (true, &[], &[])];
+
+const RGB: &[Recipe] = &[
+    (false, &[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225]),
+    (false, &[], &[]),
+    (false, &[0.5], &[0.5]),
+    (false, &[0.4914, 0.4822, 0.4465], &[0.2470, 0.2435, 0.2616]),
+    (true, &[], &[]),
+    (true, &[123.675, 116.28, 103.53], &[]),
+];
+
+impl Calibration {
+    /// The samples `list` as usual preprocessings other than theirs give them; none where the network takes anything but one
+    /// picture, grey or RGB.
+    pub fn usual(&self, list: &[usize]) -> Vec<Usual> {
+        let [feature] = &self.features[..] else { return Vec::new() };
+        let (Some(route), Some(unit)) = (feature.route, feature.unit()) else { return Vec::new() };
+        let (recipes, orders) = match route.size.channels {
+            1 => (GREY, &[false][..]),
+            3 => (RGB, &[false, true][..]),
+            _ => return Vec::new(),
+        };
+        let pairs = orders.iter().flat_map(|&bgr| recipes.iter().map(move |&recipe| (bgr, recipe)));
+        pairs.filter_map(|(bgr, recipe)| self.as_usual(feature, list, unit, bgr, recipe)).collect()
+    }
+
+    fn as_usual(
+        &self,
+        feature: &Feature,
+        list: &[usize],
+        unit: f32,
+        bgr: bool,
+        (raw, mean, std): Recipe,
+    ) -> Option<Usual> {
+        let scale = if raw { unit * 255.0 } else { unit };
+        let ordered = |values: &[f32]| match bgr {
+            true => values.iter().rev().copied().collect(),
+            false => values.to_vec(),
+        };
+        let (mean, std): (Vec<f32>, Vec<f32>) = (ordered(mean), ordered(std));
+        let norm = Norm::of(&mean, &std, scale, feature.route?.size.channels);
+        if norm == feature.norm && bgr == feature.route?.swap {
+            return None;
+        }
+        let word = |flag: &str, values: &[f32]| {
+            let values: Vec<String> = values.iter().map(f32::to_string).collect();
+            (!values.is_empty()).then(|| format!("--{flag} {}", values.join(",")))
+        };
+        let stated = (scale != feature.store.default_scale()).then_some(scale);
+        let parts = [word("scale", stated.as_slice()), word("mean", &mean), word("std", &std)];
+        let flags: Vec<String> = parts.into_iter().flatten().chain(bgr.then(|| "--bgr".into())).collect();
+        let flags =
+            if flags.is_empty() { "no --scale, --mean, --std or --bgr".into() } else { flags.join(" ") };
+        Some(Usual { flags, data: self.with_feature(feature.with(list, norm, bgr), list) })
+    }
+
+    /// The samples `list`, whose only input is `feature`.
+    fn with_feature(&self, feature: Feature, list: &[usize]) -> Calibration {
+        Calibration {
+            features: vec![feature],
+            origin: list.iter().map(|&i| self.origin[i]).collect(),
+            names: self.names.as_ref().map(|n| list.iter().map(|&i| n[i].clone()).collect()),
+            labels: self.labels.as_ref().map(|l| list.iter().map(|&i| l[i]).collect()),
+            labels_from: self.labels_from.clone(),
+            classes: self.classes.clone(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Preprocess;
+    use super::super::testing::*;
+
+    #[test]
+    fn pictures_come_as_the_flags_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let pixels: Vec<u8> = (0..24).map(|i| 10 * i).collect();
+        let path = save_npy(dir.path(), "x.npy", "|u1", &[2, 2, 2, 3], &pixels);
+        let pre = Preprocess { mean: vec![0.5], std: vec![0.5], ..Preprocess::default() };
+        let calib = load(&path, None, &[1, 3, 2, 2], &pre).unwrap();
+        let usual = calib.usual(&[1]);
+        // All but the one it has.
+        assert_eq!(usual.len(), 11);
+        let found = |flags: &str| {
+            let one = usual.iter().find(|u| u.flags == flags).unwrap_or_else(|| panic!("{flags}"));
+            (one.data.len(), sample(&one.data, 0, 12))
+        };
+        let again = |pre: Preprocess| sample(&load(&path, None, &[1, 3, 2, 2], &pre).unwrap(), 1, 12);
+        let none = Preprocess::default();
+        assert_eq!(found("no --scale, --mean, --std or --bgr"), (1, again(none.clone())));
+        let caffe = Preprocess { scale: Some(1.0), mean: vec![103.53, 116.28, 123.675], bgr: true, ..none };
+        assert_eq!(found("--scale 1 --mean 103.53,116.28,123.675 --bgr"), (1, again(caffe)));
+    }
+
+    #[test]
+    fn what_is_no_stored_picture_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = |values: &[f32], shape: &[usize]| {
+            let path = save_npy(dir.path(), "x.npy", "<f4", shape, &le(values));
+            load(&path, None, shape, &Preprocess::default()).unwrap().usual(&[0]).len()
+        };
+        assert_eq!(made(&[-1.0, 0.5, 1.0, 0.0], &[1, 1, 2, 2]), 0);
+        assert_eq!(made(&[0.0, 0.5, 1.0, 0.0], &[1, 1, 2, 2]), 3);
+        assert_eq!(made(&[0.0, 0.5, 1.0, 0.0], &[1, 4]), 0);
+    }
+}
