@@ -7,6 +7,7 @@ use autobot_onnx::learn::calib;
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::{Error, Result, files};
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A path that was typed, with the name of its argument.
@@ -41,7 +42,7 @@ pub fn outputs(outputs: &[Named], inputs: &[Named], talk: Talk) -> Result<()> {
 }
 
 /// Checks that no output is a file of the weights of a model: of one that is read, of one that an output `models` replaces, or of
-/// what is made of `source` and written there.
+/// what is made of `source` and written there; and that none holds already what its flag does not write.
 pub fn weights(outputs: &[Named], read: &[&Model], models: &[&Path], source: Option<&Model>) -> Result<()> {
     let mut held: Vec<(PathBuf, &Path)> = Vec::new();
     for model in read {
@@ -57,6 +58,23 @@ pub fn weights(outputs: &[Named], read: &[&Model], models: &[&Path], source: Opt
             let reason = format!("{} is for the weights of {}", path.display(), model.display());
             return Err(Error::argument(what, reason, OWN_NAME));
         }
+        replaceable(what, path)?;
+    }
+    Ok(())
+}
+
+/// A report may take the place of a report, and not of anything else that somebody may need.
+fn replaceable(what: &str, path: &Path) -> Result<()> {
+    let (begins, kind) = match what {
+        "--report" => (b'<', "page"),
+        "--json" | "--save-gates" | "--calibrate" => (b'{', "JSON"),
+        _ => return Ok(()),
+    };
+    let mut first = [begins];
+    let _ = std::fs::File::open(path).and_then(|mut f| f.read(&mut first));
+    if first != [begins] {
+        let reason = format!("{} is there, and is no {kind}: it would be lost", path.display());
+        return Err(Error::argument(what, reason, "give another name, or remove that file first"));
     }
     Ok(())
 }

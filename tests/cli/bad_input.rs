@@ -294,6 +294,11 @@ fn outputs_that_are_other_inputs_or_no_files() {
     std::fs::create_dir(case.folder.path().join("images")).unwrap();
     case.file("images/0.png", b"a picture");
     case.flags(&["--calib", "images", "--json", "images/0.png"]).refused(&["--json", "one of the images"]);
+    for (flag, name) in [("--json", "theirs.bin"), ("--save-gates", "theirs.bin"), ("--report", "run.json")] {
+        let case = Case::new();
+        case.file(name, if name == "run.json" { &b"{}"[..] } else { &b"\0\x01weights"[..] });
+        case.flags(&[flag, name]).refused(&[flag, name, "would be lost"]);
+    }
     let case = Case::new();
     case.file("cpu.json", b"{}");
     case.flags(&["--cpu", "cpu.json", "--json", "cpu.json"]).refused(&["--json", "--cpu"]);
