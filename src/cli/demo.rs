@@ -74,7 +74,7 @@ fn finish(args: &DemoArgs, done: &Done, talk: Talk) -> anyhow::Result<Answer> {
     }
     match &args.output {
         Some(path) => {
-            announce(path, &done.small.write(path)?, talk);
+            announce(path, &done.write(path)?, talk);
         }
         None => {
             talk.note("give a file name to keep the small network: autobot-onnx demo residual small.onnx")

@@ -8,12 +8,13 @@ use autobot_onnx::cost::Cost;
 use autobot_onnx::grad::Pool;
 use autobot_onnx::ir::{Fact, Facts};
 use autobot_onnx::learn::calib::Calibration;
-use autobot_onnx::onnx::{self, InputShape, Model};
+use autobot_onnx::onnx::{self, InputShape, Model, Written};
 use autobot_onnx::pipeline::{self, Analysis, Criterion, Observer, Options, Outcome};
 use autobot_onnx::report::{gather, json, text};
 use autobot_onnx::verify::{self, Verdict};
 use autobot_onnx::{Error, Result, learn, rewrite};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A model that was read, with what is known about it.
 pub struct Job {
@@ -38,6 +39,18 @@ pub struct Done {
     pub executors: Option<f64>,
     /// Size of the small file.
     pub bytes: u64,
+    /// The message that was run in tract; none where it takes more than one message may.
+    proved: Option<Vec<u8>>,
+}
+
+impl Done {
+    /// Writes the small network: the bytes that were run in tract, read back from the disk before they take their name.
+    pub fn write(&self, path: &Path) -> Result<Written> {
+        match &self.proved {
+            Some(proved) => self.small.write_proved(path, proved),
+            None => self.small.write(path),
+        }
+    }
 }
 
 impl Job {
@@ -134,16 +147,19 @@ impl Job {
             &pool,
         )?;
         verdict.pass &= verdict.elsewhere.iter().all(verify::sizes::AtSizes::pass);
-        drop((masked, of_masked, exact, exact_bytes));
         let bytes = small.message()?;
-        let executors = match (&outcome.recovered, &bytes) {
-            (Some(_), Some(bytes)) => self.same_everywhere(&small, bytes, &outcome, &pool)?,
+        let is_proved = bytes == exact_bytes;
+        drop((masked, of_masked, exact, exact_bytes));
+        // What is written in other bytes than those above is run in tract, too.
+        let executors = match &bytes {
+            Some(bytes) if !is_proved => self.same_everywhere(&small, bytes, &outcome, &pool)?,
             _ => None,
         };
+        let executors = executors.filter(|_| outcome.recovered.is_some());
         let planned = self.analysis.cost.hard(&outcome.plan.kept);
         self.read_again(&small, bytes.as_deref(), &inputs, planned)?;
-        let size = bytes.map_or_else(|| small.size(), |b| b.len() as u64);
-        Ok(Done { small, outcome, verdict, executors, bytes: size })
+        let size = bytes.as_ref().map_or_else(|| small.size(), |b| b.len() as u64);
+        Ok(Done { small, outcome, verdict, executors, bytes: size, proved: bytes })
     }
 
     /// A network with other weights than the original's has nothing to be equal to but itself: what will be written must give

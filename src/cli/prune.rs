@@ -193,7 +193,7 @@ fn finish(
     talk: Talk,
 ) -> anyhow::Result<Answer> {
     let model = places.model();
-    let written = done.verdict.pass.then(|| done.small.write(model));
+    let written = done.verdict.pass.then(|| done.write(model));
     let output = matches!(written, Some(Ok(_))).then(|| model.display().to_string());
     let report = job.report(done, gather::data(data, args.data.source()), typed.clone(), output);
     talk.result(&text::result(&report));

@@ -152,6 +152,13 @@ fn expected(t: &TensorProto) -> Option<u64> {
     Some(checked_volume(&shape, dtype)? as u64 * dtype.size() as u64)
 }
 
+/// The bytes of its data file that a tensor takes, by its entries.
+pub fn range(t: &TensorProto) -> Result<std::ops::Range<usize>, Fault> {
+    let of = |key: &str| Ok::<_, Fault>(number(t, key)?.unwrap_or(0) as usize);
+    let (offset, length) = (of("offset")?, of("length")?);
+    Ok(offset..offset.saturating_add(length))
+}
+
 fn entry<'a>(t: &'a TensorProto, key: &str) -> Option<&'a str> {
     t.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str())
 }

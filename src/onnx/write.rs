@@ -115,16 +115,21 @@ pub struct Written {
     pub left: Option<PathBuf>,
 }
 
-/// Writes the model to `path`.
-pub fn write(model: &Model, path: &Path) -> Result<Written> {
+/// Writes the model to `path`; errors where what is read back from the disk is not the message `proved`.
+pub fn write(model: &Model, path: &Path, proved: Option<&[u8]>) -> Result<Written> {
     if model.files().iter().any(|source| files::same(source, path)) {
         return Err(Error::file(path, "the model is read from this file", "give the output another name"));
     }
     let old: Vec<PathBuf> = super::data_files(path).into_iter().filter(|d| is_data_of(path, d)).collect();
     let (bytes, data) = match has_external(&model.proto) {
-        true => Staged::new(model, path)?.place(path)?,
+        true => {
+            let staged = Staged::new(model, path)?;
+            proved.map_or(Ok(()), |proved| check(path, &staged.read_back(path)?, proved))?;
+            staged.place(path)?
+        }
         false => {
             let (temporary, size) = fill(path, &whole(model), &model.path)?;
+            proved.map_or(Ok(()), |proved| check(path, &bytes_of(&temporary, path)?, proved))?;
             persist(temporary, path)?;
             (size, None)
         }
@@ -154,6 +159,21 @@ impl Staged {
         Ok(Self { data: (name, file), model: temporary, bytes: written + size })
     }
 
+    /// The message that is on the disk, with the data moved inside.
+    fn read_back(&self, path: &Path) -> Result<Vec<u8>> {
+        let bad = |why: String| Fault::new(why).of("what was written cannot be read back", path);
+        let mut proto =
+            ModelProto::parse_from_bytes(&bytes_of(&self.model, path)?).map_err(|e| bad(e.to_string()))?;
+        let data = bytes_of(&self.data.1, &self.data.0)?;
+        for t in walk::tensors_mut(&mut proto).into_iter().filter(|t| external::is_external(t)) {
+            let range = external::range(t).map_err(|fault| bad(fault.reason))?;
+            let bytes = data.get(range).ok_or_else(|| bad(format!("data of '{}' are missing", t.name)))?;
+            t.raw_data = bytes.to_vec();
+            external::forget(t);
+        }
+        encode(&proto, path)
+    }
+
     /// Names the data, under a name that no file has, and then the model: at any time in between the model that was there
     /// before has its own data.
     fn place(self, path: &Path) -> Result<(u64, Option<PathBuf>)> {
@@ -164,6 +184,23 @@ impl Staged {
         persist(self.model, path).inspect_err(|_| drop(std::fs::remove_file(&name)))?;
         Ok((self.bytes, Some(name)))
     }
+}
+
+/// What a temporary file that will be `path` holds on the disk.
+fn bytes_of(file: &NamedTempFile, path: &Path) -> Result<Vec<u8>> {
+    synced(file, path)?;
+    std::fs::read(file.path()).map_err(|e| Error::io(path, e, files::ROOM))
+}
+
+/// Errors unless what was read back is what was proved.
+fn check(path: &Path, read: &[u8], proved: &[u8]) -> Result<()> {
+    if read == proved {
+        return Ok(());
+    }
+    Err(Error::Verification {
+        reason: format!("{}: what the disk gives back is not what was proved", path.display()),
+        hint: "nothing was written; check the disk, or write to another one".into(),
+    })
 }
 
 /// A name for the data file beside `path` that no file has.

@@ -107,6 +107,26 @@ fn external_weights_stay_external_and_the_input_is_untouched() {
 }
 
 #[test]
+fn only_what_was_proved_is_written() {
+    let (dir, _) = split();
+    let inside = super::super::parse(&bytes(&small()), &dir.path().join("small.onnx"), &[]).unwrap();
+    for model in [open(&dir, "in.onnx"), inside] {
+        let (out, proved) = (dir.path().join("out.onnx"), model.to_bytes().unwrap());
+        let before = listing(&dir);
+        let mut other = proved.clone();
+        *other.last_mut().unwrap() ^= 1;
+        assert!(matches!(model.write_proved(&out, &other), Err(Error::Verification { .. })));
+        assert_eq!(listing(&dir), before);
+        model.write_proved(&out, &proved).unwrap();
+        assert_eq!(open(&dir, "out.onnx").to_bytes().unwrap(), proved);
+        listing(&dir)
+            .iter()
+            .filter(|n| !before.contains(n))
+            .for_each(|n| fs::remove_file(dir.path().join(n)).unwrap());
+    }
+}
+
+#[test]
 fn the_files_a_model_came_from_are_never_written() {
     let (dir, mut proto) = split();
     for k in [0, 2] {
