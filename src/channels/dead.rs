@@ -52,7 +52,7 @@ impl Known {
             }
             let trial = Trial { node, facts, groups, x: &x, y: &y };
             let layer = !node.op.macs(&Io { x: &x, y: &y }).is_empty();
-            if trial.begins(&known, if layer { 2 } else { 1 }) {
+            if trial.begins(&known, layer) {
                 trial.results(&mut known, layer);
             }
         }
@@ -80,7 +80,7 @@ struct Trial<'a> {
 impl Trial<'_> {
     fn constants(&self) -> impl Iterator<Item = (ValueId, &Tensor)> {
         let constant = |&v: &ValueId| Some((v, self.facts.constant[v].as_deref()?));
-        self.node.inputs.iter().flatten().filter_map(constant).filter(|(_, t)| t.dtype().is_float())
+        self.node.inputs.iter().flatten().filter_map(constant)
     }
 
     fn computed(&self) -> impl Iterator<Item = ValueId> {
@@ -88,13 +88,23 @@ impl Trial<'_> {
         self.node.inputs.iter().flatten().copied().filter(computed)
     }
 
-    /// True if something of an operand is known, or a constant of at least `rank` axes has zeros for a whole class.
-    fn begins(&self, known: &Known, rank: usize) -> bool {
+    /// True if something of an operand is known, a constant of at least `rank` axes has zeros for a whole class, or a node
+    /// other than a layer makes channels that it does not read.
+    fn begins(&self, known: &Known, layer: bool) -> bool {
+        let rank = if layer { 2 } else { 1 };
         let knows = |v: ValueId| known.has(v, self.facts.shape(v).map_or(0, <[usize]>::len));
         let kills = |(v, t): (ValueId, &Tensor)| {
             t.shape.len() >= rank && (0..t.shape.len()).any(|axis| self.has_zeros(v, t, axis))
         };
-        self.computed().any(knows) || self.constants().any(kills)
+        self.computed().any(knows) || self.constants().any(kills) || !layer && self.makes()
+    }
+
+    /// True if a result has classes that no computed operand has: a Pad's, a Concat's.
+    fn makes(&self) -> bool {
+        let classes =
+            |v: ValueId| self.groups.label.get(v).into_iter().flatten().flatten().filter(|c| **c != NONE);
+        let read: HashSet<&u32> = self.computed().flat_map(classes).collect();
+        self.node.outputs.iter().flatten().any(|&v| classes(v).any(|c| !read.contains(c)))
     }
 
     fn has_zeros(&self, v: ValueId, t: &Tensor, axis: usize) -> bool {
@@ -142,7 +152,7 @@ impl Trial<'_> {
         }
         let zero_in: HashSet<u32> = read.into_iter().filter(|(_, zero)| *zero).map(|(c, _)| c).collect();
         let mut by_class: HashMap<u32, bool> = HashMap::new();
-        for (v, t) in self.constants().filter(|(_, t)| t.shape.len() > 1) {
+        for (v, t) in self.constants().filter(|(_, t)| t.dtype().is_float() && t.shape.len() > 1) {
             let labels: Vec<&[u32]> = (0..t.shape.len()).map(|axis| self.groups.axis(v, axis)).collect();
             let steps: Vec<usize> = (0..t.shape.len()).map(|axis| volume(&t.shape[axis + 1..])).collect();
             for (k, w) in t.data.to_real::<f32>().into_iter().enumerate() {

@@ -259,6 +259,7 @@ impl Job {
             biases: if outcome.stages.is_empty() { outcome.biases.clone() } else { Vec::new() },
             restated: outcome.rewritten.restated.clone(),
             agreement: outcome.agreement,
+            judged_before: gather::judged_before(graph, &self.facts),
             recovery: outcome.recovered.as_ref().map(|r| gather::recovery(r, done.executors)),
             predicted: self.predicted(Some(done)),
             held_out: outcome.agreement.is_some_and(|a| a.images < data.images),

@@ -96,12 +96,13 @@ pub fn unlearned(graph: &Graph, facts: &Facts, groups: &Groups, fixed: &[bool]) 
             groups.label.get(v).into_iter().flatten().for_each(|classes| note(classes, by));
         }
     }
+    let first = reach.blocker.iter().flatten().next().copied();
     let picked = groups.picked();
     let mut out = Vec::new();
     for group in &groups.groups {
         let mut by_node: BTreeMap<Option<NodeId>, usize> = BTreeMap::new();
         for &c in group.classes.iter().filter(|&&c| fixed[c] && !picked[c]) {
-            *by_node.entry(in_the_way[c]).or_default() += 1;
+            *by_node.entry(in_the_way[c].or(first)).or_default() += 1;
         }
         out.extend(by_node.into_iter().map(|(node, channels)| Unlearned {
             layer: group.name.clone(),

@@ -52,7 +52,7 @@ pub struct Agreement {
 const REMEMBERED: usize = 64 << 20;
 
 /// Images to compare networks on, with what the unpruned one gives unless that is too large to be kept.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Exam {
     images: Vec<usize>,
     outputs: Option<Vec<Vec<Vec<f32>>>>,

@@ -4,7 +4,9 @@
 
 use super::choose::{Chosen, Learning};
 use super::recovery::Recovery;
-use super::{Analysis, Before, Compensation, Observer, Options, Outcome, Recover, Stage, samples, some_of};
+use super::{
+    Analysis, Before, Compensation, Criterion, Observer, Options, Outcome, Recover, Stage, samples, some_of,
+};
 use crate::channels::Groups;
 use crate::error::{Error, Result};
 use crate::grad::{GateSpec, Pool, ShiftSpec, UNGATED};
@@ -12,8 +14,11 @@ use crate::ir::*;
 use crate::learn::calib::Calibration;
 use crate::learn::compensate::{self, Moments, Stand};
 use crate::learn::{Exam, Session, gate, hard};
+use crate::plan::{self, Search};
 use crate::recover::State;
-use crate::{rewrite, verify};
+use crate::rewrite;
+use crate::runtime::Sample;
+use crate::verify::{self, Proof};
 use std::sync::Arc;
 
 /// Images over which means are taken for the compensation.
@@ -54,6 +59,9 @@ struct Course {
 impl Run<'_> {
     /// All stages down to `target`, in the unit of [`Analysis::budget`].
     pub fn all(&self, target: u64, observer: &mut dyn Observer) -> Result<Outcome> {
+        if self.analysis.aims.targets.is_empty() {
+            return self.unseen(target);
+        }
         let (whole, count) = (self.analysis.whole() as f64, self.options.stages.max(1));
         let gates = self.gates()?;
         let (mut course, mut stages) = (None, Vec::new());
@@ -143,16 +151,7 @@ impl Run<'_> {
         let agreement = Some(recovery.agreement(&rewritten.graph)?);
         let samples = samples(graph, facts, data, held_out);
         let closed = (&gates.specs[..], &stand.shifts[..]);
-        let proof = verify::prove((graph, facts), closed, &lambda, &rewritten.graph, &samples, pool)?;
-        if proof.difference.relative > verify::TOLERANCE {
-            return Err(Error::Verification {
-                reason: format!(
-                    "max |masked − pruned| is {:.2e} of the output's range",
-                    proof.difference.relative
-                ),
-                hint: "nothing was written; please report this model".into(),
-            });
-        }
+        let proof = proved((graph, facts), closed, &lambda, &rewritten.graph, &samples, pool)?;
         let recovered = match how {
             Recover::None => None,
             Recover::Reconstruct | Recover::Finetune(_) => {
@@ -173,6 +172,40 @@ impl Run<'_> {
             agreement,
             trained,
             recovered,
+            samples,
+            proof,
+        })
+    }
+
+    /// The only stage of a network of which not one value can be computed, as it begins with what is not known: weights or chance
+    /// rank its channels, and nothing tells how well that went.
+    fn unseen(&self, target: u64) -> Result<Outcome> {
+        let Self { network: (graph, facts), analysis, data, options, opset, pool, .. } = *self;
+        let groups = &analysis.groups;
+        let search = Search::new(groups, analysis.budget(), options.limits, analysis.fixed.clone());
+        let mut score = match options.criterion {
+            Criterion::Random => plan::random(groups, options.seed),
+            Criterion::Gates | Criterion::L1 => plan::l1(graph, facts, groups),
+        };
+        let dead = analysis.dead.iter().enumerate().filter(|(_, dead)| **dead);
+        dead.for_each(|(c, _)| score[c] = f64::NEG_INFINITY);
+        let plan = search.meet(&score, target)?;
+        let rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
+        let (samples, specs) = (samples(graph, facts, data, self.held_out), gate::specs(graph, groups));
+        let lambda = hard(&plan.kept, &[]);
+        let proof = proved(self.network, (&specs, &[]), &lambda, &rewritten.graph, &samples, pool)?;
+        Ok(Outcome {
+            target,
+            stages: Vec::new(),
+            source: None,
+            plan,
+            measured: None,
+            rewritten,
+            biases: Vec::new(),
+            exam: Exam::default(),
+            agreement: None,
+            trained: None,
+            recovered: None,
             samples,
             proof,
         })
@@ -217,6 +250,26 @@ impl Run<'_> {
         }
         stand
     }
+}
+
+/// The proof that a network with closed gates is the small one. Errors where it is not.
+fn proved(
+    network: (&Graph, &Facts),
+    closed: (&[GateSpec], &[ShiftSpec]),
+    lambda: &[f32],
+    small: &Graph,
+    samples: &[Sample],
+    pool: &Pool,
+) -> Result<Proof> {
+    let proof = verify::prove(network, closed, lambda, small, samples, pool)?;
+    let relative = proof.difference.relative;
+    if relative > verify::TOLERANCE {
+        return Err(Error::Verification {
+            reason: format!("max |masked − pruned| is {relative:.2e} of the output's range"),
+            hint: "nothing was written; please report this model".into(),
+        });
+    }
+    Ok(proof)
 }
 
 /// What stands in for closed channels, in each reader's bias: Σ over deleted c of κ_c times the shift's column.

@@ -7,6 +7,7 @@ use super::json::{
 };
 use crate::channels::{self, Groups};
 use crate::cost::Convention;
+use crate::grad::Reach;
 use crate::ir::{self, Axis, Fact, Facts, Graph, Io, Node, NodeId, Shape, Tensor, ValueId};
 use crate::learn::calib::Calibration;
 use crate::learn::{Trained, unknown};
@@ -93,6 +94,14 @@ fn cautions(graph: &Graph, facts: &Facts) -> Vec<String> {
 /// Calibration data from `source` (none: synthetic).
 pub fn data(data: &Calibration, source: Option<String>) -> DataFacts {
     DataFacts { source, images: data.len(), labels: data.labels().is_some(), notes: data.notes().to_vec() }
+}
+
+/// The first node that our executor cannot run, if an output of the network depends on it.
+pub fn judged_before(graph: &Graph, facts: &Facts) -> Option<String> {
+    let reach = Reach::computed(graph, facts);
+    let missing = graph.outputs.iter().find(|&&v| !reach.values[v])?;
+    let node = graph.producer(*missing).and_then(|n| reach.blocker[n])?;
+    Some(graph.nodes[node].name.clone())
 }
 
 /// Free and frozen channels; `unlearned` is what criteria without gradients reach, where gates do not get as far.

@@ -61,6 +61,8 @@ pub struct Run {
     pub restated: Vec<String>,
     /// Agreement with the unpruned network on calibration images held out of training.
     pub agreement: Option<Agreement>,
+    /// The node in front of which that was measured, where our executor cannot run the network to its outputs.
+    pub judged_before: Option<String>,
     /// What was done about lost accuracy (`--recover`).
     pub recovery: Option<Recovery>,
     /// Predicted times (`--cpu`).

@@ -219,7 +219,7 @@ fn head(m: &ModelFacts) -> String {
         let what = plural(m.unread.len(), "initializer");
         let _ = writeln!(
             out,
-            "unread    {what} of {}, which nothing reads: carried as they are (--drop-unused leaves them out)",
+            "unread    {what} ({}) that nothing reads: carried along as stored (--drop-unused leaves such out)",
             bytes(m.unread_bytes)
         );
     }
@@ -308,10 +308,10 @@ fn macs(m: &ModelFacts) -> String {
 fn reach(m: &ModelFacts, c: &Channels) -> String {
     let mut out = String::new();
     if c.lossless > 0 {
-        let channels = plural(c.lossless, "channel");
         let _ = writeln!(
             out,
-            "lossless  {channels} of these are zero for every input or read by nobody: they go first, and nothing changes"
+            "lossless  {} of these channels: zero for every input, or read by nobody; they go first, and nothing changes",
+            count(c.lossless as u64)
         );
     }
     for u in &c.unlearned {
@@ -445,6 +445,12 @@ fn agreement(run: &Run) -> String {
         (None, _) => format!("{} synthetic images, which say little about real ones", a.images),
         (Some(_), true) => format!("{} held-out images", a.images),
         (Some(_), false) => format!("all {} calibration images (too few to hold some out)", a.images),
+    };
+    let images = match &run.judged_before {
+        Some(node) => {
+            format!("{images}; compared in front of '{node}', behind which nothing can be run here")
+        }
+        None => images,
     };
     let mut out = String::new();
     if let (Some(after), Some(before)) = (a.accuracy, a.accuracy_before) {

@@ -8,7 +8,7 @@ use super::constant::read_op;
 use crate::channels::{Groups, NONE};
 use crate::error::{Error, Result};
 use crate::ir::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// An operand at which deleted channels are zero in the masked original: a reader's, or a branch's at its addition.
@@ -48,14 +48,16 @@ pub fn masked(graph: &Graph, masks: &[Mask], biases: &[Bias]) -> Result<Graph> {
     for b in biases {
         raise(&mut new, b)?;
     }
+    let place: HashMap<&str, NodeId> =
+        graph.nodes.iter().enumerate().map(|(n, node)| (node.name.as_str(), n)).collect();
+    let mut names = new.values.iter().map(|v| v.name.clone()).collect();
     let mut before: BTreeMap<NodeId, Vec<Node>> = BTreeMap::new();
     for m in masks {
         let foreign = |why: &str| {
             let reason = format!("input {} of '{}' cannot be masked as planned: {why}", m.input, m.node);
             Error::graph(reason, "give the plan together with the network that it was made for")
         };
-        let node = new.nodes.iter().position(|n| n.name == m.node);
-        let at = node.ok_or_else(|| foreign("the network has no such node"))?;
+        let &at = place.get(m.node.as_str()).ok_or_else(|| foreign("the network has no such node"))?;
         let read = graph.nodes[at].inputs.get(m.input).copied().flatten();
         let fact = read.and_then(|v| facts.fact[v].as_ref()).ok_or_else(|| foreign("it is not known"))?;
         let size = *fact.shape.get(m.axis).ok_or_else(|| foreign("it has no such axis"))?;
@@ -63,7 +65,7 @@ pub fn masked(graph: &Graph, masks: &[Mask], biases: &[Bias]) -> Result<Graph> {
             return Err(foreign("its axis does not have these coordinates"));
         }
         let factor = factor(fact, m);
-        let product = multiply(&mut new, (at, m.input), factor)?;
+        let product = multiply(&mut new, &mut names, (at, m.input), factor)?;
         before.entry(at).or_default().push(product);
     }
     insert(&mut new, before);
@@ -95,12 +97,22 @@ fn factor(fact: &Fact, m: &Mask) -> Tensor {
     Tensor { data: Data::from_real(fact.dtype, &values), shape }
 }
 
-/// A product of what a node reads and `factor`, which the node reads from now on.
-fn multiply(graph: &mut Graph, (at, slot): (NodeId, usize), factor: Tensor) -> Result<Node> {
+/// A product of what a node reads and `factor`, which the node reads from now on. `names` are those that are taken.
+fn multiply(
+    graph: &mut Graph,
+    names: &mut HashSet<String>,
+    (at, slot): (NodeId, usize),
+    factor: Tensor,
+) -> Result<Node> {
     let reader = graph.nodes[at].outputs.iter().flatten().next().map(|&v| graph.values[v].name.clone());
     let base = format!("{}_input_{slot}", reader.unwrap_or_else(|| graph.nodes[at].name.clone()));
     let mut value = |wish: String, origin| {
-        let name = graph.fresh_name(&wish);
+        let mut name = wish.clone();
+        let mut k = 0;
+        while !names.insert(name.clone()) {
+            k += 1;
+            name = format!("{wish}_{k}");
+        }
         graph.values.push(Value { name, origin, declared: None });
         graph.values.len() - 1
     };

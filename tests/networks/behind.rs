@@ -46,7 +46,10 @@ fn what_is_said_to_be_reachable_is_reached_by_every_criterion() {
     for network in networks() {
         for criterion in [Criterion::Gates, Criterion::L1, Criterion::Random] {
             let name = format!("{} ({criterion:?})", network.name);
-            let least = analysis(&network, criterion).smallest;
+            let Analysis { smallest: least, groups, .. } = analysis(&network, criterion);
+            if groups.classes.is_empty() {
+                continue;
+            }
             let done =
                 prune(&network, criterion, Target::Macs(least)).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert_eq!(done.plan.cost, least, "{name}");
@@ -64,7 +67,7 @@ fn criteria_without_gradients_cut_behind_what_has_none() {
         ("norm_train", 0.7, 0.5, Some("batchnormalization_7")),
         ("fused", 0.7, 0.5, Some("fused")),
         ("unpool", 0.7, 0.3, Some("maxpool_5")),
-        ("scan", 0.6, 0.6, None),
+        ("scan", 0.6, 0.3, Some("scan_6")),
         ("quantised", 1.0, 0.1, Some("quantizelinear_7")),
         ("pixels", 0.1, 0.1, None),
         ("nhwc_pixels", 0.1, 0.1, None),
