@@ -133,6 +133,20 @@ fn what_constants_kill_is_followed_to_the_readers() {
 }
 
 #[test]
+fn channels_are_zero_by_whatever_makes_them_so() {
+    for (name, dead) in [
+        ("where_mask", 3),
+        ("concat_zeros", 4),
+        ("padded_channels", 5),
+        ("prelu_gelu_dead", 1),
+        ("divisors", 0),
+    ] {
+        let analysis = analysis(&network(name), Criterion::L1);
+        assert_eq!(analysis.dead.iter().filter(|dead| **dead).count(), dead, "{name}");
+    }
+}
+
+#[test]
 fn weights_that_nothing_reads_are_in_no_group_and_no_count() {
     let network = network("unread_weights");
     let graph = &network.model.graph;
