@@ -3,7 +3,8 @@
 //! A *class* is the unit of deletion and owns one gate. A *group* holds the classes that appear in the same axes of the
 //! same values: the output channels of one convolution, say, or of all convolutions that feed one trunk.
 
-use super::labels::{Labels, Reason};
+use super::alone::Alone;
+use super::labels::Labels;
 use crate::ir::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -497,7 +498,7 @@ impl Namer {
 /// Output channels of weighted layers that are not free, by layer and reason. What is computed before the network runs is
 /// no layer.
 fn frozen(graph: &Graph, facts: &Facts, labels: &mut Labels, groups: &Groups) -> Vec<Frozen> {
-    let mut out = Vec::new();
+    let (mut out, mut alone) = (Vec::new(), Alone::default());
     for node in graph.nodes.iter().filter(|node| !facts.is_folded(node)) {
         let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
         let widths: BTreeSet<Axis> =
@@ -511,10 +512,8 @@ fn frozen(graph: &Graph, facts: &Facts, labels: &mut Labels, groups: &Groups) ->
                     continue;
                 }
                 let root = labels.find(v, axis.axis, i);
-                let why = labels.reason(root).cloned().unwrap_or_else(|| Reason {
-                    node: None,
-                    why: "the only channel, or without weights of its own".into(),
-                });
+                let stated = labels.reason(root).cloned();
+                let why = stated.unwrap_or_else(|| alone.of(graph, facts, labels, root));
                 *reasons.entry((why.node, why.why)).or_default() += 1;
             }
             for ((by, why), channels) in reasons {

@@ -3,6 +3,7 @@
 //! Takes: a graph and its facts. Gives: [`Groups`]: the classes that can be deleted, where their gates stand, and for
 //! everything frozen the reason. Never: guesses; a coordinate that no operator speaks for is frozen.
 
+mod alone;
 mod dead;
 mod elsewhere;
 mod groups;
