@@ -4,7 +4,7 @@
 //! network's inputs) value of everything.
 //! Never: changes the graph; folded values serve the analysis and the executor, not the file.
 
-use super::op::{Diff, Fact, Op, Operand};
+use super::op::{Diff, Fact, Io, Linear, Op, Operand};
 use super::tensor::{Array, Data, Tensor, volume};
 use super::{Graph, Node, Origin, Refusal, ValueId};
 use crate::error::{Error, Result};
@@ -72,6 +72,12 @@ impl Facts {
                 }
             })
             .collect()
+    }
+
+    /// A node as a layer with a constant weight, if it is one.
+    pub fn linear(&self, node: &Node) -> Option<Linear> {
+        let (x, y) = self.operands(node).zip(self.results(node))?;
+        (!self.is_folded(node)).then(|| node.op.linear(&Io { x: &x, y: &y }))?
     }
 
     /// Facts of a node's results by slot (a placeholder where a result is not wanted); `None` if one is unknown.

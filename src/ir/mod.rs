@@ -15,7 +15,8 @@ pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsuppo
 pub use graph::{Graph, Node, NodeId, Origin, Value, ValueId};
 pub use infer::{Facts, infer, infer_unfinished};
 pub use op::{
-    Axis, Diff, Fact, Io, Keep, Link, Op, Operand, Operands, Port, Product, Resized, input, need, output,
+    Axis, Diff, Fact, Io, Keep, Linear, Link, Op, Operand, Operands, Port, Product, Resized, input, need,
+    output,
 };
 pub use print::print;
 pub use tensor::{Array, DType, Data, Real, Shape, Tensor, slice_of, volume};

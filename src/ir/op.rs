@@ -156,6 +156,37 @@ pub struct Resized {
     pub inputs: Vec<(usize, Tensor)>,
 }
 
+/// A layer as a matrix product. Along `result` its output is `factor · Σ weight · input`, summed along `input` (and a window
+/// of the input's spatial axes), and what a bias adds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Linear {
+    /// The axis of the layer's input that the sum runs over: its input channels.
+    pub input: Axis,
+    /// The weight's slot.
+    pub weight: usize,
+    /// Axes of the weight along the input channels (of one group) and along the output channels.
+    pub weight_axes: [usize; 2],
+    /// The axis of output 0 with the output channels.
+    pub result: usize,
+    /// Groups of channels that do not mix.
+    pub groups: usize,
+    /// True where the weight's axes from the third on are a window over the input's spatial axes, as a Conv's are.
+    pub window: bool,
+    /// What the sum is multiplied by.
+    pub factor: f64,
+    /// The slot of a bias and what it is multiplied by, where the operator has one.
+    pub bias: Option<(usize, f64)>,
+}
+
+impl Linear {
+    /// Slot of the layer's input.
+    pub fn slot(&self) -> usize {
+        match self.input.port {
+            Port::In(slot) | Port::Out(slot) => slot,
+        }
+    }
+}
+
 /// Values and gradients of an operator, for one type of real number.
 pub trait Diff<T: Real> {
     /// Computes the results. `y[k].shape` is as [`Op::infer`] says; the data are to be overwritten.
@@ -191,6 +222,10 @@ pub trait Op: Debug + Send + Sync + Diff<f32> + Diff<f64> {
 
     /// Multiply-accumulates, as a sum of products of widths.
     fn macs(&self, io: &Io) -> Vec<Product>;
+
+    /// The operator as a layer whose weight is a constant: what bias compensation, reconstruction and finetuning ask. `None`
+    /// where it is none, or where every output position sees other parts of the weight.
+    fn linear(&self, io: &Io) -> Option<Linear>;
 
     /// The node after deletion: restated attributes and constant inputs. `io` is the node before.
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal>;

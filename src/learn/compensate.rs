@@ -83,8 +83,9 @@ pub fn moments(session: &Session, gates: &[GateSpec], list: &[usize]) -> Vec<Vec
     total.into_iter().map(moments).collect()
 }
 
-fn has_room_for_bias(graph: &Graph, node: &Node) -> bool {
-    match node.inputs.get(2) {
+/// True where a bias of one number per output channel stands at `slot`, or can be put there.
+fn has_room_for_bias(graph: &Graph, node: &Node, slot: usize) -> bool {
+    match node.inputs.get(slot) {
         Some(Some(b)) => graph.initializer(*b).is_some_and(|b| b.shape.len() == 1 && b.data.len() > 1),
         _ => true,
     }
@@ -110,53 +111,37 @@ fn shifts(
             continue;
         }
         for &(n, slot) in &gate.readers {
-            if let Some(matrix) = response(graph, facts, n, slot, unit) {
+            if let Some((axis, matrix)) = response(graph, facts, n, input(slot, gate.axis), unit) {
                 let (index, level) = (gate.index.clone(), level.clone());
-                out.push(ShiftSpec { node: n, axis: 1, index, level, matrix });
+                out.push(ShiftSpec { node: n, axis, index, level, matrix });
             }
         }
     }
     out
 }
 
-/// Row-major [o, c]: what the constant `unit[c]` in input channel c adds to output channel o.
-fn response(graph: &Graph, facts: &Facts, n: NodeId, slot: usize, unit: &[f64]) -> Option<Vec<f32>> {
+/// The axis of the result with the output channels, and row-major [o, c]: what the constant `unit[c]` in input channel c adds
+/// to output channel o.
+fn response(graph: &Graph, facts: &Facts, n: NodeId, read: Axis, unit: &[f64]) -> Option<(usize, Vec<f32>)> {
     let node = &graph.nodes[n];
-    let w = facts.constant[(*node.inputs.get(1)?)?].as_ref().filter(|_| slot == 0)?;
+    let layer = facts.linear(node).filter(|l| l.input == read && l.weight == 1)?;
+    let (slot, beta) = layer.bias?;
+    let w = facts.constant[(*node.inputs.get(layer.weight)?)?].as_ref()?;
     let data = w.data.to_real::<f64>();
-    let attributes = node.op.attributes();
-    let int = |name: &str, default| match attributes.get(name) {
-        Some(Attr::Int(v)) => *v,
-        _ => default,
-    };
-    match node.op_type.as_str() {
-        _ if !has_room_for_bias(graph, node) => None,
-        "Conv" => {
-            let (cout, per_group) = (w.shape[0], w.shape[1]);
-            let outs = cout / int("group", 1).max(1) as usize;
-            let taps = volume(&w.shape[2..]);
-            let mut m = vec![0.0; cout * unit.len()];
-            for o in 0..cout {
-                for j in 0..per_group {
-                    let c = o / outs * per_group + j;
-                    let sum: f64 = data[(o * per_group + j) * taps..][..taps].iter().sum();
-                    m[o * unit.len() + c] = (sum * unit[c]) as f32;
-                }
-            }
-            Some(m)
-        }
-        "Gemm" if int("transA", 0) == 0 => {
-            let trans = int("transB", 0) != 0;
-            let alpha = match attributes.get("alpha") {
-                Some(Attr::Float(a)) => f64::from(*a),
-                _ => 1.0,
-            };
-            let beta = matches!(attributes.get("beta"), None | Some(Attr::Float(1.0)));
-            let (k, cout) = if trans { (w.shape[1], w.shape[0]) } else { (w.shape[0], w.shape[1]) };
-            let at = |o: usize, c: usize| if trans { data[o * k + c] } else { data[c * cout + o] };
-            let entry = |i: usize| (alpha * at(i / k, i % k) * unit[i % k]) as f32;
-            (beta && k == unit.len()).then(|| (0..cout * k).map(entry).collect())
-        }
-        _ => None,
+    let [along, across] = layer.weight_axes;
+    let (per_group, cout) = (w.shape[along], w.shape[across]);
+    if beta == 0.0 || !has_room_for_bias(graph, node, slot) || per_group * layer.groups != unit.len() {
+        return None;
     }
+    let (outs, taps) = (cout / layer.groups, volume(&w.shape[2..]));
+    let [by_input, by_output] = [along, across].map(|axis| volume(&w.shape[axis + 1..]));
+    let mut m = vec![0.0; cout * unit.len()];
+    for o in 0..cout {
+        for j in 0..per_group {
+            let c = o / outs * per_group + j;
+            let sum: f64 = data[o * by_output + j * by_input..][..taps].iter().sum();
+            m[o * unit.len() + c] = (layer.factor * sum * unit[c]) as f32;
+        }
+    }
+    Some((layer.result, m))
 }

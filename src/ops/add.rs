@@ -31,6 +31,10 @@ impl Op for Add {
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }

@@ -48,6 +48,10 @@ impl<F: Binary> Op for Pair<F> {
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }
@@ -141,6 +145,10 @@ impl Op for Comparison {
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }

@@ -51,6 +51,10 @@ impl Op for Clip {
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }

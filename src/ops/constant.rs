@@ -84,6 +84,10 @@ impl Op for Constant {
         Vec::new()
     }
 
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         let mut t = self.tensor();
         let mut changed = false;

@@ -120,6 +120,19 @@ impl Op for Conv {
         vec![Product { coefficient: plane, widths }]
     }
 
+    fn linear(&self, io: &Io) -> Option<Linear> {
+        io.value(1).map(|_| Linear {
+            input: input(0, 1),
+            weight: 1,
+            weight_axes: [1, 0],
+            result: 1,
+            groups: self.group as usize,
+            window: true,
+            factor: 1.0,
+            bias: Some((2, 1.0)),
+        })
+    }
+
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         let depthwise = self.group > 1 && io.input(1).is_some_and(|w| w[1] == 1);
         let Some(kept) = keep.kept(input(0, 1)).filter(|_| depthwise) else { return Ok(Resized::default()) };

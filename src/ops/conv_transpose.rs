@@ -177,6 +177,10 @@ impl Op for ConvTranspose {
         vec![Product { coefficient, widths: vec![output(0, 1), input(0, 1)] }]
     }
 
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         let depthwise = io.input(0).is_some_and(|x| self.depthwise(x));
         let Some(kept) = keep.kept(input(0, 1)).filter(|_| depthwise) else { return Ok(Resized::default()) };

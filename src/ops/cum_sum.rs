@@ -75,6 +75,10 @@ impl Op for CumSum {
         Vec::new()
     }
 
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }

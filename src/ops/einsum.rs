@@ -170,6 +170,10 @@ impl Op for Single {
         Vec::new()
     }
 
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }
@@ -338,6 +342,10 @@ impl Op for Einsum {
             widths.push(own.map_or(input(1, j), |k| output(0, k)));
         }
         vec![Product { coefficient: 1.0, widths }]
+    }
+
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

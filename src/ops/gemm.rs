@@ -106,6 +106,26 @@ impl Op for Gemm {
         vec![Product { coefficient: 1.0, widths: vec![own(0, row, 0), own(1, column, 1), input(0, ka)] }]
     }
 
+    fn linear(&self, io: &Io) -> Option<Linear> {
+        let [row, ka, kb, column] = self.axes();
+        let (input, weight, weight_axes, result) = match (io.value(0), io.value(1)) {
+            (None, Some(_)) => (input(0, ka), 1, [kb, column], 1),
+            (Some(_), None) => (input(1, kb), 0, [ka, row], 0),
+            _ => return None,
+        };
+        let (factor, beta) = self.factors::<f64>();
+        Some(Linear {
+            input,
+            weight,
+            weight_axes,
+            result,
+            groups: 1,
+            window: false,
+            factor,
+            bias: Some((2, beta)),
+        })
+    }
+
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }

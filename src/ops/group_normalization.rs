@@ -102,6 +102,10 @@ impl Op for GroupNormalization {
         Vec::new()
     }
 
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         let (Some(x), Some(kept)) = (io.input(0), keep.kept(input(0, 1))) else {
             return Ok(Resized::default());

@@ -137,6 +137,19 @@ impl Op for MatMul {
         vec![Product { coefficient: 1.0, widths }]
     }
 
+    fn linear(&self, io: &Io) -> Option<Linear> {
+        let (a, b, y) = (io.input(0)?, io.input(1)?, io.output(0));
+        let (_, ka, kb, _) = axes(a.len(), b.len());
+        // A vector's one axis is summed over; a stack of weights has none that they share.
+        let (input, weight, weight_axes, result) = match (io.value(0), io.value(1)) {
+            (None, Some(_)) if b.len() == 2 => (input(0, ka), 1, [0, 1], y.len() - 1),
+            (Some(_), None) if a.len() == 2 => (input(1, kb), 0, [1, 0], y.len() - (b.len().min(2))),
+            _ => return None,
+        };
+        let (groups, window, factor, bias) = (1, false, 1.0, None);
+        Some(Linear { input, weight, weight_axes, result, groups, window, factor, bias })
+    }
+
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }

@@ -66,6 +66,10 @@ impl<M: Movement> Op for Moved<M> {
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         self.0.resize(io, keep)
     }

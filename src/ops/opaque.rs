@@ -32,6 +32,9 @@ impl Op for Opaque {
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         unsupported(self.why.clone())
     }

@@ -74,6 +74,10 @@ impl<P: Windowed> Op for Pool<P> {
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }
@@ -146,6 +150,10 @@ impl<P: Whole> Op for Global<P> {
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }

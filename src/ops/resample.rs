@@ -52,9 +52,8 @@ pub enum Place {
 }
 
 impl Place {
-    /// In single precision, as the runtimes do: rounding decides which input is nearest. `extent` is the output's before it
-    /// was rounded to pixels.
-    fn of(self, i: usize, scale: f32, input: usize, output: usize, extent: f32) -> f32 {
+    /// In single precision, as the runtimes do: rounding decides which input is nearest.
+    fn of(self, i: usize, scale: f32, input: usize, output: usize) -> f32 {
         let (x, n, m) = (i as f32, input as f32, output as f32);
         match self {
             Self::HalfPixel => (x + 0.5) / scale - 0.5,
@@ -63,7 +62,7 @@ impl Place {
                 n / 2.0 * (1.0 - adjust) + (x + 0.5) / scale - 0.5
             }
             Self::PytorchHalfPixel if output > 1 => (x + 0.5) / scale - 0.5,
-            Self::AlignCorners if output > 1 => x * (n - 1.0) / (extent - 1.0),
+            Self::AlignCorners if output > 1 => x * (n - 1.0) / (m - 1.0),
             Self::PytorchHalfPixel | Self::AlignCorners => 0.0,
             Self::Asymmetric => x / scale,
             Self::TfHalfPixelForNn => (x + 0.5) / scale,
@@ -80,8 +79,6 @@ impl Place {
 pub struct Zoom {
     /// Output pixels per input pixel.
     pub scale: f32,
-    /// Extent of the output before it was rounded to pixels.
-    pub extent: f32,
     /// A filter that lets no aliases through where the axis shrinks.
     pub antialias: bool,
 }
@@ -115,7 +112,7 @@ impl Taps {
         let mut taps = Self { input, output, width, at: vec![], weight: vec![], outside: vec![] };
         let last = input as i64 - 1;
         for i in 0..output {
-            let x = place.of(i, scale, input, output, zoom.extent);
+            let x = place.of(i, scale, input, output);
             let outside = matches!(place, Place::TfCrop(..)) && !(0.0..=last as f32).contains(&x);
             if outside {
                 taps.outside.push(i);

@@ -160,6 +160,10 @@ impl Op for Reshape {
         Vec::new()
     }
 
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         let (Some(x), Some(wish)) = (io.input(0), io.value(1)) else { return Ok(Resized::default()) };
         let y = io.output(0);

@@ -210,9 +210,7 @@ impl Resize {
             if input == 0 {
                 return unsupported(format!("axis {axis} is empty"));
             }
-            let extent =
-                if wish.scales.is_some() && !self.simple { input as f32 * scale } else { output as f32 };
-            let zoom = Zoom { scale, extent, antialias: self.antialias };
+            let zoom = Zoom { scale, antialias: self.antialias };
             let taps = Taps::new(self.mode, self.place(roi)?, zoom, input, output);
             let downward = self.simple && scale < 1.0 && matches!(self.mode, Mode::Nearest(_));
             if downward && (0..output).any(|i| (i as f32 / scale).fract() != 0.0) {
@@ -277,6 +275,10 @@ impl Op for Resize {
 
     fn macs(&self, _: &Io) -> Vec<Product> {
         Vec::new()
+    }
+
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {

@@ -69,6 +69,10 @@ impl Op for Softmax {
         Vec::new()
     }
 
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }

@@ -5,6 +5,8 @@
 
 mod finetune;
 mod reconstruct;
+#[cfg(test)]
+mod tests;
 
 pub use finetune::{
     CYCLE, Epoch, Hint, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters,

@@ -32,8 +32,10 @@ pub fn add_biases(
     let mut out = Vec::new();
     for (n, amount) in amounts.iter().filter(|(_, a)| a.iter().any(|v| *v != 0.0)) {
         let Some(y) = old.nodes[*n].outputs[0] else { continue };
-        let all: Vec<usize> = (0..amount.len()).collect();
-        let left = cuts.kept(y, 1).unwrap_or(&all);
+        let Some(layer) = facts.linear(&old.nodes[*n]) else { continue };
+        let Some((_, factor)) = layer.bias else { continue };
+        let amount: Vec<f64> = amount.iter().map(|a| a / factor).collect();
+        let left = cuts.left(y, layer.result, amount.len());
         let dtype = facts.fact[y].as_ref().map_or(DType::F32, |f| f.dtype);
         let graph = &mut rewritten.graph;
         let Some(at) = graph.nodes.iter().position(|m| m.outputs.first() == Some(&Some(y))) else { continue };

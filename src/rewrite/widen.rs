@@ -27,27 +27,30 @@ pub fn widen(
     for n in 0..graph.nodes.len() {
         let Some(y) = graph.nodes[n].outputs.first().copied().flatten() else { continue };
         let Some(at) = small.producer(y) else { continue };
-        let bias = |node: &Node| node.inputs.get(2).copied().flatten();
+        let Some(layer) = facts.linear(&graph.nodes[n]) else { continue };
+        let Some((slot, _)) = layer.bias else { continue };
+        let bias = |node: &Node| node.inputs.get(slot).copied().flatten();
         let Some(fresh) = bias(&small.nodes[at]).filter(|&b| b >= graph.values.len()) else { continue };
         let (Some(new), Some(shape)) = (small.initializer(fresh), facts.shape(y)) else { continue };
         // A bias that layers shared may belong to one of them alone by now.
         let old = bias(&graph.nodes[n]).and_then(|b| wide.initializer(b)).map(|t| t.data.to_real::<f64>());
-        let mut raised = vec![0.0; shape[1]];
-        for (&o, new) in cuts.left(y, 1, shape[1]).iter().zip(new.data.to_real::<f64>()) {
+        let (axis, channels) = (layer.result, shape[layer.result]);
+        let mut raised = vec![0.0; channels];
+        for (&o, new) in cuts.left(y, axis, channels).iter().zip(new.data.to_real::<f64>()) {
             raised[o] = new - old.as_ref().map_or(0.0, |old| old[o]);
         }
         let place = raise_bias(&mut wide, n, new.dtype(), &raised);
-        know_bias(&mut groups, place, y);
-        groups.elsewhere.iter_mut().for_each(|other| know_bias(other, place, y));
+        know_bias(&mut groups, place, (y, axis));
+        groups.elsewhere.iter_mut().for_each(|other| know_bias(other, place, (y, axis)));
     }
     Ok((wide, groups))
 }
 
-/// Gives a new bias of the layer that computes `y` the classes of that.
-fn know_bias(groups: &mut Groups, bias: ValueId, y: ValueId) {
+/// Gives a new bias of the layer that computes `y` the classes of its channels, along `axis`.
+fn know_bias(groups: &mut Groups, bias: ValueId, (y, axis): (ValueId, usize)) {
     if bias >= groups.label.len() {
         groups.label.resize(bias, Vec::new());
-        groups.label.push(vec![groups.axis(y, 1).to_vec()]);
+        groups.label.push(vec![groups.axis(y, axis).to_vec()]);
     }
 }
 

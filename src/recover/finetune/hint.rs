@@ -12,34 +12,50 @@ use crate::rewrite::Cuts;
 pub struct Hint {
     /// The value, the same in both graphs.
     pub value: ValueId,
-    /// The unpruned network's channels that are left of it.
-    left: Vec<usize>,
-    /// The unpruned network's channels.
-    channels: usize,
+    /// Its shape in the unpruned network, of one image.
+    shape: Shape,
+    /// The unpruned network's coordinates that are left of it, axis by axis.
+    left: Vec<Vec<usize>>,
 }
 
 impl Hint {
     /// The last picture of features before its resolution falls: what a strided convolution or a pool reads.
     pub(crate) fn find(big: (&Graph, &Facts), small: (&Graph, &Facts), cuts: &Cuts) -> Option<Self> {
+        let images = big.0.inputs.first().and_then(|&v| big.1.shape(v)?.first().copied())?;
         big.0.nodes.iter().rev().find_map(|node| {
             let (x, y) = ((*node.inputs.first()?)?, (*node.outputs.first()?)?);
             let (before, after) = (big.1.shape(x)?, big.1.shape(y)?);
             let pixels = |shape: &[usize]| volume(shape.get(2..).unwrap_or_default());
-            let falls = before.len() > 2 && pixels(after) < pixels(before);
+            // A product over the last axis changes no resolution.
+            let mixes = big.1.linear(node).is_some_and(|l| !l.window);
+            let falls = before.len() > 2 && !mixes && pixels(after) < pixels(before);
             let inner =
                 |graph: &Graph, facts: &Facts| graph.producer(x).is_some() && facts.constant[x].is_none();
             if !falls || !inner(big.0, big.1) || !inner(small.0, small.1) {
                 return None;
             }
-            let same = small.1.shape(x)? == cuts.shape(x, before);
-            same.then(|| Self { value: x, left: cuts.left(x, 1, before[1]), channels: before[1] })
+            let (left, shape) = (cuts.shape(x, before), small.1.shape(x)?);
+            if shape != left || left[0] != before[0] || !before[0].is_multiple_of(images.max(1)) {
+                return None;
+            }
+            let mut shape = before.to_vec();
+            shape[0] /= images.max(1);
+            let left = shape.iter().enumerate().map(|(axis, &size)| cuts.left(x, axis, size)).collect();
+            Some(Self { value: x, shape, left })
         })
     }
 
     /// What is left of the unpruned network's value, of one image.
     pub(super) fn select(&self, whole: &[f32]) -> Vec<f32> {
-        let pixels = whole.len() / self.channels;
-        self.left.iter().flat_map(|&c| &whole[c * pixels..(c + 1) * pixels]).copied().collect()
+        // Behind the last axis that loses coordinates all is in one piece.
+        let cut = |axis: &usize| self.left[*axis].len() < self.shape[*axis];
+        let axes = (0..self.shape.len()).rev().find(cut).map_or(0, |last| last + 1);
+        let inner = volume(&self.shape[axes..]);
+        let mut places = vec![0];
+        for (size, left) in self.shape.iter().zip(&self.left).take(axes) {
+            places = places.iter().flat_map(|p| left.iter().map(move |i| p * size + i)).collect();
+        }
+        places.into_iter().flat_map(|p| &whole[p * inner..(p + 1) * inner]).copied().collect()
     }
 }
 

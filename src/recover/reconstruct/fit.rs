@@ -10,7 +10,7 @@
 //! behind the rectifier (Zhang et al., "Accelerating very deep convolutional networks", arXiv 1505.06798, section 3.2, solve
 //! the same problem by other steps).
 
-use super::layer::{Layer, Shift, Target, Weights};
+use super::layer::{Layer, Target, Weights};
 use super::look::Look;
 use super::track::Track;
 use super::{Fitted, HELD_OUT};
@@ -126,8 +126,8 @@ pub(super) fn fit(
     let (groups, rows, outputs) = layer.sizes();
     let stored = |v: ValueId| pruned.facts.constant[v].as_ref().map(|t| t.data.to_real::<f64>());
     let matrix = layer.matrix(&stored(layer.weight)?);
-    let bias = match layer.shift.map(Shift::stored) {
-        Some((v, sign)) => Some(stored(v)?.into_iter().map(|b| sign * b).collect::<Vec<f64>>()),
+    let bias = match layer.shift {
+        Some(s) => Some(stored(s.value)?.into_iter().map(|b| s.factor * b).collect::<Vec<f64>>()),
         None => None,
     };
     let (mut before, mut after, mut spread) = (0.0, 0.0, 0.0);
@@ -157,8 +157,8 @@ pub(super) fn fit(
     }
     let spread = spread.max(f64::MIN_POSITIVE);
     let fitted = Fitted { layer: layer.name.clone(), before: before / spread, after: after / spread, ridge };
-    let sign = layer.shift.map_or(1.0, |s| s.stored().1);
-    let shift = new_bias.map(|b| b.into_iter().map(|b| sign * b).collect());
+    let factor = layer.shift.map_or(1.0, |s| s.factor);
+    let shift = new_bias.map(|b| b.into_iter().map(|b| b / factor).collect());
     let weights = Weights { weight: layer.stored(new), shift };
     Some((fitted, ridge.map(|_| weights)))
 }

@@ -10,31 +10,42 @@ pub(super) struct Layer {
     pub name: String,
     pub input: ValueId,
     pub output: ValueId,
+    /// The axis of the output with its channels.
+    pub axis: usize,
     pub weight: ValueId,
     pub shift: Option<Shift>,
     /// The BatchNormalization that alone reads this layer's output.
     pub normalised: Option<BatchNorm>,
+    /// The value that goes on from here: the normalisation's, or the sum with the constant that is added.
+    pub result: ValueId,
     pub form: Form,
+    /// What the sum of products is multiplied by.
+    factor: f64,
     /// Output positions per chunk of images.
     pub positions: usize,
 }
 
 /// The constant that is added to a layer's output, by channel.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Shift {
-    /// Its own bias.
-    Bias(ValueId),
-    /// The running mean of the BatchNormalization behind it, which is taken off.
-    Mean(ValueId),
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Shift {
+    /// The stored constant.
+    pub value: ValueId,
+    /// Where it stands: the node that makes the value, and the slot.
+    pub stands: (ValueId, usize),
+    /// What it is multiplied by when it is added.
+    pub factor: f64,
+    /// True where it is added after the layer: an Add's constant, or a running mean, which is taken off.
+    pub after: bool,
 }
 
 impl Shift {
-    /// The stored constant, and the sign with which it is added.
-    pub fn stored(self) -> (ValueId, f64) {
-        match self {
-            Self::Bias(v) => (v, 1.0),
-            Self::Mean(v) => (v, -1.0),
-        }
+    /// Its numbers in another network that has the same nodes: what is added there to the layer's output after the layer, by
+    /// channel.
+    pub fn after_in(&self, graph: &Graph, facts: &Facts) -> Option<Vec<f32>> {
+        let (result, slot) = self.stands;
+        let node = &graph.nodes[graph.producer(result)?];
+        let stored = facts.constant[(*node.inputs.get(slot)?)?].as_ref()?;
+        Some(stored.data.to_real::<f64>().into_iter().map(|v| (self.factor * v) as f32).collect())
     }
 }
 
@@ -43,8 +54,8 @@ impl Shift {
 pub(super) enum Form {
     /// w: [cout, cin / group, kernel…]
     Conv(Geometry),
-    /// The last axis of x times w: [k, n], or [n, k] where `turned`.
-    Product { k: usize, n: usize, turned: bool },
+    /// Axis `axis` of x, of `k` channels, times w: [k, n], or [n, k] where `turned`.
+    Product { axis: usize, k: usize, n: usize, turned: bool },
 }
 
 /// New weights, and what is added to the outputs, in the order in which the file stores them.
@@ -75,64 +86,48 @@ impl Layer {
     /// Node `n` as a layer, if it is one whose weights may be changed.
     pub fn of(graph: &Graph, facts: &Facts, n: NodeId) -> Option<Self> {
         let node = &graph.nodes[n];
-        let (input, weight) = ((*node.inputs.first()?)?, (*node.inputs.get(1)?)?);
-        let output = (*node.outputs.first()?)?;
-        let bias = node.inputs.get(2).copied().flatten();
+        let layer = facts.linear(node).filter(|l| l.factor != 0.0)?;
+        let operand = |slot: usize| node.inputs.get(slot).copied().flatten();
+        let (input, weight, output) =
+            (operand(layer.slot())?, operand(layer.weight)?, (*node.outputs.first()?)?);
         let (x, w, y) = (facts.shape(input)?, facts.shape(weight)?, facts.shape(output)?);
-        let own = |v: ValueId, rank: usize| {
-            let users = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
-            let known = facts.constant[v].as_ref();
-            let plain = known.is_some_and(|t| t.data.dtype().is_float() && t.shape.len() == rank);
-            plain
-                && rewrite::is_stored(graph, v)
-                && users.filter(|&&u| u == v).count() == 1
-                && !graph.outputs.contains(&v)
+        if volume(x) == 0 || volume(y) == 0 || !is_own(graph, facts, weight) {
+            return None;
+        }
+        let (axis, channels) = (layer.result, *y.get(layer.result)?);
+        let along = |v: &ValueId| {
+            is_own(graph, facts, *v) && facts.shape(*v).is_some_and(|s| is_along(s, y.len(), axis, channels))
         };
-        let channels = |v: ValueId, cout: usize| own(v, 1) && facts.shape(v) == Some(&[cout]);
-        let attributes = node.op.attributes();
-        let plain = |name: &str| matches!(attributes.get(name), None | Some(Attr::Float(1.0)));
-        let flag = |name: &str| matches!(attributes.get(name), Some(Attr::Int(v)) if *v != 0);
-        let (form, cout) = match node.op_type.as_str() {
-            "Conv" if own(weight, x.len()) => {
-                let g = ops::conv_geometry(&attributes, x, w)?;
-                (Form::Conv(g), g.cout)
+        let form = match layer.window {
+            true => Form::Conv(ops::conv_geometry(&node.op.attributes(), x, w)?),
+            false => {
+                let [along, across] = layer.weight_axes;
+                Form::Product { axis: layer.input.axis, k: w[along], n: w[across], turned: across < along }
             }
-            "Gemm" if own(weight, 2) && plain("alpha") && plain("beta") && !flag("transA") => {
-                let turned = flag("transB");
-                let (k, n) = if turned { (w[1], w[0]) } else { (w[0], w[1]) };
-                (Form::Product { k, n, turned }, n)
-            }
-            "MatMul" if own(weight, 2) && x.len() >= 2 => {
-                (Form::Product { k: w[0], n: w[1], turned: false }, w[1])
-            }
-            _ => return None,
         };
-        let fits = node.op_type == "MatMul" || bias.is_none_or(|b| channels(b, cout));
-        let bias = bias.filter(|_| node.op_type != "MatMul");
-        let whole = volume(x) > 0 && volume(y) > 0;
-        let behind = batch_norm(graph, facts, output).filter(|_| node.op_type == "Conv");
-        let mean = behind.as_ref().map(|b| b.mean).filter(|&m| channels(m, cout));
-        let shift = bias.map(Shift::Bias).or(mean.map(Shift::Mean));
+        let bias = layer.bias.and_then(|(slot, factor)| Some((slot, operand(slot)?, factor)));
+        let own = match bias {
+            // Of one number per channel by definition.
+            Some((slot, value, factor)) if layer.window && is_own(graph, facts, value) => {
+                Some(Shift { value, stands: (output, slot), factor, after: false })
+            }
+            Some((slot, value, factor)) if along(&value) && factor != 0.0 => {
+                Some(Shift { value, stands: (output, slot), factor, after: false })
+            }
+            Some(_) => return None,
+            None => None,
+        };
+        let normalised = batch_norm(graph, facts, output).filter(|_| layer.window);
+        let added = added(graph, facts, output).filter(|(_, s)| layer.bias.is_none() && along(&s.value));
+        let mean = normalised.as_ref().map(|b| b.mean).filter(|m| is_own(graph, facts, m.value));
+        let shift = own.or(mean).or(added.map(|(_, shift)| shift));
         let positions = match form {
             Form::Conv(g) => g.batch * g.pixels_out(),
             Form::Product { k, .. } => volume(x) / k.max(1),
         };
-        let name = node.name.clone();
-        (fits && whole).then_some(Self {
-            name,
-            input,
-            output,
-            weight,
-            shift,
-            normalised: behind,
-            form,
-            positions,
-        })
-    }
-
-    /// The value that goes on from here: behind the normalisation, where there is one.
-    pub fn result(&self) -> ValueId {
-        self.normalised.as_ref().map_or(self.output, |n| n.output)
+        let behind = normalised.as_ref().map(|b| b.output).or(added.map(|(sum, _)| sum));
+        let (name, result, factor) = (node.name.clone(), behind.unwrap_or(output), layer.factor);
+        Some(Self { name, input, output, axis, weight, shift, normalised, result, form, factor, positions })
     }
 
     /// Groups, inputs per group (rows of the columns), outputs per group.
@@ -149,9 +144,11 @@ impl Layer {
         let (_, rows, _) = self.sizes();
         let mut out = vec![0.0; rows * taken.len()];
         match self.form {
-            Form::Product { k, .. } => {
+            Form::Product { axis, k, .. } => {
+                let inner = volume(&x.shape[axis + 1..]);
+                let element = |p: usize, row: usize| (p / inner * k + row) * inner + p % inner;
                 for (row, out) in out.chunks_exact_mut(taken.len().max(1)).enumerate() {
-                    out.iter_mut().zip(&taken).for_each(|(o, p)| *o = x.data[p * k + row]);
+                    out.iter_mut().zip(&taken).for_each(|(o, &p)| *o = x.data[element(p, row)]);
                 }
             }
             Form::Conv(g) => {
@@ -196,31 +193,45 @@ impl Layer {
         c: usize,
         (first, step): (usize, usize),
     ) -> impl Iterator<Item = f32> + 'a {
-        let (channels, pixels) = match self.form {
-            Form::Conv(g) => (y.shape[1], g.pixels_out()),
-            Form::Product { .. } => (*y.shape.last().unwrap_or(&1), 1),
-        };
+        let (channels, inner) = (y.shape[self.axis], volume(&y.shape[self.axis + 1..]));
         let positions = y.data.len() / channels.max(1);
-        (first..positions)
-            .step_by(step)
-            .map(move |p| y.data[(p / pixels * channels + c) * pixels + p % pixels])
+        (first..positions).step_by(step).map(move |p| y.data[(p / inner * channels + c) * inner + p % inner])
     }
 
-    /// The stored weights as a matrix by group: `[outputs, rows]`, group after group.
+    /// The stored weights as a matrix by group, with the layer's factor: `[outputs, rows]`, group after group.
     pub fn matrix(&self, stored: &[f64]) -> Vec<f64> {
-        match self.form {
-            Form::Product { k, n, turned: false } => turn(stored, k, n),
+        let mut matrix = match self.form {
+            Form::Product { k, n, turned: false, .. } => turn(stored, k, n),
             _ => stored.to_vec(),
-        }
+        };
+        matrix.iter_mut().for_each(|w| *w *= self.factor);
+        matrix
     }
 
     /// The inverse of [`Layer::matrix`].
-    pub fn stored(&self, matrix: Vec<f64>) -> Vec<f64> {
+    pub fn stored(&self, mut matrix: Vec<f64>) -> Vec<f64> {
+        matrix.iter_mut().for_each(|w| *w /= self.factor);
         match self.form {
-            Form::Product { k, n, turned: false } => turn(&matrix, n, k),
+            Form::Product { k, n, turned: false, .. } => turn(&matrix, n, k),
             _ => matrix,
         }
     }
+}
+
+/// True for a stored floating-point tensor that one node alone uses.
+fn is_own(graph: &Graph, facts: &Facts, v: ValueId) -> bool {
+    let users = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
+    facts.constant[v].as_ref().is_some_and(|t| t.data.dtype().is_float())
+        && rewrite::is_stored(graph, v)
+        && users.filter(|&&u| u == v).count() == 1
+        && !graph.outputs.contains(&v)
+}
+
+/// True for a constant that broadcasts to one number for each of the `channels` along `axis` of a value of rank `rank`.
+fn is_along(constant: &[usize], rank: usize, axis: usize, channels: usize) -> bool {
+    let front = rank.checked_sub(constant.len());
+    let wanted = |a: usize| if a == axis { channels } else { 1 };
+    front.is_some_and(|f| f <= axis && constant.iter().enumerate().all(|(k, &s)| s == wanted(f + k)))
 }
 
 /// The transpose of a `rows × columns` matrix.
@@ -231,7 +242,7 @@ fn turn(m: &[f64], rows: usize, columns: usize) -> Vec<f64> {
 /// A BatchNormalization with stored statistics.
 #[derive(Debug, Clone)]
 pub(super) struct BatchNorm {
-    mean: ValueId,
+    mean: Shift,
     output: ValueId,
     /// By channel: scale / √(variance + ε), bias, mean.
     lines: Vec<[f32; 3]>,
@@ -256,7 +267,18 @@ fn batch_norm(graph: &Graph, facts: &Facts, value: ValueId) -> Option<BatchNorm>
     let [scale, bias, mean, variance] = [known(1)?, known(2)?, known(3)?, known(4)?];
     let line = |c: usize| [scale[c] / (variance[c] + epsilon).sqrt(), bias[c], mean[c]].map(|v| v as f32);
     let lines = (0..scale.len()).map(line).collect();
-    Some(BatchNorm { mean: node.inputs[3]?, output: node.outputs[0]?, lines })
+    let output = node.outputs[0]?;
+    let mean = Shift { value: node.inputs[3]?, stands: (output, 3), factor: -1.0, after: true };
+    Some(BatchNorm { mean, output, lines })
+}
+
+/// The addition of a constant that alone uses `value`, and the constant.
+fn added(graph: &Graph, facts: &Facts, value: ValueId) -> Option<(ValueId, Shift)> {
+    let (_, node) = only_user(graph, value).filter(|(_, n)| n.op_type == "Add")?;
+    let slot = node.inputs.iter().position(|v| v.is_some_and(|v| facts.constant[v].is_some()))?;
+    let (constant, sum) = (node.inputs[slot]?, node.outputs[0]?);
+    let same = facts.shape(sum) == facts.shape(value);
+    same.then_some((sum, Shift { value: constant, stands: (sum, slot), factor: 1.0, after: true }))
 }
 
 /// The node that alone uses `value`.
@@ -267,11 +289,16 @@ fn only_user(graph: &Graph, value: ValueId) -> Option<(NodeId, &Node)> {
     (users.next().is_none() && !graph.outputs.contains(&value)).then_some(user)
 }
 
-/// The addition that alone uses `value`, and its other operand, if that has the same shape and is computed before.
-pub(super) fn sum_after(graph: &Graph, facts: &Facts, value: ValueId) -> Option<(ValueId, ValueId)> {
+/// The addition that alone uses the result of a layer with output `output`, and its other operand, if that has the same shape
+/// and is computed before the layer.
+pub(super) fn sum_after(
+    graph: &Graph,
+    facts: &Facts,
+    (value, output): (ValueId, ValueId),
+) -> Option<(ValueId, ValueId)> {
     let (_, add) = only_user(graph, value).filter(|(_, n)| n.op_type == "Add")?;
     let other = add.inputs.iter().flatten().copied().find(|&v| v != value)?;
-    let before = graph.producer(other).is_none_or(|p| graph.producer(value).is_some_and(|own| p < own));
+    let before = graph.producer(other).is_none_or(|p| graph.producer(output).is_some_and(|own| p < own));
     let same = facts.constant[other].is_none() && facts.shape(other) == facts.shape(value);
     (before && same).then_some((add.outputs[0]?, other))
 }

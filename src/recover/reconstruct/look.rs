@@ -1,6 +1,6 @@
 //! What a fit sees of some chunks of images: the layer's inputs as columns, and what it should make of them.
 
-use super::layer::{Layer, Shift, Target};
+use super::layer::{Layer, Target};
 use super::track::Track;
 use crate::ops::kernels::matmul::{matmul, plain, transposed};
 use std::ops::Range;
@@ -72,17 +72,18 @@ impl Look {
         let y = big.get(&layer.output)?;
         let mut t = Vec::with_capacity(outputs * positions);
         let mut bend = target.rectified.then(|| Bend { at: Vec::new(), rising: Vec::new() });
-        let centred = matches!(layer.shift, Some(Shift::Mean(_)));
-        // Behind a normalisation both are compared with its mean taken off.
-        let mean = match layer.shift {
-            Some(Shift::Mean(v)) => original.facts.constant[v].as_ref().map(|t| t.data.to_real::<f32>()),
-            _ => None,
+        let after = layer.shift.filter(|s| s.after);
+        let centred = layer.normalised.is_some() && after.is_some();
+        // Both are compared with what is added to them after the layer.
+        let added = match after {
+            Some(shift) => Some(shift.after_in(&original.graph, &original.facts)?),
+            None => None,
         };
         for row in group * outputs..(group + 1) * outputs {
             let channel = target.channels[row];
             let from = t.len();
-            let mean = mean.as_ref().map_or(0.0, |m| m[channel]);
-            t.extend(layer.outputs(y, channel, at).map(|v| v - mean));
+            let added = added.as_ref().map_or(0.0, |a| if a.len() == 1 { a[0] } else { a[channel] });
+            t.extend(layer.outputs(y, channel, at).map(|v| v + added));
             // What comes behind the normalisation is what the layer gives times this, and this more.
             let (factor, shift) = layer.normalised.as_ref().map_or((1.0, 0.0), |n| n.line(row, centred));
             let reaches = factor.abs() > LEAST_FACTOR;

@@ -56,8 +56,10 @@ pub fn reconstruct(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(Graph, Vec<Fitted>)> {
     let cuts = Cuts::new(groups, kept);
-    let all = |v: ValueId| big.1.shape(v).and_then(|s| s.get(1)).map_or(0, |&n| n);
-    let channels = |v: ValueId| cuts.left(v, 1, all(v));
+    let channels = |v: ValueId, axis: usize| {
+        let size = big.1.shape(v).and_then(|s| s.get(axis)).map_or(0, |&n| n);
+        cuts.left(v, axis, size)
+    };
     let targets = learn::Aims::compared(big.0, big.1, |_| true).targets;
     // Where the pruned network does not take as many images at a time as the original, both take what the file says.
     let both = |facts: Facts| infer(small, facts.inputs(big.0).as_deref()).map(|of_small| (facts, of_small));
@@ -93,11 +95,11 @@ pub fn reconstruct(
                 pruned.take(data, &chunks[has..more], pool);
             }
             let (graph, facts) = (&original.graph, &original.facts);
-            let sum = layer::sum_after(graph, facts, layer.result());
-            let result = sum.map_or(layer.result(), |(sum, _)| sum);
+            let sum = layer::sum_after(graph, facts, (layer.result, layer.output));
+            let result = sum.map_or(layer.result, |(sum, _)| sum);
             let rectified = layer::is_rectified(graph, facts, result);
-            let sum = sum.map(|(_, trunk)| layer::Sum { trunk, left: channels(trunk) });
-            let target = layer::Target { channels: channels(layer.output), sum, rectified };
+            let sum = sum.map(|(_, trunk)| layer::Sum { trunk, left: channels(trunk, layer.axis) });
+            let target = layer::Target { channels: channels(layer.output, layer.axis), sum, rectified };
             if let Some((fitted, weights)) = fit::fit(&layer, &target, &original, &pruned, pool) {
                 done.push(fitted);
                 if let Some(weights) = weights {

@@ -140,7 +140,7 @@ impl Track {
     pub fn replace(&mut self, layer: &Layer, weights: Weights) -> Result<()> {
         self.set(layer.weight, &weights.weight)?;
         match layer.shift.zip(weights.shift) {
-            Some((shift, values)) => self.set(shift.stored().0, &values),
+            Some((shift, values)) => self.set(shift.value, &values),
             None => Ok(()),
         }
     }
