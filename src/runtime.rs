@@ -1,20 +1,64 @@
 //! A model file in tract. The only module that knows it.
 //!
-//! Takes: bytes, inputs. Gives: outputs, and the time that they took. Never: changes a model.
+//! Takes: bytes, inputs. Gives: outputs, and the time that they took. Never: changes a model; lets a panic of tract's out: it is
+//! a refusal like any other.
 
 use crate::ir::{Array, DType, Fact};
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 use tract_onnx::Onnx;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::floats::FloatPrecisionTranslator;
 use tract_onnx::tract_core::plan::eval;
+use tract_onnx::tract_core::transform::ModelTransform;
 
 /// Inputs of one run: one array per network input.
 pub type Sample = Vec<Array<f32>>;
+
+/// Why tract did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It said so, in these words.
+    Refused(String),
+    /// It panicked: a defect of tract's, with its words and where they stand in its source.
+    Panicked(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Refused(words) => write!(f, "{words}"),
+            Self::Panicked(words) => write!(f, "it panicked: {words}"),
+        }
+    }
+}
+
+/// Nodes from which a network is proved without tract's optimisation, whose time grows faster than the square of the nodes.
+const LARGE: usize = 1000;
+
+/// True if a network of so many nodes is proved without tract's optimisation.
+pub fn proves_plain(nodes: usize) -> bool {
+    nodes >= LARGE
+}
 
 /// A model that is ready to run, at fixed input shapes.
 pub struct Runtime {
     plan: Arc<TypedRunnableModel>,
     inputs: Vec<DatumType>,
+    /// True if values are float16.
+    half: bool,
+}
+
+/// How a model is loaded.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    /// Nodes from which it runs node by node, as the file has it.
+    large: usize,
+    /// Whether float16 is computed in single precision.
+    single: bool,
 }
 
 /// One node of the model as tract runs it (after its own optimisation).
@@ -29,40 +73,47 @@ pub struct Step {
 }
 
 impl Runtime {
-    /// Loads a model for inputs of the given shapes and types. The error is tract's own words.
-    pub fn load(bytes: &[u8], inputs: &[Fact]) -> Result<Self, String> {
-        load(bytes, inputs).map_err(|e| words(&e))
+    /// Loads a model for inputs of the given shapes and types, as it runs on a board.
+    pub fn load(bytes: &[u8], inputs: &[Fact]) -> Result<Self, Refusal> {
+        Self::load_as(Plan { large: usize::MAX, single: false }, bytes, inputs)
+    }
+
+    fn load_as(plan: Plan, bytes: &[u8], inputs: &[Fact]) -> Result<Self, Refusal> {
+        let strict = tract_onnx::onnx();
+        // The shapes that a file states for values in between are hints, often at another batch size.
+        let free = strict.clone().with_ignore_value_info(true).with_ignore_output_shapes(true);
+        let load = |onnx: &Onnx| enter(|| load(onnx, plan, bytes, inputs));
+        // What stands in the way without the hints is the model's own.
+        load(&strict).or_else(|_| load(&free))
     }
 
     /// The outputs in order, as f32.
-    pub fn run(&self, sample: &Sample) -> Result<Vec<Vec<f32>>, String> {
-        let run = || -> TractResult<_> {
+    pub fn run(&self, sample: &Sample) -> Result<Vec<Vec<f32>>, Refusal> {
+        enter(|| {
             let results = self.plan.run(self.values(sample)?)?;
             let flat = |t: &TValue| -> TractResult<Vec<f32>> {
                 Ok(t.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
             };
             results.iter().map(flat).collect()
-        };
-        run().map_err(|e| words(&e))
+        })
     }
 
     /// Wall time of one run, without the preparation of its inputs.
-    pub fn time(&self, sample: &Sample) -> Result<Duration, String> {
-        let run = || -> TractResult<_> {
+    pub fn time(&self, sample: &Sample) -> Result<Duration, Refusal> {
+        enter(|| {
             let values = self.values(sample)?;
             let start = Instant::now();
             let results = self.plan.run(values)?;
             let time = start.elapsed();
             std::hint::black_box(results);
             Ok(time)
-        };
-        run().map_err(|e| words(&e))
+        })
     }
 
     /// Wall time of every node in one run, in order of execution.
-    pub fn steps(&self, sample: &Sample) -> Result<Vec<Step>, String> {
-        let mut steps = Vec::new();
-        let mut run = || -> TractResult<()> {
+    pub fn steps(&self, sample: &Sample) -> Result<Vec<Step>, Refusal> {
+        enter(|| {
+            let mut steps = Vec::new();
             let mut state = self.plan.spawn()?;
             state.run_plan_with_eval(self.values(sample)?, |context, own, node, inputs| {
                 let start = Instant::now();
@@ -71,9 +122,8 @@ impl Runtime {
                 steps.push(Step { name: node.name.clone(), operator: node.op().name().to_string(), time });
                 outputs
             })?;
-            Ok(())
-        };
-        run().map_err(|e| words(&e)).map(|()| steps)
+            Ok(steps)
+        })
     }
 
     fn values(&self, sample: &Sample) -> TractResult<TVec<TValue>> {
@@ -85,10 +135,61 @@ impl Runtime {
     }
 }
 
-/// Runs a model at the given inputs: the outputs in order, for each sample.
-pub fn run(bytes: &[u8], inputs: &[Fact], samples: &[Sample]) -> Result<Vec<Vec<Vec<f32>>>, String> {
-    let runtime = Runtime::load(bytes, inputs)?;
-    samples.iter().map(|s| runtime.run(s)).collect()
+/// Runs a model at the given inputs: the outputs in order, for each sample. A large one runs without tract's optimisation. Where
+/// values are float16, in which tract takes some thirty times as long on processors that do not compute in it, the first sample
+/// runs as the file has it, and the others in single precision on the weights that it stores.
+pub fn run(bytes: &[u8], inputs: &[Fact], samples: &[Sample]) -> Result<Vec<Vec<Vec<f32>>>, Refusal> {
+    let plan = Plan { large: LARGE, single: false };
+    let runtime = Runtime::load_as(plan, bytes, inputs)?;
+    let single = match runtime.half && samples.len() > 1 {
+        true => Runtime::load_as(Plan { single: true, ..plan }, bytes, inputs).ok(),
+        false => None,
+    };
+    let of = |k: usize| single.as_ref().filter(|_| k > 0).unwrap_or(&runtime);
+    samples.iter().enumerate().map(|(k, s)| of(k).run(s)).collect()
+}
+
+thread_local! {
+    /// True while this thread is in tract.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// The last panic in tract on this thread: its words and its place.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// The one door to tract: every call goes through here, so that a panic becomes a refusal and nothing is printed.
+fn enter<R>(call: impl FnOnce() -> TractResult<R>) -> Result<R, Refusal> {
+    static LISTEN: Once = Once::new();
+    LISTEN.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |info| match INSIDE.get() {
+            true => PANIC.with_borrow_mut(|panic| *panic = Some(told(info))),
+            false => others(info),
+        }));
+    });
+    let outside = INSIDE.replace(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(call));
+    INSIDE.set(outside);
+    match result {
+        Ok(done) => done.map_err(|e| Refusal::Refused(words(&e))),
+        Err(_) => Err(Refusal::Panicked(PANIC.take().unwrap_or_else(|| "without words".into()))),
+    }
+}
+
+/// A panic in one line: its words, and the file and line that they stand in.
+fn told(info: &panic::PanicHookInfo) -> String {
+    let payload = info.payload();
+    let words = payload.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
+    let line = words.lines().next().unwrap_or_default();
+    match info.location() {
+        // Without the folders of the machine that tract was compiled on.
+        Some(at) => {
+            let parts: Vec<&str> = at.file().rsplit(['/', '\\']).take(2).collect();
+            let file = parts.into_iter().rev().collect::<Vec<_>>().join("/");
+            format!("{line} ({file}:{})", at.line())
+        }
+        None => line.to_owned(),
+    }
 }
 
 fn words(e: &TractError) -> String {
@@ -96,29 +197,23 @@ fn words(e: &TractError) -> String {
     e.chain().map(|c| first(&c)).collect::<Vec<_>>().join(": ")
 }
 
-/// Loads a model; where the shapes that the file states for values in between (hints, often at another batch size) do not
-/// fit the inputs, without them.
-fn load(bytes: &[u8], inputs: &[Fact]) -> TractResult<Runtime> {
-    let types = inputs.iter().map(|f| datum_type(f.dtype)).collect::<TractResult<Vec<_>>>()?;
-    let strict = tract_onnx::onnx();
-    let free = strict.clone().with_ignore_value_info(true).with_ignore_output_shapes(true);
-    // What stands in the way without the hints is the model's own.
-    let plan =
-        load_with(&strict, bytes, inputs, &types).or_else(|_| load_with(&free, bytes, inputs, &types))?;
-    Ok(Runtime { plan, inputs: types })
-}
-
-fn load_with(
-    onnx: &Onnx,
-    bytes: &[u8],
-    inputs: &[Fact],
-    types: &[DatumType],
-) -> TractResult<Arc<TypedRunnableModel>> {
+fn load(onnx: &Onnx, plan: Plan, bytes: &[u8], inputs: &[Fact]) -> TractResult<Runtime> {
+    let mut types = inputs.iter().map(|f| datum_type(f.dtype)).collect::<TractResult<Vec<_>>>()?;
     let mut model = onnx.model_for_read(&mut std::io::Cursor::new(bytes))?;
-    for (k, (fact, dtype)) in inputs.iter().zip(types).enumerate() {
+    for (k, (fact, dtype)) in inputs.iter().zip(&types).enumerate() {
         model.set_input_fact(k, InferenceFact::dt_shape(*dtype, &fact.shape))?;
     }
-    model.into_optimized()?.into_runnable()
+    // Constants and inputs are nodes to tract.
+    let nodes = model.nodes.iter().filter(|n| !n.inputs.is_empty()).count();
+    let mut model = model.into_typed()?;
+    let mut facts = model.nodes.iter().flat_map(|n| &n.outputs).map(|o| o.fact.datum_type);
+    let half = facts.any(|t| t == DatumType::F16);
+    if plan.single {
+        FloatPrecisionTranslator::new(DatumType::F16, DatumType::F32).transform(&mut model)?;
+        types.iter_mut().filter(|t| **t == DatumType::F16).for_each(|t| *t = DatumType::F32);
+    }
+    let plan = if nodes < plan.large { model.into_optimized()? } else { model }.into_runnable()?;
+    Ok(Runtime { plan, inputs: types, half })
 }
 
 fn datum_type(dtype: DType) -> TractResult<DatumType> {
@@ -137,4 +232,44 @@ fn datum_type(dtype: DType) -> TractResult<DatumType> {
         DType::I64 => DatumType::I64,
         DType::BF16 => return Err(TractError::msg("an input is of type bfloat16")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_tract_is_a_refusal_in_its_words() {
+        let panics = |words: String| enter::<()>(|| panic!("{words}"));
+        let refusal = panics("index out of bounds\nnote: more".into()).unwrap_err();
+        let Refusal::Panicked(words) = &refusal else { panic!("{refusal:?}") };
+        assert!(words.starts_with("index out of bounds (src/runtime.rs:"), "{words}");
+        assert!(refusal.to_string().starts_with("it panicked: index"));
+        let constant: Result<(), _> = enter(|| panic!("plain words"));
+        assert!(constant.unwrap_err().to_string().contains("plain words"));
+        // The door still opens, and refusals stay refusals.
+        assert_eq!(enter(|| Ok(3)), Ok(3));
+        assert_eq!(enter::<()>(|| Err(TractError::msg("no"))), Err(Refusal::Refused("no".into())));
+        assert!(!INSIDE.get());
+    }
+
+    #[test]
+    fn a_panic_in_tract_is_silent_and_any_other_is_not() {
+        let own = std::env::current_exe().unwrap();
+        let name = "runtime::tests::one_panic_inside_and_one_outside";
+        let child =
+            std::process::Command::new(own).args(["--exact", name, "--ignored", "--nocapture"]).output();
+        let child = child.unwrap();
+        let printed = String::from_utf8_lossy(&child.stderr).into_owned();
+        assert!(!printed.contains("a panic inside") && printed.contains("a panic outside"), "{printed}");
+    }
+
+    #[test]
+    #[ignore = "needs another test that reads what it prints"]
+    fn one_panic_inside_and_one_outside() {
+        let inside: Result<(), _> = enter(|| panic!("a panic inside"));
+        assert!(inside.is_err());
+        let outside = panic::catch_unwind(|| panic!("a panic outside"));
+        assert!(outside.is_err());
+    }
 }

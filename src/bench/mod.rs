@@ -6,7 +6,7 @@
 pub mod board;
 pub mod calibrate;
 
-use crate::runtime::{Runtime, Sample, Step};
+use crate::runtime::{Refusal, Runtime, Sample, Step};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -50,12 +50,12 @@ pub struct Timing {
     pub speedup: Spread,
 }
 
-/// Measures all models, one run of each per round. The error names the model and is tract's own words.
+/// Measures all models, one run of each per round. The error names the model.
 pub fn measure(
     models: &[(Runtime, Sample)],
     rounds: Rounds,
-) -> Result<(usize, Vec<Timing>), (usize, String)> {
-    let round = |number: usize| -> Result<Vec<f64>, (usize, String)> {
+) -> Result<(usize, Vec<Timing>), (usize, Refusal)> {
+    let round = |number: usize| -> Result<Vec<f64>, (usize, Refusal)> {
         let mut times = vec![0.0; models.len()];
         for k in 0..models.len() {
             // Each model has each place in the round equally often.
@@ -87,7 +87,7 @@ pub struct Layer {
 }
 
 /// Median time of every node over some runs, in order of execution.
-pub fn layers((model, sample): &(Runtime, Sample), runs: usize) -> Result<Vec<Layer>, String> {
+pub fn layers((model, sample): &(Runtime, Sample), runs: usize) -> Result<Vec<Layer>, Refusal> {
     let mut last: Vec<Step> = Vec::new();
     let mut times: Vec<Vec<f64>> = Vec::new();
     for _ in 0..runs.max(1) {

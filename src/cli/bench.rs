@@ -18,7 +18,7 @@ use autobot_onnx::learn::{self, calib::Calibration};
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::pipeline::{self, Clock};
 use autobot_onnx::report::{gather, json, text};
-use autobot_onnx::runtime::{Runtime, Sample};
+use autobot_onnx::runtime::{Refusal, Runtime, Sample};
 use autobot_onnx::{Error, Result, files, verify};
 use std::path::Path;
 
@@ -42,11 +42,14 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
     let mut ready = Vec::new();
     let mut files = Vec::new();
     let mut observed = Vec::new();
+    let mut aparts = Vec::new();
     for path in &args.files {
         let model = onnx::read(path, &args.model.input_shape)?;
         guard::weights(&outputs, &[&model], &[], None)?;
         let facts = model.facts()?;
         ready.push(load(&model, &facts)?);
+        let apart = ready.last().and_then(|ready| apart((&model.graph, &facts), ready));
+        aparts.push((apart, apart.is_some_and(|apart| verify::disagree(&facts, apart))));
         let macs = Cost::new(&model.graph, &facts, &Groups::default(), Convention::Macs).hard(&[]);
         files.push((path.display().to_string(), file_size(path)?, macs));
         if args.calibrate.is_some() {
@@ -68,7 +71,8 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
         };
         let outputs = ready.0.run(&ready.1).map_err(|why| refused(file, &why))?;
         let outputs = outputs.first().map(|y| y[..y.len().min(OUTPUTS)].to_vec()).unwrap_or_default();
-        models.push(json::Benched { path, bytes, macs, timing, layers, outputs });
+        let (apart, disagree) = aparts[k];
+        models.push(json::Benched { path, bytes, macs, timing, layers, outputs, apart, disagree });
     }
     let mut written = Vec::new();
     if let Some(path) = &args.calibrate {
@@ -174,6 +178,12 @@ fn load(model: &Model, facts: &Facts) -> Result<(Runtime, Sample)> {
     Ok((runtime, sample))
 }
 
-fn refused(path: &Path, why: &str) -> Error {
+/// How far tract and our executor are apart on the input that is timed; none where ours cannot run the network.
+fn apart(network: (&Graph, &Facts), (runtime, sample): &(Runtime, Sample)) -> Option<f64> {
+    let found = runtime.run(sample).ok()?;
+    verify::apart(network, std::slice::from_ref(sample), &[found]).ok()?
+}
+
+fn refused(path: &Path, why: &Refusal) -> Error {
     Error::file(path, format!("tract cannot run it: {why}"), "times are taken in tract: leave this file out")
 }

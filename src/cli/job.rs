@@ -6,7 +6,7 @@ use super::talk::Talk;
 use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::Cost;
 use autobot_onnx::grad::Pool;
-use autobot_onnx::ir::{Fact, Facts};
+use autobot_onnx::ir::{Fact, Facts, Graph};
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, InputShape, Model, Written};
 use autobot_onnx::pipeline::{self, Analysis, Criterion, Observer, Options, Outcome};
@@ -124,11 +124,11 @@ impl Job {
         let (graph, facts) = (&self.model.graph, &self.facts);
         let (analysis, opset) = (&self.analysis, self.model.opset());
         let outcome = pipeline::prune(graph, facts, analysis, data, &self.options, opset, observer)?;
+        observer.proving(outcome.rewritten.graph.nodes.len());
         let source = outcome.source.as_ref().unwrap_or(graph);
         let masked = rewrite::masked(source, &outcome.rewritten.masks, &outcome.biases)?;
-        let of_masked = masked.clone();
-        let masked = self.model.with_graph(masked)?.message()?;
-        let exact = self.model.with_graph(outcome.rewritten.graph.clone())?;
+        let message = |graph: &Graph| self.model.with_graph(graph.clone())?.message();
+        let files = [message(graph)?, message(&masked)?, message(&outcome.rewritten.graph)?];
         let mut graph_to_write = outcome.graph().clone();
         if self.drop_unused {
             graph_to_write.unread().into_iter().for_each(|v| graph_to_write.leave_out(v));
@@ -136,23 +136,22 @@ impl Job {
         let small = self.model.with_graph(graph_to_write)?;
         let inputs = facts.inputs(graph).unwrap_or_default();
         let pool = Pool::new(self.options.threads)?;
-        let exact_bytes = exact.message()?;
-        let mut verdict =
-            pipeline::verdict(&outcome, (graph, facts), masked.as_deref(), exact_bytes.as_deref(), &pool)?;
+        let bytes = files.each_ref().map(Option::as_deref);
+        let mut verdict = pipeline::verdict(&outcome, (graph, facts), &masked, bytes, &pool)?;
         verdict.elsewhere = verify::sizes::elsewhere(
             (graph, facts),
-            (&of_masked, &exact.graph),
-            masked.as_deref().zip(exact_bytes.as_deref()),
+            (&masked, &outcome.rewritten.graph),
+            bytes[1].zip(bytes[2]),
             &outcome.samples,
             &pool,
         )?;
         verdict.pass &= verdict.elsewhere.iter().all(verify::sizes::AtSizes::pass);
         let bytes = small.message()?;
-        let is_proved = bytes == exact_bytes;
-        drop((masked, of_masked, exact, exact_bytes));
+        let is_proved = bytes == files[2];
+        drop((masked, files));
         // What is written in other bytes than those above is run in tract, too.
         let executors = match &bytes {
-            Some(bytes) if !is_proved => self.same_everywhere(&small, bytes, &outcome, &pool)?,
+            Some(bytes) if !is_proved => self.same_everywhere(&small, bytes, &outcome, verdict.apart, &pool)?,
             _ => None,
         };
         let executors = executors.filter(|_| outcome.recovered.is_some());
@@ -169,22 +168,23 @@ impl Job {
         small: &Model,
         bytes: &[u8],
         outcome: &Outcome,
+        apart: Option<f64>,
         pool: &Pool,
     ) -> Result<Option<f64>> {
         let facts = verify::facts_like(&self.model.graph, &self.facts, &small.graph)?;
-        let network = (&small.graph, &facts);
-        let targets = &self.analysis.aims.targets;
+        let (network, samples) = ((&small.graph, &facts), &outcome.samples);
         let original = (&self.model.graph, &self.facts);
-        verify::sizes::executors_elsewhere(original, &small.graph, bytes, targets, &outcome.samples, pool)?;
-        match verify::compare_executors(network, bytes, targets, &outcome.samples, pool)? {
-            Ok(d) if d > verify::TOLERANCE => Err(Error::Verification {
+        verify::sizes::executors_elsewhere(original, &small.graph, bytes, apart, samples, pool)?;
+        let Ok(d) = verify::compare_executors(network, bytes, samples, pool)? else { return Ok(None) };
+        if !verify::near_enough(network, d, apart, samples, pool)? {
+            return Err(Error::Verification {
                 reason: format!(
                     "with the fitted weights tract and our executor differ by {d:.1e} of the range"
                 ),
                 hint: "nothing was written; please report this model, and try --recover none".into(),
-            }),
-            told => Ok(told.ok()),
+            });
         }
+        Ok(Some(d))
     }
 
     /// The last check: what will be written is read, and must cost what was planned.
@@ -264,7 +264,7 @@ impl Job {
             predicted: self.predicted(Some(done)),
             held_out: outcome.agreement.is_some_and(|a| a.images < data.images),
             training: outcome.trained.as_ref().map(gather::training),
-            verification: gather::verification(&done.verdict),
+            verification: gather::verification(&done.verdict, &self.facts),
             stages: outcome.stages.clone(),
             data,
         }

@@ -11,7 +11,7 @@ use autobot_onnx::pipeline::{self, Before, Clock, Identity, Observer, checkpoint
 use autobot_onnx::recover::{Epoch, State, Update};
 use autobot_onnx::report::text;
 use autobot_onnx::report::units::{count, milliseconds};
-use autobot_onnx::{Error, Result, files};
+use autobot_onnx::{Error, Result, files, runtime};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{ErrorKind, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 
 /// The state is written when so much time has passed.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
+
+/// Nodes from which tract takes so long that it is said what is waited for.
+const MANY_NODES: usize = 200;
 
 /// One stage of a run.
 struct Stage {
@@ -271,6 +274,18 @@ impl Observer for Watch {
         saved.written = Some(written.is_ok());
         if let Err(e) = written {
             self.warn(&format!("--save-gates: the run goes on without them: {}", one_line(&e)));
+        }
+    }
+
+    fn proving(&mut self, nodes: usize) {
+        if nodes >= MANY_NODES {
+            let how = match runtime::proves_plain(nodes) {
+                true => "node by node, without its optimisation, which takes longest",
+                false => "which optimises each first",
+            };
+            self.say(&format!(
+                "now tract runs the original, the masked and the pruned network of {nodes} nodes, {how}"
+            ));
         }
     }
 

@@ -10,6 +10,7 @@ use autobot_onnx::ir::Facts;
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, Kind, Model};
 use autobot_onnx::report::json::Recipe;
+use autobot_onnx::report::text;
 use autobot_onnx::report::units::{percent, plural, small};
 use autobot_onnx::verify::pair::{self, Compared};
 use autobot_onnx::{Error, Result, pipeline, rewrite, verify};
@@ -31,8 +32,8 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Answer> {
     data::review(&data, &big.graph, &facts, talk)?;
     let pool = Pool::new(args.threads)?;
     let compared = pair::compare((&big.graph, &facts), (&little.graph, &small_facts), &data, &pool)?;
-    let tract = tract(&big, &facts, &little, &data, &pool)?;
-    if let (None, Err(why)) = (&compared, &tract) {
+    let tract = tract((&big, &facts), (&little, &small_facts), args, &data, &pool)?;
+    if let (None, Err(why)) = (&compared, &tract.difference) {
         let reason = format!("neither our executor nor tract can run it; tract says: {why}");
         let hint = big.kind().map_or("cut the model behind what is not known", Kind::advice);
         return Err(Error::file(&args.big, reason, hint).into());
@@ -42,24 +43,52 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Answer> {
     Ok(if yes { Answer::Yes } else { Answer::No })
 }
 
+/// What tract says.
+struct Tract {
+    /// Largest difference of the two networks in tract, or why it could not tell.
+    difference: Result<f64, String>,
+    /// Largest difference that passes there.
+    allowed: f64,
+    /// What tract rounds by, where that decides.
+    rounding: Option<f64>,
+    /// By network: how far tract and our executor are apart, where they compute something else.
+    apart: Vec<(String, f64)>,
+}
+
 fn tract(
-    big: &Model,
-    facts: &Facts,
-    little: &Model,
+    (big, facts): (&Model, &Facts),
+    (little, small_facts): (&Model, &Facts),
+    args: &VerifyArgs,
     data: &Calibration,
     pool: &Pool,
-) -> Result<Result<f64, String>> {
+) -> Result<Tract> {
     let inputs = facts.inputs(&big.graph).unwrap_or_default();
     let first: Vec<usize> = (0..data.len().min(4)).collect();
     let samples = pipeline::samples(&big.graph, facts, data, &first);
-    verify::compare_tract(&big.to_bytes()?, &little.to_bytes()?, &inputs, &samples, pool)
+    let [whole, pruned] = [big.to_bytes()?, little.to_bytes()?];
+    let difference = verify::compare_tract(&whole, &pruned, &inputs, &samples, pool)?;
+    let (mut allowed, mut rounding) = (args.tolerance, None);
+    if difference.as_ref().is_ok_and(|d| *d > args.tolerance) {
+        let network = (&big.graph, facts);
+        rounding = verify::rounding_in_tract(network, &whole, &little.graph, &samples, pool)?;
+        allowed = allowed.max(verify::allowed(rounding));
+    }
+    let mut apart = Vec::new();
+    let both = [(&args.big, big, facts, &whole), (&args.small, little, small_facts, &pruned)];
+    for (path, model, facts, bytes) in both {
+        let found = verify::compare_executors((&model.graph, facts), bytes, &samples, pool)?;
+        apart.extend(
+            found.ok().filter(|d| verify::disagree(facts, *d)).map(|d| (path.display().to_string(), d)),
+        );
+    }
+    Ok(Tract { difference, allowed, rounding, apart })
 }
 
 fn judge(
     args: &VerifyArgs,
     images: usize,
     c: Option<&Compared>,
-    tract: &Result<f64, String>,
+    tract: &Tract,
 ) -> (bool, String) {
     let other = if args.report.is_some() { "masked" } else { "big" };
     let images = plural(c.map_or(images, |c| c.images), "image");
@@ -75,24 +104,34 @@ fn judge(
         }
         None => "executor  cannot run the big one\n".into(),
     };
-    out += &match tract {
+    out += &match &tract.difference {
         Ok(d) => format!("tract     max |{other} − small| is {}\n", share(*d)),
-        Err(why) => format!("tract     cannot run the big one: {why}\n"),
+        Err(why) => format!("tract     not measured: {why}\n"),
     };
+    if let Some(r) = tract.rounding {
+        out += &format!(
+            "          tract itself rounds by {} on the {other} one, which is equal in double precision: its limit is {}\n",
+            small(r),
+            small(tract.allowed)
+        );
+    }
+    for (network, d) in &tract.apart {
+        out += &text::apart_on(network, *d);
+    }
     if let Some(same) = c.and_then(|c| c.same_class) {
         out += &format!("agreement {} have the same top class\n", percent(same));
     }
     if let Some((a, b)) = c.and_then(|c| c.accuracy) {
         out += &format!("accuracy  {} {other}, {} small\n", percent(a), percent(b));
     }
-    let worst = c.map_or(0.0, |c| c.difference.relative).max(*tract.as_ref().unwrap_or(&0.0));
-    let close = worst <= args.tolerance;
+    let equal = tract.difference.as_ref().map_or(true, |d| *d <= tract.allowed);
+    let close = c.is_none_or(|c| c.difference.relative <= args.tolerance) && equal;
     let enough =
         args.min_agreement.zip(c.and_then(|c| c.same_class)).map(|(least, same)| (same >= least, least));
     let (yes, why) = match (close, enough) {
         (true, _) => {
             let what =
-                if tract.is_err() && before.is_some() { "what can be run is" } else { "the outputs are" };
+                if tract.difference.is_err() && before.is_some() { "what can be run is" } else { "the outputs are" };
             (true, format!("{what} equal within {}", share(args.tolerance)))
         }
         (false, Some((yes, least))) => {

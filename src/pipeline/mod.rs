@@ -274,6 +274,8 @@ pub trait Observer {
     fn fitted(&mut self, _done: usize, _of: usize) {}
     /// Called after every update of the weights.
     fn tuned(&mut self, _update: &Update, _epochs: &[Epoch]) {}
+    /// Called before a network of `nodes` nodes is proved in tract.
+    fn proving(&mut self, _nodes: usize) {}
     /// Called after every update of the weights with all that is needed to go on from there.
     fn keep(&mut self, _before: &Before, _state: &State) -> Result<()> {
         Ok(())
@@ -397,30 +399,42 @@ pub fn samples(graph: &Graph, facts: &Facts, data: &Calibration, list: &[usize])
         .collect()
 }
 
-/// The verdict over an outcome of pruning `graph`, with the bytes of the masked original and of the small file run in tract
-/// (`None` where they do not fit in one message).
+/// The verdict over an outcome of pruning `graph`, with the files of the original, of the masked original and of the small
+/// network before it was mended run in tract (`None` where one does not fit in one message).
 pub fn verdict(
     outcome: &Outcome,
     (graph, facts): (&Graph, &Facts),
-    masked: Option<&[u8]>,
-    small: Option<&[u8]>,
+    masked: &Graph,
+    [original, of_masked, small]: [Option<&[u8]>; 3],
     pool: &Pool,
 ) -> Result<Verdict> {
     let inputs = facts.inputs(graph).unwrap_or_default();
-    let tract = match (masked, small) {
-        (Some(masked), Some(small)) => verify::compare_tract(masked, small, &inputs, &outcome.samples, pool)?,
-        _ => Err("it takes a model in one piece of at most 2 GiB".into()),
+    let samples = &outcome.samples;
+    let (mut tract, mut rounding) = (Err("it takes a model in one piece of at most 2 GiB".into()), None);
+    if let (Some(of_masked), Some(small)) = (of_masked, small) {
+        tract = verify::compare_tract(of_masked, small, &inputs, samples, pool)?;
+        if tract.as_ref().is_ok_and(|d| *d > verify::TOLERANCE) {
+            let facts = infer(masked, Some(&inputs))?;
+            let small = &outcome.rewritten.graph;
+            rounding = verify::rounding_in_tract((masked, &facts), of_masked, small, samples, pool)?;
+        }
+    }
+    let apart = match original {
+        Some(bytes) => verify::compare_executors((graph, facts), bytes, samples, pool)?.ok(),
+        None => None,
     };
     let proof = outcome.proof;
-    let worst = proof.difference.relative.max(*tract.as_ref().unwrap_or(&0.0));
+    let beyond = tract.as_ref().is_ok_and(|d| *d > verify::allowed(rounding));
     Ok(Verdict {
-        samples: outcome.samples.len(),
+        samples: samples.len(),
         absolute: proof.difference.absolute,
         relative: proof.difference.relative,
         rounding: proof.rounding,
+        pass: !beyond && proof.difference.relative <= verify::TOLERANCE,
         tract,
         elsewhere: Vec::new(),
-        pass: worst <= verify::TOLERANCE,
+        tract_rounding: rounding,
+        apart,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::learn::{Trained, unknown};
 use crate::onnx::Model;
 use crate::ops;
 use crate::pipeline::{Analysis, Finetuned, Recovered};
-use crate::verify::{TOLERANCE, Verdict};
+use crate::verify::{TOLERANCE, Verdict, allowed, disagree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -208,8 +208,8 @@ pub fn recovery(r: &Recovered, executors: Option<f64>) -> Recovery {
     }
 }
 
-/// The verdict.
-pub fn verification(v: &Verdict) -> Verification {
+/// The verdict over a network with these facts.
+pub fn verification(v: &Verdict, facts: &Facts) -> Verification {
     Verification {
         samples: v.samples,
         absolute: v.absolute,
@@ -218,6 +218,10 @@ pub fn verification(v: &Verdict) -> Verification {
         tract: v.tract.as_ref().ok().copied(),
         tract_says: v.tract.as_ref().err().cloned(),
         elsewhere: v.elsewhere.clone(),
+        tract_rounding: v.tract_rounding,
+        tract_allowed: allowed(v.tract_rounding),
+        apart: v.apart,
+        disagree: v.apart.is_some_and(|apart| disagree(facts, apart)),
         tolerance: TOLERANCE,
         pass: v.pass,
     }

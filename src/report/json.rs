@@ -228,6 +228,10 @@ pub struct Benched {
     pub layers: Option<Vec<bench::Layer>>,
     /// The first numbers of its first output, on inputs that are the same on every machine.
     pub outputs: Vec<f32>,
+    /// max |tract − our executor| on these inputs as a share of the output's range; none where our executor cannot run it.
+    pub apart: Option<f64>,
+    /// True if that is more than rounding: then one of them computes something else than the other.
+    pub disagree: bool,
 }
 
 /// Calibration data.
@@ -346,6 +350,15 @@ pub struct Verification {
     pub tract_says: Option<String>,
     /// The same at other sizes of the axes that the file leaves open.
     pub elsewhere: Vec<AtSizes>,
+    /// Where that is beyond the tolerance, and both networks are equal in double precision: how far rounding takes tract from
+    /// double precision on the masked network, as a share of the output's range.
+    pub tract_rounding: Option<f64>,
+    /// Largest share allowed in tract: the tolerance, or what rounding was measured to make of it.
+    pub tract_allowed: f64,
+    /// max |tract − our executor| on the original as a share of the output's range; none where one of them cannot run it.
+    pub apart: Option<f64>,
+    /// True if that is more than rounding: then one of them computes something else than the other.
+    pub disagree: bool,
     /// Largest share allowed.
     pub tolerance: f64,
     /// True if every difference that was measured is within the tolerance.

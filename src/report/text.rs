@@ -154,6 +154,9 @@ pub fn benchmark(b: &Benchmark) -> String {
     for m in &b.models {
         out += &nodes(m);
     }
+    for m in b.models.iter().filter(|m| m.disagree) {
+        out += &apart_on(&m.path, m.apart.unwrap_or(f64::INFINITY));
+    }
     out
 }
 
@@ -500,13 +503,25 @@ fn verification(v: &Verification) -> String {
         Some(r) => format!(" (in double precision where single precision rounds by up to {})", small(r)),
         None => String::new(),
     };
-    format!(
-        "verified  {}: max |masked − pruned| is {} in our executor{precision}, {tract}, of the output's range ({}, limit {})\n",
+    let (inputs, limit) = (plural(v.samples, "input"), small(v.tolerance));
+    let mut out = format!(
+        "verified  {}: max |masked − pruned| is {} in our executor{precision}, {tract}, of the output's range ({inputs}, limit {limit})\n",
         if v.pass { "pass" } else { "FAIL" },
         small(v.relative),
-        plural(v.samples, "input"),
-        small(v.tolerance)
-    ) + &v.elsewhere.iter().map(at_sizes).collect::<String>()
+    );
+    if let Some(r) = v.tract_rounding {
+        let _ = writeln!(
+            out,
+            "          tract itself rounds by {} on the masked network, which is equal in double precision: its limit is {}",
+            small(r),
+            small(v.tract_allowed)
+        );
+    }
+    v.elsewhere.iter().for_each(|at| out += &at_sizes(at));
+    if let Some(apart) = v.apart.filter(|_| v.disagree) {
+        out += &apart_on("the original", apart);
+    }
+    out
 }
 
 /// The proof at other sizes of what the file leaves open.
@@ -517,4 +532,12 @@ fn at_sizes(at: &AtSizes) -> String {
         Err(why) => format!("not measured in tract ({why})"),
     };
     format!("          at {}: {} in our executor, {tract}\n", all_sizes(&shapes), small(at.relative))
+}
+
+/// That tract and our executor compute something else on a network.
+pub fn apart_on(network: &str, apart: f64) -> String {
+    format!(
+        "warning   tract and our executor are {} of the output's range apart on {network}: one of them computes something else;\n          compare with the runtime that you use\n",
+        percent(apart)
+    )
 }

@@ -4,10 +4,10 @@
 //! Never: passes what it did not run.
 
 use crate::error::{Error, Result};
-use crate::grad::{GateSpec, Opened, Plain, Pool, Program, ShiftSpec, Sums, Workspace};
+use crate::grad::{self, GateSpec, Opened, Plain, Pool, Program, ShiftSpec, Sums, Workspace};
 use crate::ir::*;
 use crate::random::Draw;
-use crate::runtime::{self, Sample};
+use crate::runtime::{self, Refusal, Sample};
 
 pub mod pair;
 pub mod sizes;
@@ -31,8 +31,54 @@ pub struct Verdict {
     pub tract: Result<f64, String>,
     /// The same at other sizes of the axes that the file leaves open.
     pub elsewhere: Vec<sizes::AtSizes>,
-    /// True if every difference measured is within [`TOLERANCE`].
+    /// Where that is beyond the tolerance, and both networks are equal in double precision: how far rounding takes tract from
+    /// double precision on the masked network.
+    pub tract_rounding: Option<f64>,
+    /// Largest |tract − our executor| on the original, relative to the output's range; none where one of them cannot run it.
+    pub apart: Option<f64>,
+    /// True if every difference measured is within [`TOLERANCE`], that in tract within [`allowed`].
     pub pass: bool,
+}
+
+/// Where rounding alone takes tract beyond the tolerance, what it may differ by: so many times what it rounds by …
+const ROUNDINGS: f64 = 4.0;
+
+/// … but no more than this share of the output's range.
+pub const MOST_ALLOWED: f64 = 1e-3;
+
+/// From this share of the output's range on tract and our executor are said to compute something else …
+pub const APART: f64 = 1e-3;
+
+/// … and from this one on where values are float16: tract computes in it, our executor in single precision.
+pub const APART_HALF: f64 = 2e-2;
+
+/// Largest difference between tract and our executor that passes on a network, where they are `apart` on the one that it was made
+/// of, and `rounding` is what single precision rounds by on it.
+pub fn allowed_apart(apart: Option<f64>, rounding: f64) -> f64 {
+    TOLERANCE.max(ROUNDINGS * apart.unwrap_or(0.0)).max((ROUNDINGS * rounding).min(MOST_ALLOWED))
+}
+
+/// Whether tract and our executor, `d` apart on a network, may be so: where they are `apart` on the network that it was made of,
+/// or rounding explains it.
+pub fn near_enough(
+    network: (&Graph, &Facts),
+    d: f64,
+    apart: Option<f64>,
+    samples: &[Sample],
+    pool: &Pool,
+) -> Result<bool> {
+    Ok(d <= allowed_apart(apart, 0.0) || d <= allowed_apart(apart, rounding(network, samples, pool)?))
+}
+
+/// Largest difference in tract that passes, where it was found to round by `rounding`.
+pub fn allowed(rounding: Option<f64>) -> f64 {
+    rounding.map_or(TOLERANCE, |r| (ROUNDINGS * r).clamp(TOLERANCE, MOST_ALLOWED))
+}
+
+/// Whether tract and our executor, `apart` on a network, compute something else there.
+pub fn disagree(facts: &Facts, apart: f64) -> bool {
+    let half = facts.fact.iter().flatten().any(|f| f.dtype == DType::F16);
+    apart > if half { APART_HALF } else { APART }
 }
 
 /// Outputs that hardly vary are compared as if they varied by this much: differences of 1e-6 are single-precision noise.
@@ -173,37 +219,116 @@ pub fn facts_like(big: &Graph, facts: &Facts, small: &Graph) -> Result<Facts> {
     infer(small, facts.inputs(big).as_deref())
 }
 
-/// Largest difference between our executor and tract on one network. `Err` says why tract cannot run it.
+/// The outputs of a network that our executor can compute, and their places among all.
+fn computed(graph: &Graph, facts: &Facts) -> (Vec<ValueId>, Vec<usize>) {
+    let targets = grad::targets(graph, facts);
+    let places = (0..graph.outputs.len()).filter(|&k| targets.contains(&graph.outputs[k]));
+    places.map(|k| (graph.outputs[k], k)).unzip()
+}
+
+/// Largest difference between our executor and tract on one network. `Err` says why one of them cannot run it.
 pub fn compare_executors(
     (graph, facts): (&Graph, &Facts),
     bytes: &[u8],
-    targets: &[ValueId],
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Result<f64, String>> {
     let inputs = facts.inputs(graph).unwrap_or_default();
-    let ours = || -> Result<Vec<_>> {
-        let program = Program::compile(graph, facts, Sums::Plain, &[], &[], targets)?;
-        Ok(samples.iter().map(|sample| outputs(&program, sample, None)).collect())
-    };
+    let ours = || own_outputs((graph, facts), samples);
     let (tract, ours) = pool.both(|| runtime::run(bytes, &inputs, samples), ours);
-    let tract = match tract {
-        Ok(found) => found,
-        Err(why) => return Ok(Err(why)),
-    };
-    let mut d = Difference::default();
-    for (own, found) in ours?.into_iter().zip(tract) {
-        for (v, own) in targets.iter().zip(own) {
-            if let Some(k) = graph.outputs.iter().position(|o| o == v) {
-                d.add(&own, &found[k]);
-            }
-        }
-    }
-    Ok(Ok(d.relative))
+    Ok(match (tract, ours?) {
+        (Err(refusal), _) => Err(refusal.to_string()),
+        (_, None) => Err("our executor computes none of its outputs".into()),
+        (Ok(tract), Some(ours)) => Ok(distance(&ours, &tract)),
+    })
 }
 
-/// Compares two files in tract. `Err` says why tract cannot run the big one; if it runs the big one only, that is a
-/// failure of the small one and an error.
+/// Largest difference between our executor and what tract gave on one network; none where ours computes no output.
+pub fn apart(network: (&Graph, &Facts), samples: &[Sample], tract: &[Vec<Vec<f32>>]) -> Result<Option<f64>> {
+    Ok(own_outputs(network, samples)?.map(|ours| distance(&ours, tract)))
+}
+
+/// By sample, the outputs that our executor computes, with their places among all; none where it computes none.
+type Own = Vec<Vec<(usize, Vec<f32>)>>;
+
+fn own_outputs((graph, facts): (&Graph, &Facts), samples: &[Sample]) -> Result<Option<Own>> {
+    let (targets, places) = computed(graph, facts);
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    let program = Program::compile(graph, facts, Sums::Plain, &[], &[], &targets)?;
+    let one = |s: &Sample| places.iter().copied().zip(outputs(&program, s, None)).collect();
+    Ok(Some(samples.iter().map(one).collect()))
+}
+
+fn distance(ours: &Own, tract: &[Vec<Vec<f32>>]) -> f64 {
+    let mut d = Difference::default();
+    for (own, found) in ours.iter().zip(tract) {
+        own.iter().for_each(|(k, own)| d.add(own, &found[*k]));
+    }
+    d.relative
+}
+
+/// A network's targets in double precision, by sample; none where one cannot be computed.
+fn double(
+    ((graph, facts), targets): ((&Graph, &Facts), &[ValueId]),
+    samples: &[Sample],
+    pool: &Pool,
+) -> Option<Vec<Vec<Array<f64>>>> {
+    let plain = Plain { graph, facts, gates: &[], shifts: &[], targets };
+    let one = |sample: &Sample| {
+        let wide = |x: &Array<f32>| Array::new(&x.shape, x.data.iter().map(|&x| x.into()).collect());
+        plain.outputs(&sample.iter().map(wide).collect::<Vec<_>>(), &[])
+    };
+    pool.map(samples, one).into_iter().collect()
+}
+
+/// How far rounding takes our executor's single precision from double precision on a network, relative to the output's range.
+pub fn rounding((graph, facts): (&Graph, &Facts), samples: &[Sample], pool: &Pool) -> Result<f64> {
+    let (targets, _) = computed(graph, facts);
+    let mut d = Difference::default();
+    let Some(exact) = double(((graph, facts), &targets), samples, pool) else { return Ok(0.0) };
+    let program = Program::compile(graph, facts, Sums::Plain, &[], &[], &targets)?;
+    for (sample, exact) in samples.iter().zip(&exact) {
+        for (exact, single) in exact.iter().zip(outputs(&program, sample, None)) {
+            d.add(&exact.data, &single.iter().map(|&v| v.into()).collect::<Vec<f64>>());
+        }
+    }
+    Ok(d.relative)
+}
+
+/// How far rounding takes tract from double precision on the masked network, in files that are equal in double precision;
+/// none where they are not, or where that cannot be told.
+pub fn rounding_in_tract(
+    (masked, facts): (&Graph, &Facts),
+    bytes: &[u8],
+    small: &Graph,
+    samples: &[Sample],
+    pool: &Pool,
+) -> Result<Option<f64>> {
+    let of_small = facts_like(masked, facts, small)?;
+    let (targets, places) = computed(masked, facts);
+    let inputs = facts.inputs(masked).unwrap_or_default();
+    let double = |network| double((network, &targets), samples, pool);
+    let (Some(whole), Some(pruned)) = (double((masked, facts)), double((small, &of_small))) else {
+        return Ok(None);
+    };
+    let Ok(found) = runtime::run(bytes, &inputs, samples) else { return Ok(None) };
+    let (mut exact, mut rounded) = (Difference::default(), Difference::default());
+    for ((whole, pruned), found) in whole.iter().zip(&pruned).zip(&found) {
+        for ((whole, pruned), &k) in whole.iter().zip(pruned).zip(&places) {
+            exact.add(&whole.data, &pruned.data);
+            let found: Vec<f64> = found[k].iter().map(|&v| v.into()).collect();
+            rounded.add(&whole.data, &found);
+        }
+    }
+    // An output that our executor cannot compute is not known to be equal.
+    let all = places.len() == masked.outputs.len();
+    Ok((all && exact.relative <= TOLERANCE).then_some(rounded.relative))
+}
+
+/// Compares two files in tract. `Err` says why tract cannot run the big one, or that it panics on one of them; if it runs the
+/// big one and refuses the small one, that is a failure of the small one and an error.
 pub fn compare_tract(
     big: &[u8],
     small: &[u8],
@@ -213,17 +338,57 @@ pub fn compare_tract(
 ) -> Result<Result<f64, String>> {
     let run = |bytes| runtime::run(bytes, inputs, samples);
     let (whole, pruned) = pool.both(|| run(big), || run(small));
-    let whole = match whole {
-        Ok(outputs) => outputs,
-        Err(why) => return Ok(Err(why)),
+    judge(whole, pruned)
+}
+
+/// Outputs of a network in tract, by sample.
+type Ran = std::result::Result<Vec<Vec<Vec<f32>>>, Refusal>;
+
+fn judge(whole: Ran, pruned: Ran) -> Result<Result<f64, String>> {
+    let (whole, pruned) = match (whole, pruned) {
+        (Ok(whole), Ok(pruned)) => (whole, pruned),
+        (Err(refusal), _) => return Ok(Err(refusal.to_string())),
+        (_, Err(panic @ Refusal::Panicked(_))) => {
+            return Ok(Err(format!("it runs the original, on the pruned network {panic}")));
+        }
+        (_, Err(Refusal::Refused(why))) => {
+            return Err(Error::Verification {
+                reason: format!("tract runs the original but not the pruned network: {why}"),
+                hint: "nothing was written; please report this model, and try --residual tie".into(),
+            });
+        }
     };
-    let pruned = pruned.map_err(|why| Error::Verification {
-        reason: format!("tract runs the original but not the pruned network: {why}"),
-        hint: "nothing was written; please report this model, and try --residual tie".into(),
-    })?;
     let mut d = Difference::default();
     for (a, b) in whole.iter().zip(&pruned) {
         a.iter().zip(b).for_each(|(a, b)| d.add(a, b));
     }
     Ok(Ok(d.relative))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_tract_is_no_verdict_and_a_refusal_of_the_small_network_alone_is_one() {
+        let ran = |v: f32| Ok(vec![vec![vec![0.0, v]]]);
+        assert_eq!(judge(ran(1.0), ran(1.0)).unwrap(), Ok(0.0));
+        assert_eq!(judge(ran(1.0), ran(1.5)).unwrap(), Ok(0.5));
+        let panic = || Err(Refusal::Panicked("overflow (tract-core/pool.rs:7)".into()));
+        let refused = || Err(Refusal::Refused("no such operator".into()));
+        let told = judge(panic(), panic()).unwrap().unwrap_err();
+        assert_eq!(told, "it panicked: overflow (tract-core/pool.rs:7)");
+        let told = judge(ran(1.0), panic()).unwrap().unwrap_err();
+        assert!(told.contains("on the pruned network it panicked: overflow"), "{told}");
+        assert_eq!(judge(refused(), refused()).unwrap(), Err("no such operator".into()));
+        assert!(judge(ran(1.0), refused()).unwrap_err().to_string().contains("but not the pruned network"));
+    }
+
+    #[test]
+    fn rounding_widens_the_tolerance_within_bounds() {
+        assert_eq!(allowed(None), TOLERANCE);
+        assert_eq!(allowed(Some(1e-6)), TOLERANCE);
+        assert_eq!(allowed(Some(1e-4)), 4e-4);
+        assert_eq!(allowed(Some(0.3)), MOST_ALLOWED);
+    }
 }

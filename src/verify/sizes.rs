@@ -3,7 +3,7 @@
 //! Takes: masked and small network, samples at the analysed sizes. Gives: measured differences at each other set of sizes. Never:
 //! passes sizes at which it did not run both.
 
-use super::{TOLERANCE, compare_executors, compare_tract, prove};
+use super::{TOLERANCE, allowed, compare_executors, compare_tract, near_enough, prove, rounding_in_tract};
 use crate::error::{Error, Result};
 use crate::grad::Pool;
 use crate::ir::*;
@@ -21,12 +21,14 @@ pub struct AtSizes {
     pub relative: f64,
     /// The same in tract, or why tract could not tell.
     pub tract: Result<f64, String>,
+    /// What tract rounds by there, where that decides (see [`super::Verdict::tract_rounding`]).
+    pub tract_rounding: Option<f64>,
 }
 
 impl AtSizes {
-    /// True if what was measured is within the tolerance.
+    /// True if what was measured is within the tolerance, in tract within what rounding makes of it.
     pub fn pass(&self) -> bool {
-        self.relative <= TOLERANCE && *self.tract.as_ref().unwrap_or(&0.0) <= TOLERANCE
+        self.relative <= TOLERANCE && *self.tract.as_ref().unwrap_or(&0.0) <= allowed(self.tract_rounding)
     }
 }
 
@@ -46,23 +48,27 @@ pub fn elsewhere(
         let samples = stretched(samples, &inputs);
         let facts = infer(masked, Some(&inputs))?;
         let proof = prove((masked, &facts), (&[], &[]), &[], small, &samples, pool)?;
-        let tract = match messages {
-            Some((masked, small)) => compare_tract(masked, small, &inputs, &samples, pool)?,
-            None => Err("it takes a model in one piece of at most 2 GiB".into()),
-        };
+        let (mut tract, mut rounding) = (Err("it takes a model in one piece of at most 2 GiB".into()), None);
+        if let Some((of_masked, of_small)) = messages {
+            tract = compare_tract(of_masked, of_small, &inputs, &samples, pool)?;
+            if tract.as_ref().is_ok_and(|d| *d > TOLERANCE) {
+                rounding = rounding_in_tract((masked, &facts), of_masked, small, &samples, pool)?;
+            }
+        }
         let names = graph.inputs.iter().map(|&v| graph.values[v].name.clone());
         let inputs = names.zip(inputs.into_iter().map(|f| f.shape)).collect();
-        Ok(AtSizes { inputs, relative: proof.difference.relative, tract })
+        Ok(AtSizes { inputs, relative: proof.difference.relative, tract, tract_rounding: rounding })
     };
     facts.elsewhere.iter().map(one).collect()
 }
 
-/// Errors where a network gives something else in tract than in our executor at another size, of those where tract runs it.
+/// Errors where a network gives something else in tract than in our executor at another size, of those where tract runs it; on
+/// the original they are `apart`.
 pub fn executors_elsewhere(
     (graph, facts): (&Graph, &Facts),
     small: &Graph,
     bytes: &[u8],
-    targets: &[ValueId],
+    apart: Option<f64>,
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<()> {
@@ -70,8 +76,8 @@ pub fn executors_elsewhere(
         let inputs = other.inputs(graph).unwrap_or_default();
         let samples = stretched(samples, &inputs);
         let facts = infer(small, Some(&inputs))?;
-        if let Ok(d) = compare_executors((small, &facts), bytes, targets, &samples, pool)?
-            && d > TOLERANCE
+        if let Ok(d) = compare_executors((small, &facts), bytes, &samples, pool)?
+            && !near_enough((small, &facts), d, apart, &samples, pool)?
         {
             let sizes: Vec<&Shape> = inputs.iter().map(|f| &f.shape).collect();
             return Err(Error::Verification {
