@@ -37,7 +37,7 @@ impl fmt::Display for Refusal {
 }
 
 /// Nodes from which a network is proved without tract's optimisation, whose time grows faster than the square of the nodes.
-const LARGE: usize = 1000;
+const LARGE: usize = 500;
 
 /// True if a network of so many nodes is proved without tract's optimisation.
 pub fn proves_plain(nodes: usize) -> bool {
@@ -251,6 +251,42 @@ mod tests {
         assert_eq!(enter(|| Ok(3)), Ok(3));
         assert_eq!(enter::<()>(|| Err(TractError::msg("no"))), Err(Refusal::Refused("no".into())));
         assert!(!INSIDE.get());
+    }
+
+    fn inputs(dtype: DType, shape: &[usize], n: usize) -> (Vec<Fact>, Vec<Sample>) {
+        let number = |i: usize, k: usize| ((i * 37 + k * 11) % 101) as f32 / 50.0 - 1.0;
+        let one = |k| vec![Array::new(shape, (0..crate::ir::volume(shape)).map(|i| number(i, k)).collect())];
+        (vec![Fact::new(dtype, shape)], (0..n).map(one).collect())
+    }
+
+    #[test]
+    fn a_network_gives_the_same_with_and_without_optimisation() {
+        for file in ["fixtures/residual", "fixtures/shuffle", "fixtures/token_mixer"] {
+            let bytes = std::fs::read(format!("{file}/model.onnx")).unwrap();
+            let (facts, samples) = inputs(DType::F32, &[1, 3, 8, 8], 1);
+            let [whole, plain] = [usize::MAX, 0].map(|large| {
+                let runtime = Runtime::load_as(Plan { large, single: false }, &bytes, &facts).unwrap();
+                let steps = runtime.steps(&samples[0]).unwrap();
+                (runtime.run(&samples[0]).unwrap().remove(0), steps)
+            });
+            let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
+            assert!(whole.0.iter().zip(&plain.0).all(near), "{file}: {:?} {:?}", whole.0, plain.0);
+            let operators =
+                |steps: &[Step]| steps.iter().filter(|s| s.operator.starts_with("OptMatMul")).count();
+            assert!(operators(&whole.1) > 0 && operators(&plain.1) == 0, "{file}");
+        }
+    }
+
+    #[test]
+    fn float16_runs_once_as_the_file_has_it_and_then_in_single_precision() {
+        let bytes = include_bytes!("../tests/networks/half.onnx");
+        let (facts, mut samples) = inputs(DType::F16, &[1, 3, 8, 8], 2);
+        samples[1] = samples[0].clone();
+        let found = run(bytes, &facts, &samples).unwrap();
+        let halves = |y: &[f32]| y.iter().all(|&v| f32::from(half::f16::from_f32(v)) == v);
+        assert!(halves(&found[0][0]) && !halves(&found[1][0]), "{found:?}");
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-2 * b.abs().max(1.0);
+        assert!(found[0][0].iter().zip(&found[1][0]).all(near), "{found:?}");
     }
 
     #[test]

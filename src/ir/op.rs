@@ -60,6 +60,11 @@ impl<'a> Io<'a> {
         self.x.get(slot).copied().flatten().and_then(|o| o.value)
     }
 
+    /// The factor of a product `a · b` at which a gate can stand: the one that depends on the network's inputs, `a` where both do.
+    pub fn gated(&self, a: usize, b: usize) -> usize {
+        if self.value(a).is_some() && self.value(b).is_none() { b } else { a }
+    }
+
     /// Number of input slots.
     pub fn inputs(&self) -> usize {
         self.x.len()

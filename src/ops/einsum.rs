@@ -308,8 +308,6 @@ impl Op for Einsum {
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Link) {
-        // The gate stands at what is computed.
-        let stored_first = io.value(0).is_some() && io.value(1).is_none();
         let r = self.roles();
         for (slot, letters) in [(0, &self.a), (1, &self.b)] {
             for (i, &c) in letters.iter().enumerate() {
@@ -321,7 +319,7 @@ impl Op for Einsum {
         for c in r.inner {
             if let (Some(i), Some(j)) = (axis(&self.a, c), axis(&self.b, c)) {
                 link.same(input(0, i), input(1, j));
-                link.reads(if stored_first { input(1, j) } else { input(0, i) });
+                link.reads([input(0, i), input(1, j)][io.gated(0, 1)]);
             }
         }
     }

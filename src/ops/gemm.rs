@@ -1,6 +1,6 @@
 //! Gemm: y = α·A'·B' + β·C, where A' is A or its transpose. <https://onnx.ai/onnx/operators/onnx__Gemm.html>
 //!
-//! The contracted axis of A is read; it is tied to that of B.
+//! The contracted axis of A is read (of B where A is a constant); it is tied to that of the other.
 
 use super::broadcast;
 use super::kernels::matmul::{Mat, matmul, plain, transposed};
@@ -89,7 +89,7 @@ impl Op for Gemm {
         link.same(input(0, row), output(0, 0));
         link.same(input(1, column), output(0, 1));
         link.same(input(0, ka), input(1, kb));
-        link.reads(input(0, ka));
+        link.reads([input(0, ka), input(1, kb)][io.gated(0, 1)]);
         broadcast::channels_of(io, 2, link);
     }
 

@@ -1,7 +1,7 @@
 //! MatMul: y = a·b over the last two axes, with numpy's broadcasting of the others.
 //! <https://onnx.ai/onnx/operators/onnx__MatMul.html>
 //!
-//! The contracted axis of a is read; it is tied to that of b.
+//! The contracted axis of a is read (of b where a is a constant); it is tied to that of the other.
 
 use super::broadcast::{positions, shape_of};
 use super::kernels::matmul::{matmul, plain, transposed};
@@ -89,9 +89,7 @@ impl Op for MatMul {
         let (Some(a), Some(b), y) = (io.input(0), io.input(1), io.output(0)) else { return };
         let (row, ka, kb, column) = axes(a.len(), b.len());
         link.same(input(0, ka), input(1, kb));
-        // The gate stands at what is computed.
-        let stored_first = io.value(0).is_some() && io.value(1).is_none();
-        link.reads(if stored_first { input(1, kb) } else { input(0, ka) });
+        link.reads([input(0, ka), input(1, kb)][io.gated(0, 1)]);
         let matrix = usize::from(row.is_some()) + usize::from(column.is_some());
         let stack = y.len() - matrix;
         if let Some(row) = row {

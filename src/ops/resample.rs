@@ -10,13 +10,8 @@ pub enum Mode {
     Nearest(Rounding),
     /// The two around it.
     Linear,
-    /// The four around it, with Keys' coefficient a; `exclude`: those outside the input do not count.
-    Cubic {
-        /// Keys' a.
-        a: f64,
-        /// Inputs outside do not count (they repeat the border otherwise).
-        exclude: bool,
-    },
+    /// The four around it, with Keys' coefficient a.
+    Cubic(f64),
 }
 
 /// Which input is the nearest.
@@ -81,6 +76,8 @@ pub struct Zoom {
     pub scale: f32,
     /// A filter that lets no aliases through where the axis shrinks.
     pub antialias: bool,
+    /// Inputs outside do not count (they repeat the border otherwise).
+    pub exclude: bool,
 }
 
 /// For each output along an axis, its inputs and their weights.
@@ -106,7 +103,7 @@ impl Taps {
         let width = match mode {
             Mode::Nearest(_) => 1,
             Mode::Linear => reach(1.0, stretch),
-            Mode::Cubic { .. } => reach(2.0, stretch),
+            Mode::Cubic(_) => reach(2.0, stretch),
         };
         let scale = zoom.scale;
         let mut taps = Self { input, output, width, at: vec![], weight: vec![], outside: vec![] };
@@ -121,7 +118,7 @@ impl Taps {
                 continue;
             }
             let (first, mut weights) = around(mode, x, stretch, width);
-            if matches!(mode, Mode::Cubic { exclude: true, .. }) {
+            if zoom.exclude {
                 for (k, w) in weights.iter_mut().enumerate() {
                     if !(0..=last).contains(&(first + k as i64)) {
                         *w = 0.0;
@@ -209,7 +206,7 @@ fn around(mode: Mode, x: f32, stretch: f64, width: usize) -> (i64, Vec<f64>) {
             return (nearest as i64, vec![1.0]);
         }
         Mode::Linear => &|t| (1.0 - t).max(0.0),
-        Mode::Cubic { a, .. } => &move |t| match t {
+        Mode::Cubic(a) => &move |t| match t {
             ..1.0 => ((a + 2.0) * t - (a + 3.0)) * t * t + 1.0,
             ..2.0 => ((a * t - 5.0 * a) * t + 8.0 * a) * t - 4.0 * a,
             _ => 0.0,

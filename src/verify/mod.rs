@@ -4,7 +4,7 @@
 //! Never: passes what it did not run.
 
 use crate::error::{Error, Result};
-use crate::grad::{self, GateSpec, Opened, Plain, Pool, Program, ShiftSpec, Sums, Workspace};
+use crate::grad::{GateSpec, Opened, Plain, Pool, Program, Reach, ShiftSpec, Sums, Workspace};
 use crate::ir::*;
 use crate::random::Draw;
 use crate::runtime::{self, Refusal, Sample};
@@ -219,10 +219,13 @@ pub fn facts_like(big: &Graph, facts: &Facts, small: &Graph) -> Result<Facts> {
     infer(small, facts.inputs(big).as_deref())
 }
 
-/// The outputs of a network that our executor can compute, and their places among all.
+/// The outputs of a network that our executor computes without a step in which rounding could become a jump, and their places
+/// among all.
 fn computed(graph: &Graph, facts: &Facts) -> (Vec<ValueId>, Vec<usize>) {
-    let targets = grad::targets(graph, facts);
-    let places = (0..graph.outputs.len()).filter(|&k| targets.contains(&graph.outputs[k]));
+    let reach = Reach::learned(graph, facts);
+    let real = |v: ValueId| facts.fact[v].as_ref().is_some_and(|f| f.dtype.is_float());
+    let compares = |v: ValueId| reach.values[v] && facts.constant[v].is_none() && real(v);
+    let places = (0..graph.outputs.len()).filter(|&k| compares(graph.outputs[k]));
     places.map(|k| (graph.outputs[k], k)).unzip()
 }
 

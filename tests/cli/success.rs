@@ -6,7 +6,7 @@ use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::pipeline::{Options, Target, analyse};
 use predicates::prelude::*;
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Prunes a demo network into `out`.onnx and .json; gives what was printed.
@@ -589,4 +589,53 @@ fn a_latency_target_is_met_by_the_file_as_it_is_written() {
         let seen = json(dir, "seen.json")["predicted"]["milliseconds_before"].as_f64().unwrap();
         assert!((seen / ms("after") - 1.0).abs() < 1e-9, "{residual}: {seen} {}", ms("after"));
     }
+}
+
+/// A file of `fixtures/`.
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name).join("model.onnx")
+}
+
+/// Prunes a fixture without training; gives what was printed.
+fn prune_fixture(folder: &Path, name: &str, more: &[&str]) -> String {
+    let mut command = program(folder);
+    command.arg(fixture(name)).args(["small.onnx", "--target-flops", "70%", "--criterion", "l1"]);
+    let output = command.args(["--json", "small.json"]).args(more).assert().success().get_output().clone();
+    text(&output.stdout)
+}
+
+#[test]
+fn where_tract_computes_something_else_it_is_said() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path();
+    let warning = "warning   tract and our executor are ";
+    let printed = prune_fixture(dir, "deconv_output_shape", &["--recover", "reconstruct"]);
+    assert!(printed.contains(warning) && printed.contains("apart on the original"), "{printed}");
+    let verification = &json(dir, "small.json")["verification"];
+    assert_eq!(verification["disagree"], true);
+    assert!(verification["apart"].as_f64().unwrap() > 0.01);
+
+    let path = fixture("deconv_output_shape");
+    let mut bench = program(dir);
+    bench.arg("bench").arg(&path).args(["--runs", "3", "--seconds", "0", "--json", "bench.json"]);
+    bench.assert().success().stdout(predicate::str::contains(warning));
+    assert_eq!(json(dir, "bench.json")["models"][0]["disagree"], true);
+
+    let mut verify = program(dir);
+    verify.arg("verify").args([&path, &path]);
+    verify.assert().success().stdout(predicate::str::contains(warning));
+
+    let printed = prune_fixture(dir, "token_mixer", &[]);
+    assert!(!printed.contains(warning), "{printed}");
+    assert_eq!(json(dir, "small.json")["verification"]["disagree"], false);
+}
+
+#[test]
+fn a_last_softmax_that_blows_rounding_up_is_no_failure() {
+    let folder = TempDir::new().unwrap();
+    let printed = prune_fixture(folder.path(), "sharp_softmax", &["--recover", "reconstruct"]);
+    assert!(printed.contains("verified  pass"), "{printed}");
+    let verification = &json(folder.path(), "small.json")["verification"];
+    let (tract, allowed) = (&verification["tract"], verification["tract_allowed"].as_f64().unwrap());
+    assert!(tract.as_f64().unwrap() <= allowed && allowed <= 1e-3, "{verification}");
 }

@@ -4,7 +4,7 @@
 use super::{ALL, Network, Residual, given, others, ours, random_plan, single};
 use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::Cost;
-use autobot_onnx::ir::print;
+use autobot_onnx::ir::{Graph, print};
 use autobot_onnx::onnx;
 use autobot_onnx::pipeline::gates;
 use autobot_onnx::plan::{self, Limits, Plan, Search};
@@ -103,6 +103,35 @@ fn plan_of(groups: &Groups, cost: &Cost, share: f64, seed: u64) -> Plan {
     let (least, full) = (search.smallest().cost, search.full());
     let target = least + ((full - least) as f64 * share) as u64;
     search.meet(&plan::random(groups, seed), target).unwrap_or_else(|e| panic!("{target} of {full}: {e}"))
+}
+
+/// Where rounding alone keeps tract from a result, its size is measured; networks that differ in double precision have none.
+#[test]
+fn rounding_in_tract_is_measured_on_equal_networks_only() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let network = Network::read(&root.join("fixtures/sharp_softmax/model.onnx"));
+    let (graph, facts, model) = (&network.model.graph, &network.facts, &network.model);
+    let (groups, cost) = network.groups(Residual::Tie);
+    let plan = plan_of(&groups, &cost, 0.5, 1);
+    let done = rewrite::rewrite(graph, facts, &groups, &plan.kept, model.opset()).unwrap();
+    let masked = rewrite::masked(graph, &done.masks, &[]).unwrap();
+    let bytes = model.with_graph(masked.clone()).unwrap().to_bytes().unwrap();
+    let facts = autobot_onnx::ir::infer(&masked, facts.inputs(graph).as_deref()).unwrap();
+    let rounding = |small: &Graph| {
+        let samples = network.samples(4, 1);
+        verify::rounding_in_tract((&masked, &facts), &bytes, small, &samples, &single()).unwrap()
+    };
+    let found = rounding(&done.graph).unwrap();
+    assert!(found > 2.0 * TOLERANCE, "the network was made for more: {found:e}");
+    assert!(verify::allowed(Some(found)) > TOLERANCE && verify::allowed(Some(found)) <= verify::MOST_ALLOWED);
+
+    let mut wrong = done.graph.clone();
+    let v = wrong.value_named("fc.w").unwrap();
+    let old = wrong.initializer(v).unwrap().clone();
+    let mut values: Vec<f64> = old.data.to_real();
+    values[3] += 0.01;
+    rewrite::store(&mut wrong, v, old.with_values(&old.shape, &values)).unwrap();
+    assert_eq!(rounding(&wrong), None);
 }
 
 fn executor(network: &Network, groups: &Groups, plan: &Plan, done: &Rewritten) -> Result<f64, String> {
