@@ -84,12 +84,7 @@ fn tract(
     Ok(Tract { difference, allowed, rounding, apart })
 }
 
-fn judge(
-    args: &VerifyArgs,
-    images: usize,
-    c: Option<&Compared>,
-    tract: &Tract,
-) -> (bool, String) {
+fn judge(args: &VerifyArgs, images: usize, c: Option<&Compared>, tract: &Tract) -> (bool, String) {
     let other = if args.report.is_some() { "masked" } else { "big" };
     let images = plural(c.map_or(images, |c| c.images), "image");
     let kind = if args.data.calib.is_some() { "" } else { "synthetic " };
@@ -130,8 +125,11 @@ fn judge(
         args.min_agreement.zip(c.and_then(|c| c.same_class)).map(|(least, same)| (same >= least, least));
     let (yes, why) = match (close, enough) {
         (true, _) => {
-            let what =
-                if tract.difference.is_err() && before.is_some() { "what can be run is" } else { "the outputs are" };
+            let what = if tract.difference.is_err() && before.is_some() {
+                "what can be run is"
+            } else {
+                "the outputs are"
+            };
             (true, format!("{what} equal within {}", share(args.tolerance)))
         }
         (false, Some((yes, least))) => {

@@ -240,7 +240,7 @@ impl Case {
         graph.check().unwrap();
         let facts = infer(&graph, None).unwrap();
         let groups = group(&graph, &facts, Residual::Tie);
-        let spec = InputSpec { name: "x".into(), shape: form.input.to_vec() };
+        let spec = InputSpec { name: "x".into(), shape: form.input.to_vec(), values: Default::default() };
         let data = Calibration::synthetic(&[spec], IMAGES, 3);
         let pool = Pool::new(2).unwrap();
         Self { name: form.name, graph, facts, groups, between, axis: form.axis, data, pool }
@@ -305,7 +305,9 @@ fn recovery_leaves_a_lossless_cut_lossless() {
         let hint = Hint::find((&case.graph, &case.facts), (&fitted, &facts), &cuts);
         let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
         let network = (&case.graph, &case.facts);
-        let teacher = Session::trainable(network, &[], &watched, &case.data, &case.pool).unwrap();
+        let (targets, classes) = learn::targets(network.0, network.1).unwrap();
+        let teacher =
+            Session::trainable(network, (&targets, classes), &[], &watched, &case.data, &case.pool).unwrap();
         let list: Vec<usize> = (0..IMAGES).collect();
         let settings = Settings {
             epochs: 1,
