@@ -6,12 +6,15 @@
 use super::alone::Alone;
 use super::labels::Labels;
 use crate::ir::*;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub use super::labels::Site;
 
 /// Index into [`Groups::classes`].
 pub type ClassId = usize;
+
+/// An axis of a value.
+type Place = (ValueId, usize);
 
 /// In [`Groups::label`]: a coordinate that is frozen.
 pub const NONE: u32 = u32::MAX;
@@ -90,14 +93,19 @@ pub struct Groups {
     pub label: Vec<Vec<Vec<u32>>>,
     /// Input axes that contract classes: the gates stand there.
     pub reads: Vec<Site>,
-    /// Inputs of an Add whose channels are cut alone: gates stand there too, and the rewriter scatters.
+    /// Inputs of an Add whose channels are cut alone, in order: gates stand there too, and the rewriter scatters.
     pub expands: Vec<Site>,
-    /// Readers of a trunk that pick what they read, with the class of each coordinate there.
+    /// Readers of a trunk that pick what they read, with the class of each coordinate there, in the order of their sites.
     pub selects: Vec<Select>,
     /// `(t, b)`: deleting class t deletes class b (a trunk's channel and those of branches and readers).
     pub implied: Vec<(ClassId, ClassId)>,
     /// The same network's groups at other sizes of the axes that its file leaves open, as [`Facts::elsewhere`] lists them.
     pub elsewhere: Vec<Groups>,
+    /// For each class: do only readers that pick read it? Such a channel of a trunk stays as long as one of them keeps it.
+    pub derived: Vec<bool>,
+    /// Whether the channels of a trunk that others read beside those that pick stay. Their gates would stand at some of their
+    /// readers only.
+    pub whole_trunks: bool,
 }
 
 /// Groups the channels of a graph.
@@ -125,6 +133,14 @@ fn read_at(graph: &Graph, facts: &Facts, cut: &BTreeSet<Site>, expands: &[Site])
     groups.reads = labels.reads.clone();
     groups.expands = expands.iter().copied().filter(|s| groups.touches(graph, *s)).collect();
     groups.implied = implications(graph, &groups);
+    let mut derived = groups.picked();
+    for site in groups.sites(graph) {
+        for &c in groups.at(graph, site).iter().filter(|&&c| c != NONE) {
+            derived[c as usize] = false;
+        }
+    }
+    groups.derived = derived;
+    groups.whole_trunks = true;
     groups.restrict(|_| Ok(()));
     groups
 }
@@ -154,10 +170,15 @@ impl Groups {
 
     /// Classes at a site, by index: those of the value, or the reader's own where it picks.
     pub fn at(&self, graph: &Graph, site: Site) -> &[u32] {
-        match self.selects.iter().find(|s| s.site == site) {
+        match self.select(site) {
             Some(select) => &select.own,
             None => graph.nodes[site.node].inputs[site.slot].map_or(&[], |v| self.axis(v, site.axis)),
         }
+    }
+
+    /// The choice of a reader that picks, if one stands at `site`.
+    pub fn select(&self, site: Site) -> Option<&Select> {
+        self.selects.binary_search_by_key(&site, |s| s.site).ok().map(|k| &self.selects[k])
     }
 
     /// The gate sites: reads and expanded inputs that have at least one free class.
@@ -165,8 +186,7 @@ impl Groups {
         self.reads.iter().chain(&self.expands).copied().filter(|s| self.touches(graph, *s)).collect()
     }
 
-    /// For each class: do readers pick from it? They have gates of their own, so that its own gate would not tell what it is
-    /// worth.
+    /// For each class: do readers pick from it?
     pub fn picked(&self) -> Vec<bool> {
         let mut picked = vec![false; self.classes.len()];
         self.picks().for_each(|(trunk, _)| picked[trunk] = true);
@@ -174,7 +194,7 @@ impl Groups {
     }
 
     /// All pairs of a trunk's free class and a picking reader's own ([`NONE`] where that one must stay).
-    pub(super) fn picks(&self) -> impl Iterator<Item = (ClassId, u32)> {
+    pub fn picks(&self) -> impl Iterator<Item = (ClassId, u32)> {
         let pairs = self.selects.iter().flat_map(|s| self.axis(s.value, s.site.axis).iter().zip(&s.own));
         pairs.filter(|(t, _)| **t != NONE).map(|(&t, &c)| (t as ClassId, c))
     }
@@ -228,6 +248,8 @@ impl Groups {
             groups.push(g);
         }
         (self.groups, self.classes) = (groups, classes);
+        let stays = |(c, derived): (usize, &bool)| (new_id[c] != NONE).then_some(*derived);
+        self.derived = self.derived.iter().enumerate().filter_map(stays).collect();
         let labels = self.label.iter_mut().flatten().chain(self.selects.iter_mut().map(|s| &mut s.own));
         for c in labels.flatten().filter(|c| **c != NONE) {
             *c = new_id[*c as usize];
@@ -264,10 +286,11 @@ fn branches(graph: &Graph, facts: &Facts, least: f64) -> BTreeSet<Site> {
     let tied = Labels::solve(graph, facts, &BTreeSet::new());
     let all: BTreeSet<Site> =
         tied.absorbs.iter().copied().filter(|s| operand(graph, facts, *s).is_some()).collect();
-    let mut alone = Labels::solve(graph, facts, &all);
+    let (mut alone, parted) = part(graph, facts, &all);
     let weighed = weighed_roots(graph, facts, &mut alone);
     // By node and axis of its result: all operands that have the axis, and those that may go without the others.
     let mut by_node: BTreeMap<(NodeId, usize), (usize, Vec<Site>)> = BTreeMap::new();
+    let mut candidates: Vec<(Site, ValueId)> = Vec::new();
     for site in all {
         let Some(v) = operand(graph, facts, site) else { continue };
         let shape = facts.shape(v).unwrap_or_default();
@@ -275,14 +298,20 @@ fn branches(graph: &Graph, facts: &Facts, least: f64) -> BTreeSet<Site> {
             let root = alone.find(v, site.axis, i);
             alone.reason(root).is_none() && weighed.contains_key(&root)
         });
-        let result = graph.nodes[site.node].outputs[0].and_then(|y| facts.shape(y)).map_or(0, <[usize]>::len);
-        let (operands, sites) = by_node.entry((site.node, result - shape.len() + site.axis)).or_default();
-        *operands += 1;
-        if free && vanishes(graph, facts, v) && macs_per_element(graph, facts, v) >= least {
-            sites.push(site);
+        by_node.entry((site.node, result_axis(graph, facts, site, v))).or_default().0 += 1;
+        if free && parted.contains(&site) {
+            candidates.push((site, v));
         }
     }
     let consumers = graph.consumers();
+    let roots: Vec<ValueId> = candidates.iter().map(|&(_, v)| v).collect();
+    let sources = Sources::of(graph, facts, &roots);
+    for &(site, v) in &candidates {
+        if sources.vanishes[v] && sources.density[v] >= least {
+            let place = (site.node, result_axis(graph, facts, site, v));
+            by_node.entry(place).or_default().1.push(site);
+        }
+    }
     let mut cut = BTreeSet::new();
     for (operands, mut sites) in by_node.into_values() {
         // Most parameters first: in a downsampling block that is the branch, not the projection.
@@ -297,6 +326,31 @@ fn branches(graph: &Graph, facts: &Facts, least: f64) -> BTreeSet<Site> {
         cut.extend(sites);
     }
     cut
+}
+
+/// How often sums of the same channels are looked for: one that is tied can make another one such a sum.
+const SUMS_OF_SUMS: usize = 4;
+
+/// The labels with the operands of additions cut from the results, and which operands these are: not those that are the same
+/// channels as another operand of the node, as in x + f(x), which are tied.
+fn part(graph: &Graph, facts: &Facts, all: &BTreeSet<Site>) -> (Labels, BTreeSet<Site>) {
+    let mut parted = all.clone();
+    for _ in 0..SUMS_OF_SUMS {
+        let mut labels = Labels::solve(graph, facts, &parted);
+        let mut of: HashMap<(NodeId, usize, Vec<usize>), Vec<Site>> = HashMap::new();
+        for &site in &parted {
+            let Some(v) = operand(graph, facts, site) else { continue };
+            let size = facts.shape(v).unwrap_or_default()[site.axis];
+            let roots = (0..size).map(|i| labels.find(v, site.axis, i)).collect();
+            of.entry((site.node, result_axis(graph, facts, site, v), roots)).or_default().push(site);
+        }
+        let before = parted.len();
+        of.into_values().filter(|sites| sites.len() > 1).flatten().for_each(|s| _ = parted.remove(&s));
+        if parted.len() == before {
+            return (labels, parted);
+        }
+    }
+    (Labels::solve(graph, facts, &parted), parted)
 }
 
 /// The readers of a trunk (what expanded branches are added to) that are worth giving a choice of what they read.
@@ -342,46 +396,87 @@ fn macs_of(facts: &Facts, node: &Node) -> f64 {
     node.op.macs(&io).iter().map(|p| p.coefficient * p.widths.iter().map(size).product::<f64>()).sum()
 }
 
-/// Multiply-accumulates per element of the layer that a value comes from, through operators without weights.
-fn macs_per_element(graph: &Graph, facts: &Facts, v: ValueId) -> f64 {
-    let Some(node) = graph.producer(v).map(|n| &graph.nodes[n]) else { return 0.0 };
-    let macs = macs_of(facts, node);
-    if macs > 0.0 {
-        return macs / volume(facts.shape(v).unwrap_or_default()).max(1) as f64;
-    }
-    let inputs = node.inputs.iter().flatten().filter(|&&u| facts.constant[u].is_none());
-    inputs.map(|&u| macs_per_element(graph, facts, u)).fold(0.0, f64::max)
+/// The axis of the result that an absorbing operand's axis is aligned to.
+fn result_axis(graph: &Graph, facts: &Facts, site: Site, operand: ValueId) -> usize {
+    let rank = |v: ValueId| facts.shape(v).map_or(0, <[usize]>::len);
+    graph.nodes[site.node].outputs[0].map_or(0, rank) - rank(operand) + site.axis
 }
 
-/// True if a value is zero wherever the weights of its layer are zero (no f(0) ≠ 0 in between), so that the original with
-/// zeroed weights equals the network with the branch cut. Tried on numbers, node by node, back to the layer.
-fn vanishes(graph: &Graph, facts: &Facts, v: ValueId) -> bool {
-    let Some(n) = graph.producer(v) else { return false };
-    let node = &graph.nodes[n];
-    let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { return false };
-    if !node.op.macs(&Io { x: &x, y: &y }).is_empty() {
-        return true;
+/// What values inherit from the layers they come from, through operators without weights; by value.
+struct Sources {
+    /// Zero wherever the weights of the layer are zero (no f(0) ≠ 0 in between), so that the original with zeroed weights
+    /// equals the network with the branch cut. Tried on numbers, node by node.
+    vanishes: Vec<bool>,
+    /// Multiply-accumulates per element of the layer.
+    density: Vec<f64>,
+}
+
+impl Sources {
+    /// Of the values `wanted` and of what they come from, each node once and in order.
+    fn of(graph: &Graph, facts: &Facts, wanted: &[ValueId]) -> Self {
+        let n = graph.values.len();
+        let mut sources = Self { vanishes: vec![false; n], density: vec![0.0; n] };
+        for n in ancestors(graph, facts, wanted) {
+            let node = &graph.nodes[n];
+            let (vanishes, macs) = (sources.node_vanishes(facts, node), macs_of(facts, node));
+            let through = node.inputs.iter().flatten().filter(|&&u| facts.constant[u].is_none());
+            let through = through.map(|&u| sources.density[u]).fold(0.0, f64::max);
+            for &v in node.outputs.iter().flatten() {
+                let elements = volume(facts.shape(v).unwrap_or_default()).max(1) as f64;
+                sources.vanishes[v] = vanishes;
+                sources.density[v] = if macs > 0.0 { macs / elements } else { through };
+            }
+        }
+        sources
     }
-    let inputs: Vec<Option<Array<f64>>> = node
-        .inputs
-        .iter()
-        .zip(&x)
-        .map(|(value, operand)| {
-            let (value, operand) = ((*value)?, (*operand)?);
-            let zero = Array::zeros(&operand.fact.shape);
-            Some(match operand.value {
-                // Per-channel constants lose the channel, scalars stay.
-                Some(t) if t.data.len() > 1 && t.dtype().is_float() => zero,
-                Some(t) => t.to_array(),
-                None if vanishes(graph, facts, value) => zero,
-                None => Array { data: vec![0.7; zero.data.len()], shape: zero.shape },
+
+    fn node_vanishes(&self, facts: &Facts, node: &Node) -> bool {
+        let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { return false };
+        if multiplies(facts, node) {
+            return true;
+        }
+        let inputs: Vec<Option<Array<f64>>> = node
+            .inputs
+            .iter()
+            .zip(&x)
+            .map(|(value, operand)| {
+                let (value, operand) = ((*value)?, (*operand)?);
+                let zero = Array::zeros(&operand.fact.shape);
+                Some(match operand.value {
+                    // Per-channel constants lose the channel, scalars stay.
+                    Some(t) if t.data.len() > 1 && t.dtype().is_float() => zero,
+                    Some(t) => t.to_array(),
+                    None if self.vanishes[value] => zero,
+                    None => Array { data: vec![0.7; zero.data.len()], shape: zero.shape },
+                })
             })
-        })
-        .collect();
-    let inputs: Vec<Option<&Array<f64>>> = inputs.iter().map(Option::as_ref).collect();
-    let mut results: Vec<Array<f64>> = y.iter().map(|f| Array::zeros(&f.shape)).collect();
-    Diff::<f64>::forward(node.op.as_ref(), &inputs, &mut results);
-    results.iter().all(|r| r.data.iter().all(|v| *v == 0.0))
+            .collect();
+        let inputs: Vec<Option<&Array<f64>>> = inputs.iter().map(Option::as_ref).collect();
+        let mut results: Vec<Array<f64>> = y.iter().map(|f| Array::zeros(&f.shape)).collect();
+        Diff::<f64>::forward(node.op.as_ref(), &inputs, &mut results);
+        results.iter().all(|r| r.data.iter().all(|v| *v == 0.0))
+    }
+}
+
+/// The nodes that `wanted` come from back to the nearest layers, and these, in the order of the graph.
+fn ancestors(graph: &Graph, facts: &Facts, wanted: &[ValueId]) -> Vec<NodeId> {
+    let mut found = vec![false; graph.nodes.len()];
+    let mut open: Vec<ValueId> = wanted.to_vec();
+    while let Some(v) = open.pop() {
+        let Some(n) = graph.producer(v).filter(|&n| !found[n]) else { continue };
+        found[n] = true;
+        if !multiplies(facts, &graph.nodes[n]) {
+            let inputs = graph.nodes[n].inputs.iter().flatten().copied();
+            open.extend(inputs.filter(|&u| facts.constant[u].is_none()));
+        }
+    }
+    (0..found.len()).filter(|&n| found[n]).collect()
+}
+
+/// True for a node that multiplies and accumulates.
+fn multiplies(facts: &Facts, node: &Node) -> bool {
+    let known = facts.operands(node).zip(facts.results(node));
+    known.is_some_and(|(x, y)| !node.op.macs(&Io { x: &x, y: &y }).is_empty())
 }
 
 /// The value at an absorbing input, if it is computed (not a constant) and of a rank that has channels.
@@ -411,42 +506,49 @@ fn weighed_roots(graph: &Graph, facts: &Facts, labels: &mut Labels) -> HashMap<u
 fn collect(graph: &Graph, facts: &Facts, labels: &mut Labels, wanted: &dyn Fn(usize) -> bool) -> Groups {
     let mut groups = Groups::default();
     // Where each root appears, in the order of values, axes and indices.
-    let mut places: BTreeMap<usize, BTreeSet<(ValueId, usize)>> = BTreeMap::new();
-    let mut sizes: HashMap<(ValueId, usize), BTreeSet<usize>> = HashMap::new();
+    let mut places: BTreeMap<usize, Vec<Place>> = BTreeMap::new();
+    let mut whole = HashSet::new();
     for v in 0..graph.values.len() {
         for (axis, &size) in facts.shape(v).unwrap_or_default().iter().enumerate() {
+            let mut alone = true;
             for i in 0..size {
                 let root = labels.find(v, axis, i);
+                alone &= root == labels.find(v, axis, 0);
                 if wanted(root) && labels.reason(root).is_none() {
-                    places.entry(root).or_default().insert((v, axis));
+                    let at = places.entry(root).or_default();
+                    if at.last() != Some(&(v, axis)) {
+                        at.push((v, axis));
+                    }
                 }
-                sizes.entry((v, axis)).or_default().insert(root);
+            }
+            if alone && size > 0 {
+                whole.insert(labels.find(v, axis, 0));
             }
         }
     }
     // A class that is a whole axis by itself can never go: its axis would be empty.
-    places.retain(|_, at| at.iter().all(|place| sizes[place].len() > 1));
-    let mut by_axes: BTreeMap<Vec<(ValueId, usize)>, usize> = BTreeMap::new();
+    places.retain(|root, _| !whole.contains(root));
+    let mut by_axes: HashMap<&[Place], usize> = HashMap::new();
     let mut class_of: HashMap<usize, u32> = HashMap::new();
     let namer = Namer::new(graph, facts);
     let mut readers: HashMap<usize, NodeId> = HashMap::new();
     for site in labels.picking() {
         readers.extend(labels.picked(site).into_iter().flatten().map(|root| (root, site.node)));
     }
-    let node = |(&root, at): (&usize, &BTreeSet<_>)| {
+    let node = |(&root, at): (&usize, &Vec<Place>)| {
         (readers.get(&root).copied().unwrap_or_else(|| namer.node(graph, at)), root)
     };
     let mut order: Vec<(NodeId, usize)> = places.iter().map(node).collect();
     order.sort_unstable();
     for (node, root) in order {
-        let axes: Vec<(ValueId, usize)> = places[&root].iter().copied().collect();
-        let g = *by_axes.entry(axes.clone()).or_insert_with(|| {
+        let axes = places[&root].as_slice();
+        let g = *by_axes.entry(axes).or_insert_with(|| {
             let name = graph
                 .nodes
                 .get(node)
                 .map_or_else(|| graph.values[axes[0].0].name.clone(), |n| n.name.clone());
             let name = if readers.contains_key(&root) { format!("{name} (what it reads)") } else { name };
-            groups.groups.push(Group { name, classes: Vec::new(), axes });
+            groups.groups.push(Group { name, classes: Vec::new(), axes: axes.to_vec() });
             groups.groups.len() - 1
         });
         class_of.insert(root, groups.classes.len() as u32);
@@ -481,14 +583,10 @@ struct Namer {
 
 impl Namer {
     fn new(graph: &Graph, facts: &Facts) -> Self {
-        let weighted = graph.nodes.iter().map(|node| {
-            let known = facts.operands(node).zip(facts.results(node));
-            known.is_some_and(|(x, y)| !node.op.macs(&Io { x: &x, y: &y }).is_empty())
-        });
-        Self { weighted: weighted.collect() }
+        Self { weighted: graph.nodes.iter().map(|node| multiplies(facts, node)).collect() }
     }
 
-    fn node(&self, graph: &Graph, at: &BTreeSet<(ValueId, usize)>) -> NodeId {
+    fn node(&self, graph: &Graph, at: &[Place]) -> NodeId {
         let producers = || at.iter().filter_map(|&(v, _)| graph.producer(v));
         let first = producers().filter(|&n| self.weighted[n]).min();
         first.or_else(|| producers().min()).unwrap_or(usize::MAX)

@@ -32,6 +32,8 @@ type Place = (ValueId, usize);
 #[derive(Debug)]
 pub struct Labels {
     base: Vec<Vec<usize>>,
+    /// By value, the coordinates of all its axes.
+    span: Vec<std::ops::Range<usize>>,
     parent: Vec<u32>,
     frozen: Vec<Option<u32>>,
     /// All reasons, by number.
@@ -67,20 +69,19 @@ impl Labels {
 
     fn new(graph: &Graph, facts: &Facts) -> Self {
         let mut next = 0;
-        let base = (0..graph.values.len())
-            .map(|v| {
-                let sizes = facts.shape(v).unwrap_or_default();
-                sizes
-                    .iter()
-                    .map(|&size| {
-                        next += size;
-                        next - size
-                    })
-                    .collect()
-            })
-            .collect();
+        let (mut base, mut span) = (Vec::new(), Vec::new());
+        for v in 0..graph.values.len() {
+            let first = next;
+            let place = |&size: &usize| {
+                next += size;
+                next - size
+            };
+            base.push(facts.shape(v).unwrap_or_default().iter().map(place).collect());
+            span.push(first..next);
+        }
         Self {
             base,
+            span,
             parent: (0..next as u32).collect(),
             frozen: vec![None; next],
             reasons: Vec::new(),
@@ -159,12 +160,7 @@ impl Labels {
 
     fn freeze_value(&mut self, v: ValueId, node: Option<NodeId>, why: &str) {
         let reason = self.note(node, why);
-        if let (Some(&first), Some(&last)) = (self.base[v].first(), self.base[v].last()) {
-            let end = self.base.get(v + 1..).into_iter().flatten().flatten().next().copied();
-            let end = end.unwrap_or(self.parent.len());
-            debug_assert!(first <= last && last <= end);
-            (first..end).for_each(|c| self.freeze(c, reason));
-        }
+        self.span[v].clone().for_each(|c| self.freeze(c, reason));
     }
 
     fn node(&mut self, facts: &Facts, n: NodeId, node: &Node, cut: &BTreeSet<Site>) {
@@ -280,7 +276,8 @@ impl Labels {
 
 /// What one operator said, before it is applied.
 struct Statements {
-    sizes: Vec<(Axis, usize)>,
+    /// By slot, where the axes of inputs and of results begin in `spoken`.
+    first: [Vec<usize>; 2],
     spoken: Vec<(Axis, Vec<bool>)>,
     ties: Vec<(Axis, usize, Axis, usize)>,
     reads: Vec<Axis>,
@@ -299,10 +296,19 @@ impl Statements {
             io.y.iter()
                 .enumerate()
                 .flat_map(|(s, f)| f.shape.iter().enumerate().map(move |(a, &size)| (output(s, a), size)));
-        let sizes: Vec<(Axis, usize)> = inputs.chain(outputs).collect();
-        let spoken = sizes.iter().map(|&(axis, size)| (axis, vec![false; size])).collect();
+        let spoken: Vec<(Axis, Vec<bool>)> =
+            inputs.chain(outputs).map(|(axis, size)| (axis, vec![false; size])).collect();
+        let mut next = 0;
+        let mut begin = |rank: usize| {
+            next += rank;
+            next - rank
+        };
+        let first = [
+            (0..io.inputs()).map(|s| begin(io.input(s).map_or(0, <[usize]>::len))).collect(),
+            io.y.iter().map(|f| begin(f.shape.len())).collect(),
+        ];
         Self {
-            sizes,
+            first,
             spoken,
             ties: vec![],
             reads: vec![],
@@ -312,12 +318,22 @@ impl Statements {
         }
     }
 
+    /// Where an axis stands in `spoken`, if the node has it.
+    fn place(&self, axis: Axis) -> Option<usize> {
+        let first = match axis.port {
+            Port::In(slot) => self.first[0].get(slot)?,
+            Port::Out(slot) => self.first[1].get(slot)?,
+        };
+        self.spoken.get(first + axis.axis).filter(|(found, _)| *found == axis).map(|_| first + axis.axis)
+    }
+
     fn size(&self, axis: Axis) -> usize {
-        self.sizes.iter().find(|(a, _)| *a == axis).map_or(0, |(_, s)| *s)
+        self.place(axis).map_or(0, |k| self.spoken[k].1.len())
     }
 
     fn speak(&mut self, axis: Axis, index: Option<usize>) {
-        if let Some((_, spoken)) = self.spoken.iter_mut().find(|(a, _)| *a == axis) {
+        if let Some(k) = self.place(axis) {
+            let spoken = &mut self.spoken[k].1;
             match index {
                 Some(i) => spoken[i] = true,
                 None => spoken.fill(true),

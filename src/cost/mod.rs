@@ -5,7 +5,7 @@
 
 pub mod latency;
 
-use crate::channels::{Groups, NONE};
+use crate::channels::{Groups, NONE, Site};
 use crate::ir::*;
 use latency::Stair;
 
@@ -120,6 +120,29 @@ impl Cost {
         costs.into_iter().map(|c| c.round() as u64).collect()
     }
 
+    /// The same with some classes deleted, ready for changes of single classes.
+    pub fn running(&self, kept: &[bool]) -> Running<'_> {
+        let mut terms = vec![Vec::new(); self.nodes];
+        self.terms.iter().enumerate().for_each(|(k, t)| terms[t.node].push(k));
+        let mut stairs = vec![Vec::new(); self.nodes];
+        self.stairs.iter().enumerate().for_each(|(k, s)| stairs[s.node].push(k));
+        let mut nodes = vec![Vec::new(); kept.len()];
+        for t in &self.terms {
+            t.widths.iter().flat_map(|w| &w.classes).for_each(|&(c, _)| nodes[c].push(t.node));
+        }
+        for s in &self.stairs {
+            s.classes().for_each(|c| nodes[c].push(s.node));
+        }
+        for list in &mut nodes {
+            list.sort_unstable();
+            list.dedup();
+        }
+        let lambda = kept.iter().map(|&k| f64::from(u8::from(k))).collect();
+        let costs = self.per_node(kept);
+        let total = costs.iter().sum();
+        Running { cost: self, terms, stairs, nodes, lambda, costs, total }
+    }
+
     /// Adds `scale · ∂soft/∂λ` to `gradient`.
     pub fn gradient(&self, lambda: &[f64], scale: f64, gradient: &mut [f64]) {
         for t in self.terms.iter().chain(&self.soft) {
@@ -134,14 +157,47 @@ impl Cost {
     }
 }
 
+/// The cost of a network some classes of which are deleted, one after the other put back or taken out.
+#[derive(Debug)]
+pub struct Running<'a> {
+    cost: &'a Cost,
+    /// By node: its terms, its stairs.
+    terms: Vec<Vec<usize>>,
+    stairs: Vec<Vec<usize>>,
+    /// By class: the nodes whose cost it changes.
+    nodes: Vec<Vec<NodeId>>,
+    lambda: Vec<f64>,
+    costs: Vec<u64>,
+    /// Cost of the whole network.
+    pub total: u64,
+}
+
+impl Running<'_> {
+    /// Keeps or deletes a class.
+    pub fn set(&mut self, class: usize, kept: bool) {
+        self.lambda[class] = f64::from(u8::from(kept));
+        for &n in &self.nodes[class] {
+            let terms = self.terms[n].iter().map(|&k| self.cost.terms[k].of(&self.lambda));
+            let stairs = self.stairs[n].iter().map(|&k| self.cost.stairs[k].hard(&self.lambda));
+            // In the order in which the sum over all nodes adds them: to the same last bit.
+            let cost = terms.chain(stairs).fold(0.0, |sum, c| sum + c).round() as u64;
+            self.total = self.total - self.costs[n] + cost;
+            self.costs[n] = cost;
+        }
+    }
+}
+
 fn width(n: NodeId, node: &Node, axis: Axis, facts: &Facts, groups: &Groups) -> Width {
     let value = match axis.port {
         Port::In(s) => node.inputs[s],
         Port::Out(s) => node.outputs[s],
     };
     let Some(v) = value else { return Width { fixed: 1.0, classes: Vec::new() } };
-    let own = groups.selects.iter().find(|s| axis.port == Port::In(s.site.slot) && s.site.node == n);
-    let labels = own.filter(|s| s.site.axis == axis.axis).map_or(groups.axis(v, axis.axis), |s| &s.own);
+    let own = match axis.port {
+        Port::In(slot) => groups.select(Site { node: n, slot, axis: axis.axis }),
+        Port::Out(_) => None,
+    };
+    let labels = own.map_or(groups.axis(v, axis.axis), |s| &s.own);
     if labels.is_empty() {
         let size = facts.shape(v).and_then(|s| s.get(axis.axis)).copied().unwrap_or(1);
         return Width { fixed: size as f64, classes: Vec::new() };

@@ -5,6 +5,7 @@
 
 use super::program::{GateSpec, ShiftSpec, UNGATED};
 use crate::ir::*;
+use std::collections::HashMap;
 
 /// A network as it stands.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +34,20 @@ impl Plain<'_> {
         let mut left: Vec<usize> = graph.consumers().iter().map(Vec::len).collect();
         self.targets.iter().for_each(|&v| left[v] += 1);
         let constant = |v: ValueId| facts.constant[v].as_ref().map(|t| t.to_array::<f64>());
+        let mut gates: HashMap<NodeId, Vec<(&GateSpec, usize)>> = HashMap::new();
+        for gate in self.gates {
+            gate.readers.iter().for_each(|&(n, slot)| gates.entry(n).or_default().push((gate, slot)));
+        }
+        let mut shifts: HashMap<NodeId, Vec<&ShiftSpec>> = HashMap::new();
+        self.shifts.iter().for_each(|s| shifts.entry(s.node).or_default().push(s));
         for (n, node) in graph.nodes.iter().enumerate() {
             let known = |v: &ValueId| values[*v].is_some() || facts.constant[*v].is_some();
             let open = !node.inputs.iter().flatten().all(known) || facts.trouble[n].is_some();
             let results = facts.results(node).filter(|_| !open && !facts.is_folded(node));
             if let Some(results) = results {
-                let y = self.node(n, node, results, &values, constant, lambda);
+                let gates = gates.get(&n).map_or(&[][..], Vec::as_slice);
+                let shifts = shifts.get(&n).map_or(&[][..], Vec::as_slice);
+                let y = result(node, results, (gates, shifts), &values, constant, lambda);
                 for (v, y) in node.outputs.iter().zip(y) {
                     v.iter().for_each(|&v| values[v] = Some(y.clone()));
                 }
@@ -52,39 +61,37 @@ impl Plain<'_> {
         }
         self.targets.iter().map(|&v| values[v].take().or_else(|| constant(v))).collect()
     }
+}
 
-    fn node(
-        &self,
-        n: NodeId,
-        node: &Node,
-        results: Vec<Fact>,
-        values: &[Option<Array<f64>>],
-        constant: impl Fn(ValueId) -> Option<Array<f64>>,
-        lambda: &[f64],
-    ) -> Vec<Array<f64>> {
-        let operand = |v: ValueId| values[v].clone().or_else(|| constant(v));
-        let mut x: Vec<Option<Array<f64>>> = node.inputs.iter().map(|v| v.and_then(operand)).collect();
-        for gate in self.gates {
-            for &(_, slot) in gate.readers.iter().filter(|(reader, _)| *reader == n) {
-                let x = x[slot].as_mut().expect("a gate stands at a present operand");
-                along(x, gate.axis, |c, x| *x *= at(lambda, gate.index[c]));
-            }
-        }
-        let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
-        let mut y: Vec<Array<f64>> = results.iter().map(|f| Array::zeros(&f.shape)).collect();
-        Diff::<f64>::forward(node.op.as_ref(), &x, &mut y);
-        results.iter().zip(&mut y).for_each(|(fact, y)| fact.dtype.round(&mut y.data));
-        for shift in self.shifts.iter().filter(|s| s.node == n) {
-            let columns = shift.index.len();
-            let term = |(m, c): (&f32, usize)| {
-                f64::from(*m) * (1.0 - at(lambda, shift.index[c])) * at(lambda, shift.level[c])
-            };
-            let row = |o: usize| shift.matrix[o * columns..][..columns].iter().zip(0..);
-            let by: Vec<f64> = (0..shift.matrix.len() / columns).map(|o| row(o).map(term).sum()).collect();
-            along(&mut y[0], shift.axis, |o, y| *y += by[o]);
-        }
-        y
+/// What a node gives, with the gates before its operand slots and the shifts behind its result.
+fn result(
+    node: &Node,
+    results: Vec<Fact>,
+    (gates, shifts): (&[(&GateSpec, usize)], &[&ShiftSpec]),
+    values: &[Option<Array<f64>>],
+    constant: impl Fn(ValueId) -> Option<Array<f64>>,
+    lambda: &[f64],
+) -> Vec<Array<f64>> {
+    let operand = |v: ValueId| values[v].clone().or_else(|| constant(v));
+    let mut x: Vec<Option<Array<f64>>> = node.inputs.iter().map(|v| v.and_then(operand)).collect();
+    for &(gate, slot) in gates {
+        let x = x[slot].as_mut().expect("a gate stands at a present operand");
+        along(x, gate.axis, |c, x| *x *= at(lambda, gate.index[c]));
     }
+    let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
+    let mut y: Vec<Array<f64>> = results.iter().map(|f| Array::zeros(&f.shape)).collect();
+    Diff::<f64>::forward(node.op.as_ref(), &x, &mut y);
+    results.iter().zip(&mut y).for_each(|(fact, y)| fact.dtype.round(&mut y.data));
+    for shift in shifts {
+        let columns = shift.index.len();
+        let term = |(m, c): (&f32, usize)| {
+            f64::from(*m) * (1.0 - at(lambda, shift.index[c])) * at(lambda, shift.level[c])
+        };
+        let row = |o: usize| shift.matrix[o * columns..][..columns].iter().zip(0..);
+        let by: Vec<f64> = (0..shift.matrix.len() / columns).map(|o| row(o).map(term).sum()).collect();
+        along(&mut y[0], shift.axis, |o, y| *y += by[o]);
+    }
+    y
 }
 
 fn at(lambda: &[f64], index: u32) -> f64 {

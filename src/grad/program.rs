@@ -180,6 +180,10 @@ impl Program {
             batch,
             constant_bytes: 0,
         };
+        let mut gates_of: HashMap<ValueId, Vec<&GateSpec>> = HashMap::new();
+        gates.iter().for_each(|g| gates_of.entry(g.value).or_default().push(g));
+        let mut shift_of: HashMap<NodeId, &ShiftSpec> = HashMap::new();
+        shifts.iter().rev().for_each(|s| _ = shift_of.insert(s.node, s));
         let mut c = Compiler {
             facts,
             program,
@@ -191,11 +195,11 @@ impl Program {
         for &v in &graph.inputs {
             let slot = c.slot(v, false);
             c.program.inputs.push(slot);
-            c.place_gates(gates, v, &wanted);
+            c.place_gates(&gates_of, v, &wanted);
         }
         for (n, node) in graph.nodes.iter().enumerate().filter(|(n, _)| wanted.contains(n)) {
-            c.node(n, node, shifts);
-            node.outputs.iter().flatten().for_each(|&v| c.place_gates(gates, v, &wanted));
+            c.node(n, node, shift_of.get(&n).copied());
+            node.outputs.iter().flatten().for_each(|&v| c.place_gates(&gates_of, v, &wanted));
         }
         for v in targets {
             let Some(&slot) = c.slot_of.get(v) else {
@@ -284,7 +288,7 @@ impl Compiler<'_> {
         }))
     }
 
-    fn node(&mut self, n: NodeId, node: &Node, shifts: &[ShiftSpec]) {
+    fn node(&mut self, n: NodeId, node: &Node, shift: Option<&ShiftSpec>) {
         let inputs: Vec<Option<Source>> = (0..node.inputs.len())
             .map(|slot| {
                 let v = node.inputs[slot]?;
@@ -294,7 +298,6 @@ impl Compiler<'_> {
                 }
             })
             .collect();
-        let shift = shifts.iter().find(|s| s.node == n);
         let live = shift.is_some()
             || node.inputs.iter().flatten().any(|v| self.parameters.contains(v))
             || inputs.iter().flatten().any(|s| matches!(s, Source::Slot(s) if self.program.live[*s]));
@@ -326,8 +329,13 @@ impl Compiler<'_> {
         });
     }
 
-    fn place_gates(&mut self, gates: &[GateSpec], v: ValueId, wanted: &BTreeSet<NodeId>) {
-        for gate in gates.iter().filter(|g| g.value == v) {
+    fn place_gates(
+        &mut self,
+        gates: &HashMap<ValueId, Vec<&GateSpec>>,
+        v: ValueId,
+        wanted: &BTreeSet<NodeId>,
+    ) {
+        for gate in gates.get(&v).into_iter().flatten() {
             // Several gates on one reader (along different axes) stand one behind the other.
             let mut behind: HashMap<usize, usize> = HashMap::new();
             for reader in gate.readers.iter().filter(|(n, _)| wanted.contains(n)) {

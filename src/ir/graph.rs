@@ -7,7 +7,7 @@
 use super::op::{Fact, Op};
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Index into [`Graph::values`].
@@ -69,6 +69,8 @@ pub struct Graph {
     pub inputs: Vec<ValueId>,
     /// The network's outputs.
     pub outputs: Vec<ValueId>,
+    /// Initializers that only stand here, with the value that the file has in their place: one that several operands share.
+    pub copies: BTreeMap<ValueId, ValueId>,
 }
 
 impl Graph {
@@ -91,6 +93,18 @@ impl Graph {
             Origin::Node(node, _) => Some(node),
             _ => None,
         }
+    }
+
+    /// The names of all values, with their numbers.
+    pub fn names(&self) -> HashMap<&str, ValueId> {
+        self.values.iter().enumerate().map(|(v, value)| (value.name.as_str(), v)).collect()
+    }
+
+    /// For every value, how many operands it is. Uses inside subgraphs are not counted.
+    pub fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.values.len()];
+        self.nodes.iter().flat_map(|n| &n.inputs).flatten().for_each(|&v| uses[v] += 1);
+        uses
     }
 
     /// For every value, the (node, input slot) pairs that use it. Uses inside subgraphs are not listed.
@@ -127,10 +141,12 @@ impl Graph {
     }
 
     /// Number of stored parameters: elements of the initializers that are read and of Constant nodes, where they are
-    /// floating-point numbers, or 8-bit ones with two axes or more (quantised weights).
+    /// floating-point numbers, or 8-bit ones with two axes or more (quantised weights). Copies of a constant that the file has
+    /// once count as the file has them.
     pub fn parameters(&self) -> usize {
         let counts = |t: &Tensor| t.dtype().is_float() || t.dtype().size() == 1 && t.shape.len() > 1;
-        let read = self.read();
+        let mut read = self.read();
+        self.copies.iter().for_each(|(&copy, &file)| (read[copy], read[file]) = (false, true));
         let stored = (0..self.values.len()).filter(|&v| read[v]).filter_map(|v| self.initializer(v));
         let stored = stored.filter(|t| counts(t)).map(|t| t.data.len());
         let constants = self.nodes.iter().filter(|n| n.op_type == "Constant").filter_map(|n| {
@@ -190,13 +206,39 @@ impl Graph {
         Ok(())
     }
 
-    /// Names of all values, to make new ones that do not clash.
+    /// A name like `wish` that no value has. For more than one, [`Names`].
     pub fn fresh_name(&self, wish: &str) -> String {
-        let taken: HashSet<&str> = self.values.iter().map(|v| v.name.as_str()).collect();
-        if !taken.contains(wish) {
+        Names::of(self).fresh(wish)
+    }
+}
+
+/// The names of a graph's values, to make new ones that do not clash.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    taken: HashSet<String>,
+    /// By wish, the last number that was appended.
+    last: HashMap<String, usize>,
+}
+
+impl Names {
+    /// Of all values of `graph`.
+    pub fn of(graph: &Graph) -> Self {
+        Self { taken: graph.values.iter().map(|v| v.name.clone()).collect(), last: HashMap::new() }
+    }
+
+    /// A name like `wish` that was not there before.
+    pub fn fresh(&mut self, wish: &str) -> String {
+        if self.taken.insert(wish.to_owned()) {
             return wish.to_owned();
         }
-        (1..).map(|k| format!("{wish}_{k}")).find(|n| !taken.contains(n.as_str())).expect("endless supply")
+        let last = self.last.entry(wish.to_owned()).or_default();
+        loop {
+            *last += 1;
+            let name = format!("{wish}_{last}");
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
     }
 }
 

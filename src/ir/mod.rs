@@ -12,7 +12,7 @@ mod print;
 mod tensor;
 
 pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsupported};
-pub use graph::{Graph, Node, NodeId, Origin, Value, ValueId};
+pub use graph::{Graph, Names, Node, NodeId, Origin, Value, ValueId};
 pub use infer::{Facts, infer, infer_unfinished};
 pub use op::{
     Axis, Diff, Fact, Io, Keep, Linear, Link, Op, Operand, Operands, Port, Product, Resized, input, need,

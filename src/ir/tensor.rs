@@ -118,6 +118,10 @@ macro_rules! storage {
             pub fn is_empty(&self) -> bool {
                 self.len() == 0
             }
+            /// True if all elements are equal.
+            pub fn is_uniform(&self) -> bool {
+                match self { $(Self::$variant(v) => v.windows(2).all(|w| w[0] == w[1]),)* }
+            }
             /// Elements converted to a real type.
             pub fn to_real<T: Real>(&self) -> Vec<T> {
                 match self { $(Self::$variant(v) => v.iter().map(|&x| { let f: fn($type) -> f64 = $wide; T::of(f(x)) }).collect(),)* }

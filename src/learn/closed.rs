@@ -98,10 +98,12 @@ impl<'s, 'a> Closed<'s, 'a> {
         let stays = |c: usize| self.open[c] && (kept[c] || !self.whole.trainable[c] || alpha[c] > GOOD);
         let mut open: Vec<bool> = (0..kept.len()).map(stays).collect();
         // A trunk's channel waits for those of its branches.
-        while let Some(&(trunk, _)) =
-            groups.implied.iter().find(|(trunk, branch)| !open[*trunk] && open[*branch])
-        {
-            open[trunk] = true;
+        let mut waits = true;
+        while std::mem::take(&mut waits) {
+            for &(trunk, branch) in &groups.implied {
+                waits |= !open[trunk] && open[branch];
+                open[trunk] |= open[branch];
+            }
         }
         if self.stuck || cost.hard(&open) as f64 > WORTH * cost.hard(&self.open) as f64 {
             return;

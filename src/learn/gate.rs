@@ -25,7 +25,7 @@ pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
     let mut places: BTreeMap<(ValueId, usize, Option<Site>), Vec<Site>> = BTreeMap::new();
     for site in groups.sites(graph) {
         if let Some(v) = graph.nodes[site.node].inputs[site.slot] {
-            let own = groups.selects.iter().any(|s| s.site == site).then_some(site);
+            let own = groups.select(site).map(|_| site);
             places.entry((v, site.axis, own)).or_default().push(site);
         }
     }
@@ -58,8 +58,9 @@ pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<boo
     // What the losses look at stays whole: its channels are the targets' own.
     let whole = targets.iter().filter_map(|&t| groups.label.get(t)).flatten().flatten();
     whole.filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = false);
-    // A trunk whose readers pick stays: its gate would stand at some of its readers only.
-    trainable.iter_mut().zip(groups.picked()).for_each(|(t, picked)| *t &= !picked);
+    if groups.whole_trunks {
+        trainable.iter_mut().zip(groups.picked()).for_each(|(t, picked)| *t &= !picked);
+    }
     trainable
 }
 

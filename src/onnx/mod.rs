@@ -13,6 +13,7 @@ mod kind;
 mod patch;
 mod read;
 mod shapes;
+mod share;
 mod sniff;
 mod tensor;
 mod walk;
@@ -94,8 +95,9 @@ fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<
             hint,
         ));
     }
-    let (graph, inputs) = read::graph(graph, path, &folder, opset, given)?;
+    let (mut graph, inputs) = read::graph(graph, path, &folder, opset, given)?;
     write::lighten(&mut proto, &graph);
+    share::part(&mut graph);
     let elsewhere = other_sizes(&graph, &inputs);
     Ok(Model { graph, proto, path: path.to_owned(), folder, opset, inputs, elsewhere })
 }
@@ -245,8 +247,9 @@ impl Model {
 
     /// The same file with `graph` in place of its own. Only what differs is changed.
     pub fn with_graph(&self, graph: Graph) -> Result<Self> {
-        let mut graph = graph;
-        let proto = patch::apply(&self.proto, &self.graph, &mut graph, &|g| self.facts_of(g))?;
+        let mut graph = share::join(&graph);
+        let old = share::join(&self.graph);
+        let proto = patch::apply(&self.proto, &old, &mut graph, &|g| self.facts_of(g))?;
         Ok(Self {
             graph,
             proto,

@@ -31,7 +31,7 @@ use regex::Regex;
 use stage::Run;
 
 /// What is known about a network before anything is trained.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Analysis {
     /// Its channel groups.
     pub groups: Groups,
@@ -55,6 +55,17 @@ pub struct Analysis {
     pub smallest: u64,
     /// What is kept there.
     pub least: Vec<bool>,
+    /// What becomes of trunks that layers pick from.
+    readings: Readings,
+}
+
+/// The two readings of a trunk's channels that layers pick, and others read whole.
+#[derive(Debug, Clone)]
+struct Readings {
+    /// The smallest reachable amount of [`Analysis::budget`] if they stay.
+    whole_trunks: u64,
+    /// [`Analysis::fixed`] if they are ranked by those that read them whole.
+    fixed_alone: Vec<bool>,
 }
 
 impl Analysis {
@@ -88,6 +99,9 @@ pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analys
     let full = cost.hard(&vec![true; groups.classes.len()]);
     let dead = groups.dead(graph, facts);
     let aims = aims(graph, facts, &groups, &dead, options.criterion);
+    groups.whole_trunks = false;
+    let fixed_alone = fixed(graph, &groups, &dead, &aims, options.criterion);
+    groups.whole_trunks = true;
     let fixed = fixed(graph, &groups, &dead, &aims, options.criterion);
     let unlearned = match options.criterion {
         Criterion::Gates => gate::unlearned(graph, facts, &groups, &fixed),
@@ -104,9 +118,13 @@ pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analys
         ));
     }
     let budget = time.as_ref().filter(|_| timed).unwrap_or(&cost);
-    let least = Search::new(&groups, budget, options.limits, fixed.clone()).smallest().kept;
-    let smallest = cost.hard(&least);
-    Ok(Analysis { groups, aims, dead, fixed, unlearned, cost, time, timed, full, smallest, least })
+    let whole_trunks = Search::new(&groups, budget, options.limits, fixed.clone()).smallest();
+    let alone = Search::new(&groups, budget, options.limits, fixed_alone.clone()).smallest();
+    // The reading of the trunks that reaches less.
+    let least = if whole_trunks.cost <= alone.cost { &whole_trunks } else { &alone }.kept.clone();
+    let (smallest, whole_trunks) = (cost.hard(&least), whole_trunks.cost);
+    let readings = Readings { whole_trunks, fixed_alone };
+    Ok(Analysis { groups, aims, dead, fixed, readings, unlearned, cost, time, timed, full, smallest, least })
 }
 
 /// Where the network is judged: not at what can lose channels. Before an operator without gradient that is what gates, which
@@ -125,15 +143,17 @@ fn aims(graph: &Graph, facts: &Facts, groups: &Groups, dead: &[bool], criterion:
     Aims::compared(graph, facts, |v| classes(v).next().is_none())
 }
 
-/// For each class: must it stay, as what it is worth cannot be learned? A dead one is worth nothing, and other criteria need no
-/// gradient; but of a trunk from which layers pick only those know.
+/// For each class: must it stay, as what it is worth cannot be learned? A dead one is worth nothing, a trunk's channel goes with the
+/// last reader that picks it, and other criteria need no gradient; but of a trunk from which layers pick only those know.
 fn fixed(graph: &Graph, groups: &Groups, dead: &[bool], aims: &Aims, criterion: Criterion) -> Vec<bool> {
     let worth = match criterion {
         Criterion::Gates if aims.learned => gate::trainable(graph, groups, &aims.targets),
         Criterion::Gates => vec![false; dead.len()],
-        Criterion::L1 | Criterion::Random => groups.picked().into_iter().map(|picked| !picked).collect(),
+        Criterion::L1 | Criterion::Random => {
+            groups.picked().into_iter().map(|picked| !picked || !groups.whole_trunks).collect()
+        }
     };
-    worth.iter().zip(dead).map(|(worth, dead)| !worth && !dead).collect()
+    (0..dead.len()).map(|c| !worth[c] && !dead[c] && !groups.derived[c]).collect()
 }
 
 fn mentions(graph: &Graph, group: &Group, pattern: &Regex) -> bool {
@@ -147,10 +167,7 @@ fn mentions(graph: &Graph, group: &Group, pattern: &Regex) -> bool {
 /// The target in the unit of [`Analysis::budget`]. Errors above the whole network or below what can be reached.
 pub fn target_cost(analysis: &Analysis, target: Target) -> Result<u64> {
     let (budget, whole) = (analysis.budget(), analysis.whole());
-    let asked = match target {
-        Target::Share(s) | Target::TimeShare(s) => (whole as f64 * s).floor() as u64,
-        Target::Macs(amount) | Target::Time(amount) => amount,
-    };
+    let asked = target.of(whole);
     let refuse = |reason: String, hint: String| Err(Error::argument(budget.flag(), reason, hint));
     if asked > whole {
         let reason =
@@ -347,6 +364,13 @@ pub fn prune(
             "'finetune' trains by gradients, and none come back from what can be computed of this network";
         return Err(Error::argument("--recover", reason, "give --recover reconstruct or none"));
     }
+    // Trunks lose channels that others read beside those that pick where the target cannot be met without.
+    let mut analysis = analysis.clone();
+    if target < analysis.readings.whole_trunks {
+        analysis.groups.whole_trunks = false;
+        analysis.fixed = std::mem::take(&mut analysis.readings.fixed_alone);
+    }
+    let analysis = &analysis;
     let (training, held_out) = split(data.len(), options.seed);
     let pool = Pool::new(options.threads)?;
     let run = Run {

@@ -28,6 +28,14 @@ impl Target {
         matches!(self, Self::TimeShare(_) | Self::Time(_))
     }
 
+    /// What is asked for of a network whose amount is `whole`.
+    pub fn of(self, whole: u64) -> u64 {
+        match self {
+            Self::Share(s) | Self::TimeShare(s) => (whole as f64 * s).floor() as u64,
+            Self::Macs(amount) | Self::Time(amount) => amount,
+        }
+    }
+
     /// A word for file names: `70`, `55.8M`, `30ms`.
     pub fn word(self) -> String {
         let amount = |n: u64, units: &[(f64, &str)]| {

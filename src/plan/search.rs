@@ -5,7 +5,7 @@ use crate::channels::{Groups, NONE};
 use crate::cost::Cost;
 use crate::error::{Error, Result};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// What a plan must respect besides the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,12 @@ pub struct Search<'a> {
     axes: Vec<Vec<usize>>,
     /// Numbers of classes to keep, by group, ascending; none where all are as good.
     edges: Vec<Vec<usize>>,
+    /// `(t, c)`: a reader picks channel t of a trunk as its own c.
+    picks: Vec<(usize, usize)>,
+    /// By class that a reader picks: the trunk's.
+    trunks: HashMap<usize, Vec<usize>>,
+    /// `(t, b)`: branch channel b is added to channel t of a trunk.
+    branches: Vec<(usize, usize)>,
 }
 
 impl<'a> Search<'a> {
@@ -62,7 +68,16 @@ impl<'a> Search<'a> {
             Round::Edges => cost.edges(&g.classes),
         });
         let edges = edges.collect();
-        Self { groups, cost, limits, fixed, axes: axes.into_iter().collect(), edges }
+        let own = groups.picks().filter(|(_, own)| *own != NONE);
+        let picks: BTreeSet<(usize, usize)> = own.map(|(t, own)| (t, own as usize)).collect();
+        let branches = groups.implied.iter().copied().filter(|pair| !picks.contains(pair)).collect();
+        let mut trunks: HashMap<usize, Vec<usize>> = HashMap::new();
+        picks.iter().for_each(|&(t, own)| trunks.entry(own).or_default().push(t));
+        // What readers pick comes last: from what the trunk keeps for others.
+        let mut axes: Vec<Vec<usize>> = axes.into_iter().collect();
+        axes.sort_by_key(|axis| axis.iter().any(|c| trunks.contains_key(c)));
+        let picks = picks.into_iter().collect();
+        Self { groups, cost, limits, fixed, axes, edges, picks, trunks, branches }
     }
 
     /// Cost of the whole network.
@@ -142,19 +157,22 @@ impl<'a> Search<'a> {
 
     /// Takes groups down to a number of classes that is wanted.
     fn round(&self, kept: &mut [bool], order: &[usize]) {
-        for (g, (group, edges)) in self.groups.groups.iter().zip(&self.edges).enumerate() {
+        let open = |g: usize| !self.edges[g].is_empty() && !self.is_derived(g);
+        let mut surplus: Vec<usize> = Vec::with_capacity(self.edges.len());
+        for (g, group) in self.groups.groups.iter().enumerate() {
             let count = group.classes.iter().filter(|&&c| kept[c]).count();
             // What is below the first of them may go, unless it has to stay.
-            let wanted = edges.iter().rev().find(|&&e| e <= count).copied().unwrap_or(0);
-            let mut surplus = if edges.is_empty() { 0 } else { count - wanted };
-            if surplus == 0 {
-                continue;
-            }
-            for &c in order.iter().rev() {
-                if surplus > 0 && self.groups.classes[c].group == g && kept[c] && !self.fixed[c] {
-                    kept[c] = false;
-                    surplus -= 1;
-                }
+            let wanted = self.edges[g].iter().rev().find(|&&e| e <= count).copied().unwrap_or(0);
+            surplus.push(if open(g) { count - wanted } else { 0 });
+        }
+        if surplus.iter().all(|s| *s == 0) {
+            return;
+        }
+        for &c in order.iter().rev() {
+            let left = &mut surplus[self.groups.classes[c].group];
+            if *left > 0 && kept[c] && !self.fixed[c] {
+                kept[c] = false;
+                *left -= 1;
             }
         }
     }
@@ -164,12 +182,28 @@ impl<'a> Search<'a> {
         self.edges[group].iter().find(|&&e| e > count).map_or(1, |e| e - count)
     }
 
-    /// Deletes branches whose trunk channel is gone, then fills axes that keep too little with their best classes.
+    /// True for a group of channels that stay as long as somebody picks them.
+    fn is_derived(&self, group: usize) -> bool {
+        self.groups.groups[group].classes.iter().any(|&c| self.derived(c))
+    }
+
+    fn derived(&self, class: usize) -> bool {
+        self.groups.derived.get(class).copied().unwrap_or(false)
+    }
+
+    /// Lets trunks keep what is picked from them, deletes branches whose trunk channel is gone, then fills axes that keep too
+    /// little with their best classes.
     fn repair(&self, kept: &mut [bool], order: &[usize]) {
         let mut rank = vec![0; order.len()];
         order.iter().enumerate().for_each(|(r, &c)| rank[c] = r);
-        for &(trunk, branch) in &self.groups.implied {
-            if !kept[trunk] && !self.fixed[branch] {
+        (0..kept.len()).filter(|&c| self.derived(c)).for_each(|c| kept[c] = self.fixed[c]);
+        let mut picked = vec![false; kept.len()];
+        for &(trunk, own) in &self.picks {
+            picked[trunk] |= kept[own];
+            kept[trunk] |= kept[own];
+        }
+        for &(trunk, branch) in &self.branches {
+            if !kept[trunk] && !self.fixed[branch] && !picked[branch] {
                 kept[branch] = false;
             }
         }
@@ -184,7 +218,8 @@ impl<'a> Search<'a> {
                     continue;
                 }
                 let mut missing: Vec<usize> = axis.iter().copied().filter(|&c| !kept[c]).collect();
-                missing.sort_by_key(|&c| rank[c]);
+                let lacks = |c: &usize| self.trunks.get(c).into_iter().flatten().any(|&t| !kept[t]);
+                missing.sort_by_key(|c| (lacks(c), rank[*c]));
                 missing.dedup();
                 for c in missing {
                     if have >= least.max(round) {
@@ -201,47 +236,78 @@ impl<'a> Search<'a> {
                     changed = true;
                 }
             }
+            changed |= self.raise_trunks(kept, &rank);
             if !changed {
                 return;
             }
         }
     }
 
+    /// Adds channels to trunks that keep what is picked from them, up to a number that is wanted.
+    fn raise_trunks(&self, kept: &mut [bool], rank: &[usize]) -> bool {
+        let mut changed = false;
+        for (g, group) in self.groups.groups.iter().enumerate() {
+            let count = group.classes.iter().filter(|&&c| kept[c]).count();
+            if self.edges[g].is_empty() || self.edges[g].contains(&count) || !self.is_derived(g) {
+                continue;
+            }
+            let mut missing: Vec<usize> = group.classes.iter().copied().filter(|&c| !kept[c]).collect();
+            missing.sort_by_key(|&c| rank[c]);
+            for &c in missing.iter().take(self.step(g, count)) {
+                kept[c] = true;
+                changed = true;
+            }
+        }
+        changed
+    }
+
     /// Adds further classes, best first, as long as they fit: the budget is spent.
-    fn fill(&self, mut plan: Plan, order: &[usize], target: u64) -> Plan {
+    fn fill(&self, plan: Plan, order: &[usize], target: u64) -> Plan {
+        let Plan { mut kept, cost } = plan;
+        let mut running = self.cost.running(&kept);
+        debug_assert_eq!(running.total, cost);
+        let mut waits: HashMap<usize, Vec<usize>> = HashMap::new();
+        self.branches.iter().for_each(|&(t, b)| waits.entry(b).or_default().push(t));
+        let none = Vec::new();
         let mut misses = 0;
         let close = target - target / 2000;
         for (at, &c) in order.iter().enumerate() {
-            if plan.kept[c] {
+            if kept[c] || self.derived(c) {
                 continue;
             }
-            if plan.cost >= close || misses > 2000 {
+            if running.total >= close || misses > 2000 {
                 break;
             }
-            let mut kept = plan.kept.clone();
-            kept[c] = true;
+            let mut more = vec![c];
             let group = self.groups.classes[c].group;
             if !self.edges[group].is_empty() {
                 // A whole step of the group: its next best classes.
-                let count = self.groups.groups[group].classes.iter().filter(|&&c| plan.kept[c]).count();
-                let more =
+                let count = self.groups.groups[group].classes.iter().filter(|&&c| kept[c]).count();
+                let next =
                     order[at + 1..].iter().filter(|&&o| self.groups.classes[o].group == group && !kept[o]);
-                let more: Vec<usize> = more.copied().take(self.step(group, count) - 1).collect();
-                more.into_iter().for_each(|o| kept[o] = true);
-                self.round(&mut kept, order);
+                more.extend(next.copied().take(self.step(group, count) - 1));
             }
-            for &(trunk, branch) in &self.groups.implied {
-                if branch == c && !kept[trunk] {
-                    kept[c] = false;
-                }
+            // What is picked comes with its trunk, and no branch without.
+            let picked: Vec<usize> =
+                more.iter().flat_map(|o| self.trunks.get(o).unwrap_or(&none)).copied().collect();
+            more.extend(picked);
+            more.retain(|&o| !kept[o]);
+            more.sort_unstable();
+            more.dedup();
+            let lacks =
+                |o: &usize| waits.get(o).unwrap_or(&none).iter().any(|t| !kept[*t] && !more.contains(t));
+            if more.iter().any(lacks) {
+                misses += 1;
+                continue;
             }
-            let cost = self.cost.hard(&kept);
-            if cost <= target && kept != plan.kept {
-                plan = Plan { kept, cost };
+            more.iter().for_each(|&o| running.set(o, true));
+            if running.total <= target {
+                more.iter().for_each(|&o| kept[o] = true);
             } else {
+                more.iter().for_each(|&o| running.set(o, false));
                 misses += 1;
             }
         }
-        plan
+        Plan { kept, cost: running.total }
     }
 }

@@ -30,6 +30,7 @@ pub fn add_biases(
 ) -> Result<Vec<Bias>> {
     let cuts = Cuts::new(groups, kept);
     let mut out = Vec::new();
+    let mut raising = Raising::new(&rewritten.graph);
     for (n, amount) in amounts.iter().filter(|(_, a)| a.iter().any(|v| *v != 0.0)) {
         let Some(y) = old.nodes[*n].outputs[0] else { continue };
         let Some(layer) = facts.linear(&old.nodes[*n]) else { continue };
@@ -38,8 +39,9 @@ pub fn add_biases(
         let left = cuts.left(y, layer.result, amount.len());
         let dtype = facts.fact[y].as_ref().map_or(DType::F32, |f| f.dtype);
         let graph = &mut rewritten.graph;
-        let Some(at) = graph.nodes.iter().position(|m| m.outputs.first() == Some(&Some(y))) else { continue };
-        let place = raise_bias(graph, at, dtype, &left.iter().map(|&o| amount[o]).collect::<Vec<_>>());
+        let Some(at) = graph.producer(y) else { continue };
+        let amount_left: Vec<f64> = left.iter().map(|&o| amount[o]).collect();
+        let place = raising.raise(graph, at, dtype, &amount_left);
         let mut added = vec![0.0; amount.len()];
         left.iter().for_each(|&o| added[o] = amount[o]);
         out.push(Bias {
@@ -51,28 +53,42 @@ pub fn add_biases(
     Ok(out)
 }
 
-/// Adds `amount` to the bias of node `at`, which gets one of its own if it has none or shares it. Returns the bias.
-pub(super) fn raise_bias(graph: &mut Graph, at: NodeId, dtype: DType, amount: &[f64]) -> ValueId {
-    let bias = graph.nodes[at].inputs.get(2).copied().flatten();
-    let before = match bias.and_then(|b| graph.initializer(b)) {
-        Some(t) => t.data.to_real::<f64>(),
-        None => vec![0.0; amount.len()],
-    };
-    let sum: Vec<f64> = before.iter().zip(amount).map(|(a, b)| a + b).collect();
-    let tensor = Arc::new(Tensor { shape: vec![sum.len()], data: Data::from_real(dtype, &sum) });
-    let shared =
-        |b: ValueId| graph.nodes.iter().flat_map(|n| &n.inputs).flatten().filter(|&&u| u == b).count() > 1;
-    if let Some(b) = bias.filter(|&b| !shared(b)) {
-        graph.values[b].origin = Origin::Initializer(tensor);
-        return b;
+/// What raising the biases of one graph after another node's needs to know of it.
+pub(super) struct Raising {
+    /// By value, how many operands it is.
+    uses: Vec<usize>,
+    names: Names,
+}
+
+impl Raising {
+    pub fn new(graph: &Graph) -> Self {
+        Self { uses: graph.uses(), names: Names::of(graph) }
     }
-    let output = graph.nodes[at].outputs.first().copied().flatten();
-    let base = output.map_or("layer", |y| graph.values[y].name.as_str());
-    let name = graph.fresh_name(&format!("{base}_bias"));
-    graph.values.push(Value { name, origin: Origin::Initializer(tensor), declared: None });
-    let fresh = graph.values.len() - 1;
-    let inputs = &mut graph.nodes[at].inputs;
-    inputs.resize(inputs.len().max(3), None);
-    inputs[2] = Some(fresh);
-    fresh
+
+    /// Adds `amount` to the bias of node `at`, which gets one of its own if it has none or shares it. Returns the bias.
+    pub fn raise(&mut self, graph: &mut Graph, at: NodeId, dtype: DType, amount: &[f64]) -> ValueId {
+        let bias = graph.nodes[at].inputs.get(2).copied().flatten();
+        let before = match bias.and_then(|b| graph.initializer(b)) {
+            Some(t) => t.data.to_real::<f64>(),
+            None => vec![0.0; amount.len()],
+        };
+        let sum: Vec<f64> = before.iter().zip(amount).map(|(a, b)| a + b).collect();
+        let tensor = Arc::new(Tensor { shape: vec![sum.len()], data: Data::from_real(dtype, &sum) });
+        if let Some(b) = bias.filter(|&b| self.uses[b] <= 1) {
+            graph.values[b].origin = Origin::Initializer(tensor);
+            return b;
+        }
+        let output = graph.nodes[at].outputs.first().copied().flatten();
+        let base = output.map_or("layer", |y| graph.values[y].name.as_str());
+        let name = self.names.fresh(&format!("{base}_bias"));
+        graph.values.push(Value { name, origin: Origin::Initializer(tensor), declared: None });
+        let fresh = graph.values.len() - 1;
+        let inputs = &mut graph.nodes[at].inputs;
+        inputs.resize(inputs.len().max(3), None);
+        if let Some(shared) = inputs[2].replace(fresh) {
+            self.uses[shared] -= 1;
+        }
+        self.uses.push(1);
+        fresh
+    }
 }

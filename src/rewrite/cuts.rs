@@ -79,7 +79,7 @@ impl Keep for NodeKeep<'_> {
         }
         if let Port::In(slot) = axis.port {
             let site = Site { node: self.n, slot, axis: axis.axis };
-            if self.groups.selects.iter().any(|s| s.site == site) {
+            if self.groups.select(site).is_some() {
                 return self.picked.get(&site).map(Vec::as_slice);
             }
         }

@@ -4,6 +4,7 @@ use super::Cuts;
 use crate::channels::{Groups, Site};
 use crate::grad::{GateSpec, ShiftSpec, UNGATED};
 use crate::ir::*;
+use std::collections::HashMap;
 
 /// The `gates` and `shifts` of `graph` where `small`, the rewritten graph that keeps `kept`, has what they stand at. Gates of
 /// deleted coordinates are gone, and shifts of deleted results; λ and κ keep their numbers, and what a shift adds for closed
@@ -17,17 +18,19 @@ pub fn follow(
     let cuts = Cuts::new(groups, kept);
     let place = |n: NodeId| small.producer(graph.nodes[n].outputs.first().copied().flatten()?);
     let mut moved: Vec<GateSpec> = Vec::new();
+    let mut place_of: HashMap<(ValueId, usize, Vec<u32>), usize> = HashMap::new();
     for gate in gates {
         let stays = |c: &u32| *c == UNGATED || kept[*c as usize];
         let index: Vec<u32> = gate.index.iter().copied().filter(stays).collect();
         for &(n, slot) in &gate.readers {
-            let picks = groups.selects.iter().any(|s| s.site == Site { node: n, slot, axis: gate.axis });
+            let picks = groups.select(Site { node: n, slot, axis: gate.axis }).is_some();
             let Some((value, reader)) =
                 place(n).and_then(|n| reads(small, (n, slot), (!picks).then_some(gate.value)))
             else {
                 continue;
             };
-            match moved.iter_mut().find(|g| (g.value, g.axis, &g.index) == (value, gate.axis, &index)) {
+            let at = *place_of.entry((value, gate.axis, index.clone())).or_insert(moved.len());
+            match moved.get_mut(at) {
                 Some(gate) if !picks => gate.readers.push(reader),
                 _ => moved.push(GateSpec {
                     value,

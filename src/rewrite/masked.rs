@@ -3,12 +3,12 @@
 //! A deleted class is zero where it is read, and only there: its weights, and what an activation or a divisor makes of them on the
 //! way, stay as they are.
 
-use super::bias::{Bias, raise_bias};
+use super::bias::{Bias, Raising};
 use super::constant::read_op;
 use crate::channels::{Groups, NONE};
 use crate::error::{Error, Result};
 use crate::ir::*;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// An operand at which deleted channels are zero in the masked original: a reader's, or a branch's at its addition.
@@ -45,19 +45,20 @@ pub(super) fn masks(graph: &Graph, groups: &Groups, kept: &[bool]) -> Vec<Mask> 
 pub fn masked(graph: &Graph, masks: &[Mask], biases: &[Bias]) -> Result<Graph> {
     let facts = infer(graph, None)?;
     let mut new = graph.clone();
+    let nodes: HashMap<&str, NodeId> =
+        graph.nodes.iter().enumerate().rev().map(|(n, node)| (node.name.as_str(), n)).collect();
+    let mut raising = Raising::new(&new);
     for b in biases {
-        raise(&mut new, b)?;
+        raise(&mut new, &mut raising, &nodes, b)?;
     }
-    let place: HashMap<&str, NodeId> =
-        graph.nodes.iter().enumerate().map(|(n, node)| (node.name.as_str(), n)).collect();
-    let mut names = new.values.iter().map(|v| v.name.clone()).collect();
+    let mut names = Names::of(&new);
     let mut before: BTreeMap<NodeId, Vec<Node>> = BTreeMap::new();
     for m in masks {
         let foreign = |why: &str| {
             let reason = format!("input {} of '{}' cannot be masked as planned: {why}", m.input, m.node);
             Error::graph(reason, "give the plan together with the network that it was made for")
         };
-        let &at = place.get(m.node.as_str()).ok_or_else(|| foreign("the network has no such node"))?;
+        let at = *nodes.get(m.node.as_str()).ok_or_else(|| foreign("the network has no such node"))?;
         let read = graph.nodes[at].inputs.get(m.input).copied().flatten();
         let fact = read.and_then(|v| facts.fact[v].as_ref()).ok_or_else(|| foreign("it is not known"))?;
         let size = *fact.shape.get(m.axis).ok_or_else(|| foreign("it has no such axis"))?;
@@ -72,19 +73,23 @@ pub fn masked(graph: &Graph, masks: &[Mask], biases: &[Bias]) -> Result<Graph> {
     Ok(new)
 }
 
-fn raise(graph: &mut Graph, b: &Bias) -> Result<()> {
+fn raise(
+    graph: &mut Graph,
+    raising: &mut Raising,
+    nodes: &HashMap<&str, NodeId>,
+    b: &Bias,
+) -> Result<()> {
     let foreign = |why: &str| {
         let reason = format!("the bias of '{}' cannot be raised as planned: {why}", b.node);
         Error::graph(reason, "give the plan together with the network that it was made for")
     };
-    let node = graph.nodes.iter().position(|n| n.name == b.node);
-    let at = node.ok_or_else(|| foreign("the network has no such node"))?;
+    let at = *nodes.get(b.node.as_str()).ok_or_else(|| foreign("the network has no such node"))?;
     let stored = |slot: usize| graph.initializer((*graph.nodes[at].inputs.get(slot)?)?);
     if stored(2).is_some_and(|t| t.data.len() != b.added.len()) {
         return Err(foreign("it has another size"));
     }
     let dtype = stored(2).or(stored(1)).map_or(DType::F32, |t| t.dtype());
-    raise_bias(graph, at, dtype, &b.added);
+    raising.raise(graph, at, dtype, &b.added);
     Ok(())
 }
 
@@ -97,22 +102,17 @@ fn factor(fact: &Fact, m: &Mask) -> Tensor {
     Tensor { data: Data::from_real(fact.dtype, &values), shape }
 }
 
-/// A product of what a node reads and `factor`, which the node reads from now on. `names` are those that are taken.
+/// A product of what a node reads and `factor`, which the node reads from now on.
 fn multiply(
     graph: &mut Graph,
-    names: &mut HashSet<String>,
+    names: &mut Names,
     (at, slot): (NodeId, usize),
     factor: Tensor,
 ) -> Result<Node> {
     let reader = graph.nodes[at].outputs.iter().flatten().next().map(|&v| graph.values[v].name.clone());
     let base = format!("{}_input_{slot}", reader.unwrap_or_else(|| graph.nodes[at].name.clone()));
     let mut value = |wish: String, origin| {
-        let mut name = wish.clone();
-        let mut k = 0;
-        while !names.insert(name.clone()) {
-            k += 1;
-            name = format!("{wish}_{k}");
-        }
+        let name = names.fresh(&wish);
         graph.values.push(Value { name, origin, declared: None });
         graph.values.len() - 1
     };

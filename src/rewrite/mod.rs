@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::ir::*;
 use constant::{constant, set_constant};
 use cuts::NodeKeep;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// A stored constant that lost coordinates of an axis.
@@ -40,6 +40,18 @@ pub struct Sliced {
     pub axis: usize,
     /// The coordinates that stay, in the original numbering.
     pub kept: Vec<usize>,
+    /// The operands that lose them, where the file's constant is shared by others too; all that read it where none are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<Reader>,
+}
+
+/// An operand of a node.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Reader {
+    /// The node.
+    pub node: String,
+    /// The input slot.
+    pub input: usize,
 }
 
 /// A rewritten graph.
@@ -71,6 +83,9 @@ pub fn rewrite(
         cuts: Cuts::new(groups, kept),
         elsewhere,
         new: graph.clone(),
+        names: Names::of(graph),
+        readers: readers(graph),
+        uses: graph.uses(),
         sliced: Vec::new(),
         restated: Vec::new(),
         picked: cuts::picked(groups, kept),
@@ -129,6 +144,12 @@ struct Rewriter<'a> {
     cuts: Cuts,
     picked: HashMap<Site, Vec<usize>>,
     new: Graph,
+    /// Those of the new graph's values.
+    names: Names,
+    /// By value that shares a constant in the file: that constant, and who reads it here.
+    readers: HashMap<ValueId, (ValueId, Vec<Reader>)>,
+    /// By value of the old graph, how many operands it is.
+    uses: Vec<usize>,
     sliced: Vec<Sliced>,
     restated: Vec<String>,
     /// Nodes to be inserted before a node.
@@ -159,8 +180,9 @@ impl Rewriter<'_> {
 
     fn note_sliced(&mut self, v: ValueId, axis: usize, t: &Tensor) {
         if let Some(kept) = self.cuts.kept(v, axis).filter(|_| slices(t.dtype())) {
-            let initializer = self.old.values[v].name.clone();
-            self.sliced.push(Sliced { initializer, axis, kept: kept.to_vec() });
+            let (stored, readers) = self.readers.get(&v).cloned().unwrap_or((v, Vec::new()));
+            let initializer = self.old.values[stored].name.clone();
+            self.sliced.push(Sliced { initializer, axis, kept: kept.to_vec(), readers });
         }
     }
 
@@ -204,7 +226,8 @@ impl Rewriter<'_> {
     fn resized(&self, n: NodeId, view: &View) -> Result<Option<Resized>> {
         let node = &self.old.nodes[n];
         let Some((x, y)) = view.facts.operands(node).zip(view.facts.results(node)) else { return Ok(None) };
-        let expands = self.groups.expands.iter().copied().filter(|s| s.node == n).collect();
+        let from = self.groups.expands.partition_point(|s| s.node < n);
+        let expands = self.groups.expands[from..].iter().copied().take_while(|s| s.node == n).collect();
         let keep = NodeKeep { n, node, cuts: &view.cuts, expands, groups: self.groups, picked: &self.picked };
         let resized = node.op.resize(&Io { x: &x, y: &y }, &keep).map_err(|e| {
             let hint = format!("leave it out: --exclude '^{}$'", regex::escape(&node.name));
@@ -252,8 +275,7 @@ impl Rewriter<'_> {
             self.restated.push(self.new.values[fresh].name.clone());
             return Ok(());
         };
-        let users = self.old.nodes.iter().flat_map(|n| &n.inputs).flatten().filter(|&&u| u == v).count();
-        if users == 1 && !self.old.outputs.contains(&v) {
+        if self.uses[v] == 1 && !self.old.outputs.contains(&v) {
             set_constant(&mut self.new, v, |_| tensor.clone())?;
             self.restated.push(self.old.values[v].name.clone());
         } else {
@@ -275,7 +297,7 @@ impl Rewriter<'_> {
     }
 
     fn value(&mut self, wish: &str, origin: Origin) -> ValueId {
-        let name = self.new.fresh_name(wish);
+        let name = self.names.fresh(wish);
         self.new.values.push(Value { name, origin, declared: None });
         self.new.values.len() - 1
     }
@@ -285,6 +307,38 @@ impl Rewriter<'_> {
 fn cannot_stay_open(node: &Node) -> Error {
     let reason = "with fewer channels it would fit the analysed sizes only, and the file leaves sizes of its inputs open";
     Error::node(&node.name, &node.op_type, reason, FIX_SIZES)
+}
+
+/// By value that shares a constant in the file: that constant, and who reads the value.
+fn readers(graph: &Graph) -> HashMap<ValueId, (ValueId, Vec<Reader>)> {
+    // What the file has, and what passes it on.
+    let mut stored: HashMap<ValueId, ValueId> = HashMap::new();
+    let mut passes = HashSet::new();
+    for &file in graph.copies.values() {
+        let mut path = vec![file];
+        while let Some(n) = path.last().and_then(|&v| graph.producer(v)) {
+            let Some(x) = graph.nodes[n].inputs.first().copied().flatten() else { break };
+            passes.insert(n);
+            path.push(x);
+        }
+        let root = path[path.len() - 1];
+        stored.extend(path.into_iter().map(|v| (v, root)));
+    }
+    let mut found: HashMap<ValueId, (ValueId, Vec<Reader>)> =
+        graph.copies.iter().map(|(&copy, file)| (copy, (stored[file], Vec::new()))).collect();
+    found.extend(stored.values().map(|&root| (root, (root, Vec::new()))));
+    if found.is_empty() {
+        return found;
+    }
+    for (_, node) in graph.nodes.iter().enumerate().filter(|(n, _)| !passes.contains(n)) {
+        for (input, v) in node.inputs.iter().enumerate() {
+            let Some(v) = v else { continue };
+            if let Some((_, readers)) = found.get_mut(stored.get(v).unwrap_or(v)) {
+                readers.push(Reader { node: node.name.clone(), input });
+            }
+        }
+    }
+    found
 }
 
 /// Is it sliced where it loses coordinates, and not restated like sizes and indices?

@@ -1,6 +1,6 @@
 //! The way back: what became of the weights of a rewritten graph, at their places in the graph that it was made of.
 
-use super::bias::raise_bias;
+use super::bias::Raising;
 use super::constant::{constant, store};
 use super::cuts::Cuts;
 use crate::channels::Groups;
@@ -24,6 +24,7 @@ pub fn widen(
             store(&mut wide, v, old.with_values(&old.shape, &values))?;
         }
     }
+    let mut raising = Raising::new(&wide);
     for n in 0..graph.nodes.len() {
         let Some(y) = graph.nodes[n].outputs.first().copied().flatten() else { continue };
         let Some(at) = small.producer(y) else { continue };
@@ -39,7 +40,7 @@ pub fn widen(
         for (&o, new) in cuts.left(y, axis, channels).iter().zip(new.data.to_real::<f64>()) {
             raised[o] = new - old.as_ref().map_or(0.0, |old| old[o]);
         }
-        let place = raise_bias(&mut wide, n, new.dtype(), &raised);
+        let place = raising.raise(&mut wide, n, new.dtype(), &raised);
         know_bias(&mut groups, place, (y, axis));
         groups.elsewhere.iter_mut().for_each(|other| know_bias(other, place, (y, axis)));
     }

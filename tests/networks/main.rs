@@ -6,12 +6,14 @@ mod finetune;
 mod follow;
 mod golden;
 mod gradient;
+mod large;
 mod macs;
 mod masked;
 mod measured;
 mod reach;
 mod recover;
 mod session;
+mod share;
 mod threads;
 mod widen;
 

@@ -1,6 +1,6 @@
 //! What is said to be reachable is reached: exactly, and proved like any other result.
 
-use super::{ALL, ours};
+use super::{ALL, Residual, ours};
 use autobot_onnx::pipeline::{self, Criterion, Observer, Options, Target};
 use autobot_onnx::verify::TOLERANCE;
 
@@ -28,5 +28,17 @@ fn the_smallest_target_can_be_met_and_nothing_below_it() {
             assert!(done.proof.difference.relative <= TOLERANCE, "{name}: {:?}", done.proof.difference);
             assert!(at(analysis.smallest - 1).is_err(), "{name}");
         }
+    }
+}
+
+#[test]
+fn the_automatic_reading_reaches_what_the_best_one_reaches() {
+    for network in ours() {
+        let reach = |residual| {
+            let options = Options { residual, ..Options::new(Target::Share(1.0)) };
+            pipeline::analyse(&network.model.graph, &network.facts, &options).unwrap().smallest
+        };
+        let (auto, tie) = (reach(Residual::Auto), reach(Residual::Tie));
+        assert!(auto <= tie, "{}: {auto} MACs where {tie} can be reached", network.name);
     }
 }

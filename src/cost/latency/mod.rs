@@ -107,6 +107,11 @@ impl Stair {
         if m * k == 0.0 { 0.0 } else { self.at(m, k) }
     }
 
+    /// The classes whose number it climbs with.
+    pub fn classes(&self) -> impl Iterator<Item = usize> {
+        self.m.classes.iter().chain(&self.k.classes).map(|(c, _)| *c)
+    }
+
     fn at(&self, m: f64, k: f64) -> f64 {
         let (m, k) = (m / self.groups, k * self.taps);
         let (_, product) = self.speed.product(m, k, self.n);

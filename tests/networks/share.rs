@@ -1,0 +1,99 @@
+//! Constants that several layers share in a file: each reader has its own channels, and the file keeps what is equal once.
+
+use super::{Network, Residual, files};
+use autobot_onnx::plan::{Limits, Search};
+use autobot_onnx::rewrite;
+use onnx_protobuf::{Message, ModelProto};
+
+fn fixture(name: &str) -> Network {
+    let path = files("fixtures").into_iter().find(|p| p.to_string_lossy().contains(&format!("/{name}/")));
+    Network::read(&path.unwrap())
+}
+
+/// The file without the first `of(name)` channels of the layers called so.
+fn without(network: &Network, of: &dyn Fn(&str) -> usize) -> ModelProto {
+    let (graph, facts) = (&network.model.graph, &network.facts);
+    let (groups, _) = network.groups(Residual::Tie);
+    let mut kept = vec![true; groups.classes.len()];
+    for g in &groups.groups {
+        g.classes.iter().take(of(&g.name)).for_each(|&c| kept[c] = false);
+    }
+    let done = rewrite::rewrite(graph, facts, &groups, &kept, network.model.opset()).unwrap();
+    let bytes = network.model.with_graph(done.graph).unwrap().to_bytes().unwrap();
+    ModelProto::parse_from_bytes(&bytes).unwrap()
+}
+
+/// Name and length of what a node reads.
+fn operand(proto: &ModelProto, node: &str, slot: usize) -> (String, i64) {
+    let n = proto.graph.node.iter().find(|n| n.name == node).unwrap();
+    let name = n.input[slot].clone();
+    let t = proto.graph.initializer.iter().find(|t| t.name == name);
+    (name, t.map_or(0, |t| t.dims[0]))
+}
+
+#[test]
+fn nothing_cut_is_nothing_changed() {
+    for network in super::ours() {
+        let original = std::fs::read(&network.path).unwrap();
+        let again = network.model.with_graph(network.model.graph.clone()).unwrap().to_bytes().unwrap();
+        let [a, b] = [original, again].map(|bytes| ModelProto::parse_from_bytes(&bytes).unwrap());
+        assert!(a == b, "{}", network.name);
+    }
+}
+
+#[test]
+fn layers_that_share_a_bias_are_cut_each_by_itself() {
+    let network = fixture("shared_bias");
+    let (groups, _) = network.groups(Residual::Tie);
+    assert_eq!(
+        groups.groups.iter().map(|g| g.classes.len()).collect::<Vec<_>>(),
+        [6, 6],
+        "{}",
+        groups.print()
+    );
+    let small = without(&network, &|name| usize::from(name == "conv1"));
+    assert_eq!(operand(&small, "conv0", 2), ("bias".into(), 6));
+    assert_eq!(operand(&small, "conv1", 2).1, 5);
+    assert_eq!(operand(&small, "conv2", 2), ("bias".into(), 6));
+    let parameters = network.model.graph.parameters();
+    assert_eq!(parameters, 6 * 27 + 2 * 6 * 54 + 6 + 4 * 6 + 4);
+}
+
+#[test]
+fn what_all_readers_keep_stays_one_constant() {
+    let network = fixture("shared_norm");
+    let all = without(&network, &|_| 2);
+    assert_eq!(
+        all.graph.initializer.len(),
+        ModelProto::parse_from_bytes(&std::fs::read(&network.path).unwrap()).unwrap().graph.initializer.len()
+    );
+    for k in 0..3 {
+        assert_eq!(operand(&all, &format!("bn{k}"), 1), ("ones".into(), 4));
+        assert_eq!(operand(&all, &format!("conv{k}"), 2), ("zeros".into(), 4));
+    }
+    let one = without(&network, &|name| usize::from(name == "conv1"));
+    assert_eq!(operand(&one, "bn0", 1), ("ones".into(), 6));
+    assert_eq!(operand(&one, "bn2", 4), ("ones".into(), 6));
+    let (scale, variance) = (operand(&one, "bn1", 1), operand(&one, "bn1", 4));
+    assert_eq!((scale.1, &scale), (5, &variance));
+}
+
+#[test]
+fn weights_shared_on_purpose_stay_one() {
+    let network = fixture("shared_weight");
+    assert!(network.model.graph.copies.is_empty(), "{:?}", network.model.graph.copies);
+}
+
+#[test]
+fn the_plan_tells_which_readers_lose_what() {
+    let network = fixture("shared_bias");
+    let (groups, cost) = network.groups(Residual::Tie);
+    let least = Search::new(&groups, &cost, Limits::default(), vec![false; groups.classes.len()]).smallest();
+    let (graph, facts) = (&network.model.graph, &network.facts);
+    let done = rewrite::rewrite(graph, facts, &groups, &least.kept, network.model.opset()).unwrap();
+    let of_bias = done.sliced.iter().filter(|s| s.initializer == "bias");
+    let told: Vec<(&str, usize, usize)> =
+        of_bias.map(|s| (s.readers[0].node.as_str(), s.readers[0].input, s.kept.len())).collect();
+    assert_eq!(told, [("conv0", 2, 1), ("conv1", 2, 1)]);
+    assert!(done.sliced.iter().all(|s| s.readers.is_empty() || s.initializer == "bias"));
+}
