@@ -19,6 +19,7 @@
 //! | [`plan`] | from scores and a budget to what is kept |
 //! | [`mod@rewrite`] | the only writer: deletes what the plan drops |
 //! | [`recover`] | what makes up for lost accuracy: closed-form fits of the layers that are left, training of their weights |
+//! | [`memory`] | how much memory there is |
 //! | [`runtime`] | a model file in tract; the only place that knows it |
 //! | [`verify`] | measured differences, in our executor and in tract |
 //! | [`mod@bench`] | measured times in tract |
@@ -61,6 +62,7 @@ pub mod grad;
 mod hash;
 pub mod ir;
 pub mod learn;
+pub mod memory;
 pub mod onnx;
 pub mod ops;
 pub mod pipeline;

@@ -108,7 +108,7 @@ impl Cost {
 
     /// Cost with some classes deleted.
     pub fn hard(&self, kept: &[bool]) -> u64 {
-        self.per_node(kept).iter().sum()
+        self.per_node(kept).into_iter().fold(0, u64::saturating_add)
     }
 
     /// Cost of each node with some classes deleted.

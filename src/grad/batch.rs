@@ -35,7 +35,8 @@ fn facts_at(graph: &Graph, base: &Facts, targets: &[ValueId], batch: usize) -> O
         }
         _ => false,
     };
-    (facts.trouble == base.trouble && targets.iter().all(follows)).then_some(facts)
+    let as_asked = facts.trouble == base.trouble && facts.batch(graph) == batch;
+    (as_asked && targets.iter().all(follows)).then_some(facts)
 }
 
 /// The facts to compile with: at the largest useful batch, of `most` images, at which several give what each gives alone.

@@ -8,6 +8,7 @@ use super::lower::{Convolution, lower, prepare_again};
 use super::route::Route;
 use crate::error::{Error, Result};
 use crate::ir::*;
+use crate::memory;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -118,6 +119,8 @@ pub struct Program {
     pub target_values: Vec<ValueId>,
     /// Images that go through at a time.
     pub batch: usize,
+    /// By input: whether its first axis runs over these images.
+    batched: Vec<bool>,
     /// Bytes of the constants, before any was forgotten.
     pub constant_bytes: usize,
 }
@@ -165,7 +168,8 @@ impl Program {
         targets: &[ValueId],
     ) -> Result<Self> {
         let wanted = needed(graph, facts, targets)?;
-        let batch = graph.inputs.first().and_then(|&v| facts.shape(v)?.first().copied()).unwrap_or(1);
+        let batch = facts.batch(graph);
+        let batched = graph.inputs.iter().map(|&v| facts.is_batched(graph, v)).collect();
         let program = Program {
             steps: vec![],
             constants: vec![],
@@ -178,6 +182,7 @@ impl Program {
             slots: HashMap::new(),
             target_values: targets.to_vec(),
             batch,
+            batched,
             constant_bytes: 0,
         };
         let mut gates_of: HashMap<ValueId, Vec<&GateSpec>> = HashMap::new();
@@ -217,7 +222,24 @@ impl Program {
         fold_batch_norm(&mut program);
         lower(&mut program, sums);
         program.ends = ends(&program);
+        program.check_memory()?;
         Ok(program)
+    }
+
+    /// Refuses a network of which one step alone takes more memory than there is.
+    fn check_memory(&self) -> Result<()> {
+        let slot = |s: &Source| match s {
+            Source::Slot(s) => volume(&self.shapes[*s]),
+            Source::Constant(_) => 0,
+        };
+        let step = |step: &Step| {
+            let read: usize = step.inputs.iter().flatten().map(slot).sum();
+            read + step.outputs.iter().map(|&o| volume(&self.shapes[o])).sum::<usize>()
+        };
+        let largest = self.steps.iter().map(step).max().unwrap_or(0);
+        let bytes = 4 * largest as u64 + self.constant_bytes as u64;
+        let hint = "state smaller sizes (--input-shape), or use a machine with more memory";
+        memory::check(bytes, "running the network", hint)
     }
 
     /// Shape of target `k`, batch included.
@@ -230,9 +252,10 @@ impl Program {
         self.inputs.len()
     }
 
-    /// Elements per image of network input `k`.
+    /// Elements per image of network input `k`; all of them where it has one value for a whole run.
     pub fn input_len(&self, k: usize) -> usize {
-        volume(&self.shapes[self.inputs[k]]) / self.batch.max(1)
+        let images = if self.batched[k] { self.batch.max(1) } else { 1 };
+        volume(&self.shapes[self.inputs[k]]) / images
     }
 
     /// Which parameter a source is.

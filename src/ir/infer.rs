@@ -4,14 +4,25 @@
 //! network's inputs) value of everything.
 //! Never: changes the graph; folded values serve the analysis and the executor, not the file.
 
-use super::op::{Diff, Fact, Io, Linear, Op, Operand};
-use super::tensor::{Array, Data, Tensor, volume};
+use super::op::{Diff, Fact, Io, Linear, Op, Operand, Port};
+use super::tensor::{Array, Data, Tensor, checked_volume, too_large, volume};
 use super::{Graph, Node, Origin, Refusal, ValueId};
 use crate::error::{Error, Result};
 use std::sync::Arc;
 
-/// Largest constant that folding produces, in elements: a malicious ConstantOfShape must not exhaust memory.
+/// Most elements that folding one node takes and gives: a malicious ConstantOfShape must exhaust neither memory nor patience.
 const LARGEST_FOLDED: usize = 1 << 26;
+/// As [`LARGEST_FOLDED`], for a file that stores next to nothing.
+const LEAST_FOLDED: usize = 1 << 22;
+/// Most elements that all folded nodes give together, beside a few times what the file itself stores.
+const ALL_FOLDED: usize = 1 << 26;
+/// Folded elements for each that the file stores.
+const FOLDED_PER_STORED: usize = 4;
+/// Most multiply-accumulates of one folded node.
+const FOLDED_OPERATIONS: f64 = 4e9;
+
+/// Most coordinates of all axes of all values: the analysis of channels keeps some bytes for each.
+const MOST_COORDINATES: usize = 1 << 25;
 
 /// What is known about every value, by value number, and about every node, by node number.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +66,25 @@ impl Facts {
         self.elsewhere.iter().all(|other| size(other) == size(self))
     }
 
+    /// Images that go through the network at a time: the size of the inputs' first axis. It is 1 where an input with several
+    /// axes begins so; else what the input with the most axes begins with, if an output begins so, too.
+    pub fn batch(&self, graph: &Graph) -> usize {
+        let shapes = || graph.inputs.iter().filter_map(|&v| self.shape(v));
+        if shapes().any(|s| s.len() > 1 && s[0] == 1) {
+            return 1;
+        }
+        let first_of_most = shapes().rev().max_by_key(|s| s.len());
+        let Some(&size) = first_of_most.and_then(<[usize]>::first) else { return 1 };
+        let follows = |&v: &ValueId| self.shape(v).is_none_or(|s| s.first() == Some(&size));
+        if graph.outputs.iter().any(follows) { size } else { 1 }
+    }
+
+    /// True if the first axis of an input runs over images. Other inputs (a camera's matrix, a threshold, a weight that is
+    /// given from outside) have one value for a whole run.
+    pub fn is_batched(&self, graph: &Graph, input: ValueId) -> bool {
+        self.shape(input).and_then(<[usize]>::first) == Some(&self.batch(graph))
+    }
+
     /// True if all results of a node are constants: it is computed before the network runs.
     pub fn is_folded(&self, node: &Node) -> bool {
         node.outputs.iter().flatten().all(|&v| self.constant[v].is_some())
@@ -82,11 +112,16 @@ impl Facts {
 
     /// Facts of a node's results by slot (a placeholder where a result is not wanted); `None` if one is unknown.
     pub fn results(&self, node: &Node) -> Option<Vec<Fact>> {
-        let nothing = || Fact::new(super::DType::F32, [0]);
-        node.outputs
-            .iter()
-            .map(|slot| slot.map_or_else(|| Some(nothing()), |v| self.fact[v].clone()))
-            .collect()
+        // Operators relate their operands to their first result, whether it is wanted or not.
+        let unwanted = |slot: usize| match slot {
+            0 => node.op.infer(&self.operands(node)?).ok()?.into_iter().next(),
+            _ => Some(Fact::new(super::DType::F32, [0])),
+        };
+        let fact = |(slot, v): (usize, &Option<ValueId>)| match v {
+            Some(v) => self.fact[*v].clone(),
+            None => unwanted(slot),
+        };
+        node.outputs.iter().enumerate().map(fact).collect()
     }
 }
 
@@ -127,15 +162,16 @@ fn survey(
             None => graph.values[v].declared.clone(),
         };
     }
+    let mut sizes = Sizes::new(graph, &facts)?;
     for (n, node) in graph.nodes.iter().enumerate() {
-        match results(node, &facts) {
+        match results(node, &facts).and_then(|found| sizes.add(found)) {
             Ok(found) => {
                 for (slot, v) in node.outputs.iter().enumerate() {
                     if let (Some(v), Some(fact)) = (v, found.get(slot)) {
                         facts.fact[*v] = Some(fact.clone());
                     }
                 }
-                fold(node, &mut facts);
+                fold(node, &mut facts, &mut sizes);
             }
             Err(refusal) => {
                 if let Refusal::Invalid(reason) = &refusal {
@@ -144,7 +180,8 @@ fn survey(
                 let reason = refusal.reason().to_owned();
                 facts.trouble[n] = Some(reason);
                 for v in node.outputs.iter().flatten() {
-                    facts.fact[*v] = graph.values[*v].declared.clone();
+                    let declared = graph.values[*v].declared.iter().cloned().collect();
+                    facts.fact[*v] = sizes.add(declared).ok().and_then(|mut f| f.pop());
                 }
             }
         }
@@ -159,17 +196,91 @@ fn results(node: &Node, facts: &Facts) -> Result<Vec<Fact>, Refusal> {
     node.op.infer(&operands)
 }
 
+/// What may still be allocated for a graph's analysis.
+struct Sizes {
+    /// Coordinates of the values so far.
+    coordinates: usize,
+    /// Elements that folding may still give.
+    to_fold: usize,
+    /// Elements that folding one node may take and give.
+    one_fold: usize,
+}
+
+impl Sizes {
+    /// What is left beside the inputs and the stored constants. Errors where they alone are too large.
+    fn new(graph: &Graph, facts: &Facts) -> Result<Self> {
+        let stored: usize = facts.constant.iter().flatten().map(|t| t.data.len()).sum();
+        let granted = stored.saturating_mul(FOLDED_PER_STORED);
+        let mut sizes = Self {
+            coordinates: 0,
+            to_fold: granted.saturating_add(ALL_FOLDED),
+            one_fold: granted.clamp(LEAST_FOLDED, LARGEST_FOLDED),
+        };
+        for (value, fact) in graph.values.iter().zip(&facts.fact) {
+            sizes.add(fact.iter().cloned().collect()).map_err(|refusal| {
+                let hint = "state smaller sizes: --input-shape NAME:1,3,224,224";
+                Error::graph(format!("'{}': {}", value.name, refusal.reason()), hint)
+            })?;
+        }
+        Ok(sizes)
+    }
+
+    /// Counts facts in, or refuses them.
+    fn add(&mut self, facts: Vec<Fact>) -> Result<Vec<Fact>, Refusal> {
+        for fact in &facts {
+            if checked_volume(&fact.shape).is_none() {
+                return super::invalid(too_large(&fact.shape));
+            }
+            self.coordinates += fact.shape.iter().sum::<usize>();
+            if self.coordinates > MOST_COORDINATES {
+                return super::invalid(format!(
+                    "with its shape {:?} the network's values have more than 2^25 coordinates (sizes of all axes, \
+                     added up)",
+                    fact.shape
+                ));
+            }
+        }
+        Ok(facts)
+    }
+}
+
+/// Multiply-accumulates and other counted operations of a node at its present sizes.
+fn operations(node: &Node, facts: &Facts, results: &[Fact]) -> f64 {
+    let Some(x) = facts.operands(node) else { return 0.0 };
+    let io = Io { x: &x, y: results };
+    let size = |port: Port, axis: usize| {
+        let shape = match port {
+            Port::In(slot) => io.input(slot).unwrap_or_default(),
+            Port::Out(slot) => io.output(slot),
+        };
+        shape.get(axis).map_or(1.0, |&size| size as f64)
+    };
+    let product =
+        |p: &super::Product| p.widths.iter().map(|a| size(a.port, a.axis)).product::<f64>() * p.coefficient;
+    node.op.macs(&io).iter().chain(&node.op.other_operations(&io)).map(product).sum()
+}
+
 /// Computes the node's results if all inputs are constants (or only their shapes matter).
-fn fold(node: &Node, facts: &mut Facts) {
+fn fold(node: &Node, facts: &mut Facts, sizes: &mut Sizes) {
     let shape_only = matches!(node.op_type.as_str(), "Shape" | "Size");
     let constant = |v: &ValueId| facts.constant[*v].is_some();
     if !shape_only && !node.inputs.iter().flatten().all(constant) {
         return;
     }
     let Some(wanted) = facts.results(node) else { return };
-    if wanted.iter().any(|f| volume(&f.shape) > LARGEST_FOLDED) {
+    let given: usize = wanted.iter().map(|f| volume(&f.shape)).sum();
+    let taken: usize = match shape_only {
+        true => 0,
+        false => node.inputs.iter().flatten().filter_map(|&v| facts.shape(v)).map(volume).sum(),
+    };
+    let stored = node.op_type == "Constant";
+    if given.max(taken) > sizes.one_fold && !stored || given > sizes.to_fold {
         return;
     }
+    if operations(node, facts, &wanted) > FOLDED_OPERATIONS {
+        return;
+    }
+    sizes.to_fold -= given;
     if let Some(stored) = stored_constant(node) {
         if let Some(v) = node.outputs.first().copied().flatten() {
             facts.constant[v] = Some(Arc::new(stored));

@@ -19,4 +19,6 @@ pub use op::{
     output,
 };
 pub use print::print;
-pub use tensor::{Array, DType, Data, Real, Shape, Tensor, slice_of, volume};
+pub use tensor::{
+    Array, DType, Data, Real, Shape, Tensor, checked_volume, real_volume, slice_of, too_large, volume,
+};

@@ -9,20 +9,18 @@ use crate::ir::*;
 use crate::ops;
 use std::collections::BTreeSet;
 
-/// The network's inputs.
+/// The network's inputs. One without a batch axis has one value for a whole run, as if a batch of 1 stood in front.
 pub fn inputs(graph: &Graph, facts: &Facts) -> Result<Vec<InputSpec>> {
     let consumers = graph.consumers();
     let spec = |&v: &ValueId| {
         let name = graph.values[v].name.clone();
-        match facts.shape(v) {
-            Some(shape) if !shape.is_empty() => {
-                Ok(InputSpec { name, shape: shape.to_vec(), values: values(graph, facts, &consumers, v) })
-            }
-            _ => Err(Error::graph(
-                format!("input '{name}' is no tensor with a batch in front"),
-                "cut the model so that its inputs are images or other arrays",
-            )),
-        }
+        let Some(shape) = facts.shape(v) else {
+            let hint = "cut the model so that its inputs are images or other arrays";
+            return Err(Error::graph(format!("input '{name}' is no tensor"), hint));
+        };
+        let front = if facts.is_batched(graph, v) { &[][..] } else { &[1] };
+        let values = values(graph, facts, &consumers, v);
+        Ok(InputSpec { name, shape: [front, shape].concat(), values })
     };
     graph.inputs.iter().map(spec).collect()
 }

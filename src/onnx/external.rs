@@ -6,9 +6,9 @@
 //! that the model was read from.
 
 use super::fault::Fault;
-use super::shapes::checked_volume;
 use super::walk;
-use crate::ir::DType;
+use crate::ir::{DType, checked_volume};
+use crate::memory;
 use onnx_protobuf::{ModelProto, StringStringEntryProto, TensorProto};
 use protobuf::EnumOrUnknown;
 use std::collections::BTreeSet;
@@ -73,7 +73,8 @@ impl Folder {
         }
         let fail = |why: String| Fault::new(format!("{}: {why}", place.path.display()));
         let mut bytes = Vec::new();
-        let room = usize::try_from(place.length).is_ok_and(|n| bytes.try_reserve_exact(n).is_ok());
+        let room = place.length <= memory::limit()
+            && usize::try_from(place.length).is_ok_and(|n| bytes.try_reserve_exact(n).is_ok());
         if !room {
             return Err(fail(format!("{} bytes do not fit this machine's memory", place.length)));
         }
@@ -149,7 +150,7 @@ pub fn files(proto: &ModelProto, folder: &Folder) -> Vec<PathBuf> {
 fn expected(t: &TensorProto) -> Option<u64> {
     let dtype = DType::from_onnx(t.data_type)?;
     let shape = t.dims.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<Vec<usize>>>()?;
-    Some(checked_volume(&shape, dtype)? as u64 * dtype.size() as u64)
+    Some(checked_volume(&shape)? as u64 * dtype.size() as u64)
 }
 
 /// The bytes of its data file that a tensor takes, by its entries.

@@ -4,7 +4,7 @@
 //! Never: replaces a symbol or a number in the file other than a size that has really changed.
 
 use crate::error::{Error, Result};
-use crate::ir::{DType, Fact, Shape};
+use crate::ir::{DType, Fact, Shape, checked_volume, too_large};
 use onnx_protobuf::tensor_shape_proto::Dimension;
 use onnx_protobuf::tensor_shape_proto::dimension::Value as Dim;
 use onnx_protobuf::type_proto::{self, Value as Type};
@@ -36,14 +36,6 @@ impl FromStr for InputShape {
         })?;
         Ok(Self { name, shape })
     }
-}
-
-/// Number of elements, unless they could not be addressed.
-pub fn checked_volume(shape: &[usize], dtype: DType) -> Option<usize> {
-    let volume = shape.iter().try_fold(1usize, |v, &d| v.checked_mul(d))?;
-    // A zero must not hide sizes that other code multiplies in another order.
-    let shell = shape.iter().filter(|&&d| d > 0).try_fold(dtype.size(), |v, &d| v.checked_mul(d))?;
-    (shell <= isize::MAX as usize).then_some(volume)
 }
 
 /// What the file says about one axis.
@@ -129,8 +121,8 @@ pub fn inputs(infos: &[&ValueInfoProto], given: &[InputShape]) -> Result<Inputs>
         let known = |s: Size| if given.is_some() { s } else { found.known(s) };
         let sizes = sizes.map(|s| s.into_iter().map(known).collect::<Vec<_>>());
         match resolve(&info.name, sizes.as_deref(), given)? {
-            Some(shape) if checked_volume(&shape, dtype).is_none() => {
-                let reason = format!("{shape:?} is larger than any memory");
+            Some(shape) if checked_volume(&shape).is_none() => {
+                let reason = too_large(&shape);
                 return Err(Error::argument(format!("input '{}'", info.name), reason, flag(&info.name, &[])));
             }
             Some(shape) => found.facts.push(Some(Fact::new(dtype, shape))),
@@ -282,7 +274,7 @@ impl Inputs {
             _ => (axis == 0 && rank > 1).then_some(1),
         };
         let shape = sizes.into_iter().enumerate().map(size).collect::<Option<Shape>>()?;
-        checked_volume(&shape, dtype).map(|_| Fact::new(dtype, shape))
+        checked_volume(&shape).map(|_| Fact::new(dtype, shape))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::external::{self, Folder};
 use super::fault::Fault;
-use crate::ir::{DType, Data, Shape, Tensor};
+use crate::ir::{DType, Data, Shape, Tensor, checked_volume, too_large};
 use half::{bf16, f16};
 use onnx_protobuf::TensorProto;
 
@@ -17,7 +17,7 @@ pub fn read(t: &TensorProto, folder: &Folder) -> Result<Option<Tensor>, Fault> {
         return Err(Fault::new("it is stored in segments, which is not supported").hint(hint));
     }
     let Some(dtype) = DType::from_onnx(t.data_type) else { return Ok(None) };
-    let (shape, volume) = shape(&t.dims, dtype)?;
+    let (shape, volume) = shape(&t.dims)?;
     let data = if external::is_external(t) {
         raw(dtype, volume, &folder.bytes(t)?)?
     } else if t.raw_data.is_empty() {
@@ -32,12 +32,11 @@ pub fn read(t: &TensorProto, folder: &Folder) -> Result<Option<Tensor>, Fault> {
     Ok(Some(Tensor { shape, data }))
 }
 
-/// Dimensions and number of elements. In bytes they fit the address space.
-fn shape(dims: &[i64], dtype: DType) -> Result<(Shape, usize), Fault> {
+/// Dimensions and number of elements.
+fn shape(dims: &[i64]) -> Result<(Shape, usize), Fault> {
     let shape: Option<Shape> = dims.iter().map(|&d| usize::try_from(d).ok()).collect();
     let shape = shape.ok_or_else(|| Fault::new(format!("its shape {dims:?} has a negative size")))?;
-    let volume = super::shapes::checked_volume(&shape, dtype)
-        .ok_or_else(|| Fault::new(format!("its shape {dims:?} is larger than any memory")))?;
+    let volume = checked_volume(&shape).ok_or_else(|| Fault::new(too_large(&shape)))?;
     Ok((shape, volume))
 }
 

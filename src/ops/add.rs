@@ -2,7 +2,7 @@
 //!
 //! Zero is neutral, so an operand's channels may be cut alone and scattered back (`link.absorbs`).
 
-use super::broadcast::{channels, infer, map2, reduce_into};
+use super::broadcast::{channels, infer_two, map2, reduce_into};
 use crate::ir::*;
 
 #[derive(Debug)]
@@ -17,7 +17,7 @@ impl Op for Add {
         Attributes::new()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        infer(x)
+        infer_two(x)
     }
     fn differentiable(&self) -> bool {
         true

@@ -80,7 +80,7 @@ impl Op for BatchNormalization {
     fn other_operations(&self, io: &Io) -> Vec<Product> {
         let y = io.output(0);
         let Some(&channels) = y.get(1).filter(|&&c| c > 0) else { return Vec::new() };
-        vec![Product { coefficient: (2 * volume(y) / channels) as f64, widths: vec![output(0, 1)] }]
+        vec![Product { coefficient: 2.0 * real_volume(y) / channels as f64, widths: vec![output(0, 1)] }]
     }
 
     fn macs(&self, _: &Io) -> Vec<Product> {

@@ -1,6 +1,6 @@
 //! Family: y = f(a, b) with broadcasting, by its two derivatives; and comparisons, which have none.
 
-use super::broadcast::{channels, infer, map2, runs};
+use super::broadcast::{channels, infer_two, map2, runs};
 use crate::ir::*;
 use std::fmt::Debug;
 
@@ -14,8 +14,7 @@ pub trait Binary: Debug + Send + Sync + 'static {
     }
     /// Type and shape of the result.
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        need(x, 1)?;
-        infer(x)
+        infer_two(x)
     }
     /// y = f(a, b)
     fn f<T: Real>(&self, a: T, b: T) -> T;
@@ -130,8 +129,7 @@ impl Op for Comparison {
         Attributes::new()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        need(x, 1)?;
-        Ok(infer(x)?.into_iter().map(|y| Fact::new(DType::Bool, y.shape)).collect())
+        Ok(infer_two(x)?.into_iter().map(|y| Fact::new(DType::Bool, y.shape)).collect())
     }
     fn differentiable(&self) -> bool {
         false

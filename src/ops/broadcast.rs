@@ -29,6 +29,15 @@ pub fn infer(x: &Operands) -> Result<Vec<Fact>, Refusal> {
     Ok(vec![Fact::new(first, shape_of(&shapes)?)])
 }
 
+/// Facts of a broadcasting operator of two operands.
+pub fn infer_two(x: &Operands) -> Result<Vec<Fact>, Refusal> {
+    need(x, 1)?;
+    match x.len() {
+        2 => infer(x),
+        n => invalid(format!("{n} operands, of which it takes 2")),
+    }
+}
+
 /// States the ties of a broadcasting operator. With `absorbs`, zero is neutral for every operand (Add).
 pub fn channels(io: &Io, link: &mut dyn Link, absorbs: bool) {
     for slot in 0..io.inputs() {

@@ -35,10 +35,10 @@ impl Conv {
             return unsupported(format!("a convolution over an input of rank {}", x.len()));
         }
         let group = self.group as usize;
-        if w.len() != x.len() || w[1] * group != x[1] || !w[0].is_multiple_of(group) {
+        if w.len() != x.len() || w[1].checked_mul(group) != Some(x[1]) || !w[0].is_multiple_of(group) {
             return invalid(format!("weight {w:?} does not fit input {x:?} with {group} groups"));
         }
-        if self.window.kernel()?.is_some_and(|k| k != w[2..]) {
+        if self.window.kernel()?.is_some_and(|k| k != w[2..]) || w[2..].contains(&0) {
             return invalid(format!("kernel_shape {:?} contradicts weight {w:?}", self.window.kernel_shape));
         }
         let r = self.window.resolve(&x[2..], &w[2..], false)?;
@@ -112,7 +112,7 @@ impl Op for Conv {
 
     fn macs(&self, io: &Io) -> Vec<Product> {
         let (Some(w), y) = (io.input(1), io.output(0)) else { return Vec::new() };
-        let plane = (y[0] * volume(&y[2..]) * volume(&w[2..])) as f64;
+        let plane = y[0] as f64 * real_volume(&y[2..]) * real_volume(&w[2..]);
         let mut widths = vec![output(0, 1)];
         if w[1] > 1 || self.group == 1 {
             widths.push(input(1, 1));

@@ -169,7 +169,7 @@ impl Op for ConvTranspose {
 
     fn macs(&self, io: &Io) -> Vec<Product> {
         let (Some(x), Some(w)) = (io.input(0), io.input(1)) else { return Vec::new() };
-        let plane = (x[0] * volume(&x[2..]) * volume(&w[2..])) as f64;
+        let plane = x[0] as f64 * real_volume(&x[2..]) * real_volume(&w[2..]);
         if self.depthwise(x) {
             return vec![Product { coefficient: plane, widths: vec![output(0, 1)] }];
         }

@@ -40,16 +40,14 @@ pub fn required(x: &Operands, slot: usize, what: &str) -> Result<Vec<i64>, Refus
     Ok(constant(x, slot, what)?.unwrap_or_default())
 }
 
-/// A shape from integers that a constant gives: not negative, and of a volume that can be counted.
+/// A shape from integers that a constant gives: not negative, and of a volume that can be held.
 pub fn shape_from(sizes: &[i64]) -> Result<Shape, Refusal> {
-    let mut elements = 1i64;
-    for &s in sizes {
-        match elements.checked_mul(s.max(1)) {
-            Some(n) if s >= 0 && n <= 1 << 40 => elements = n,
-            _ => return invalid(format!("{sizes:?} is not a shape")),
-        }
+    let shape: Option<Shape> = sizes.iter().map(|&s| usize::try_from(s).ok()).collect();
+    match shape {
+        None => invalid(format!("{sizes:?} is not a shape")),
+        Some(shape) if checked_volume(&shape).is_none() => invalid(too_large(&shape)),
+        Some(shape) => Ok(shape),
     }
-    Ok(sizes.iter().map(|&s| s as usize).collect())
 }
 
 /// Operand `slot` with other integers, in the type it has.

@@ -69,12 +69,12 @@ pub fn absent() -> Given {
 /// An operator with attributes and inputs, and how many of its classes are free when nothing around it objects.
 #[derive(Debug, Clone)]
 pub struct Case {
-    op: &'static str,
+    pub(super) op: &'static str,
     name: &'static str,
-    opset: i64,
-    attributes: Attributes,
-    inputs: Vec<Given>,
-    outputs: usize,
+    pub(super) opset: i64,
+    pub(super) attributes: Attributes,
+    pub(super) inputs: Vec<Given>,
+    pub(super) outputs: usize,
     free: usize,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Takes: attributes. Gives: `Box<dyn Op>`. Never: looks at the graph around a node.
 
-use crate::ir::{Attributes, Io, Op, Reader, Refusal};
+use crate::ir::{Attributes, Io, Op, Reader, Refusal, invalid};
 
 pub mod kernels;
 
@@ -29,6 +29,10 @@ mod variadic;
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod runtimes;
+#[cfg(test)]
+mod shapes;
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy)]
@@ -195,6 +199,9 @@ pub fn read(
         let of = if domain.is_empty() { String::new() } else { format!(" of domain '{domain}'") };
         return Ok(opaque(format!("operator {op_type}{of} is not supported")));
     };
+    if outputs == 0 {
+        return invalid("it has no output");
+    }
     let reader = Reader::new(attributes, opset, inputs, outputs);
     match (operator.read)(&reader).and_then(|op| reader.finish().map(|()| op)) {
         Ok(op) => Ok(op),

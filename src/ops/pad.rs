@@ -123,6 +123,11 @@ impl Movement for Pad {
             if kept < 0 || (kept == 0 && self.copies(pad)) {
                 return invalid(format!("pads {pad:?} leave nothing of an axis of size {size}"));
             }
+            if self.mode() == "reflect" && pad.0.min(pad.1) < 0 && pad.0.max(pad.1) >= kept {
+                return unsupported(format!(
+                    "pads {pad:?} of an axis of size {size}: some runtimes reflect before they crop, others after"
+                ));
+            }
             y.push(size as i64 + pad.0 + pad.1);
         }
         Ok(vec![Fact::new(fact.dtype, shape_from(&y)?)])

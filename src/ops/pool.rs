@@ -65,7 +65,7 @@ impl<P: Windowed> Op for Pool<P> {
         channels(io, &format!("{} along this axis", P::DOES), link);
     }
     fn other_operations(&self, io: &Io) -> Vec<Product> {
-        let window = self.0.window().kernel().ok().flatten().map(|k| volume(&k));
+        let window = self.0.window().kernel().ok().flatten().and_then(|k| checked_volume(&k));
         match window.filter(|_| P::AVERAGES) {
             Some(window) => averaging(window, io.output(0)),
             None => Vec::new(),
@@ -208,7 +208,8 @@ fn resolve(window: &Window, ceil: bool, x: &[usize]) -> Result<Resolved, Refusal
 /// The window's additions and one division for each result.
 pub fn averaging(window: usize, y: &[usize]) -> Vec<Product> {
     let Some(&channels) = y.get(1).filter(|&&c| c > 0) else { return Vec::new() };
-    vec![Product { coefficient: ((window + 1) * volume(y) / channels) as f64, widths: vec![output(0, 1)] }]
+    let coefficient = (window as f64 + 1.0) * real_volume(y) / channels as f64;
+    vec![Product { coefficient, widths: vec![output(0, 1)] }]
 }
 
 /// The result of pooling `x`.

@@ -14,7 +14,7 @@ impl Binary for PRelu {
     const ABSORBS: bool = false;
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let (x_fact, slope) = (need(x, 0)?, need(x, 1)?);
-        let y = super::broadcast::infer(x)?;
+        let y = super::broadcast::infer_two(x)?;
         if y[0].shape != x_fact.shape {
             return invalid(format!("slope {:?} is larger than input {:?}", slope.shape, x_fact.shape));
         }

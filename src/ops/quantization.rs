@@ -36,7 +36,10 @@ impl Layout {
 pub fn axis_of(layout: Layout, x: &Operands) -> Result<Option<usize>, Refusal> {
     let (shape, scale) = (&need(x, 0)?.shape, &need(x, 1)?.shape);
     let zero = x.get(2).copied().flatten().map(|o| &o.fact.shape);
-    if zero.is_some_and(|zero| zero != scale && volume(zero).max(volume(scale)) != 1) {
+    if x.len() > 3 {
+        return invalid(format!("{} operands, of which it takes 3", x.len()));
+    }
+    if zero.is_some_and(|zero| zero != scale && (volume(zero), volume(scale)) != (1, 1)) {
         return invalid(format!("a scale of shape {scale:?} with a zero point of shape {zero:?}"));
     }
     if let Some(block) = layout.block() {

@@ -27,7 +27,7 @@ impl Function for Range {
         };
         let (start, limit, delta) = (number(0)?, number(1)?, number(2)?);
         let n = ((limit - start) / delta).ceil();
-        if delta == 0.0 || n.is_nan() || n > (1u64 << 40) as f64 {
+        if delta == 0.0 || n.is_nan() || n > (1u64 << 36) as f64 {
             return invalid(format!("a range from {start} to {limit} in steps of {delta}"));
         }
         Ok(vec![Fact::new(dtype, [n.max(0.0) as usize])])

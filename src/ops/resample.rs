@@ -96,15 +96,28 @@ pub struct Taps {
 }
 
 impl Taps {
-    /// The taps of an axis.
-    pub fn new(mode: Mode, place: Place, zoom: Zoom, input: usize, output: usize) -> Self {
-        // Shrinking without aliases: the filter becomes as much wider as the picture becomes smaller.
+    /// Largest number of taps along an axis.
+    pub const MOST: usize = 1 << 24;
+
+    /// Number of taps of an axis: outputs times inputs of each.
+    pub fn count(mode: Mode, zoom: Zoom, output: usize) -> usize {
+        output.saturating_mul(Self::width(mode, zoom))
+    }
+
+    /// Inputs per output. Shrinking without aliases, the filter becomes as much wider as the picture becomes smaller.
+    fn width(mode: Mode, zoom: Zoom) -> usize {
         let stretch = if zoom.antialias { f64::from(zoom.scale).min(1.0) } else { 1.0 };
-        let width = match mode {
+        match mode {
             Mode::Nearest(_) => 1,
             Mode::Linear => reach(1.0, stretch),
             Mode::Cubic(_) => reach(2.0, stretch),
-        };
+        }
+    }
+
+    /// The taps of an axis.
+    pub fn new(mode: Mode, place: Place, zoom: Zoom, input: usize, output: usize) -> Self {
+        let stretch = if zoom.antialias { f64::from(zoom.scale).min(1.0) } else { 1.0 };
+        let width = Self::width(mode, zoom);
         let scale = zoom.scale;
         let mut taps = Self { input, output, width, at: vec![], weight: vec![], outside: vec![] };
         let last = input as i64 - 1;
@@ -189,7 +202,7 @@ impl Taps {
 
 /// Inputs that a filter of half-width `radius` reaches when it is `1 / stretch` times as wide.
 fn reach(radius: f64, stretch: f64) -> usize {
-    2 * (radius / stretch).ceil() as usize
+    ((radius / stretch).ceil() as usize).saturating_mul(2)
 }
 
 /// The first of the `width` inputs around `x`, and their weights.

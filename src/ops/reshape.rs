@@ -38,6 +38,9 @@ impl Reshape {
                 _ => return invalid(format!("shape {wish:?} is not a shape")),
             });
         }
+        if checked_volume(&y).is_none() {
+            return invalid(too_large(&y));
+        }
         if let Some(axis) = open {
             let known = volume(&y);
             if known == 0 || !volume(x).is_multiple_of(known) {
@@ -85,6 +88,10 @@ pub fn blocks(x: &[usize], y: &[usize]) -> Vec<(std::ops::Range<usize>, std::ops
 
 /// States the ties of any operator that keeps the elements in order under another shape.
 pub fn link_blocks(x: &[usize], y: &[usize], link: &mut dyn Link) {
+    // Nothing has no order.
+    if volume(x) == 0 {
+        return;
+    }
     for (a, b) in blocks(x, y) {
         let inputs: Vec<Axis> =
             a.clone().filter(|&k| x[k] != 1 || a.len() == 1).map(|k| input(0, k)).collect();

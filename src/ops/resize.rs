@@ -213,6 +213,11 @@ impl Resize {
                 return unsupported(format!("axis {axis} is empty"));
             }
             let zoom = Zoom { scale, antialias: self.antialias, exclude: self.exclude };
+            if Taps::count(self.mode, zoom, output) > Taps::MOST {
+                return unsupported(format!(
+                    "axis {axis} of size {input} resized to {output}: more than 2^24 taps"
+                ));
+            }
             let taps = Taps::new(self.mode, self.place(roi)?, zoom, input, output);
             let downward = self.simple && scale < 1.0 && matches!(self.mode, Mode::Nearest(_));
             if downward && (0..output).any(|i| (i as f32 / scale).fract() != 0.0) {

@@ -87,7 +87,7 @@ impl Window {
     /// Explicit pads, begins then ends, or zeros.
     pub fn explicit_pads(&self, axes: usize) -> Result<Vec<isize>, Refusal> {
         match &self.pads {
-            Some(p) if p.len() != 2 * axes || p.iter().any(|p| p.abs() > 1 << 20) => {
+            Some(p) if p.len() != 2 * axes || p.iter().any(|p| p.unsigned_abs() > 1 << 20) => {
                 invalid(format!("pads {p:?} does not fit {axes} spatial axes"))
             }
             Some(p) => Ok(p.iter().map(|&p| p as isize).collect()),

@@ -411,8 +411,8 @@ pub fn samples(graph: &Graph, facts: &Facts, data: &Calibration, list: &[usize])
             let one = |(k, &v): (usize, &ValueId)| {
                 let mut x = Array::zeros(&shape(v));
                 // A fixed batch larger than one is filled with consecutive images.
-                let batch = x.shape.first().copied().unwrap_or(1).max(1);
-                let len = x.data.len() / batch;
+                let batch = if facts.is_batched(graph, v) { facts.batch(graph) } else { 1 };
+                let len = x.data.len() / batch.max(1);
                 for (b, row) in x.data.chunks_exact_mut(len.max(1)).enumerate() {
                     data.write(k, list[(i + b) % list.len()], None, row);
                 }

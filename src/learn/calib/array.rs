@@ -14,7 +14,7 @@ use super::fit::Steps;
 use super::npy::{DType, Npy};
 use super::route::{Image, Order, Route, Size, Target};
 use super::{Picker, Preprocess, Source, Values, fit, sanity};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Picker) -> Result<Source> {
     let [target] = targets else {
@@ -179,9 +179,26 @@ fn single<R: Read>(array: &Npy<R>) -> Error {
     array.fail(reason, "stack many along a new first axis: numpy.stack, or array[numpy.newaxis] for this one")
 }
 
+/// Room for so many elements of the picked samples, where the machine has it: what an archive unpacks to may be a thousand
+/// times what it takes on disk.
+fn room<T, R: Read>(array: &Npy<R>, elements: usize) -> Result<Vec<T>> {
+    let bytes = elements.saturating_mul(size_of::<T>()) as u64;
+    let mut all = Vec::new();
+    if bytes.saturating_add(array.unpacked()) > memory::limit() || all.try_reserve_exact(elements).is_err() {
+        let reason = format!("with shape {:?} takes {bytes} bytes, more than there is memory", array.shape);
+        return Err(array.fail(reason, "keep some of its samples: --calib-size 1000"));
+    }
+    Ok(all)
+}
+
 /// The picked samples, cropped and resized, without those that hold no numbers.
 fn samples<R: Read>(array: Npy<R>, fit: Option<&Fit>, picks: &[usize]) -> Result<(Store, Bad)> {
     let (dtype, subject) = (array.dtype, array.subject());
+    let sample = match fit.filter(|f| f.steps.any()) {
+        Some(f) => f.to.len(),
+        None => array.row(),
+    };
+    let elements = sample.saturating_mul(picks.len());
     let mut bad = Bad::new();
     let hint =
         "leave that sample out (--skip-bad does): NaN and infinity (also beyond float32) poison the training";
@@ -192,7 +209,7 @@ fn samples<R: Read>(array: Npy<R>, fit: Option<&Fit>, picks: &[usize]) -> Result
         Ok(())
     };
     if dtype == DType::U8 {
-        let mut all = vec![];
+        let mut all = room(&array, elements)?;
         array.rows(picks, |_, bytes| {
             match fit {
                 Some(f) if f.steps.any() => all.extend(fit::bring(bytes, f.order, f.from, f.steps, f.to)),
@@ -203,11 +220,11 @@ fn samples<R: Read>(array: Npy<R>, fit: Option<&Fit>, picks: &[usize]) -> Result
         return Ok((Store::U8(all), bad));
     }
     if dtype.size() == 2 && dtype.is_float() {
-        let mut all = vec![];
+        let mut all = room(&array, elements)?;
         array.rows(picks, |i, bytes| judge(i, floats(bytes, dtype, fit, f16::from_f64, &mut all)))?;
         return Ok((Store::F16(all), bad));
     }
-    let mut all = vec![];
+    let mut all = room(&array, elements)?;
     array.rows(picks, |i, bytes| judge(i, floats(bytes, dtype, fit, |v| v as f32, &mut all)))?;
     Ok((Store::F32(all), bad))
 }

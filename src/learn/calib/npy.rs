@@ -198,6 +198,17 @@ impl<R: Read> Npy<R> {
         self.shape.first().copied().unwrap_or(0)
     }
 
+    /// Elements of a row.
+    pub fn row(&self) -> usize {
+        self.shape.get(1..).unwrap_or_default().iter().product()
+    }
+
+    /// Bytes that [`Npy::rows`] holds at a time: a row, or the whole array where the rows are not stored one after another.
+    pub fn unpacked(&self) -> u64 {
+        let rows = if self.fortran && self.shape.len() > 1 { self.count() + 1 } else { 1 };
+        (rows as u64).saturating_mul((self.row() * self.dtype.size) as u64)
+    }
+
     /// Gives the bytes of rows `picks` (ascending, below `count`) to `row`, with their numbers, in C order.
     pub fn rows(mut self, picks: &[usize], mut row: impl FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
         let rest = self.shape.get(1..).unwrap_or_default().to_vec();

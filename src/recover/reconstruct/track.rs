@@ -76,7 +76,8 @@ impl Track {
     fn load(&self, data: &Calibration, images: &[usize]) -> Values {
         let input = |(k, &v): (usize, &ValueId)| {
             let mut x = Array::zeros(self.facts.shape(v).unwrap_or_default());
-            let len = x.data.len() / images.len();
+            let rows = if self.facts.is_batched(&self.graph, v) { images.len() } else { 1 };
+            let len = x.data.len() / rows;
             for (row, &i) in x.data.chunks_exact_mut(len.max(1)).zip(images) {
                 data.write(k, i, None, row);
             }
