@@ -151,7 +151,9 @@ impl Job {
         drop((masked, files));
         // What is written in other bytes than those above is run in tract, too.
         let executors = match &bytes {
-            Some(bytes) if !is_proved => self.same_everywhere(&small, bytes, &outcome, verdict.apart, &pool)?,
+            Some(bytes) if !is_proved => {
+                self.same_everywhere(&small, bytes, &outcome, verdict.apart, &pool)?
+            }
             _ => None,
         };
         let executors = executors.filter(|_| outcome.recovered.is_some());

@@ -73,12 +73,7 @@ pub fn masked(graph: &Graph, masks: &[Mask], biases: &[Bias]) -> Result<Graph> {
     Ok(new)
 }
 
-fn raise(
-    graph: &mut Graph,
-    raising: &mut Raising,
-    nodes: &HashMap<&str, NodeId>,
-    b: &Bias,
-) -> Result<()> {
+fn raise(graph: &mut Graph, raising: &mut Raising, nodes: &HashMap<&str, NodeId>, b: &Bias) -> Result<()> {
     let foreign = |why: &str| {
         let reason = format!("the bias of '{}' cannot be raised as planned: {why}", b.node);
         Error::graph(reason, "give the plan together with the network that it was made for")
