@@ -310,12 +310,14 @@ pub fn rounding_in_tract(
     pool: &Pool,
 ) -> Result<Option<f64>> {
     let of_small = facts_like(masked, facts, small)?;
-    let (targets, places) = computed(masked, facts);
-    let inputs = facts.inputs(masked).unwrap_or_default();
-    let double = |network| double((network, &targets), samples, pool);
-    let (Some(whole), Some(pruned)) = (double((masked, facts)), double((small, &of_small))) else {
+    let ((targets, places), (of_pruned, same)) = (computed(masked, facts), computed(small, &of_small));
+    if places != same {
         return Ok(None);
-    };
+    }
+    let inputs = facts.inputs(masked).unwrap_or_default();
+    let whole = double(((masked, facts), &targets), samples, pool);
+    let pruned = double(((small, &of_small), &of_pruned), samples, pool);
+    let (Some(whole), Some(pruned)) = (whole, pruned) else { return Ok(None) };
     let Ok(found) = runtime::run(bytes, &inputs, samples) else { return Ok(None) };
     let (mut exact, mut rounded) = (Difference::default(), Difference::default());
     for ((whole, pruned), found) in whole.iter().zip(&pruned).zip(&found) {
