@@ -4,12 +4,12 @@
 //! what that costs.
 
 use super::args::DataArgs;
+use super::job::Job;
 use super::talk::Talk;
 use autobot_onnx::grad::Pool;
 use autobot_onnx::ir::{Facts, Graph};
 use autobot_onnx::learn::calib::{Calibration, Preprocess};
 use autobot_onnx::learn::{self, Aims, Doubt, Example};
-use autobot_onnx::pipeline::Options;
 use autobot_onnx::report::units::percent;
 use autobot_onnx::{Result, printable};
 
@@ -41,15 +41,11 @@ impl DataArgs {
 
 /// Shows what the network says to some of the images, and warns where that looks as if they came to it in another way than to
 /// those who trained it.
-pub fn preview(
-    data: &Calibration,
-    graph: &Graph,
-    facts: &Facts,
-    options: &Options,
-    talk: Talk,
-) -> Result<()> {
-    let pool = Pool::new(options.threads)?;
-    let Some(seen) = learn::preview((graph, facts), data, &pool, options.seed) else { return Ok(()) };
+pub fn preview(data: &Calibration, job: &Job, talk: Talk) -> Result<()> {
+    let pool = Pool::new(job.options.threads)?;
+    let network = (&job.model.graph, &job.facts);
+    let seen = learn::preview(network, job.analysis.full, data, &pool, job.options.seed);
+    let Some(seen) = seen else { return Ok(()) };
     let example = |e: &Example| {
         let label = e.label.map(|l| format!(", label {l}")).unwrap_or_default();
         format!("'{}' is class {} ({}{label})", printable::line(&e.name), e.class, percent(e.probability))

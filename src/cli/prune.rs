@@ -16,7 +16,7 @@ use autobot_onnx::pipeline::{self, Criterion, Finetune, Identity, Options, Recov
 use autobot_onnx::plan::{Limits, Round};
 use autobot_onnx::report::units::plural;
 use autobot_onnx::report::{gather, html, json, text};
-use autobot_onnx::{Error, files};
+use autobot_onnx::{Error, files, printable};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -220,7 +220,8 @@ fn finish(
 /// Says what was written.
 pub fn announce(model: &Path, written: &Written, talk: Talk) {
     let data = written.data.as_ref().map(|d| format!(", with its weights in {}", d.display()));
-    talk.result(&format!("written   {}{}\n", model.display(), data.unwrap_or_default()));
+    let places = format!("{}{}", model.display(), data.unwrap_or_default());
+    talk.result(&format!("written   {}\n", printable::line(&places)));
     if let Some(left) = &written.left {
         let left = left.display();
         talk.note(&format!("{left}, the weights of what was replaced, stays: another file may need it"));
@@ -318,7 +319,7 @@ fn load(args: &PruneArgs, job: &Job, talk: Talk) -> autobot_onnx::Result<Calibra
     let data = args.data.load(graph, facts, synthetic, o.seed)?;
     if args.data.calib.is_some() {
         data::review(&data, graph, facts, talk)?;
-        data::preview(&data, graph, facts, o, talk)?;
+        data::preview(&data, job, talk)?;
     } else if gates {
         talk.warn(
             "no --calib: the gates learn on synthetic images and keep what those need, so the small network is less \

@@ -9,6 +9,7 @@ use autobot_onnx::grad::Pool;
 use autobot_onnx::ir::Facts;
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, Kind, Model};
+use autobot_onnx::printable::line;
 use autobot_onnx::report::json::Recipe;
 use autobot_onnx::report::text;
 use autobot_onnx::report::units::{percent, plural, small};
@@ -90,8 +91,9 @@ fn judge(args: &VerifyArgs, images: usize, c: Option<&Compared>, tract: &Tract) 
     let kind = if args.data.calib.is_some() { "" } else { "synthetic " };
     let mut out = format!("compared  on {}\n", images.replacen(' ', &format!(" {kind}"), 1));
     let share = |x: f64| format!("{} of the output's range", small(x));
-    let before =
-        c.and_then(|c| c.before.as_ref()).map(|node| format!(" (as far as it runs: before '{node}')"));
+    let before = c
+        .and_then(|c| c.before.as_ref())
+        .map(|node| format!(" (as far as it runs: before '{}')", line(node)));
     out += &match c {
         Some(c) => {
             let before = before.as_deref().unwrap_or_default();
@@ -101,7 +103,7 @@ fn judge(args: &VerifyArgs, images: usize, c: Option<&Compared>, tract: &Tract) 
     };
     out += &match &tract.difference {
         Ok(d) => format!("tract     max |{other} − small| is {}\n", share(*d)),
-        Err(why) => format!("tract     not measured: {why}\n"),
+        Err(why) => format!("tract     not measured: {}\n", line(why)),
     };
     if let Some(r) = tract.rounding {
         out += &format!(

@@ -11,9 +11,13 @@ use crate::ir::{Facts, Graph, Node, ValueId};
 use crate::random::Draw;
 use std::collections::BTreeMap;
 
-/// Images that are looked at, at the most, and at least for a judgement.
+/// Images that are looked at: at the most, where a network is large, and at least for a judgement.
 const IMAGES: usize = 100;
+const OF_LARGE: usize = 16;
 const FEWEST: usize = 8;
+
+/// Multiply-accumulates to be spent on them: some seconds.
+const SPENT: u64 = 200_000_000_000;
 
 /// Images that are shown.
 const SHOWN: usize = 3;
@@ -86,9 +90,16 @@ pub struct Preview {
     pub doubt: Option<Doubt>,
 }
 
-/// Looks at a few images; none where the network is no classifier or cannot be run here.
-pub fn preview(network: (&Graph, &Facts), data: &Calibration, pool: &Pool, seed: u64) -> Option<Preview> {
-    let list = Draw::new(seed, 5).subset(data.len(), IMAGES.min(data.len()));
+/// Looks at a few images of a network that takes `macs` for one; none where it is no classifier or cannot be run here.
+pub fn preview(
+    network: (&Graph, &Facts),
+    macs: u64,
+    data: &Calibration,
+    pool: &Pool,
+    seed: u64,
+) -> Option<Preview> {
+    let images = ((SPENT / macs.max(1)) as usize).clamp(OF_LARGE, IMAGES);
+    let list = Draw::new(seed, 5).subset(data.len(), images.min(data.len()));
     let rows = answers(network, data, &list, pool).ok()??;
     let top: Vec<usize> = rows.iter().map(|r| argmax(r)).collect();
     let label = |i: usize| data.labels().map(|l| l[i]);

@@ -319,14 +319,16 @@ fn reach(m: &ModelFacts, c: &Channels) -> String {
     }
     for u in &c.unlearned {
         let behind = match (&u.node, &u.operator) {
-            (Some(node), Some(operator)) => format!("'{node}' ({operator}), which has no gradient"),
+            (Some(node), Some(operator)) => {
+                format!("'{}' ({}), which has no gradient", line(node), line(operator))
+            }
             _ => "something that has no gradient".into(),
         };
         let channels = plural(u.channels, "channel");
         let _ = writeln!(
             out,
             "unlearned {channels} of '{}': gates cannot learn what is behind {behind}",
-            u.layer
+            line(&u.layer)
         );
     }
     let amount = |macs: u64| format!("{} MACs ({})", count(macs), percent(share(macs, m.macs)));
@@ -529,7 +531,7 @@ fn at_sizes(at: &AtSizes) -> String {
     let shapes: Vec<Vec<usize>> = at.inputs.iter().map(|(_, shape)| shape.clone()).collect();
     let tract = match &at.tract {
         Ok(d) => format!("{} in tract", small(*d)),
-        Err(why) => format!("not measured in tract ({why})"),
+        Err(why) => format!("not measured in tract ({})", line(why)),
     };
     format!("          at {}: {} in our executor, {tract}\n", all_sizes(&shapes), small(at.relative))
 }
