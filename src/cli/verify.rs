@@ -14,6 +14,7 @@ use autobot_onnx::report::json::Recipe;
 use autobot_onnx::report::text;
 use autobot_onnx::report::units::{percent, plural, small};
 use autobot_onnx::verify::pair::{self, Compared};
+use autobot_onnx::verify::sizes;
 use autobot_onnx::{Error, Result, pipeline, rewrite, verify};
 
 /// Inputs that are tried where no data are given.
@@ -54,6 +55,8 @@ struct Tract {
     rounding: Option<f64>,
     /// By network: how far tract and our executor are apart, where they compute something else.
     apart: Vec<(String, f64)>,
+    /// The differences at other sizes of the axes that the file leaves open, with those sizes; of masked networks only.
+    elsewhere: Vec<(Vec<Vec<usize>>, Result<f64, String>)>,
 }
 
 fn tract(
@@ -82,7 +85,11 @@ fn tract(
             found.ok().filter(|d| verify::disagree(facts, *d)).map(|d| (path.display().to_string(), d)),
         );
     }
-    Ok(Tract { difference, allowed, rounding, apart })
+    let elsewhere = match &args.report {
+        Some(_) => sizes::files_elsewhere((&big.graph, facts), (&whole, &pruned), &samples, pool)?,
+        None => Vec::new(),
+    };
+    Ok(Tract { difference, allowed, rounding, apart, elsewhere })
 }
 
 fn judge(args: &VerifyArgs, images: usize, c: Option<&Compared>, tract: &Tract) -> (bool, String) {
@@ -105,6 +112,10 @@ fn judge(args: &VerifyArgs, images: usize, c: Option<&Compared>, tract: &Tract) 
         Ok(d) => format!("tract     max |{other} − small| is {}\n", share(*d)),
         Err(why) => format!("tract     not measured: {}\n", line(why)),
     };
+    for (shapes, found) in &tract.elsewhere {
+        let found = found.as_ref().map_or_else(|why| format!("not measured: {why}"), |d| share(*d));
+        out += &format!("          at {}: {found}\n", text::all_sizes(shapes));
+    }
     if let Some(r) = tract.rounding {
         out += &format!(
             "          tract itself rounds by {} on the {other} one, which is equal in double precision: its limit is {}\n",
@@ -121,7 +132,8 @@ fn judge(args: &VerifyArgs, images: usize, c: Option<&Compared>, tract: &Tract) 
     if let Some((a, b)) = c.and_then(|c| c.accuracy) {
         out += &format!("accuracy  {} {other}, {} small\n", percent(a), percent(b));
     }
-    let equal = tract.difference.as_ref().map_or(true, |d| *d <= tract.allowed);
+    let measured = std::iter::once(&tract.difference).chain(tract.elsewhere.iter().map(|(_, found)| found));
+    let equal = measured.flatten().all(|d| *d <= tract.allowed);
     let close = c.is_none_or(|c| c.difference.relative <= args.tolerance) && equal;
     let enough =
         args.min_agreement.zip(c.and_then(|c| c.same_class)).map(|(least, same)| (same >= least, least));

@@ -272,7 +272,8 @@ fn open_sizes(m: &ModelFacts) -> String {
     }
 }
 
-fn all_sizes(shapes: &[Vec<usize>]) -> String {
+/// Sizes of inputs, as in `1x3x224x224, 1x10`.
+pub fn all_sizes(shapes: &[Vec<usize>]) -> String {
     let one = |s: &Vec<usize>| s.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
     shapes.iter().map(one).collect::<Vec<_>>().join(", ")
 }

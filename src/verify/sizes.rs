@@ -62,6 +62,22 @@ pub fn elsewhere(
     facts.elsewhere.iter().map(one).collect()
 }
 
+/// Largest differences of two files in tract at all other sizes of `facts`, those of the first one's `graph`, with the sizes of the
+/// inputs.
+pub fn files_elsewhere(
+    (graph, facts): (&Graph, &Facts),
+    (first, second): (&[u8], &[u8]),
+    samples: &[Sample],
+    pool: &Pool,
+) -> Result<Vec<(Vec<Shape>, Result<f64, String>)>> {
+    let one = |other: &std::sync::Arc<Facts>| {
+        let inputs = other.inputs(graph).unwrap_or_default();
+        let found = compare_tract(first, second, &inputs, &stretched(samples, &inputs), pool)?;
+        Ok((inputs.into_iter().map(|f| f.shape).collect(), found))
+    };
+    facts.elsewhere.iter().map(one).collect()
+}
+
 /// Errors where a network gives something else in tract than in our executor at another size, of those where tract runs it; on
 /// the original they are `apart`.
 pub fn executors_elsewhere(
