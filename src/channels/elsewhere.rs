@@ -52,7 +52,7 @@ impl Groups {
 fn shared<'a>(a: &'a Groups, b: &'a Groups) -> impl Iterator<Item = (u32, u32)> + 'a {
     let axes = a.label.iter().zip(&b.label).flat_map(|(a, b)| a.iter().zip(b));
     let own = a.selects.iter().filter_map(|s| {
-        let other = b.selects.iter().find(|other| other.site == s.site)?;
+        let other = b.select(s.site)?;
         Some((&s.own, &other.own))
     });
     let same = axes.chain(own).filter(|(a, b)| a.len() == b.len());

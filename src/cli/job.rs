@@ -127,7 +127,10 @@ impl Job {
         observer.proving(outcome.rewritten.graph.nodes.len());
         let source = outcome.source.as_ref().unwrap_or(graph);
         let masked = rewrite::masked(source, &outcome.rewritten.masks, &outcome.biases)?;
-        let message = |graph: &Graph| self.model.with_graph(graph.clone())?.message();
+        let message = |graph: &Graph| {
+            let model = self.model.with_graph(graph.clone())?;
+            if model.calls_functions() { Ok(None) } else { model.message() }
+        };
         let files = [message(graph)?, message(&masked)?, message(&outcome.rewritten.graph)?];
         let mut graph_to_write = outcome.graph().clone();
         if self.drop_unused {
@@ -138,6 +141,9 @@ impl Job {
         let pool = Pool::new(self.options.threads)?;
         let bytes = files.each_ref().map(Option::as_deref);
         let mut verdict = pipeline::verdict(&outcome, (graph, facts), &masked, bytes, &pool)?;
+        if verdict.tract.is_err() && self.model.calls_functions() {
+            verdict.tract = Err("it does not know functions that a model defines itself".into());
+        }
         verdict.elsewhere = verify::sizes::elsewhere(
             (graph, facts),
             (&masked, &outcome.rewritten.graph),

@@ -8,6 +8,7 @@
 mod attribute;
 mod external;
 mod fault;
+mod functions;
 mod guard;
 mod kind;
 mod patch;
@@ -49,6 +50,8 @@ pub struct Model {
     pub graph: Graph,
     /// The file, with but a token of each large initializer: the graph holds its elements.
     proto: ModelProto,
+    /// Calls of the model's own functions, which `proto` has expanded.
+    calls: Vec<functions::Call>,
     path: PathBuf,
     folder: Folder,
     opset: i64,
@@ -85,6 +88,7 @@ fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<
         folder.check(t).map_err(|fault| fault.of(format_args!("tensor '{}'", t.name), path))?;
     }
     let opset = opset(&proto, path)?;
+    let calls = functions::expand(&mut proto);
     let graph = proto.graph.get_or_default();
     if let Some(sparse) = graph.sparse_initializer.first() {
         let name = &sparse.values.get_or_default().name;
@@ -99,7 +103,7 @@ fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<
     write::lighten(&mut proto, &graph);
     share::part(&mut graph);
     let elsewhere = other_sizes(&graph, &inputs);
-    Ok(Model { graph, proto, path: path.to_owned(), folder, opset, inputs, elsewhere })
+    Ok(Model { graph, proto, calls, path: path.to_owned(), folder, opset, inputs, elsewhere })
 }
 
 /// Facts of the inputs at other sizes of the open axes: one set where the network runs with all of them changed, else what it runs
@@ -253,6 +257,7 @@ impl Model {
         Ok(Self {
             graph,
             proto,
+            calls: self.calls.clone(),
             path: self.path.clone(),
             folder: self.folder.clone(),
             opset: self.opset,
@@ -264,6 +269,13 @@ impl Model {
     /// The model as one self-contained message, with external data moved inside. Errors above 2 GiB.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         write::to_bytes(self)
+    }
+
+    /// True if the file calls functions that it defines itself.
+    pub fn calls_functions(&self) -> bool {
+        let mut proto = self.proto.clone();
+        functions::collapse(&mut proto, &self.calls);
+        functions::are_called(&proto)
     }
 
     /// As [`Self::to_bytes`]; `None` above 2 GiB, which is more than one message may take.

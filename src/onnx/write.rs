@@ -7,7 +7,7 @@
 use super::external::{self, Appender};
 use super::fault::Fault;
 use super::patch::constants;
-use super::{LARGEST, Model, tensor, walk};
+use super::{LARGEST, Model, functions, tensor, walk};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::ir::{Graph, Tensor};
@@ -33,6 +33,7 @@ pub fn whole(model: &Model) -> ModelProto {
             tensor::store(t, tensor);
         }
     }
+    functions::collapse(&mut proto, &model.calls);
     proto
 }
 
@@ -40,7 +41,14 @@ pub fn whole(model: &Model) -> ModelProto {
 pub fn size(model: &Model) -> u64 {
     // What is new of an external tensor waits in the message.
     let elsewhere = |t: &TensorProto| external::is_external(t) && t.raw_data.is_empty();
-    model.proto.compute_size() + elements(model, |t, tensor| tensor::is_light(t, tensor) || elsewhere(t))
+    let message = if model.calls.is_empty() {
+        model.proto.compute_size()
+    } else {
+        let mut proto = model.proto.clone();
+        functions::collapse(&mut proto, &model.calls);
+        proto.compute_size()
+    };
+    message + elements(model, |t, tensor| tensor::is_light(t, tensor) || elsewhere(t))
 }
 
 /// Bytes that are in other files.

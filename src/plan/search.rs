@@ -47,6 +47,8 @@ pub struct Search<'a> {
     picks: Vec<(usize, usize)>,
     /// By class that a reader picks: the trunk's.
     trunks: HashMap<usize, Vec<usize>>,
+    /// The same of branches, too.
+    needs: HashMap<usize, Vec<usize>>,
     /// `(t, b)`: branch channel b is added to channel t of a trunk.
     branches: Vec<(usize, usize)>,
 }
@@ -73,11 +75,13 @@ impl<'a> Search<'a> {
         let branches = groups.implied.iter().copied().filter(|pair| !picks.contains(pair)).collect();
         let mut trunks: HashMap<usize, Vec<usize>> = HashMap::new();
         picks.iter().for_each(|&(t, own)| trunks.entry(own).or_default().push(t));
-        // What readers pick comes last: from what the trunk keeps for others.
+        let mut needs: HashMap<usize, Vec<usize>> = HashMap::new();
+        groups.implied.iter().for_each(|&(t, c)| needs.entry(c).or_default().push(t));
+        // Branches and what readers pick come last: of what the trunk keeps for others.
         let mut axes: Vec<Vec<usize>> = axes.into_iter().collect();
-        axes.sort_by_key(|axis| axis.iter().any(|c| trunks.contains_key(c)));
+        axes.sort_by_key(|axis| axis.iter().any(|c| needs.contains_key(c)));
         let picks = picks.into_iter().collect();
-        Self { groups, cost, limits, fixed, axes, edges, picks, trunks, branches }
+        Self { groups, cost, limits, fixed, axes, edges, picks, trunks, needs, branches }
     }
 
     /// Cost of the whole network.
@@ -218,7 +222,7 @@ impl<'a> Search<'a> {
                     continue;
                 }
                 let mut missing: Vec<usize> = axis.iter().copied().filter(|&c| !kept[c]).collect();
-                let lacks = |c: &usize| self.trunks.get(c).into_iter().flatten().any(|&t| !kept[t]);
+                let lacks = |c: &usize| self.needs.get(c).into_iter().flatten().any(|&t| !kept[t]);
                 missing.sort_by_key(|c| (lacks(c), rank[*c]));
                 missing.dedup();
                 for c in missing {

@@ -4,6 +4,7 @@ mod backend;
 mod behind;
 mod finetune;
 mod follow;
+mod functions;
 mod golden;
 mod gradient;
 mod large;

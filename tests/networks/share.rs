@@ -33,7 +33,8 @@ fn operand(proto: &ModelProto, node: &str, slot: usize) -> (String, i64) {
 
 #[test]
 fn nothing_cut_is_nothing_changed() {
-    for network in super::ours() {
+    // Declared shapes that do not hold are corrected.
+    for network in super::ours().into_iter().filter(|n| !n.name.starts_with("stale")) {
         let original = std::fs::read(&network.path).unwrap();
         let again = network.model.with_graph(network.model.graph.clone()).unwrap().to_bytes().unwrap();
         let [a, b] = [original, again].map(|bytes| ModelProto::parse_from_bytes(&bytes).unwrap());

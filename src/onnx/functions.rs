@@ -1,0 +1,338 @@
+//! Functions that a model defines for itself: their calls are replaced by what they compute, and put back on writing.
+//!
+//! Takes: a model as the file has it. Gives: one without those calls, and the list of them ([`expand`]); and back
+//! ([`collapse`]): a call whose nodes are as they were is written as it was, any other by its nodes.
+//! Never: expands what it cannot put back, or what another version of the standard operators could compute otherwise.
+
+use onnx_protobuf::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
+use std::collections::{HashMap, HashSet};
+
+/// Nodes that all calls together may become: functions that call others twice grow without bounds.
+const MOST_NODES: usize = 200_000;
+
+/// Calls within calls.
+const DEEPEST: usize = 64;
+
+/// Operators of the standard domain that compute the same in all versions that are read.
+const STABLE: &[&str] = &[
+    "Abs",
+    "Add",
+    "Ceil",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "Cos",
+    "Div",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Flatten",
+    "Floor",
+    "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "HardSigmoid",
+    "Identity",
+    "LeakyRelu",
+    "Log",
+    "MatMul",
+    "Mul",
+    "Neg",
+    "PRelu",
+    "Pow",
+    "Reciprocal",
+    "Relu",
+    "Selu",
+    "Sigmoid",
+    "Sin",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Sub",
+    "Sum",
+    "Tanh",
+    "Transpose",
+];
+
+/// A call of a function, and the nodes that stand for it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    node: NodeProto,
+    body: Vec<NodeProto>,
+}
+
+/// A function's name: domain, name, overload.
+type Key<'a> = (&'a str, &'a str, &'a str);
+
+fn key(f: &FunctionProto) -> Key<'_> {
+    (&f.domain, &f.name, &f.overload)
+}
+
+fn called(node: &NodeProto) -> Key<'_> {
+    (&node.domain, &node.op_type, &node.overload)
+}
+
+/// Replaces the calls in the graph of `model` by what they compute.
+pub fn expand(model: &mut ModelProto) -> Vec<Call> {
+    let functions: HashMap<Key, &FunctionProto> = model.functions.iter().map(|f| (key(f), f)).collect();
+    let Some(graph) = model.graph.as_ref().filter(|_| !functions.is_empty()) else { return Vec::new() };
+    let version = |domain: &str| {
+        let standard = |d: &str| matches!(d, "" | "ai.onnx");
+        let import =
+            model.opset_import.iter().find(|o| o.domain == domain || standard(&o.domain) && standard(domain));
+        import.map(|o| o.version)
+    };
+    let usable: HashSet<Key> = functions
+        .values()
+        .filter(|f| !matches!(f.domain.as_str(), "" | "ai.onnx") && is_plain(f, &version))
+        .map(|f| key(f))
+        .collect();
+    let mut taken = names(graph);
+    let (mut calls, mut nodes, mut grown) = (Vec::new(), Vec::new(), 0);
+    for node in &graph.node {
+        if !usable.contains(&called(node)) {
+            nodes.push(node.clone());
+            continue;
+        }
+        let mut body = Vec::new();
+        // To be expanded, the next one last.
+        let mut open = vec![(node.clone(), 0)];
+        while let Some((node, depth)) = open.pop() {
+            match functions.get(&called(&node)).filter(|f| usable.contains(&key(f)) && depth < DEEPEST) {
+                Some(f) => {
+                    let Some(inner) = instance(f, &node, &mut taken) else { return Vec::new() };
+                    grown += inner.len();
+                    open.extend(inner.into_iter().rev().map(|n| (n, depth + 1)));
+                }
+                None => body.push(node),
+            }
+            if grown > MOST_NODES {
+                return Vec::new();
+            }
+        }
+        nodes.extend(body.iter().cloned());
+        calls.push(Call { node: node.clone(), body });
+    }
+    if !calls.is_empty()
+        && let Some(graph) = model.graph.as_mut()
+    {
+        graph.node = nodes;
+    }
+    calls
+}
+
+/// Puts the calls back whose nodes are as they were, and takes out functions that nothing calls any more.
+pub fn collapse(model: &mut ModelProto, calls: &[Call]) {
+    if calls.is_empty() {
+        return;
+    }
+    let Some(graph) = model.graph.as_mut() else { return };
+    let place: HashMap<&str, usize> = (graph.node.iter().enumerate())
+        .flat_map(|(n, node)| node.output.iter().filter(|o| !o.is_empty()).map(move |o| (o.as_str(), n)))
+        .collect();
+    // By first node of a call that is whole: the call.
+    let mut whole: HashMap<usize, &Call> = HashMap::new();
+    for call in calls {
+        let first = call.body.first().and_then(|n| n.output.iter().find(|o| !o.is_empty()));
+        let Some(&first) = first.and_then(|o| place.get(o.as_str())) else { continue };
+        if graph.node.get(first..first + call.body.len()) == Some(&call.body[..]) {
+            whole.insert(first, call);
+        }
+    }
+    let inner: HashSet<&str> = whole.values().flat_map(|c| c.hidden()).collect();
+    let used_outside = {
+        let mut used: HashSet<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
+        let mut n = 0;
+        while n < graph.node.len() {
+            match whole.get(&n) {
+                Some(call) => n += call.body.len(),
+                None => {
+                    reads(&graph.node[n], &mut used);
+                    n += 1;
+                }
+            }
+        }
+        used.into_iter().filter(|name| inner.contains(name)).map(str::to_owned).collect::<HashSet<String>>()
+    };
+    let stays = |call: &Call| !call.hidden().any(|name| used_outside.contains(name));
+    let mut nodes = Vec::with_capacity(graph.node.len());
+    let mut n = 0;
+    while n < graph.node.len() {
+        match whole.get(&n).filter(|call| stays(call)) {
+            Some(call) => {
+                nodes.push(call.node.clone());
+                n += call.body.len();
+            }
+            None => {
+                nodes.push(graph.node[n].clone());
+                n += 1;
+            }
+        }
+    }
+    graph.node = nodes;
+    drop_uncalled(model, calls);
+}
+
+/// True if the graph of a model calls functions that the model defines.
+pub fn are_called(model: &ModelProto) -> bool {
+    let functions: HashSet<Key> = model.functions.iter().map(key).collect();
+    let mut found = false;
+    let graph = model.graph.get_or_default();
+    graph.node.iter().for_each(|n| callees(n, &mut |k| found |= functions.contains(&k)));
+    found
+}
+
+impl Call {
+    /// Names that only the nodes of the call know.
+    fn hidden(&self) -> impl Iterator<Item = &str> {
+        let seen: HashSet<&str> = self.node.output.iter().map(String::as_str).collect();
+        let made = self.body.iter().flat_map(|n| &n.output).map(String::as_str);
+        made.filter(move |name| !name.is_empty() && !seen.contains(name))
+    }
+}
+
+/// Takes out functions that were called by what is expanded now, and by nothing any more.
+fn drop_uncalled(model: &mut ModelProto, calls: &[Call]) {
+    let own = |k: Key| (k.0.to_owned(), k.1.to_owned(), k.2.to_owned());
+    let bodies: HashMap<_, Vec<_>> = (model.functions.iter())
+        .map(|f| {
+            let mut inner = Vec::new();
+            f.node.iter().for_each(|n| callees(n, &mut |k| inner.push(own(k))));
+            (own(key(f)), inner)
+        })
+        .collect();
+    let reached = |from: Vec<(String, String, String)>| {
+        let (mut found, mut open) = (HashSet::new(), from);
+        while let Some(k) = open.pop() {
+            if let Some(inner) = bodies.get(&k)
+                && found.insert(k)
+            {
+                open.extend(inner.iter().cloned());
+            }
+        }
+        found
+    };
+    let before = reached(calls.iter().map(|c| own(called(&c.node))).collect());
+    let mut left = Vec::new();
+    let graph = model.graph.get_or_default();
+    graph.node.iter().for_each(|n| callees(n, &mut |k| left.push(own(k))));
+    for t in &model.training_info {
+        let graphs = t.initialization.iter().chain(t.algorithm.iter());
+        graphs.flat_map(|g| &g.node).for_each(|n| callees(n, &mut |k| left.push(own(k))));
+    }
+    let after = reached(left);
+    model.functions.retain(|f| !before.contains(&own(key(f))) || after.contains(&own(key(f))));
+}
+
+/// What a node calls, its subgraphs included. The parser bounds how deep subgraphs nest.
+fn callees(node: &NodeProto, found: &mut dyn FnMut(Key)) {
+    found(called(node));
+    for g in subgraphs(node) {
+        g.node.iter().for_each(|n| callees(n, found));
+    }
+}
+
+/// What a node reads, its subgraphs included.
+fn reads<'a>(node: &'a NodeProto, used: &mut HashSet<&'a str>) {
+    used.extend(node.input.iter().map(String::as_str));
+    for g in subgraphs(node) {
+        used.extend(g.output.iter().map(|o| o.name.as_str()));
+        g.node.iter().for_each(|n| reads(n, used));
+    }
+}
+
+fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute.iter().flat_map(|a| a.g.as_ref().into_iter().chain(&a.graphs))
+}
+
+/// All names of values in a graph and its subgraphs.
+fn names(graph: &GraphProto) -> HashSet<String> {
+    let mut found: HashSet<String> = HashSet::new();
+    found.extend(graph.input.iter().chain(&graph.output).chain(&graph.value_info).map(|i| i.name.clone()));
+    found.extend(graph.initializer.iter().map(|t| t.name.clone()));
+    for node in &graph.node {
+        found.extend(node.input.iter().chain(&node.output).cloned());
+        subgraphs(node).for_each(|g| found.extend(names(g)));
+    }
+    found
+}
+
+/// True for a function whose body can stand in the graph: no subgraphs, each name made once, the same standard operators.
+fn is_plain(f: &FunctionProto, version: &dyn Fn(&str) -> Option<i64>) -> bool {
+    let mut made: HashSet<&str> = HashSet::new();
+    let once = f.input.iter().chain(f.node.iter().flat_map(|n| &n.output));
+    let distinct = once.filter(|name| !name.is_empty()).all(|name| made.insert(name));
+    let outputs: HashSet<&str> = f.output.iter().map(String::as_str).collect();
+    let known = f
+        .node
+        .iter()
+        .flat_map(|n| &n.input)
+        .chain(&f.output)
+        .all(|i| i.is_empty() || made.contains(i.as_str()));
+    let flat = f.node.iter().all(|n| subgraphs(n).next().is_none());
+    let passes = f.output.iter().any(|o| f.input.contains(o));
+    let same = f.opset_import.iter().all(|o| {
+        let standard = matches!(o.domain.as_str(), "" | "ai.onnx");
+        let nodes = || f.node.iter().filter(|n| matches!(n.domain.as_str(), "" | "ai.onnx"));
+        match version(&o.domain) {
+            Some(v) if v == o.version => true,
+            Some(_) if standard => nodes().all(|n| STABLE.contains(&n.op_type.as_str())),
+            Some(_) => false,
+            None => f.node.iter().all(|n| n.domain != o.domain),
+        }
+    });
+    distinct && known && flat && same && !passes && outputs.len() == f.output.len() && !f.node.is_empty()
+}
+
+/// The nodes of one call, with the graph's names; `None` for a call that the function does not take.
+fn instance(f: &FunctionProto, call: &NodeProto, taken: &mut HashSet<String>) -> Option<Vec<NodeProto>> {
+    if call.input.len() > f.input.len() || call.output.len() > f.output.len() {
+        return None;
+    }
+    let base = match call.name.is_empty() {
+        false => call.name.clone(),
+        true => format!("{} of {}", call.op_type, call.output.iter().find(|o| !o.is_empty())?),
+    };
+    let empty = String::new();
+    let mut map: HashMap<&str, String> = HashMap::new();
+    for (k, name) in f.input.iter().enumerate() {
+        map.insert(name, call.input.get(k).unwrap_or(&empty).clone());
+    }
+    for (k, name) in f.output.iter().enumerate() {
+        if let Some(given) = call.output.get(k).filter(|o| !o.is_empty()) {
+            map.insert(name, given.clone());
+        }
+    }
+    for name in f.node.iter().flat_map(|n| &n.output).filter(|name| !name.is_empty()) {
+        if !map.contains_key(name.as_str()) {
+            let wish = format!("{base}/{name}");
+            let fresh = (0..).map(|k| if k == 0 { wish.clone() } else { format!("{wish}_{k}") });
+            let fresh = fresh.into_iter().find(|n| !taken.contains(n))?;
+            taken.insert(fresh.clone());
+            map.insert(name, fresh);
+        }
+    }
+    let value = |name: &String| if name.is_empty() { String::new() } else { map[name.as_str()].clone() };
+    let node = |n: &NodeProto| {
+        let mut new = n.clone();
+        new.input = n.input.iter().map(value).collect();
+        new.output = n.output.iter().map(value).collect();
+        if !n.name.is_empty() {
+            new.name = format!("{base}/{}", n.name);
+        }
+        new.attribute = n.attribute.iter().filter_map(|a| attribute(f, call, a)).collect();
+        new
+    };
+    Some(f.node.iter().map(node).collect())
+}
+
+/// An attribute of a node of a function, as a call gives it; none where neither the call nor a default does.
+fn attribute(f: &FunctionProto, call: &NodeProto, a: &AttributeProto) -> Option<AttributeProto> {
+    if a.ref_attr_name.is_empty() {
+        return Some(a.clone());
+    }
+    let given = call.attribute.iter().chain(&f.attribute_proto).find(|g| g.name == a.ref_attr_name)?;
+    let mut new = given.clone();
+    new.name.clone_from(&a.name);
+    Some(new)
+}
