@@ -354,3 +354,28 @@ fn a_channel_that_another_one_repeats_is_mended_in_every_form() {
         );
     }
 }
+
+/// A product along one axis of a value that loses coordinates of another: all of it is compared at what is left.
+#[test]
+fn what_other_axes_lose_is_taken_off_the_original_too() {
+    let mut net = Net { graph: Graph::default(), draw: Draw::new(7, 0) };
+    let x = net.value(Origin::Input, Some(Fact::new(DType::F32, [1, 6, 5])));
+    net.graph.inputs.push(x);
+    let [from, hidden, to] = CHANNELS;
+    let first = left_mat_mul(&mut net, x, from, hidden, &DEAD);
+    let between = net.plain("Relu", &[first]);
+    let mixed = mat_mul(&mut net, between, 5, 7, &[]);
+    let rectified = net.plain("Relu", &[mixed]);
+    let second = left_mat_mul(&mut net, rectified, hidden, to, &[]);
+    let y = net.plain("Neg", &[second]);
+    net.graph.outputs.push(y);
+    let form = form("mixer", &[1, 6, 5], 1, left_mat_mul);
+    let case = Case::of(&form, net.graph, between);
+    let lossless = case.without(&DEAD);
+    let (fitted, layers) = case.fitted(&case.cut(&lossless), &lossless);
+    assert!(case.far(&fitted) < 1e-5 && layers.len() == 3, "{:.1e} {layers:?}", case.far(&fitted));
+    let repeated = case.without(&REPEATED);
+    let (fitted, layers) = case.fitted(&case.cut(&repeated), &repeated);
+    let before = case.far(&case.cut(&repeated));
+    assert!(case.far(&fitted) < 0.05 * before, "{before:.1e} {:.1e} {layers:?}", case.far(&fitted));
+}

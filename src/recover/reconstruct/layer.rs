@@ -68,6 +68,8 @@ pub(super) struct Weights {
 pub(super) struct Target {
     /// The original's channels that it has.
     pub channels: Vec<usize>,
+    /// What is left of the original's other axes, where that is not all.
+    pub others: Others,
     /// The addition that follows, if its other operand is computed before: then the sum is to be as it was.
     pub sum: Option<Sum>,
     /// All that is read of the result is what is above zero.
@@ -80,7 +82,12 @@ pub(super) struct Sum {
     pub trunk: ValueId,
     /// The original's channels that are left of it.
     pub left: Vec<usize>,
+    /// What is left of its other axes, where that is not all.
+    pub others: Others,
 }
+
+/// Axes that lose coordinates, and those that are left of them.
+pub(super) type Others = Vec<(usize, Vec<usize>)>;
 
 impl Layer {
     /// Node `n` as a layer, if it is one whose weights may be changed.

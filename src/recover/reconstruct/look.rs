@@ -1,8 +1,10 @@
 //! What a fit sees of some chunks of images: the layer's inputs as columns, and what it should make of them.
 
-use super::layer::{Layer, Target};
+use super::layer::{Layer, Others, Target};
 use super::track::Track;
+use crate::ir::*;
 use crate::ops::kernels::matmul::{matmul, plain, transposed};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A layer whose normalisation multiplies by less can do nothing for what comes behind it.
@@ -69,7 +71,13 @@ impl Look {
         let mut x = layer.columns(small.get(&layer.input)?, group, at);
         let positions = x.len() / rows.max(1);
         x.extend(std::iter::repeat_n(1.0, positions));
-        let y = big.get(&layer.output)?;
+        let y = &left_of(big.get(&layer.output)?, &target.others);
+        let trunk = match &target.sum {
+            Some(sum) => {
+                Some((left_of(big.get(&sum.trunk)?, &sum.others), small.get(&sum.trunk)?, &sum.left))
+            }
+            None => None,
+        };
         let mut t = Vec::with_capacity(outputs * positions);
         let mut bend = target.rectified.then(|| Bend { at: Vec::new(), rising: Vec::new() });
         let after = layer.shift.filter(|s| s.after);
@@ -87,11 +95,10 @@ impl Look {
             // What comes behind the normalisation is what the layer gives times this, and this more.
             let (factor, shift) = layer.normalised.as_ref().map_or((1.0, 0.0), |n| n.line(row, centred));
             let reaches = factor.abs() > LEAST_FACTOR;
-            let rest = match &target.sum {
-                Some(sum) => {
-                    let (was, is) = (big.get(&sum.trunk)?, small.get(&sum.trunk)?);
+            let rest = match &trunk {
+                Some((was, is, left)) => {
                     let was = layer.outputs(was, channel, at);
-                    let is: Vec<f32> = match sum.left.binary_search(&channel) {
+                    let is: Vec<f32> = match left.binary_search(&channel) {
                         Ok(place) => layer.outputs(is, place, at).collect(),
                         Err(_) => vec![0.0; positions],
                     };
@@ -103,6 +110,9 @@ impl Look {
                 }
                 None => vec![0.0; positions],
             };
+            if t.len() - from != positions || rest.len() != positions {
+                return None;
+            }
             if let Some(bend) = &mut bend {
                 bend.rising.push(factor > 0.0 || !reaches);
                 let at = |r: &f32| if reaches { -(shift + r) / factor } else { f32::NEG_INFINITY };
@@ -183,6 +193,18 @@ impl Look {
         let missed = |(i, (y, t)): (usize, (&f32, &f32))| f64::from(seen(i, *y) - seen(i, *t)).powi(2);
         y.iter().zip(&self.t).enumerate().map(missed).sum()
     }
+}
+
+/// A value of the original at the coordinates that are left of some axes.
+fn left_of<'a>(y: &'a Array<f32>, others: &Others) -> Cow<'a, Array<f32>> {
+    let mut y = Cow::Borrowed(y);
+    for (axis, left) in others {
+        let data = slice_of(&y.data, &y.shape, *axis, left);
+        let mut shape = y.shape.clone();
+        shape[*axis] = left.len();
+        y = Cow::Owned(Array::new(&shape, data));
+    }
+    y
 }
 
 fn passes(v: f32, bend: f32, rising: bool) -> bool {

@@ -60,6 +60,11 @@ pub fn reconstruct(
         let size = big.1.shape(v).and_then(|s| s.get(axis)).map_or(0, |&n| n);
         cuts.left(v, axis, size)
     };
+    let others = |v: ValueId, axis: usize| -> layer::Others {
+        let rank = big.1.shape(v).map_or(0, <[usize]>::len);
+        let left = |a: usize| Some((a, cuts.kept(v, a)?.to_vec()));
+        (0..rank).filter(|&a| a != axis).filter_map(left).collect()
+    };
     let targets = learn::Aims::compared(big.0, big.1, |_| true).targets;
     // Where the pruned network does not take as many images at a time as the original, both take what the file says.
     let both = |facts: Facts| infer(small, facts.inputs(big.0).as_deref()).map(|of_small| (facts, of_small));
@@ -98,8 +103,14 @@ pub fn reconstruct(
             let sum = layer::sum_after(graph, facts, (layer.result, layer.output));
             let result = sum.map_or(layer.result, |(sum, _)| sum);
             let rectified = layer::is_rectified(graph, facts, result);
-            let sum = sum.map(|(_, trunk)| layer::Sum { trunk, left: channels(trunk, layer.axis) });
-            let target = layer::Target { channels: channels(layer.output, layer.axis), sum, rectified };
+            let axis = layer.axis;
+            let sum = sum.map(|(_, trunk)| layer::Sum {
+                trunk,
+                left: channels(trunk, axis),
+                others: others(trunk, axis),
+            });
+            let (v, others) = (layer.output, others(layer.output, axis));
+            let target = layer::Target { channels: channels(v, axis), others, sum, rectified };
             if let Some((fitted, weights)) = fit::fit(&layer, &target, &original, &pruned, pool) {
                 done.push(fitted);
                 if let Some(weights) = weights {
