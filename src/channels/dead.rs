@@ -9,6 +9,9 @@ use crate::ir::*;
 use crate::random::Draw;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+/// By value and axis, what is known of each coordinate: the number that it always is.
+type Numbers = HashMap<(ValueId, usize), Vec<Option<f64>>>;
+
 /// Lengths of axes without classes on which an operator is tried: what holds at both is no effect of a border.
 const SIDES: [usize; 2] = [3, 5];
 
@@ -166,15 +169,10 @@ impl Trial<'_> {
     }
 
     /// Numbers that coordinates of the results have for all that is tried: of a layer, only for zeros.
-    fn tried(
-        &self,
-        known: &Known,
-        side: usize,
-        layer: bool,
-    ) -> Option<HashMap<(ValueId, usize), Vec<Option<f64>>>> {
+    fn tried(&self, known: &Known, side: usize, layer: bool) -> Option<Numbers> {
         let (shapes, y) = self.smaller(known, side).or_else(|| self.whole())?;
         let magnitudes = if layer { &MAGNITUDES[..1] } else { &MAGNITUDES[..] };
-        let mut found: HashMap<(ValueId, usize), Vec<Option<f64>>> = HashMap::new();
+        let mut found = Numbers::new();
         for (k, &magnitude) in magnitudes.iter().enumerate() {
             let inputs: Vec<Option<Array<f64>>> = (0..self.node.inputs.len())
                 .map(|slot| {

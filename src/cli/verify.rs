@@ -56,7 +56,7 @@ struct Tract {
     /// By network: how far tract and our executor are apart, where they compute something else.
     apart: Vec<(String, f64)>,
     /// The differences at other sizes of the axes that the file leaves open, with those sizes; of masked networks only.
-    elsewhere: Vec<(Vec<Vec<usize>>, Result<f64, String>)>,
+    elsewhere: Vec<sizes::FilesAtSizes>,
 }
 
 fn tract(

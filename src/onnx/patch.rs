@@ -174,21 +174,25 @@ fn drop_gone(proto: &mut GraphProto, old: &Graph, new: &Graph) {
     proto.input.retain(stays);
 }
 
-/// Makes every entry of the file but those of the network's own inputs state the shape that holds. Gives the names of values whose
-/// entries were wrong.
+/// Makes every entry of the file but those of the network's own inputs state the shape that holds. What is said of an output stays
+/// where it holds at the analysed sizes: it is the interface. Gives the names of values whose entries were wrong.
 pub fn correct(proto: &mut GraphProto, graph: &Graph, facts: &Facts) -> Vec<String> {
     let known: HashMap<&str, usize> =
         graph.values.iter().enumerate().map(|(v, value)| (value.name.as_str(), v)).collect();
-    let holds = |info: &mut ValueInfoProto| {
+    let holds = |info: &mut ValueInfoProto, follows: bool| {
         let Some(&v) = known.get(info.name.as_str()).filter(|v| !graph.inputs.contains(v)) else {
             return true;
         };
         let Some(fact) = &facts.fact[v] else { return true };
-        let elsewhere: Vec<&Fact> = facts.elsewhere.iter().filter_map(|f| f.fact[v].as_ref()).collect();
+        let others = facts.elsewhere.iter().filter(|_| follows);
+        let elsewhere: Vec<&Fact> = others.filter_map(|f| f.fact[v].as_ref()).collect();
         !shapes::correct(info, fact, &elsewhere)
     };
-    let entries = proto.input.iter_mut().chain(&mut proto.output).chain(&mut proto.value_info);
-    entries.filter_map(|info| if holds(info) { None } else { Some(info.name.clone()) }).collect()
+    let outputs = proto.output.iter_mut().map(|info| (info, false));
+    let others = proto.input.iter_mut().chain(&mut proto.value_info).map(|info| (info, true));
+    let wrong =
+        |(info, follows): (&mut ValueInfoProto, bool)| (!holds(info, follows)).then(|| info.name.clone());
+    outputs.chain(others).filter_map(wrong).collect()
 }
 
 /// States the sizes of all entries as they are known.

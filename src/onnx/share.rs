@@ -61,12 +61,15 @@ pub fn part(graph: &mut Graph) {
     }
 }
 
+/// Tensors by their bytes, each with the value that stands for it.
+type ByBytes = HashMap<Vec<u8>, Vec<(ValueId, Arc<Tensor>)>>;
+
 /// The graph as a file has it: readers whose constants are equal share one.
 pub fn join(graph: &Graph) -> Graph {
     let mut joined = graph.clone();
     let stored = stored(graph);
     // By stored constant: its own tensor, and those that copies of it have been given, with the value that stands for each.
-    let mut written: HashMap<ValueId, HashMap<Vec<u8>, Vec<(ValueId, Arc<Tensor>)>>> = HashMap::new();
+    let mut written: HashMap<ValueId, ByBytes> = HashMap::new();
     let mut instead: HashMap<ValueId, ValueId> = HashMap::new();
     for (&copy, &file) in &graph.copies {
         let (Some(root), Some(own)) = (stored.root[file], graph.initializer(copy)) else { continue };

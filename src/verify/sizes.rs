@@ -62,6 +62,9 @@ pub fn elsewhere(
     facts.elsewhere.iter().map(one).collect()
 }
 
+/// Sizes of the inputs, and the largest difference of two files there in tract, or why it could not tell.
+pub type FilesAtSizes = (Vec<Shape>, Result<f64, String>);
+
 /// Largest differences of two files in tract at all other sizes of `facts`, those of the first one's `graph`, with the sizes of the
 /// inputs.
 pub fn files_elsewhere(
@@ -69,8 +72,8 @@ pub fn files_elsewhere(
     (first, second): (&[u8], &[u8]),
     samples: &[Sample],
     pool: &Pool,
-) -> Result<Vec<(Vec<Shape>, Result<f64, String>)>> {
-    let one = |other: &std::sync::Arc<Facts>| {
+) -> Result<Vec<FilesAtSizes>> {
+    let one = |other: &std::sync::Arc<Facts>| -> Result<FilesAtSizes> {
         let inputs = other.inputs(graph).unwrap_or_default();
         let found = compare_tract(first, second, &inputs, &stretched(samples, &inputs), pool)?;
         Ok((inputs.into_iter().map(|f| f.shape).collect(), found))

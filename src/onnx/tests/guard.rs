@@ -125,7 +125,9 @@ proptest! {
         if let Ok(model) = super::super::parse(&bytes, std::path::Path::new("damaged.onnx"), &[])
             && let Ok(same) = model.with_graph(model.graph.clone())
         {
-            prop_assert_eq!(whole(&same), whole(&model));
+            // Shapes that the damage made wrong are put right.
+            let truthful = model.false_declarations().is_ok_and(|wrong| wrong.is_empty());
+            prop_assert!(!truthful || whole(&same) == whole(&model));
         }
     }
 
