@@ -70,6 +70,7 @@ operators! {
     AveragePool average_pool,
     BatchNormalization batch_normalization,
     Cast cast,
+    CastLike cast_like,
     Ceil ceil,
     Celu celu,
     Clip clip,
