@@ -14,7 +14,7 @@ use crate::learn::{Trained, unknown};
 use crate::onnx::Model;
 use crate::ops;
 use crate::pipeline::{Analysis, Finetuned, Recovered};
-use crate::verify::{TOLERANCE, Verdict, allowed, disagree};
+use crate::verify::{TOLERANCE, Verdict, allowed, disagree, tried_in_tract};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -218,6 +218,7 @@ pub fn verification(v: &Verdict, facts: &Facts) -> Verification {
         tract: v.tract.as_ref().ok().copied(),
         tract_says: v.tract.as_ref().err().cloned(),
         elsewhere: v.elsewhere.clone(),
+        tract_samples: tried_in_tract(facts, v.samples),
         tract_rounding: v.tract_rounding,
         tract_allowed: allowed(v.tract_rounding),
         apart: v.apart,

@@ -350,6 +350,8 @@ pub struct Verification {
     pub tract_says: Option<String>,
     /// The same at other sizes of the axes that the file leaves open.
     pub elsewhere: Vec<AtSizes>,
+    /// Inputs tried in tract, where it runs both: fewer in float16, for which it takes long.
+    pub tract_samples: usize,
     /// Where that is beyond the tolerance, and both networks are equal in double precision: how far rounding takes tract from
     /// double precision on the masked network, as a share of the output's range.
     pub tract_rounding: Option<f64>,

@@ -498,6 +498,9 @@ fn recovery(run: &Run) -> String {
 
 fn verification(v: &Verification) -> String {
     let tract = match (v.tract, &v.tract_says) {
+        (Some(d), _) if v.tract_samples < v.samples => {
+            format!("{} in tract (float16, at {})", small(d), plural(v.tract_samples, "input"))
+        }
         (Some(d), _) => format!("{} in tract", small(d)),
         (None, Some(why)) => format!("not measured in tract ({})", line(why)),
         (None, None) => "not measured in tract".into(),

@@ -75,10 +75,19 @@ pub fn allowed(rounding: Option<f64>) -> f64 {
     rounding.map_or(TOLERANCE, |r| (ROUNDINGS * r).clamp(TOLERANCE, MOST_ALLOWED))
 }
 
+/// Whether values are float16.
+fn is_half(facts: &Facts) -> bool {
+    facts.fact.iter().flatten().any(|f| f.dtype == DType::F16)
+}
+
+/// Inputs that a network with these facts is run at in tract, of `samples`.
+pub fn tried_in_tract(facts: &Facts, samples: usize) -> usize {
+    if is_half(facts) { samples.min(runtime::HALF_SAMPLES) } else { samples }
+}
+
 /// Whether tract and our executor, `apart` on a network, compute something else there.
 pub fn disagree(facts: &Facts, apart: f64) -> bool {
-    let half = facts.fact.iter().flatten().any(|f| f.dtype == DType::F16);
-    apart > if half { APART_HALF } else { APART }
+    apart > if is_half(facts) { APART_HALF } else { APART }
 }
 
 /// Outputs that hardly vary are compared as if they varied by this much: differences of 1e-6 are single-precision noise.
