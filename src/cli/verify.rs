@@ -75,7 +75,7 @@ fn tract(
     if difference.as_ref().is_ok_and(|d| *d > args.tolerance) {
         let network = (&big.graph, facts);
         rounding = verify::rounding_in_tract(network, &whole, &little.graph, &samples, pool)?;
-        allowed = allowed.max(verify::allowed(rounding));
+        allowed = allowed.max(verify::allowed(facts, rounding));
     }
     let mut apart = Vec::new();
     let both = [(&args.big, big, facts, &whole), (&args.small, little, small_facts, &pruned)];

@@ -448,7 +448,7 @@ pub fn verdict(
         None => None,
     };
     let proof = outcome.proof;
-    let beyond = tract.as_ref().is_ok_and(|d| *d > verify::allowed(rounding));
+    let beyond = tract.as_ref().is_ok_and(|d| *d > verify::allowed(facts, rounding));
     Ok(Verdict {
         samples: samples.len(),
         absolute: proof.difference.absolute,

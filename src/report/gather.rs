@@ -220,7 +220,7 @@ pub fn verification(v: &Verdict, facts: &Facts) -> Verification {
         elsewhere: v.elsewhere.clone(),
         tract_samples: tried_in_tract(facts, v.samples),
         tract_rounding: v.tract_rounding,
-        tract_allowed: allowed(v.tract_rounding),
+        tract_allowed: allowed(facts, v.tract_rounding),
         apart: v.apart,
         disagree: v.apart.is_some_and(|apart| disagree(facts, apart)),
         tolerance: TOLERANCE,

@@ -43,7 +43,7 @@ pub struct Verdict {
 /// Where rounding alone takes tract beyond the tolerance, what it may differ by: so many times what it rounds by …
 const ROUNDINGS: f64 = 4.0;
 
-/// … but no more than this share of the output's range.
+/// … but no more than this share of the output's range in single precision, and than [`APART_HALF`] in float16.
 pub const MOST_ALLOWED: f64 = 1e-3;
 
 /// From this share of the output's range on tract and our executor are said to compute something else …
@@ -70,9 +70,11 @@ pub fn near_enough(
     Ok(d <= allowed_apart(apart, 0.0) || d <= allowed_apart(apart, rounding(network, samples, pool)?))
 }
 
-/// Largest difference in tract that passes, where it was found to round by `rounding`.
-pub fn allowed(rounding: Option<f64>) -> f64 {
-    rounding.map_or(TOLERANCE, |r| (ROUNDINGS * r).clamp(TOLERANCE, MOST_ALLOWED))
+/// Largest difference in tract that passes on a network with these facts, where tract was found to round by `rounding` on it: in
+/// float16 that is more than in single precision.
+pub fn allowed(facts: &Facts, rounding: Option<f64>) -> f64 {
+    let most = if is_half(facts) { APART_HALF } else { MOST_ALLOWED };
+    rounding.map_or(TOLERANCE, |r| (ROUNDINGS * r).clamp(TOLERANCE, most))
 }
 
 /// Whether values are float16.
@@ -400,9 +402,12 @@ mod tests {
 
     #[test]
     fn rounding_widens_the_tolerance_within_bounds() {
-        assert_eq!(allowed(None), TOLERANCE);
-        assert_eq!(allowed(Some(1e-6)), TOLERANCE);
-        assert_eq!(allowed(Some(1e-4)), 4e-4);
-        assert_eq!(allowed(Some(0.3)), MOST_ALLOWED);
+        let of = |dtype| Facts { fact: vec![Some(Fact::new(dtype, [1]))], ..Facts::default() };
+        let (single, half) = (of(DType::F32), of(DType::F16));
+        assert_eq!(allowed(&single, None), TOLERANCE);
+        assert_eq!(allowed(&single, Some(1e-6)), TOLERANCE);
+        assert_eq!(allowed(&single, Some(1e-4)), 4e-4);
+        assert_eq!(allowed(&single, Some(0.3)), MOST_ALLOWED);
+        assert_eq!((allowed(&half, None), allowed(&half, Some(0.3))), (TOLERANCE, APART_HALF));
     }
 }

@@ -23,12 +23,14 @@ pub struct AtSizes {
     pub tract: Result<f64, String>,
     /// What tract rounds by there, where that decides (see [`super::Verdict::tract_rounding`]).
     pub tract_rounding: Option<f64>,
+    /// Largest share allowed in tract.
+    pub tract_allowed: f64,
 }
 
 impl AtSizes {
     /// True if what was measured is within the tolerance, in tract within what rounding makes of it.
     pub fn pass(&self) -> bool {
-        self.relative <= TOLERANCE && *self.tract.as_ref().unwrap_or(&0.0) <= allowed(self.tract_rounding)
+        self.relative <= TOLERANCE && *self.tract.as_ref().unwrap_or(&0.0) <= self.tract_allowed
     }
 }
 
@@ -57,7 +59,13 @@ pub fn elsewhere(
         }
         let names = graph.inputs.iter().map(|&v| graph.values[v].name.clone());
         let inputs = names.zip(inputs.into_iter().map(|f| f.shape)).collect();
-        Ok(AtSizes { inputs, relative: proof.difference.relative, tract, tract_rounding: rounding })
+        Ok(AtSizes {
+            inputs,
+            relative: proof.difference.relative,
+            tract,
+            tract_rounding: rounding,
+            tract_allowed: allowed(&facts, rounding),
+        })
     };
     facts.elsewhere.iter().map(one).collect()
 }

@@ -127,7 +127,10 @@ fn rounding_in_tract_is_measured_on_equal_networks_only() {
     };
     let found = rounding(&done.graph).unwrap();
     assert!(found > 2.0 * TOLERANCE, "the network was made for more: {found:e}");
-    assert!(verify::allowed(Some(found)) > TOLERANCE && verify::allowed(Some(found)) <= verify::MOST_ALLOWED);
+    assert!(
+        verify::allowed(&facts, Some(found)) > TOLERANCE
+            && verify::allowed(&facts, Some(found)) <= verify::MOST_ALLOWED
+    );
 
     let mut wrong = done.graph.clone();
     let v = wrong.value_named("fc.w").unwrap();
