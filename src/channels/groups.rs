@@ -402,6 +402,9 @@ fn result_axis(graph: &Graph, facts: &Facts, site: Site, operand: ValueId) -> us
     graph.nodes[site.node].outputs[0].map_or(0, rank) - rank(operand) + site.axis
 }
 
+/// Most elements of a value on which an operator is tried.
+const LARGEST_TRIED: usize = 1 << 26;
+
 /// What values inherit from the layers they come from, through operators without weights; by value.
 struct Sources {
     /// Zero wherever the weights of the layer are zero (no f(0) ≠ 0 in between), so that the original with zeroed weights
@@ -418,7 +421,8 @@ impl Sources {
         let mut sources = Self { vanishes: vec![false; n], density: vec![0.0; n] };
         for n in ancestors(graph, facts, wanted) {
             let node = &graph.nodes[n];
-            let (vanishes, macs) = (sources.node_vanishes(facts, node), macs_of(facts, node));
+            let known = facts.trouble[n].is_none();
+            let (vanishes, macs) = (known && sources.node_vanishes(facts, node), macs_of(facts, node));
             let through = node.inputs.iter().flatten().filter(|&&u| facts.constant[u].is_none());
             let through = through.map(|&u| sources.density[u]).fold(0.0, f64::max);
             for &v in node.outputs.iter().flatten() {
@@ -434,6 +438,10 @@ impl Sources {
         let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { return false };
         if multiplies(facts, node) {
             return true;
+        }
+        let shapes = x.iter().flatten().map(|o| o.fact).chain(&y);
+        if shapes.map(|fact| volume(&fact.shape)).max() > Some(LARGEST_TRIED) {
+            return false;
         }
         let inputs: Vec<Option<Array<f64>>> = node
             .inputs
