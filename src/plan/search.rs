@@ -265,6 +265,16 @@ impl<'a> Search<'a> {
         changed
     }
 
+    /// True if every group that gets some of `more` besides what it keeps has a number of classes that is wanted.
+    fn is_rounded(&self, kept: &[bool], more: &[usize]) -> bool {
+        let mut added: HashMap<usize, usize> = HashMap::new();
+        more.iter().for_each(|&c| *added.entry(self.groups.classes[c].group).or_default() += 1);
+        added.into_iter().all(|(g, n)| {
+            let count = || self.groups.groups[g].classes.iter().filter(|&&c| kept[c]).count();
+            self.edges[g].is_empty() || self.edges[g].contains(&(count() + n))
+        })
+    }
+
     /// Adds further classes, best first, as long as they fit: the budget is spent.
     fn fill(&self, plan: Plan, order: &[usize], target: u64) -> Plan {
         let Plan { mut kept, cost } = plan;
@@ -300,7 +310,7 @@ impl<'a> Search<'a> {
             more.dedup();
             let lacks =
                 |o: &usize| waits.get(o).unwrap_or(&none).iter().any(|t| !kept[*t] && !more.contains(t));
-            if more.iter().any(lacks) {
+            if more.iter().any(lacks) || !self.is_rounded(&kept, &more) {
                 misses += 1;
                 continue;
             }
