@@ -20,7 +20,7 @@ pub fn volume(shape: &[usize]) -> usize {
     shape.iter().product()
 }
 
-/// Number of elements of any shape; `None` above [`MOST_ELEMENTS`] or [`MOST_AXES`]. An empty axis hides no large one, so
+/// Number of elements of any shape; `None` above `MOST_ELEMENTS` or `MOST_AXES`. An empty axis hides no large one, so
 /// that any selection of the axes may be multiplied.
 pub fn checked_volume(shape: &[usize]) -> Option<usize> {
     let filled = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size.max(1)))?;
