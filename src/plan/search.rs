@@ -216,21 +216,26 @@ impl<'a> Search<'a> {
             for axis in &self.axes {
                 let least = self.limits.min_channels.max(1).min(axis.len());
                 let group = self.groups.classes[axis[0]].group;
-                let round = self.edges[group].first().map_or(1, |&e| e.min(axis.len()));
                 let mut have = axis.iter().filter(|&&c| kept[c]).count();
                 if have >= least {
                     continue;
                 }
+                // A class may stand at several places of an axis; the numbers that are wanted are of classes.
+                let own: BTreeSet<usize> =
+                    axis.iter().copied().filter(|&c| self.groups.classes[c].group == group).collect();
+                let round = self.edges[group].first().map_or(1, |&e| e.min(own.len()));
+                let mut count = own.iter().filter(|&&c| kept[c]).count();
                 let mut missing: Vec<usize> = axis.iter().copied().filter(|&c| !kept[c]).collect();
                 let lacks = |c: &usize| self.needs.get(c).into_iter().flatten().any(|&t| !kept[t]);
                 missing.sort_by_key(|c| (lacks(c), rank[*c]));
                 missing.dedup();
                 for c in missing {
-                    if have >= least.max(round) {
+                    if have >= least && count >= round {
                         break;
                     }
                     kept[c] = true;
                     changed = true;
+                    count += usize::from(own.contains(&c));
                     have += axis.iter().filter(|&&a| a == c).count();
                 }
             }
