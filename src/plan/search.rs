@@ -233,6 +233,9 @@ impl<'a> Search<'a> {
                     if have >= least && count >= round {
                         break;
                     }
+                    if have >= least && !own.contains(&c) {
+                        continue;
+                    }
                     kept[c] = true;
                     changed = true;
                     count += usize::from(own.contains(&c));
