@@ -1,26 +1,7 @@
 //! Functions that a model defines for itself: analysed as what they compute, written as they were where nothing in them was cut.
 
-use super::{Network, Residual, files};
-use autobot_onnx::rewrite;
+use super::{Residual, fixture, without};
 use onnx_protobuf::{Message, ModelProto};
-
-fn network() -> Network {
-    let path = files("fixtures").into_iter().find(|p| p.to_string_lossy().contains("/functions/"));
-    Network::read(&path.unwrap())
-}
-
-/// The file without the first `of(name)` channels of the layers called so.
-fn without(network: &Network, of: &dyn Fn(&str) -> usize) -> ModelProto {
-    let (graph, facts) = (&network.model.graph, &network.facts);
-    let (groups, _) = network.groups(Residual::Tie);
-    let mut kept = vec![true; groups.classes.len()];
-    for g in &groups.groups {
-        g.classes.iter().take(of(&g.name)).for_each(|&c| kept[c] = false);
-    }
-    let done = rewrite::rewrite(graph, facts, &groups, &kept, network.model.opset()).unwrap();
-    let bytes = network.model.with_graph(done.graph).unwrap().to_bytes().unwrap();
-    ModelProto::parse_from_bytes(&bytes).unwrap()
-}
 
 fn operators(proto: &ModelProto) -> Vec<String> {
     proto.graph.node.iter().map(|n| n.op_type.clone()).collect()
@@ -32,7 +13,7 @@ fn functions(proto: &ModelProto) -> Vec<String> {
 
 #[test]
 fn layers_inside_functions_are_cut() {
-    let network = network();
+    let network = fixture("functions");
     let (groups, _) = network.groups(Residual::Tie);
     let sizes: Vec<usize> = groups.groups.iter().map(|g| g.classes.len()).collect();
     // The stem with the depthwise block behind it, and the last block; default attributes and nested calls included.
@@ -41,7 +22,7 @@ fn layers_inside_functions_are_cut() {
 
 #[test]
 fn a_call_stays_where_nothing_in_it_is_cut() {
-    let network = network();
+    let network = fixture("functions");
     let stem = &network.groups(Residual::Tie).0.groups[0].name.clone();
     let original = ModelProto::parse_from_bytes(&std::fs::read(&network.path).unwrap()).unwrap();
     assert_eq!(

@@ -27,7 +27,8 @@ use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::{self, InputShape, Model};
 use autobot_onnx::plan::{Limits, Plan, Search};
 use autobot_onnx::runtime::Sample;
-use autobot_onnx::{learn, pipeline, plan};
+use autobot_onnx::{learn, pipeline, plan, rewrite};
+use onnx_protobuf::{Message, ModelProto};
 use std::path::{Path, PathBuf};
 
 /// Sizes that files leave open.
@@ -122,6 +123,25 @@ fn random_plan(network: &Network, groups: &Groups, cost: &Cost, share: f64, seed
     let (least, full) = (search.smallest().cost, search.full());
     let target = least + ((full - least) as f64 * share) as u64;
     search.meet(&score, target).unwrap_or_else(|e| panic!("{target} of {least}..{full}: {e}"))
+}
+
+/// A fixture by the name of its folder.
+fn fixture(name: &str) -> Network {
+    let path = files("fixtures").into_iter().find(|p| p.to_string_lossy().contains(&format!("/{name}/")));
+    Network::read(&path.unwrap())
+}
+
+/// The file without the first `of(name)` channels of the layers called so.
+fn without(network: &Network, of: &dyn Fn(&str) -> usize) -> ModelProto {
+    let (graph, facts) = (&network.model.graph, &network.facts);
+    let (groups, _) = network.groups(Residual::Tie);
+    let mut kept = vec![true; groups.classes.len()];
+    for g in &groups.groups {
+        g.classes.iter().take(of(&g.name)).for_each(|&c| kept[c] = false);
+    }
+    let done = rewrite::rewrite(graph, facts, &groups, &kept, network.model.opset()).unwrap();
+    let bytes = network.model.with_graph(done.graph).unwrap().to_bytes().unwrap();
+    ModelProto::parse_from_bytes(&bytes).unwrap()
 }
 
 /// One thread.

@@ -1,27 +1,9 @@
 //! Constants that several layers share in a file: each reader has its own channels, and the file keeps what is equal once.
 
-use super::{Network, Residual, files};
+use super::{Residual, fixture, without};
 use autobot_onnx::plan::{Limits, Search};
 use autobot_onnx::rewrite;
 use onnx_protobuf::{Message, ModelProto};
-
-fn fixture(name: &str) -> Network {
-    let path = files("fixtures").into_iter().find(|p| p.to_string_lossy().contains(&format!("/{name}/")));
-    Network::read(&path.unwrap())
-}
-
-/// The file without the first `of(name)` channels of the layers called so.
-fn without(network: &Network, of: &dyn Fn(&str) -> usize) -> ModelProto {
-    let (graph, facts) = (&network.model.graph, &network.facts);
-    let (groups, _) = network.groups(Residual::Tie);
-    let mut kept = vec![true; groups.classes.len()];
-    for g in &groups.groups {
-        g.classes.iter().take(of(&g.name)).for_each(|&c| kept[c] = false);
-    }
-    let done = rewrite::rewrite(graph, facts, &groups, &kept, network.model.opset()).unwrap();
-    let bytes = network.model.with_graph(done.graph).unwrap().to_bytes().unwrap();
-    ModelProto::parse_from_bytes(&bytes).unwrap()
-}
 
 /// Name and length of what a node reads.
 fn operand(proto: &ModelProto, node: &str, slot: usize) -> (String, i64) {
