@@ -253,7 +253,7 @@ impl Trial<'_> {
         let operands: Vec<Option<Operand>> = facts
             .iter()
             .zip(self.x)
-            .map(|(fact, x)| Some(Operand { fact: fact.as_ref()?, value: x.as_ref()?.value }))
+            .map(|(fact, x)| Some(Operand::new(fact.as_ref()?, x.as_ref()?.value)))
             .collect();
         let y = self.node.op.infer(&operands).ok()?;
         let fits = |(k, v): (usize, &Option<ValueId>)| {

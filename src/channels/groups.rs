@@ -131,7 +131,7 @@ fn read_at(graph: &Graph, facts: &Facts, cut: &BTreeSet<Site>, expands: &[Site])
     let weighed = weighed_roots(graph, facts, &mut labels);
     let mut groups = collect(graph, facts, &mut labels, &|root| weighed.contains_key(&root));
     groups.reads = labels.reads.clone();
-    groups.expands = expands.iter().copied().filter(|s| groups.touches(graph, *s)).collect();
+    groups.expands = expands.iter().copied().filter(|s| groups.parts(graph, *s)).collect();
     groups.implied = implications(graph, &groups);
     let mut derived = groups.picked();
     for site in groups.sites(graph) {
@@ -259,6 +259,14 @@ impl Groups {
             (a != NONE && b != NONE).then_some((a as ClassId, b as ClassId))
         };
         self.implied = self.implied.iter().filter_map(renamed).collect();
+    }
+
+    /// True if a branch at an addition, or the sum, has free classes.
+    fn parts(&self, graph: &Graph, s: Site) -> bool {
+        let (branch, sum) = (graph.nodes[s.node].inputs[s.slot], graph.nodes[s.node].outputs[0]);
+        let rank = |v: Option<ValueId>| v.map_or(0, |v| self.label[v].len());
+        let result = sum.map_or(&[][..], |v| self.axis(v, rank(sum) - rank(branch) + s.axis));
+        self.touches(graph, s) || result.iter().any(|&c| c != NONE)
     }
 
     fn touches(&self, graph: &Graph, s: Site) -> bool {

@@ -57,7 +57,15 @@ impl Labels {
         {
             values.iter().for_each(|&v| labels.freeze_value(v, None, why));
         }
+        let idle = idle(graph, facts);
         for (n, node) in graph.nodes.iter().enumerate() {
+            if idle[n] {
+                let values = node.inputs.iter().chain(&node.outputs).flatten();
+                values.for_each(|&v| {
+                    labels.freeze_value(v, Some(n), "computes nothing that the network reads")
+                });
+                continue;
+            }
             node.captured.iter().for_each(|&v| labels.freeze_value(v, Some(n), "uses it inside a subgraph"));
             labels.node(facts, n, node, cut);
         }
@@ -272,6 +280,20 @@ impl Labels {
             (0..size((v, axis))).for_each(|i| self.freeze(self.base[v][axis] + i, reason));
         }
     }
+}
+
+/// By node: is it computed from constants, for no node that the network runs?
+fn idle(graph: &Graph, facts: &Facts) -> Vec<bool> {
+    let mut read = vec![false; graph.values.len()];
+    graph.outputs.iter().for_each(|&v| read[v] = true);
+    let mut idle = vec![false; graph.nodes.len()];
+    for (n, node) in graph.nodes.iter().enumerate().rev() {
+        idle[n] = facts.is_folded(node) && !node.outputs.iter().flatten().any(|&y| read[y]);
+        if !idle[n] {
+            node.inputs.iter().flatten().chain(&node.captured).for_each(|&v| read[v] = true);
+        }
+    }
+    idle
 }
 
 /// What one operator said, before it is applied.

@@ -71,6 +71,9 @@ pub struct Graph {
     pub outputs: Vec<ValueId>,
     /// Initializers that only stand here, with the value that the file has in their place: one that several operands share.
     pub copies: BTreeMap<ValueId, ValueId>,
+    /// Initializers that only stand here, with the value that the file has in their place, which it computes from constants, and
+    /// the number that this is.
+    pub computed: BTreeMap<ValueId, (ValueId, Arc<Tensor>)>,
 }
 
 impl Graph {
@@ -147,6 +150,7 @@ impl Graph {
         let counts = |t: &Tensor| t.dtype().is_float() || t.dtype().size() == 1 && t.shape.len() > 1;
         let mut read = self.read();
         self.copies.iter().for_each(|(&copy, &file)| (read[copy], read[file]) = (false, true));
+        self.computed.keys().for_each(|&copy| read[copy] = false);
         let stored = (0..self.values.len()).filter(|&v| read[v]).filter_map(|v| self.initializer(v));
         let stored = stored.filter(|t| counts(t)).map(|t| t.data.len());
         let constants = self.nodes.iter().filter(|n| n.op_type == "Constant").filter_map(|n| {

@@ -31,6 +31,8 @@ pub struct Facts {
     pub fact: Vec<Option<Fact>>,
     /// Value, where it is a constant.
     pub constant: Vec<Option<Arc<Tensor>>>,
+    /// Is it computed, and known to have no element below zero?
+    pub never_negative: Vec<bool>,
     /// Why a node could not be analysed.
     pub trouble: Vec<Option<String>>,
     /// The same network at other sizes of the axes that its file leaves open; empty where it leaves none open.
@@ -98,7 +100,8 @@ impl Facts {
                 None => Some(None),
                 Some(v) => {
                     let fact = self.fact[*v].as_ref()?;
-                    Some(Some(Operand { fact, value: self.constant[*v].as_deref() }))
+                    let operand = Operand::new(fact, self.constant[*v].as_deref());
+                    Some(Some(operand.never_negative(self.never_negative[*v])))
                 }
             })
             .collect()
@@ -147,6 +150,7 @@ fn survey(
     let mut facts = Facts {
         fact: graph.values.iter().map(|_| None).collect(),
         constant: vec![None; graph.values.len()],
+        never_negative: vec![false; graph.values.len()],
         trouble: vec![None; graph.nodes.len()],
         elsewhere: Vec::new(),
     };
@@ -171,6 +175,8 @@ fn survey(
                         facts.fact[*v] = Some(fact.clone());
                     }
                 }
+                let signs = facts.operands(node).is_some_and(|x| node.op.never_negative(&x));
+                node.outputs.iter().flatten().for_each(|&v| facts.never_negative[v] = signs);
                 fold(node, &mut facts, &mut sizes);
             }
             Err(refusal) => {

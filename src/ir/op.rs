@@ -30,6 +30,25 @@ pub struct Operand<'a> {
     pub fact: &'a Fact,
     /// The value, where it does not depend on the network's inputs.
     pub value: Option<&'a Tensor>,
+    /// Is it computed, and known to have no element below zero?
+    never_negative: bool,
+}
+
+impl<'a> Operand<'a> {
+    /// An operand of which no more is known.
+    pub fn new(fact: &'a Fact, value: Option<&'a Tensor>) -> Self {
+        Self { fact, value, never_negative: false }
+    }
+
+    /// The same, where no element can be below zero if `known`.
+    pub fn never_negative(self, known: bool) -> Self {
+        Self { never_negative: known, ..self }
+    }
+
+    /// True where no element can be below zero.
+    pub fn is_never_negative(&self) -> bool {
+        self.never_negative || self.value.is_some_and(|t| t.data.to_real::<f64>().iter().all(|&x| x >= 0.0))
+    }
 }
 
 /// A node's inputs by slot; `None` where an optional input is absent.
@@ -159,6 +178,20 @@ pub struct Resized {
     /// Constant inputs that restate a width or an index, by slot, with their new values. (Weights are not
     /// listed: their coordinates are tied, and the rewriter slices them.) A slot that the node leaves open is filled.
     pub inputs: Vec<(usize, Tensor)>,
+    /// What the first result is multiplied by from now on, where the operator divides by how many coordinates there are.
+    pub factor: Option<f64>,
+}
+
+impl Resized {
+    /// With restated attributes.
+    pub fn of(op: Box<dyn Op>) -> Self {
+        Self { op: Some(op), ..Self::default() }
+    }
+
+    /// With restated constant inputs.
+    pub fn restating(inputs: Vec<(usize, Tensor)>) -> Self {
+        Self { inputs, ..Self::default() }
+    }
 }
 
 /// A layer as a matrix product. Along `result` its output is `factor · Σ weight · input`, summed along `input` (and a window
@@ -217,6 +250,10 @@ pub trait Op: Debug + Send + Sync + Diff<f32> + Diff<f64> {
 
     /// True where [`Diff::backward`] gives the gradient; false for integer results, index operators and the like.
     fn differentiable(&self) -> bool;
+
+    /// True where no element of a result can be below zero: whatever the operands are, or since those in `x` that are marked
+    /// cannot be.
+    fn never_negative(&self, x: &Operands) -> bool;
 
     /// States which coordinates belong together. What is unsaid is frozen.
     fn channels(&self, io: &Io, link: &mut dyn Link);

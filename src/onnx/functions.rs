@@ -1,9 +1,12 @@
-//! Functions that a model defines for itself: their calls are replaced by what they compute, and put back on writing.
+//! Functions that a model defines for itself, and branches that it takes in any case: calls are replaced by what they compute, and
+//! put back on writing.
 //!
 //! Takes: a model as the file has it. Gives: one without those calls, and the list of them ([`expand`]); and back
-//! ([`collapse`]): a call whose nodes are as they were is written as it was, any other by its nodes.
+//! ([`collapse`]): a call whose nodes are as they were is written as it was, any other by its nodes. An If whose condition is a
+//! constant counts as a call of its branch.
 //! Never: expands what it cannot put back, or what another version of the standard operators could compute otherwise.
 
+use super::branches::{self, Conditions};
 use onnx_protobuf::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 use std::collections::{HashMap, HashSet};
 
@@ -72,10 +75,14 @@ fn called(node: &NodeProto) -> Key<'_> {
     (&node.domain, &node.op_type, &node.overload)
 }
 
-/// Replaces the calls in the graph of `model` by what they compute.
-pub fn expand(model: &mut ModelProto) -> Vec<Call> {
+/// Replaces the calls in the graph of `model` by what they compute, and Ifs by the branches that they take by `conditions`.
+pub fn expand(model: &mut ModelProto, conditions: &Conditions) -> Vec<Call> {
     let functions: HashMap<Key, &FunctionProto> = model.functions.iter().map(|f| (key(f), f)).collect();
-    let Some(graph) = model.graph.as_ref().filter(|_| !functions.is_empty()) else { return Vec::new() };
+    let Some(graph) = model.graph.as_ref() else { return Vec::new() };
+    let chosen = graph.node.iter().any(|n| branches::taken(n, conditions).is_some());
+    if functions.is_empty() && !chosen {
+        return Vec::new();
+    }
     let version = |domain: &str| {
         let standard = |d: &str| matches!(d, "" | "ai.onnx");
         let import =
@@ -90,18 +97,30 @@ pub fn expand(model: &mut ModelProto) -> Vec<Call> {
     let mut taken = names(graph);
     let (mut calls, mut nodes, mut grown) = (Vec::new(), Vec::new(), 0);
     for node in &graph.node {
-        if !usable.contains(&called(node)) {
+        if !usable.contains(&called(node)) && branches::taken(node, conditions).is_none() {
             nodes.push(node.clone());
             continue;
         }
         let mut body = Vec::new();
+        let mut conditions = conditions.clone();
         // To be expanded, the next one last.
         let mut open = vec![(node.clone(), 0)];
         while let Some((node, depth)) = open.pop() {
-            match functions.get(&called(&node)).filter(|f| usable.contains(&key(f)) && depth < DEEPEST) {
-                Some(f) => {
-                    let Some(inner) = instance(f, &node, &mut taken) else { return Vec::new() };
+            let f = functions.get(&called(&node)).filter(|f| usable.contains(&key(f)));
+            let branch = branches::taken(&node, &conditions);
+            let inner = match (f, branch) {
+                _ if depth >= DEEPEST => None,
+                (Some(f), _) => match instance(f, &node, &mut taken) {
+                    Some(inner) => Some(inner),
+                    None => return Vec::new(),
+                },
+                (None, Some(branch)) => branches::instance(&node, branch, &mut taken),
+                (None, None) => None,
+            };
+            match inner {
+                Some(inner) => {
                     grown += inner.len();
+                    conditions.extend(inner.iter().filter_map(branches::constant));
                     open.extend(inner.into_iter().rev().map(|n| (n, depth + 1)));
                 }
                 None => body.push(node),
@@ -111,7 +130,9 @@ pub fn expand(model: &mut ModelProto) -> Vec<Call> {
             }
         }
         nodes.extend(body.iter().cloned());
-        calls.push(Call { node: node.clone(), body });
+        if body[..] != [node.clone()] {
+            calls.push(Call { node: node.clone(), body });
+        }
     }
     if !calls.is_empty()
         && let Some(graph) = model.graph.as_mut()
@@ -183,6 +204,13 @@ pub fn are_called(model: &ModelProto) -> bool {
 }
 
 impl Call {
+    /// What an If is called for which a branch stands here.
+    pub fn decided(&self) -> Option<String> {
+        let output = self.node.output.iter().find(|o| !o.is_empty())?;
+        let name = if self.node.name.is_empty() { output } else { &self.node.name };
+        (self.node.op_type == "If").then(|| name.clone())
+    }
+
     /// Names that only the nodes of the call know.
     fn hidden(&self) -> impl Iterator<Item = &str> {
         let seen: HashSet<&str> = self.node.output.iter().map(String::as_str).collect();

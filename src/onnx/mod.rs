@@ -6,6 +6,8 @@
 //! any input; leaves a half-written file; touches the file it read.
 
 mod attribute;
+mod branches;
+mod computed;
 mod external;
 mod fault;
 mod functions;
@@ -29,7 +31,7 @@ pub use write::Written;
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::ir::{Fact, Facts, Graph, infer};
+use crate::ir::{Fact, Facts, Graph, ValueId, infer};
 use external::Folder;
 use onnx_protobuf::{Message, ModelProto};
 use shapes::Inputs;
@@ -50,8 +52,8 @@ pub struct Model {
     pub graph: Graph,
     /// The file, with but a token of each large initializer: the graph holds its elements.
     proto: ModelProto,
-    /// Calls of the model's own functions, which `proto` has expanded.
-    calls: Vec<functions::Call>,
+    /// Calls of the model's own functions and of branches, which `proto` has expanded, one set after the other.
+    calls: Vec<Vec<functions::Call>>,
     path: PathBuf,
     folder: Folder,
     opset: i64,
@@ -88,7 +90,8 @@ fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<
         folder.check(t).map_err(|fault| fault.of(format_args!("tensor '{}'", t.name), path))?;
     }
     let opset = opset(&proto, path)?;
-    let calls = functions::expand(&mut proto);
+    let stated = branches::stated(proto.graph.get_or_default());
+    let mut calls = vec![functions::expand(&mut proto, &stated)];
     let graph = proto.graph.get_or_default();
     if let Some(sparse) = graph.sparse_initializer.first() {
         let name = &sparse.values.get_or_default().name;
@@ -99,11 +102,39 @@ fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<
             hint,
         ));
     }
-    let (mut graph, inputs) = read::graph(graph, path, &folder, opset, given)?;
+    let (mut graph, mut inputs) = read::graph(graph, path, &folder, opset, given)?;
+    while let Some(conditions) = decided(&graph, &inputs) {
+        let more = functions::expand(&mut proto, &conditions);
+        if more.is_empty() {
+            break;
+        }
+        calls.push(more);
+        (graph, inputs) = read::graph(proto.graph.get_or_default(), path, &folder, opset, given)?;
+    }
     write::lighten(&mut proto, &graph);
+    computed::part(&mut graph);
     share::part(&mut graph);
     let elsewhere = other_sizes(&graph, &inputs);
     Ok(Model { graph, proto, calls, path: path.to_owned(), folder, opset, inputs, elsewhere })
+}
+
+/// Conditions of Ifs that come out the same whatever the network's input is; none where there are none, or sizes are open that they
+/// may depend on.
+fn decided(graph: &Graph, inputs: &Inputs) -> Option<branches::Conditions> {
+    let asked: Vec<_> = graph
+        .nodes
+        .iter()
+        .filter(|n| n.op_type == "If")
+        .filter_map(|n| n.inputs.first().copied().flatten())
+        .collect();
+    let open = inputs.open.iter().flatten().any(Option::is_some);
+    let facts = if asked.is_empty() || open { return None } else { infer(graph, None).ok()? };
+    let one = |v: ValueId| {
+        let value = facts.constant[v].as_ref().filter(|t| t.data.len() == 1)?;
+        Some((graph.values[v].name.clone(), value.to_ints()[0] != 0))
+    };
+    let found: branches::Conditions = asked.into_iter().filter_map(one).collect();
+    (!found.is_empty()).then_some(found)
 }
 
 /// Facts of the inputs at other sizes of the open axes: one set where the network runs with all of them changed, else what it runs
@@ -251,8 +282,8 @@ impl Model {
 
     /// The same file with `graph` in place of its own. Only what differs is changed.
     pub fn with_graph(&self, graph: Graph) -> Result<Self> {
-        let mut graph = share::join(&graph);
-        let old = share::join(&self.graph);
+        let file = |graph: &Graph| computed::join(&share::join(graph));
+        let (mut graph, old) = (file(&graph), file(&self.graph));
         let proto = patch::apply(&self.proto, &old, &mut graph, &|g| self.facts_of(g))?;
         Ok(Self {
             graph,
@@ -274,8 +305,13 @@ impl Model {
     /// True if the file calls functions that it defines itself.
     pub fn calls_functions(&self) -> bool {
         let mut proto = self.proto.clone();
-        functions::collapse(&mut proto, &self.calls);
+        write::collapse(&mut proto, self);
         functions::are_called(&proto)
+    }
+
+    /// The Ifs in whose place the branch stands that they take in any case.
+    pub fn decided(&self) -> Vec<String> {
+        self.calls.iter().flatten().filter_map(functions::Call::decided).collect()
     }
 
     /// As [`Self::to_bytes`]; `None` above 2 GiB, which is more than one message may take.

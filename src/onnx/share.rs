@@ -90,8 +90,8 @@ pub fn join(graph: &Graph) -> Graph {
     if gone.is_empty() { joined } else { without(joined, &gone) }
 }
 
-/// The graph without initializers that nothing uses.
-fn without(mut graph: Graph, gone: &HashSet<ValueId>) -> Graph {
+/// The graph without values that nothing uses.
+pub fn without(mut graph: Graph, gone: &HashSet<ValueId>) -> Graph {
     let mut number = vec![None; graph.values.len()];
     let stay = (0..graph.values.len()).filter(|v| !gone.contains(v));
     stay.enumerate().for_each(|(new, v)| number[v] = Some(new));
@@ -104,6 +104,9 @@ fn without(mut graph: Graph, gone: &HashSet<ValueId>) -> Graph {
         node.inputs.iter_mut().chain(&mut node.outputs).for_each(|v| *v = v.and_then(|v| number[v]));
         node.captured = node.captured.iter().filter_map(|&v| number[v]).collect();
     }
+    let place = |v: ValueId| number[v];
+    let computed = std::mem::take(&mut graph.computed).into_iter();
+    graph.computed = computed.filter_map(|(copy, (v, t))| Some((place(copy)?, (place(v)?, t)))).collect();
     for list in [&mut graph.inputs, &mut graph.outputs] {
         *list = list.iter().filter_map(|&v| number[v]).collect();
     }
@@ -145,7 +148,7 @@ fn stored(graph: &Graph) -> Stored {
 /// True for the standard operator, not one of another domain that is called like it.
 fn is_identity(graph: &Graph, n: NodeId) -> bool {
     let fact = Fact::new(DType::F32, [2]);
-    let operand = Operand { fact: &fact, value: None };
+    let operand = Operand::new(&fact, None);
     graph.nodes[n].op.infer(&[Some(operand)]).is_ok_and(|found| found == [fact.clone()])
 }
 

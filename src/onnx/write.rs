@@ -33,19 +33,24 @@ pub fn whole(model: &Model) -> ModelProto {
             tensor::store(t, tensor);
         }
     }
-    functions::collapse(&mut proto, &model.calls);
+    collapse(&mut proto, model);
     proto
+}
+
+/// Puts the calls back that were expanded, the last first.
+pub fn collapse(proto: &mut ModelProto, model: &Model) {
+    model.calls.iter().rev().for_each(|calls| functions::collapse(proto, calls));
 }
 
 /// Bytes of the message with all that it refers to.
 pub fn size(model: &Model) -> u64 {
     // What is new of an external tensor waits in the message.
     let elsewhere = |t: &TensorProto| external::is_external(t) && t.raw_data.is_empty();
-    let message = if model.calls.is_empty() {
+    let message = if model.calls.iter().all(Vec::is_empty) {
         model.proto.compute_size()
     } else {
         let mut proto = model.proto.clone();
-        functions::collapse(&mut proto, &model.calls);
+        collapse(&mut proto, model);
         proto.compute_size()
     };
     message + elements(model, |t, tensor| tensor::is_light(t, tensor) || elsewhere(t))

@@ -22,6 +22,9 @@ impl Op for Add {
     fn differentiable(&self) -> bool {
         true
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        x.iter().all(|x| x.is_some_and(|x| x.is_never_negative()))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, link, true);
     }

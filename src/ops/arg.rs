@@ -58,6 +58,10 @@ impl Op for Arg {
         false
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        true
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Some(x) = io.input(0) else { return };
         let Ok(whole) = self.axis(x.len()) else { return };

@@ -72,6 +72,10 @@ impl Op for BatchNormalization {
         true
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         super::pointwise::tie_all(io, link);
         (1..5).for_each(|slot| link.same(input(slot, 0), output(0, 1)));

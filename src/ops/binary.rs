@@ -16,6 +16,10 @@ pub trait Binary: Debug + Send + Sync + 'static {
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         infer_two(x)
     }
+    /// True where y ≥ 0; `x` says which of the two are never negative.
+    fn never_negative(&self, _: [bool; 2]) -> bool {
+        false
+    }
     /// y = f(a, b)
     fn f<T: Real>(&self, a: T, b: T) -> T;
     /// dy/da
@@ -37,6 +41,9 @@ impl<F: Binary> Op for Pair<F> {
     }
     fn differentiable(&self) -> bool {
         true
+    }
+    fn never_negative(&self, x: &Operands) -> bool {
+        self.0.never_negative([0, 1].map(|k| x[k].is_some_and(|x| x.is_never_negative())))
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, link, F::ABSORBS);
@@ -133,6 +140,9 @@ impl Op for Comparison {
     }
     fn differentiable(&self) -> bool {
         false
+    }
+    fn never_negative(&self, _: &Operands) -> bool {
+        true
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, link, false);

@@ -34,6 +34,9 @@ impl Pointwise for Cast {
     fn differentiable(&self) -> bool {
         self.to.is_float()
     }
+    fn never_negative(&self, x: bool) -> bool {
+        x
+    }
     fn f<T: Real>(&self, x: T) -> T {
         match self.to {
             to if to.is_float() => x,

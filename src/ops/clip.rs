@@ -42,6 +42,15 @@ impl Op for Clip {
     fn differentiable(&self) -> bool {
         true
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        let bound = |slot: usize, attribute: Option<f32>| match x.get(slot).copied().flatten() {
+            Some(operand) => operand.is_never_negative(),
+            None => attribute.is_some_and(|v| v >= 0.0),
+        };
+        let open = x.get(2).copied().flatten().is_none() && self.max.is_none();
+        let above = x[0].is_some_and(|x| x.is_never_negative()) || bound(1, self.min);
+        above && (open || bound(2, self.max))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         tie_all(io, link);
     }

@@ -70,6 +70,10 @@ impl Op for Constant {
         false
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         for (axis, &size) in io.output(0).iter().enumerate() {
             (0..size).for_each(|i| link.leave(output(0, axis), i));
@@ -105,7 +109,7 @@ impl Op for Constant {
             (Form::Ints(_), Data::I64(v)) => Form::Ints(v.clone()),
             _ => Form::Value(t),
         };
-        Ok(Resized { op: Some(Box::new(Constant { form })), inputs: Vec::new() })
+        Ok(Resized::of(Box::new(Constant { form })))
     }
 }
 

@@ -42,7 +42,7 @@ impl Movement for ConstantOfShape {
         }
         let sizes: Vec<i64> =
             y.iter().enumerate().map(|(axis, &s)| kept(axis).map_or(s, <[usize]>::len) as i64).collect();
-        Ok(Resized { op: None, inputs: restated(io, 0, &sizes) })
+        Ok(Resized::restating(restated(io, 0, &sizes)))
     }
     fn moves<T: Real>(&self, _: &[Option<&Array<T>>], _: &[Shape], _: &mut dyn FnMut(Move)) {}
     fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {

@@ -79,6 +79,10 @@ impl Op for Conv {
         true
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let (Some(x), Some(w)) = (io.input(0), io.input(1)) else { return };
         let group = self.group as usize;
@@ -137,7 +141,7 @@ impl Op for Conv {
         let depthwise = self.group > 1 && io.input(1).is_some_and(|w| w[1] == 1);
         let Some(kept) = keep.kept(input(0, 1)).filter(|_| depthwise) else { return Ok(Resized::default()) };
         let op = Conv { group: kept.len() as i64, window: self.window.clone() };
-        Ok(Resized { op: Some(Box::new(op)), inputs: Vec::new() })
+        Ok(Resized::of(Box::new(op)))
     }
 }
 

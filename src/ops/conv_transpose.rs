@@ -140,6 +140,10 @@ impl Op for ConvTranspose {
         true
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let (Some(x), Some(w), y) = (io.input(0), io.input(1), io.output(0)) else { return };
         let (cin, cout) = (x[1] / self.group(), w[1]);
@@ -185,7 +189,7 @@ impl Op for ConvTranspose {
         let depthwise = io.input(0).is_some_and(|x| self.depthwise(x));
         let Some(kept) = keep.kept(input(0, 1)).filter(|_| depthwise) else { return Ok(Resized::default()) };
         let op = ConvTranspose { group: Some(kept.len() as i64), ..self.clone() };
-        Ok(Resized { op: Some(Box::new(op)), inputs: Vec::new() })
+        Ok(Resized::of(Box::new(op)))
     }
 }
 

@@ -58,6 +58,10 @@ impl Op for CumSum {
         true
     }
 
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Some(given) = io.value(1) else { return };
         let Ok(whole) = axis(&given.to_ints(), io.output(0).len()) else { return };

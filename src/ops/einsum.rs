@@ -141,6 +141,10 @@ impl Op for Single {
         true
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Some(shape) = io.input(0) else { return };
         let (x, y) = self.letters(shape.len());
@@ -305,6 +309,10 @@ impl Op for Einsum {
 
     fn differentiable(&self) -> bool {
         true
+    }
+
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Link) {

@@ -22,6 +22,9 @@ impl Pointwise for Elu {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }
+    fn never_negative(&self, x: bool) -> bool {
+        x
+    }
     fn f<T: Real>(&self, x: T) -> T {
         if x < T::zero() { self.alpha::<T>() * x.exp_m1() } else { x }
     }

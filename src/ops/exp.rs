@@ -14,6 +14,9 @@ impl Pointwise for Exp {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
+    fn never_negative(&self, _: bool) -> bool {
+        true
+    }
     fn f<T: Real>(&self, x: T) -> T {
         x.exp()
     }

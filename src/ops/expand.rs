@@ -49,7 +49,7 @@ impl Movement for Expand {
             }
         }
         let inputs = if changed { restated(io, 1, &sizes) } else { Vec::new() };
-        Ok(Resized { op: None, inputs })
+        Ok(Resized::restating(inputs))
     }
 
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move)) {

@@ -14,6 +14,9 @@ impl Pointwise for Floor {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
+    fn never_negative(&self, x: bool) -> bool {
+        x
+    }
     fn f<T: Real>(&self, x: T) -> T {
         x.floor()
     }

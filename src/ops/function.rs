@@ -11,6 +11,10 @@ pub trait Function: Debug + Send + Sync + 'static {
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal>;
     /// As [`Op::channels`].
     fn channels(&self, io: &Io, link: &mut dyn Link);
+    /// As [`Op::resize`]; here: nothing restates a size.
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
     /// As [`Diff::forward`].
     fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]);
 }
@@ -29,6 +33,9 @@ impl<F: Function> Op for Values<F> {
     fn differentiable(&self) -> bool {
         false
     }
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         self.0.channels(io, link);
     }
@@ -42,8 +49,8 @@ impl<F: Function> Op for Values<F> {
         None
     }
 
-    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        self.0.resize(io, keep)
     }
 }
 

@@ -3,7 +3,7 @@
 //! A list of constant indices is renumbered when the axis loses coordinates; an index of its own keeps its coordinate; any
 //! other form keeps the axis whole.
 
-use super::indexing::{axis_in, restated};
+use super::indexing::{axis_in, index_in, restated};
 use super::movement::{Move, Moved, Movement};
 use crate::ir::*;
 
@@ -14,12 +14,6 @@ struct Gather {
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(Moved(Gather { axis: r.int("axis")? })))
-}
-
-/// Index `i` of an axis of size `size`, counted from the end where negative.
-fn index_in(i: i64, size: usize) -> Option<usize> {
-    let at = if i < 0 { i.saturating_add(size as i64) } else { i };
-    (0..size as i64).contains(&at).then_some(at as usize)
 }
 
 impl Gather {
@@ -84,9 +78,9 @@ impl Movement for Gather {
         }
         if value.shape.is_empty() {
             let wide: Vec<f64> = new.iter().map(|&v| v as f64).collect();
-            return Ok(Resized { op: None, inputs: vec![(1, value.with_values(&[], &wide))] });
+            return Ok(Resized::restating(vec![(1, value.with_values(&[], &wide))]));
         }
-        Ok(Resized { op: None, inputs: restated(io, 1, &new) })
+        Ok(Resized::restating(restated(io, 1, &new)))
     }
 
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {

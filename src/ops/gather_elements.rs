@@ -1,6 +1,6 @@
 //! GatherElements: y[i, j, …] = x[i, index[i, j, …], …]. <https://onnx.ai/onnx/operators/onnx__GatherElements.html>
 
-use super::indexing::{axis_in, row_major};
+use super::indexing::{axis_in, index_in, row_major};
 use super::movement::{Move, Moved, Movement};
 use crate::ir::*;
 
@@ -17,8 +17,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
 pub fn named<T: Real>(x: &[usize], indices: &Array<T>, axis: usize) -> Vec<Option<usize>> {
     let (steps, own) = (row_major(x), row_major(&indices.shape));
     let place = |(k, i): (usize, i64)| {
-        let i = if i < 0 { i.saturating_add(x[axis] as i64) } else { i };
-        let i = usize::try_from(i).ok().filter(|&i| i < x[axis])?;
+        let i = index_in(i, x[axis])?;
         let other = (0..x.len()).filter(|&a| a != axis).map(|a| k / own[a] % indices.shape[a] * steps[a]);
         Some(other.sum::<usize>() + i * steps[axis])
     };

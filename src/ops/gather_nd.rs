@@ -1,6 +1,6 @@
 //! GatherND: slices of the operand by index tuples. <https://onnx.ai/onnx/operators/onnx__GatherND.html>
 
-use super::indexing::row_major;
+use super::indexing::{index_in, row_major};
 use super::movement::{Move, Moved, Movement};
 use crate::ir::*;
 
@@ -23,12 +23,51 @@ pub fn slices<T: Real>(x: &[usize], indices: &Array<T>, batch: usize) -> Vec<Opt
     let place = |k: usize| {
         let mut at = k / per_batch.max(1) * image;
         for (axis, &i) in (batch..).zip(&all[k * tuple..(k + 1) * tuple]) {
-            let i = if i < 0 { i.saturating_add(x[axis] as i64) } else { i };
-            at += usize::try_from(i).ok().filter(|&i| i < x[axis])? * steps[axis];
+            at += index_in(i, x[axis])? * steps[axis];
         }
         Some(at)
     };
     (0..tuples).map(place).collect()
+}
+
+/// The axis of the constant `indices` that place `place` of its tuples runs along, and what stands there at each coordinate:
+/// coordinates of an axis of `size`. `None` where the place follows no one axis.
+pub fn runs(indices: &Tensor, place: usize, size: usize) -> Option<(usize, Vec<usize>)> {
+    let (&tuple, outer) = indices.shape.split_last()?;
+    let all = indices.to_ints();
+    let named: Option<Vec<usize>> =
+        all.chunks_exact(tuple.max(1)).map(|t| index_in(t[place], size)).collect();
+    let (named, steps) = (named.filter(|named| !named.is_empty())?, row_major(outer));
+    let line = |axis: usize| (0..outer[axis]).map(|i| named[i * steps[axis]]).collect::<Vec<usize>>();
+    let follows = |(axis, line): &(usize, Vec<usize>)| {
+        let at = |n: usize| line[n / steps[*axis] % outer[*axis]];
+        line.iter().any(|i| *i != line[0]) && named.iter().enumerate().all(|(n, &i)| i == at(n))
+    };
+    (0..outer.len()).map(|axis| (axis, line(axis))).find(follows)
+}
+
+/// The tuples of operand 1 that are left, with the numbers that coordinates of operand 0 have after deletion.
+pub fn renumbered(io: &Io, keep: &dyn Keep, batch: usize) -> Result<Resized, Refusal> {
+    let (Some(x), Some(indices)) = (io.input(0), io.value(1)) else { return Ok(Resized::default()) };
+    let Some((&tuple, outer)) = indices.shape.split_last() else { return Ok(Resized::default()) };
+    let places = (0..tuple).any(|place| keep.kept(input(0, batch + place)).is_some());
+    let rows = (0..outer.len()).any(|axis| keep.kept(input(1, axis)).is_some());
+    if !places && !rows {
+        return Ok(Resized::default());
+    }
+    let kept =
+        |t: Tensor, axis: usize| keep.kept(input(1, axis)).map_or(t.clone(), |kept| t.slice(axis, kept));
+    let left = (0..outer.len()).fold(indices.clone(), kept);
+    let new = |(n, i): (usize, i64)| {
+        let axis = batch + n % tuple;
+        let Some(kept) = keep.kept(input(0, axis)) else { return Ok(i as f64) };
+        match index_in(i, x[axis]).and_then(|i| kept.binary_search(&i).ok()) {
+            Some(at) => Ok(at as f64),
+            None => unsupported("an index names a coordinate that is gone"),
+        }
+    };
+    let new: Vec<f64> = left.to_ints().into_iter().enumerate().map(new).collect::<Result<_, _>>()?;
+    Ok(Resized::restating(vec![(1, left.with_values(&left.shape, &new))]))
 }
 
 impl GatherNd {
@@ -56,6 +95,18 @@ impl Movement for GatherNd {
         for (k, axis) in (self.batch() + tuple..x.len()).enumerate() {
             link.same(input(0, axis), output(0, outer.len() + k));
         }
+        let Some(indices) = io.value(1) else { return };
+        for (axis, &size) in x.iter().enumerate().skip(self.batch()).take(*tuple) {
+            let Some((along, named)) = runs(indices, axis - self.batch(), size) else { continue };
+            (0..size).filter(|i| !named.contains(i)).for_each(|i| link.leave(input(0, axis), i));
+            for (j, i) in named.into_iter().enumerate() {
+                link.tie(input(0, axis), i, output(0, along), j);
+                link.tie(input(1, along), j, output(0, along), j);
+            }
+        }
+    }
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        renumbered(io, keep, self.batch())
     }
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
         let (Some(x), Some(indices)) = (x[0], x[1]) else { return };
@@ -85,6 +136,10 @@ pub fn cases() -> Vec<super::laws::Case> {
             .int("batch_dims", 1)
             .inputs([data(&[2, 3, 4]), indices(&[2, 1], &[2, 0])])
             .free(4),
+        Case::new("GatherND")
+            .named("rows and columns")
+            .inputs([data(&[2, 4, 3]), indices(&[3, 2, 2], &[0, 3, 1, 3, 0, -4, 1, 0, 0, 1, 1, 1])])
+            .free(2 + 4 + 3),
     ]
 }
 

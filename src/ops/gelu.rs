@@ -32,6 +32,9 @@ impl Pointwise for Gelu {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("approximate", self.approximate.clone()).done()
     }
+    fn never_negative(&self, x: bool) -> bool {
+        x
+    }
     fn f<T: Real>(&self, x: T) -> T {
         let t = if self.by_tanh() { tanh(x) } else { T::of(libm::erf(x.wide() * FRAC_1_SQRT_2)) };
         T::of(0.5) * x * (T::one() + t)

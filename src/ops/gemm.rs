@@ -84,6 +84,10 @@ impl Op for Gemm {
         true
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let [row, ka, kb, column] = self.axes();
         link.same(input(0, row), output(0, 0));

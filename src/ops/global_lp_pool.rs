@@ -32,6 +32,9 @@ impl Op for GlobalLpPool {
     fn differentiable(&self) -> bool {
         true
     }
+    fn never_negative(&self, _: &Operands) -> bool {
+        true
+    }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Some(x) = io.input(0) else { return };
         (0..2).for_each(|axis| link.same(input(0, axis), output(0, axis)));

@@ -82,6 +82,10 @@ impl Op for GroupNormalization {
         true
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Some(x) = io.input(0) else { return };
         tie_others(io, |axis| axis > 1, "normalises over this axis", link);
@@ -112,7 +116,7 @@ impl Op for GroupNormalization {
         };
         let num_groups = (kept.len() / self.size(x).max(1)) as i64;
         let op = GroupNormalization { num_groups, ..self.clone() };
-        Ok(Resized { op: Some(Box::new(op)), inputs: Vec::new() })
+        Ok(Resized::of(Box::new(op)))
     }
 }
 

@@ -26,6 +26,9 @@ impl Pointwise for HardSigmoid {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).maybe("beta", self.beta).done()
     }
+    fn never_negative(&self, _: bool) -> bool {
+        true
+    }
     fn f<T: Real>(&self, x: T) -> T {
         (self.alpha::<T>() * x + self.beta()).max(T::zero()).min(T::one())
     }

@@ -14,6 +14,9 @@ impl Pointwise for HardSwish {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
+    fn never_negative(&self, x: bool) -> bool {
+        x
+    }
     fn f<T: Real>(&self, x: T) -> T {
         x * (x / T::of(6.0) + T::of(0.5)).max(T::zero()).min(T::one())
     }

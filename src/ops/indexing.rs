@@ -12,6 +12,12 @@ pub fn axis_in(axis: i64, rank: usize) -> Result<usize, Refusal> {
     }
 }
 
+/// Index `i` of an axis of size `size`, counted from the end where negative.
+pub fn index_in(i: i64, size: usize) -> Option<usize> {
+    let at = if i < 0 { i.saturating_add(size as i64) } else { i };
+    (0..size as i64).contains(&at).then_some(at as usize)
+}
+
 /// Several axes, no two alike, in the order given.
 pub fn axes_in(axes: &[i64], rank: usize) -> Result<Vec<usize>, Refusal> {
     let mut found = Vec::with_capacity(axes.len());

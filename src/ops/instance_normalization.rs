@@ -48,6 +48,10 @@ impl Op for InstanceNormalization {
         true
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         tie_others(io, |axis| axis > 1, "normalises over this axis", link);
         (1..3).for_each(|slot| link.same(input(slot, 0), output(0, 1)));

@@ -6,6 +6,7 @@
 //! 4. deleting a class = zeroing it where it is read: resize(op)(sliced x) = slice(op(masked x))
 //! 5. macs = a count over the operator's definition (in the operator's own file where it has any)
 //! 6. the number of free classes of each case is a committed number
+//! 7. results that are said to be never negative are not
 
 use super::read;
 use crate::channels::{Groups, NONE};
@@ -495,11 +496,14 @@ fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups
     let operands: Vec<Option<Operand>> = small_facts
         .iter()
         .zip(&tensors)
-        .map(|(f, t)| f.as_ref().map(|fact| Operand { fact, value: t.as_ref() }))
+        .map(|(f, t)| f.as_ref().map(|fact| Operand::new(fact, t.as_ref())))
         .collect();
     let small_results =
         op.infer(&operands).unwrap_or_else(|e| panic!("{} without {gone:?}, shrunk: {e:?}", case.title()));
-    let shrunk = run(op, &small, &small_results);
+    let mut shrunk = run(op, &small, &small_results);
+    if let Some(factor) = resized.factor {
+        shrunk[0].data.iter_mut().for_each(|y| *y *= factor);
+    }
     for (slot, (whole, shrunk)) in whole.into_iter().zip(shrunk).enumerate() {
         let expected = slice(whole, Port::Out(slot));
         assert_eq!(expected.shape, shrunk.shape, "{} without {gone:?}: shape of output {slot}", case.title());
@@ -511,6 +515,33 @@ fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups
             );
         }
     }
+}
+
+#[test]
+fn law_7_what_is_never_negative_is_not() {
+    for_all_cases(|case| {
+        let graph = case.graph();
+        let facts = case.facts(&graph);
+        let node = &graph.nodes[0];
+        let (Some(x), Some(wanted)) = (facts.operands(node), facts.results(node)) else { return };
+        for positive in [false, true] {
+            let computed = |x: &Option<Operand>| x.is_some_and(|x| x.value.is_none());
+            let operands: Vec<Option<Operand>> =
+                x.iter().map(|x| x.map(|x| x.never_negative(positive && x.value.is_none()))).collect();
+            if !node.op.never_negative(&operands) {
+                continue;
+            }
+            for seed in 1..4 {
+                let mut values = case.values(&graph, seed);
+                for (value, _) in values.iter_mut().zip(&x).filter(|(_, x)| positive && computed(x)) {
+                    value.iter_mut().flat_map(|v| &mut v.data).for_each(|v| *v = v.abs());
+                }
+                let y = run(node.op.as_ref(), &values, &wanted);
+                let least = y.iter().flat_map(|y| &y.data).copied().fold(0.0, f64::min);
+                assert!(least >= 0.0, "{}: {least}", case.title());
+            }
+        }
+    });
 }
 
 #[test]

@@ -73,6 +73,10 @@ impl Op for LayerNormalization {
         true
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Ok(first) = self.axis(io.output(0).len()) else { return };
         tie_others(io, |axis| axis >= first, "normalises over this axis", link);

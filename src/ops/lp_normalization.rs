@@ -57,6 +57,10 @@ impl Op for LpNormalization {
         true
     }
 
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Ok(axis) = self.axis(io.output(0).len()) else { return };
         super::pointwise::tie_all(io, link);

@@ -54,6 +54,7 @@ impl LpPool {
 
 impl Windowed for LpPool {
     const DOES: &'static str = "takes norms";
+    const NEVER_NEGATIVE: bool = true;
     fn window(&self) -> &Window {
         &self.window
     }

@@ -92,6 +92,10 @@ impl Op for Lrn {
         true
     }
 
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         tie_others(io, |axis| axis == 1, "normalises over neighbouring channels", link);
     }

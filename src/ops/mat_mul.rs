@@ -85,6 +85,10 @@ impl Op for MatMul {
         true
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let (Some(a), Some(b), y) = (io.input(0), io.input(1), io.output(0)) else { return };
         let (row, ka, kb, column) = axes(a.len(), b.len());

@@ -15,6 +15,9 @@ impl Variadic for Max {
     fn neutral<T: Real>(&self) -> T {
         T::neg_infinity()
     }
+    fn never_negative(&self, mut x: impl Iterator<Item = bool>) -> bool {
+        x.any(|x| x)
+    }
     fn f<T: Real>(&self, a: T, b: T) -> T {
         a.max(b)
     }

@@ -59,6 +59,9 @@ impl Op for WithIndices {
     fn differentiable(&self) -> bool {
         true
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         for axis in 0..io.output(0).len() {
             link.freeze(input(0, axis), "counts positions across this axis");

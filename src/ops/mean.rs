@@ -15,6 +15,9 @@ impl Variadic for Mean {
     fn neutral<T: Real>(&self) -> T {
         T::zero()
     }
+    fn never_negative(&self, mut x: impl Iterator<Item = bool>) -> bool {
+        x.all(|x| x)
+    }
     fn f<T: Real>(&self, a: T, b: T) -> T {
         a + b
     }

@@ -74,6 +74,10 @@ impl Op for MeanVarianceNormalization {
         true
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Ok(whole) = self.whole(io.output(0).len()) else { return };
         tie_others(io, |axis| whole[axis], "normalises over this axis", link);

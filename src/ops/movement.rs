@@ -35,6 +35,11 @@ pub trait Movement: Debug + Send + Sync + 'static {
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }
+    /// As [`Op::never_negative`]; here: real numbers that are moved, and zeros.
+    fn never_negative(&self, x: &Operands) -> bool {
+        let mut real = x.iter().flatten().filter(|x| x.fact.dtype.is_float()).peekable();
+        real.peek().is_some() && real.all(|x| x.is_never_negative())
+    }
     /// Calls `f` for each run, given the operands and the shapes of the results.
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move));
     /// What elements are that no move writes.
@@ -56,6 +61,9 @@ impl<M: Movement> Op for Moved<M> {
     }
     fn differentiable(&self) -> bool {
         true
+    }
+    fn never_negative(&self, x: &Operands) -> bool {
+        self.0.never_negative(x)
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         self.0.channels(io, link);

@@ -12,6 +12,9 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 
 impl Binary for Mul {
     const ABSORBS: bool = false;
+    fn never_negative(&self, x: [bool; 2]) -> bool {
+        x == [true, true]
+    }
     fn f<T: Real>(&self, a: T, b: T) -> T {
         a * b
     }

@@ -20,6 +20,9 @@ impl Pointwise for Not {
     fn differentiable(&self) -> bool {
         false
     }
+    fn never_negative(&self, _: bool) -> bool {
+        true
+    }
     fn f<T: Real>(&self, x: T) -> T {
         if x == T::zero() { T::one() } else { T::zero() }
     }

@@ -25,6 +25,9 @@ impl Op for Opaque {
     fn differentiable(&self) -> bool {
         false
     }
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
     fn channels(&self, _: &Io, _: &mut dyn Link) {}
     fn other_operations(&self, _: &Io) -> Vec<Product> {
         Vec::new()

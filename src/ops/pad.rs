@@ -174,11 +174,15 @@ impl Movement for Pad {
         }
         if self.pads.is_some() {
             let op = Moved(Pad { pads: Some(pads), ..self.clone() });
-            return Ok(Resized { op: Some(Box::new(op)), inputs: Vec::new() });
+            return Ok(Resized::of(Box::new(op)));
         }
-        Ok(Resized { op: None, inputs: restated(io, 1, &pads) })
+        Ok(Resized::restating(restated(io, 1, &pads)))
     }
 
+    fn never_negative(&self, x: &Operands) -> bool {
+        let filling = x.get(2).copied().flatten().is_none_or(|x| x.is_never_negative());
+        filling && self.value.is_none_or(|v| v >= 0.0) && x[0].is_some_and(|x| x.is_never_negative())
+    }
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
         let ints = |slot: usize| x.get(slot).copied().flatten().map(Array::ints);
         let (Some(x), Some(pads)) = (x[0], self.pads.clone().or_else(|| ints(1))) else { return };
@@ -264,7 +268,7 @@ mod tests {
             let attributes = Writer::default().put("mode", mode.to_owned()).put("pads", pads.to_vec()).done();
             let (dtype, shape) = (DType::F32, vec![size]);
             let fact = Fact { dtype, shape };
-            let x = [Some(Operand { fact: &fact, value: None })];
+            let x = [Some(Operand::new(&fact, None))];
             super::caution(&attributes, &Io { x: &x, y: &[] }).is_some()
         };
         assert!(of("reflect", 4, [3, -3]) && of("reflect", 8, [5, -3]) && of("reflect", 8, [-3, 5]));

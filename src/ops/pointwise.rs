@@ -15,6 +15,10 @@ pub trait Pointwise: Debug + Send + Sync + 'static {
     fn differentiable(&self) -> bool {
         true
     }
+    /// True where y ≥ 0 for all x, or for those that are never negative where `x` says so.
+    fn never_negative(&self, _: bool) -> bool {
+        false
+    }
     /// y = f(x)
     fn f<T: Real>(&self, x: T) -> T;
     /// dy/dx, given x and y.
@@ -35,6 +39,9 @@ impl<F: Pointwise> Op for Map<F> {
     }
     fn differentiable(&self) -> bool {
         self.0.differentiable()
+    }
+    fn never_negative(&self, x: &Operands) -> bool {
+        self.0.never_negative(x[0].is_some_and(|x| x.is_never_negative()))
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         tie_all(io, link);

@@ -11,6 +11,8 @@ pub trait Windowed: Debug + Send + Sync + 'static {
     const DOES: &'static str;
     /// Is it a plain average?
     const AVERAGES: bool = false;
+    /// Is the result never negative, whatever x is?
+    const NEVER_NEGATIVE: bool = false;
     /// Its window.
     fn window(&self) -> &Window;
     /// The attribute ceil_mode.
@@ -60,6 +62,9 @@ impl<P: Windowed> Op for Pool<P> {
     }
     fn differentiable(&self) -> bool {
         true
+    }
+    fn never_negative(&self, x: &Operands) -> bool {
+        P::NEVER_NEGATIVE || x[0].is_some_and(|x| x.is_never_negative())
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, &format!("{} along this axis", P::DOES), link);
@@ -137,6 +142,9 @@ impl<P: Whole> Op for Global<P> {
     }
     fn differentiable(&self) -> bool {
         true
+    }
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, &format!("{} over this axis", P::DOES), link);

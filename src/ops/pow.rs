@@ -12,6 +12,9 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 
 impl Binary for Pow {
     const ABSORBS: bool = false;
+    fn never_negative(&self, x: [bool; 2]) -> bool {
+        x[0]
+    }
     fn f<T: Real>(&self, a: T, b: T) -> T {
         if b == T::of(2.0) { a * a } else { a.powf(b) }
     }

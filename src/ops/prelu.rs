@@ -20,6 +20,9 @@ impl Binary for PRelu {
         }
         Ok(y)
     }
+    fn never_negative(&self, x: [bool; 2]) -> bool {
+        x[0]
+    }
     fn f<T: Real>(&self, x: T, slope: T) -> T {
         if x < T::zero() { slope * x } else { x }
     }

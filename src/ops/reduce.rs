@@ -30,12 +30,14 @@ pub enum Fold {
 }
 
 impl Fold {
-    /// Why an axis must stay whole; `None` where a zero is as good as absent.
-    fn needs(self) -> Option<&'static str> {
+    /// Why an axis of `x` must stay whole; `None` where a zero is as good as absent (in a mean: up to a factor).
+    fn needs(self, x: &Operand) -> Option<&'static str> {
         match self {
             Self::Sum | Self::L1 | Self::L2 | Self::SumSquare | Self::LogSum => None,
-            Self::Mean => Some("averages over this axis"),
-            Self::Max => Some("takes the maximum over this axis"),
+            Self::Mean if x.fact.dtype.is_float() => None,
+            Self::Mean => Some("averages integers over this axis"),
+            Self::Max if x.is_never_negative() => None,
+            Self::Max => Some("takes the maximum over this axis, of values that may be negative"),
             Self::Min => Some("takes the minimum over this axis"),
             Self::Prod => Some("multiplies along this axis"),
             Self::LogSumExp => Some("sums exponentials over this axis"),
@@ -223,8 +225,17 @@ impl Op for Reduce {
         true
     }
 
+    fn never_negative(&self, x: &Operands) -> bool {
+        match self.fold {
+            Fold::L1 | Fold::L2 | Fold::SumSquare => true,
+            Fold::LogSum | Fold::LogSumExp => false,
+            _ => x[0].is_some_and(|x| x.is_never_negative()),
+        }
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
-        let Some(x) = io.input(0) else { return };
+        let Some(operand) = io.x.first().copied().flatten() else { return };
+        let x = &operand.fact.shape;
         let Ok(folded) = self.folded(x.len(), io.value(1).map(Tensor::to_ints)) else { return };
         let mut result = 0;
         for (axis, &size) in x.iter().enumerate() {
@@ -234,7 +245,7 @@ impl Op for Reduce {
                 continue;
             }
             result += usize::from(self.keeps());
-            match self.fold.needs() {
+            match self.fold.needs(&operand) {
                 Some(why) => link.freeze(input(0, axis), why),
                 None => {
                     (0..size).for_each(|i| link.leave(input(0, axis), i));
@@ -264,8 +275,12 @@ impl Op for Reduce {
         None
     }
 
-    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        let Some(x) = io.input(0).filter(|_| self.fold == Fold::Mean) else { return Ok(Resized::default()) };
+        let folded = self.folded(x.len(), io.value(1).map(Tensor::to_ints))?;
+        let left = |axis: usize| Some(keep.kept(input(0, axis))?.len() as f64 / x[axis] as f64);
+        let share: f64 = (0..x.len()).filter(|&axis| folded[axis]).filter_map(left).product();
+        Ok(Resized { factor: (share != 1.0).then_some(share), ..Resized::default() })
     }
 }
 

@@ -12,5 +12,5 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
 
 #[cfg(test)]
 pub fn cases() -> Vec<super::laws::Case> {
-    reduce::cases("ReduceMean", SINCE, false)
+    reduce::cases("ReduceMean", SINCE, true)
 }

@@ -4,6 +4,7 @@
 //! against several is a product (flatten, channel shuffle, attention heads), also where a factor joins the axis before it (heads
 //! that join a batch: [a, p·q] → [a·p, q]) or leaves it; anything else is frozen.
 
+use super::indexing::restated;
 use crate::ir::*;
 
 #[derive(Debug)]
@@ -151,6 +152,10 @@ impl Op for Reshape {
         true
     }
 
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Some(x) = io.input(0) else { return };
         link_blocks(x, io.output(0), link);
@@ -189,13 +194,7 @@ impl Op for Reshape {
             }
         }
         match self.target(&x_now, &new) {
-            Ok(t) if t == y_now => Ok(Resized {
-                op: None,
-                inputs: vec![(
-                    1,
-                    wish.with_values(&[new.len()], &new.iter().map(|&v| v as f64).collect::<Vec<_>>()),
-                )],
-            }),
+            Ok(t) if t == y_now => Ok(Resized::restating(restated(io, 1, &new))),
             _ => unsupported(format!("shape {old:?} cannot be restated for {x_now:?} -> {y_now:?}")),
         }
     }

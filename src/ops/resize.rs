@@ -267,6 +267,11 @@ impl Op for Resize {
         true
     }
 
+    fn never_negative(&self, x: &Operands) -> bool {
+        let weighs = !matches!(self.mode, Mode::Cubic(_)) && self.extrapolation >= 0.0;
+        weighs && x[0].is_some_and(|x| x.is_never_negative())
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Some(plan) = self.plan_at(io) else { return };
         tie_others(io, |axis| plan[axis].is_some(), "is resized along this axis", link);
@@ -300,7 +305,7 @@ impl Op for Resize {
             }
         }
         let new = sizes.with_values(&sizes.shape, &new);
-        Ok(Resized { op: None, inputs: if new == *sizes { vec![] } else { vec![(3, new)] } })
+        Ok(Resized::restating(if new == *sizes { vec![] } else { vec![(3, new)] }))
     }
 }
 

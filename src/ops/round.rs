@@ -14,6 +14,9 @@ impl Pointwise for Round {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
+    fn never_negative(&self, x: bool) -> bool {
+        x
+    }
     fn f<T: Real>(&self, x: T) -> T {
         let y = x.round();
         if (x - x.trunc()).abs() == T::of(0.5) { T::of(2.0) * (x / T::of(2.0)).round() } else { y }

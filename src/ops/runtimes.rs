@@ -12,7 +12,7 @@ fn of(op: &'static str, x: Given) -> Case {
 /// Why the operator is refused at these inputs, whether it is read or its shapes are inferred.
 fn refusal(op: &str, opset: i64, attributes: &Attributes, shapes: &[&[usize]], outputs: usize) -> String {
     let facts: Vec<Fact> = shapes.iter().map(|&s| Fact::new(DType::F32, s)).collect();
-    let x: Vec<Option<Operand>> = facts.iter().map(|fact| Some(Operand { fact, value: None })).collect();
+    let x: Vec<Option<Operand>> = facts.iter().map(|fact| Some(Operand::new(fact, None))).collect();
     let refused = super::read(op, "", opset, attributes, x.len(), outputs).and_then(|op| op.infer(&x));
     refused.expect_err("is taken").reason().to_owned()
 }
@@ -127,8 +127,7 @@ fn a_reflection_at_what_is_cropped_is_not_guessed() {
     let pad = |pads: &[i64], mode: &str| {
         let x = Fact::new(DType::F32, [6]);
         let (sizes, value) = (Fact::new(DType::I64, [2]), Tensor::ints(pads));
-        let x =
-            [Some(Operand { fact: &x, value: None }), Some(Operand { fact: &sizes, value: Some(&value) })];
+        let x = [Some(Operand::new(&x, None)), Some(Operand::new(&sizes, Some(&value)))];
         let mode = Writer::default().put("mode", mode.to_owned()).done();
         super::read("Pad", "", 19, &mode, 2, 1).and_then(|op| op.infer(&x)).map(|y| y[0].shape.clone())
     };
@@ -213,7 +212,7 @@ fn subnormal_weights_are_numbers() {
 #[test]
 fn a_grouped_transposed_convolution_counts_each_group_alone() {
     let (x, w) = (Fact::new(DType::F32, [1, 16, 16, 16]), Fact::new(DType::F32, [16, 8, 2, 2]));
-    let x = [Some(Operand { fact: &x, value: None }), Some(Operand { fact: &w, value: None })];
+    let x = [Some(Operand::new(&x, None)), Some(Operand::new(&w, None))];
     let attributes = Writer::default().put("group", 4).put("strides", vec![2, 2]).done();
     let op = super::read("ConvTranspose", "", 17, &attributes, 2, 1).unwrap_or_else(|e| panic!("{e:?}"));
     let y = op.infer(&x).unwrap_or_else(|e| panic!("{e:?}"));

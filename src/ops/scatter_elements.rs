@@ -78,6 +78,9 @@ impl<S: Scatter> Function for Reduced<S> {
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         self.op.channels(io, link);
     }
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        self.op.resize(io, keep)
+    }
     fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(x), Some(indices), Some(updates), y) = (x[0], x[1], x[2], &mut y[0]) else { return };
         y.data.copy_from_slice(&x.data);

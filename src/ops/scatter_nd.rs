@@ -1,7 +1,7 @@
 //! ScatterND: y = x, except slices named by index tuples. <https://onnx.ai/onnx/operators/onnx__ScatterND.html>
 
 use super::function::Values;
-use super::gather_nd::slices;
+use super::gather_nd::{renumbered, runs, slices};
 use super::movement::{Move, Moved, Movement};
 use super::scatter_elements::{Reduced, Reduction, Scatter, overwrite};
 use crate::ir::*;
@@ -37,6 +37,18 @@ impl Movement for ScatterNd {
             link.same(input(0, axis), output(0, axis));
             link.same(input(2, outer.len() + k), output(0, axis));
         }
+        let Some(indices) = io.value(1) else { return };
+        for (axis, &size) in x.iter().enumerate().take(*tuple) {
+            let Some((along, named)) = runs(indices, axis, size) else { continue };
+            link.same(input(0, axis), output(0, axis));
+            for (j, i) in named.into_iter().enumerate() {
+                link.tie(input(2, along), j, output(0, axis), i);
+                link.tie(input(1, along), j, output(0, axis), i);
+            }
+        }
+    }
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        renumbered(io, keep, 0)
     }
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
         let (Some(x), Some(indices)) = (x[0], x[1]) else { return };
@@ -65,10 +77,32 @@ pub fn cases() -> Vec<super::laws::Case> {
             .string("reduction", "max")
             .inputs([data(&[4, 3]), indices(&[2, 1], &[2, 2]), data(&[2, 3])])
             .free(3),
+        Case::new("ScatterND")
+            .named("rows of some columns")
+            .inputs([data(&[2, 3, 4]), indices(&[2, 2, 2], &[0, 0, 0, 2, 1, 0, 1, 2]), data(&[2, 2, 4])])
+            .free(2 + 3 + 4),
+        Case::new("ScatterND")
+            .named("added")
+            .opset(18)
+            .string("reduction", "add")
+            .inputs([
+                data(&[3, 2]),
+                indices(&[3, 2, 2], &[2, 0, 2, 0, 1, 0, 1, 0, 0, 0, 0, 0]),
+                data(&[3, 2]),
+            ])
+            .free(3),
+        Case::new("ScatterND")
+            .named("elements of a row")
+            .inputs([data(&[2, 3]), indices(&[2, 2], &[0, 1, 0, 2]), data(&[2])])
+            .free(3),
+        Case::new("ScatterND")
+            .named("elements of a diagonal")
+            .inputs([data(&[2, 3]), indices(&[2, 2], &[0, 1, -1, 2]), data(&[2])])
+            .free(3),
         Case::new("ScatterND").named("elements").inputs([
             data(&[2, 3]),
-            indices(&[2, 2], &[0, 1, -1, 2]),
-            data(&[2]),
+            indices(&[3, 2], &[0, 1, -1, 2, 0, 0]),
+            data(&[3]),
         ]),
     ]
 }

@@ -22,6 +22,9 @@ impl Op for Where {
     fn differentiable(&self) -> bool {
         true
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        [1, 2].iter().all(|&k| x[k].is_some_and(|x| x.is_never_negative()))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, link, false);
     }

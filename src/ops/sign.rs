@@ -14,6 +14,9 @@ impl Pointwise for Sign {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
+    fn never_negative(&self, x: bool) -> bool {
+        x
+    }
     fn f<T: Real>(&self, x: T) -> T {
         if x > T::zero() {
             T::one()

@@ -176,13 +176,10 @@ impl Movement for Slice {
             (new.starts[k], new.ends[k]) = (s, e);
         }
         if self.attributes.is_some() {
-            return Ok(Resized {
-                op: Some(Box::new(Moved(Slice { attributes: Some(new) }))),
-                inputs: Vec::new(),
-            });
+            return Ok(Resized::of(Box::new(Moved(Slice { attributes: Some(new) }))));
         }
         let inputs = [restated(io, 1, &new.starts), restated(io, 2, &new.ends)].concat();
-        Ok(Resized { op: None, inputs })
+        Ok(Resized::restating(inputs))
     }
 
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {

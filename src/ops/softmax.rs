@@ -55,6 +55,10 @@ impl Op for Softmax {
         true
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        !self.log
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let rank = io.output(0).len();
         let Ok((first, last)) = self.axes(rank) else { return };

@@ -14,6 +14,9 @@ impl Pointwise for Softplus {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
+    fn never_negative(&self, _: bool) -> bool {
+        true
+    }
     fn f<T: Real>(&self, x: T) -> T {
         x.max(T::zero()) + (-x.abs()).exp().ln_1p()
     }

@@ -119,10 +119,10 @@ impl Movement for Split {
             .collect();
         if self.sizes_are_attribute {
             let op = Moved(Split { sizes: Some(sizes), ..self.clone() });
-            return Ok(Resized { op: Some(Box::new(op)), inputs: Vec::new() });
+            return Ok(Resized::of(Box::new(op)));
         }
         if io.input(1).is_some() {
-            return Ok(Resized { op: None, inputs: restated(io, 1, &sizes) });
+            return Ok(Resized::restating(restated(io, 1, &sizes)));
         }
         // What is left over may make the last part smaller; where it would leave one empty, runtimes differ.
         let same = |equal: Vec<usize>| equal.iter().zip(&sizes).all(|(&e, &s)| e as i64 == s && s > 0);
@@ -130,7 +130,7 @@ impl Movement for Split {
             return Ok(Resized::default());
         }
         let op = Moved(Split { num_outputs: None, ..self.clone() });
-        Ok(Resized { op: Some(Box::new(op)), inputs: vec![(1, Tensor::ints(&sizes))] })
+        Ok(Resized { inputs: vec![(1, Tensor::ints(&sizes))], ..Resized::of(Box::new(op)) })
     }
 
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move)) {
@@ -204,7 +204,7 @@ mod tests {
                 outputs: parts as usize,
                 sizes_are_attribute: false,
             };
-            let operand = [Some(Operand { fact: &fact, value: None })];
+            let operand = [Some(Operand::new(&fact, None))];
             let y = Movement::infer(&op, &operand).unwrap();
             let resized = Movement::resize(&op, &Io { x: &operand, y: &y }, &Left(left.to_vec())).unwrap();
             resized.inputs.first().map(|(_, sizes)| sizes.to_ints())

@@ -60,7 +60,7 @@ impl Movement for Squeeze {
         }
         let axes = self.axes(io.x)?.into_iter().map(|k| k as i64).collect();
         let op = Moved(Squeeze { axes: Some(axes), axes_are_attribute: true });
-        Ok(Resized { op: Some(Box::new(op)), inputs: Vec::new() })
+        Ok(Resized::of(Box::new(op)))
     }
 
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {

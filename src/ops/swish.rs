@@ -22,6 +22,9 @@ impl Pointwise for Swish {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }
+    fn never_negative(&self, x: bool) -> bool {
+        x
+    }
     fn f<T: Real>(&self, x: T) -> T {
         x / (T::one() + (-self.alpha::<T>() * x).exp())
     }

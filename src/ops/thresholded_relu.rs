@@ -22,6 +22,9 @@ impl Pointwise for ThresholdedRelu {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }
+    fn never_negative(&self, x: bool) -> bool {
+        x
+    }
     fn f<T: Real>(&self, x: T) -> T {
         if x > self.alpha() { x } else { T::zero() }
     }

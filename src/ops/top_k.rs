@@ -70,6 +70,10 @@ impl Op for TopK {
         false
     }
 
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Some(x) = io.input(0) else { return };
         let Ok(whole) = self.axis(x.len()) else { return };

@@ -10,6 +10,8 @@ pub trait Variadic: Debug + Send + Sync + 'static {
     const ABSORBS: bool;
     /// The neutral element.
     fn neutral<T: Real>(&self) -> T;
+    /// True where y ≥ 0; `x` says which operands are never negative.
+    fn never_negative(&self, x: impl Iterator<Item = bool>) -> bool;
     /// x₀ ∘ x₁
     fn f<T: Real>(&self, a: T, b: T) -> T;
     /// What the result is multiplied by, for so many operands.
@@ -33,6 +35,9 @@ impl<F: Variadic> Op for Fold<F> {
     }
     fn differentiable(&self) -> bool {
         true
+    }
+    fn never_negative(&self, x: &Operands) -> bool {
+        self.0.never_negative(x.iter().flatten().map(|x| x.is_never_negative()))
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, link, F::ABSORBS);

@@ -60,6 +60,8 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64, convention: Co
         proved_at: facts.elsewhere.iter().filter_map(|f| Some(shapes(&f.inputs(graph)?))).collect(),
         false_declarations: model.false_declarations().unwrap_or_default(),
         nodes_without_shape,
+        computed: graph.computed.values().map(|(v, _)| graph.values[*v].name.clone()).collect(),
+        decided: model.decided(),
         cautions: cautions(graph, facts),
     }
 }

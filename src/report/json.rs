@@ -134,6 +134,10 @@ pub struct ModelFacts {
     pub false_declarations: Vec<String>,
     /// Nodes behind them whose shapes are not known; their multiply-accumulates are not counted.
     pub nodes_without_shape: usize,
+    /// Values that the file computes from constants: analysed as constants, and stored as such where channels of theirs go.
+    pub computed: Vec<String>,
+    /// Ifs on a constant condition: the branch that they take is analysed in their place, and stands there where channels of it go.
+    pub decided: Vec<String>,
     /// Nodes that runtimes read in different ways, and how.
     pub cautions: Vec<String>,
 }

@@ -231,13 +231,11 @@ fn head(m: &ModelFacts) -> String {
     }
     out += &open_sizes(m);
     if !m.false_declarations.is_empty() {
-        let some: Vec<String> =
-            m.false_declarations.iter().take(3).map(|name| format!("'{}'", line(name))).collect();
         let values = plural(m.false_declarations.len(), "value");
+        let named = some(&m.false_declarations);
         let _ = writeln!(
             out,
-            "declared  shapes of {values} that do not hold ({}): a written file states the real ones",
-            some.join(", ")
+            "declared  shapes of {values} that do not hold ({named}): a written file states the real ones"
         );
     }
     if !m.unknown_operators.is_empty() {
@@ -249,10 +247,31 @@ fn head(m: &ModelFacts) -> String {
         };
         let _ = writeln!(out, "unknown   {}: left as they are{behind}", names.join(", "));
     }
+    if !m.computed.is_empty() {
+        let values = plural(m.computed.len(), "value");
+        let named = some(&m.computed);
+        let _ = writeln!(
+            out,
+            "computed  {values} from constants ({named}): taken as constants, and stored as such where channels go"
+        );
+    }
+    if !m.decided.is_empty() {
+        let named = some(&m.decided);
+        let _ = writeln!(
+            out,
+            "decided   If on a constant condition ({named}): the branch that is taken stands for it"
+        );
+    }
     for caution in &m.cautions {
         let _ = writeln!(out, "note      {}", line(caution));
     }
     out
+}
+
+/// The first of some names.
+fn some(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(3).map(|name| format!("'{}'", line(name))).collect();
+    shown.join(", ") + if names.len() > 3 { ", …" } else { "" }
 }
 
 /// What holds of sizes that the file leaves open.

@@ -202,6 +202,12 @@ impl Rewriter<'_> {
         if others.iter().any(|other| attributes(other) != attributes(&resized)) {
             return Err(cannot_stay_open(node));
         }
+        if others.iter().any(|other| other.factor != resized.factor) {
+            return Err(cannot_stay_open(node));
+        }
+        if let Some(factor) = resized.factor {
+            self.multiply(n, factor)?;
+        }
         let operands = self.restated_operands(n, &resized, &others);
         if let Some(op) = resized.op {
             self.new.nodes[n].op = Arc::from(op);

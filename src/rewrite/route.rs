@@ -51,6 +51,19 @@ impl Rewriter<'_> {
         self.gather(*site, *value, &index, &name)
     }
 
+    /// Multiplies a node's first result by a number.
+    pub(super) fn multiply(&mut self, n: NodeId, factor: f64) -> Result<()> {
+        let Some(result) = self.old.nodes[n].outputs[0] else { return Ok(()) };
+        let dtype = self.facts.fact[result].as_ref().map_or(DType::F32, |f| f.dtype);
+        let base = self.old.values[result].name.clone();
+        let factor = Tensor { shape: Vec::new(), data: Data::from_real(dtype, &[factor]) };
+        let factor = self.constant(&format!("{base}_share"), factor);
+        let before = self.value(&format!("{base}_unscaled"), Origin::Node(usize::MAX, 0));
+        self.new.nodes[n].outputs[0] = Some(before);
+        let name = self.names.fresh(&format!("{base}_scaled"));
+        self.add(n + 1, ("Mul", name), Attributes::new(), vec![before, factor], result)
+    }
+
     /// Gives a node's input the coordinates `index` of `from`.
     fn gather(&mut self, site: Site, from: ValueId, index: &[i64], name: &str) -> Result<()> {
         let index = self.constant(&format!("{name}_index"), Tensor::ints(index));
@@ -81,6 +94,19 @@ impl Rewriter<'_> {
         // The origin's node number is set when the nodes are inserted.
         let out = self.value(wish, Origin::Node(usize::MAX, 0));
         let name = self.new.values[out].name.clone();
+        self.add(before, (op_type, name), attributes, inputs, out)?;
+        Ok(out)
+    }
+
+    /// A new node in front of node `before`, that computes `out`.
+    fn add(
+        &mut self,
+        before: NodeId,
+        (op_type, name): (&str, String),
+        attributes: Attributes,
+        inputs: Vec<ValueId>,
+        out: ValueId,
+    ) -> Result<()> {
         let op = Arc::from(read_op(&name, op_type, self.opset, &attributes, inputs.len())?);
         self.before.entry(before).or_default().push(Node {
             name,
@@ -91,7 +117,7 @@ impl Rewriter<'_> {
             captured: Vec::new(),
             source: None,
         });
-        Ok(out)
+        Ok(())
     }
 
     pub(super) fn insert(&mut self) {
@@ -100,6 +126,7 @@ impl Rewriter<'_> {
             self.new.nodes.extend(self.before.remove(&n).unwrap_or_default());
             self.new.nodes.push(node);
         }
+        self.new.nodes.extend(std::mem::take(&mut self.before).into_values().flatten());
         for (n, node) in self.new.nodes.iter().enumerate() {
             for (slot, v) in node.outputs.iter().enumerate() {
                 if let Some(v) = v {

@@ -142,7 +142,7 @@ mod tests {
         let attributes = attributes.done();
         let op = ops::read(op_type, "", 17, &attributes, 1, 1).unwrap();
         let fact = Fact::new(DType::F32, shape);
-        let x = [Some(Operand { fact: &fact, value: None })];
+        let x = [Some(Operand::new(&fact, None))];
         let y = op.infer(&x).unwrap();
         instructions(op_type, op.as_ref(), &Io { x: &x, y: &y }, false)
     }

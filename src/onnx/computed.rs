@@ -1,0 +1,164 @@
+//! Constants that a file computes from others (weight normalisation, weights cut out of one flat buffer).
+//!
+//! Takes: a graph as it stands in the file. Gives: one whose layers read what comes out as constants of their own ([`part`]), so that
+//! their channels are free of how the numbers are made; and back ([`join`]): what was not changed is computed as before, what was
+//! is stored. Never: stores numbers that take more bytes than what they are made of (integers, halves, fillings).
+
+use super::share::without;
+use crate::ir::{Facts, Graph, Names, Node, Origin, Tensor, Value, ValueId, infer};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+/// Gives readers of computed constants these as initializers, and lists them in [`Graph::computed`].
+pub fn part(graph: &mut Graph) {
+    let is_static = statics(graph);
+    let stored = |graph: &Graph, v: ValueId| match graph.producer(v) {
+        Some(n) => graph.nodes[n].op_type == "Constant",
+        None => true,
+    };
+    let readers: Vec<(usize, usize, ValueId)> = (graph.nodes.iter().enumerate())
+        .filter(|(_, node)| !node.outputs.iter().flatten().all(|&y| is_static[y]))
+        .flat_map(|(n, node)| node.inputs.iter().enumerate().map(move |(slot, &v)| (n, slot, v)))
+        .filter_map(|(n, slot, v)| v.filter(|&v| is_static[v] && !stored(graph, v)).map(|v| (n, slot, v)))
+        .collect();
+    if readers.is_empty() {
+        return;
+    }
+    let Ok(facts) = infer(graph, None) else { return };
+    let mut names = Names::of(graph);
+    let mut copies: HashMap<ValueId, Option<ValueId>> = HashMap::new();
+    for (n, slot, v) in readers {
+        let copy = *copies.entry(v).or_insert_with(|| {
+            let tensor = facts.constant[v].as_ref()?;
+            let sources = sources(graph, &facts, v);
+            let bytes = |t: &Tensor| t.data.len() * t.dtype().size();
+            let smaller = sources.iter().map(|t| bytes(t)).sum::<usize>() < bytes(tensor);
+            if !has_channels(tensor) || smaller || is_rearranged(&sources, tensor) {
+                return None;
+            }
+            let origin = Origin::Initializer(tensor.clone());
+            let name = names.fresh(&format!("{}_value", graph.values[v].name));
+            graph.values.push(Value { name, origin, declared: None });
+            let copy = graph.values.len() - 1;
+            graph.computed.insert(copy, (v, tensor.clone()));
+            Some(copy)
+        });
+        if copy.is_some() {
+            graph.nodes[n].inputs[slot] = copy;
+        }
+    }
+}
+
+/// The graph as a file has it: what is computed from constants is, unless it was changed.
+pub fn join(graph: &Graph) -> Graph {
+    let mut joined = graph.clone();
+    let computed = std::mem::take(&mut joined.computed);
+    let (mut instead, mut replaced) = (HashMap::new(), Vec::new());
+    for (copy, (v, before)) in computed {
+        match graph.initializer(copy) {
+            Some(now)
+                if now == &before
+                    || now.data.to_bytes() == before.data.to_bytes() && now.shape == before.shape =>
+            {
+                instead.insert(copy, v);
+            }
+            _ => replaced.push(v),
+        }
+    }
+    for v in joined.nodes.iter_mut().flat_map(|n| &mut n.inputs).flatten() {
+        *v = instead.get(v).copied().unwrap_or(*v);
+    }
+    let mut gone: HashSet<ValueId> = instead.into_keys().collect();
+    forget(&mut joined, replaced, &mut gone);
+    if gone.is_empty() { joined } else { without(joined, &gone) }
+}
+
+/// Takes out the nodes that computed `values` and that nothing reads any more, and puts what is gone with them into `gone`.
+fn forget(graph: &mut Graph, values: Vec<ValueId>, gone: &mut HashSet<ValueId>) {
+    let made = ancestors(graph, values);
+    let mut read = graph.read();
+    let mut nodes: BTreeSet<usize> = BTreeSet::new();
+    for n in made.into_iter().rev() {
+        if graph.nodes[n].outputs.iter().flatten().any(|&y| read[y]) {
+            continue;
+        }
+        nodes.insert(n);
+        gone.extend(graph.nodes[n].outputs.iter().flatten());
+        for &v in graph.nodes[n].inputs.iter().flatten() {
+            let reads = |(k, node): (usize, &Node)| {
+                !nodes.contains(&k) && node.inputs.iter().flatten().chain(&node.captured).any(|&u| u == v)
+            };
+            read[v] = graph.outputs.contains(&v) || graph.nodes.iter().enumerate().any(reads);
+            if !read[v] && graph.initializer(v).is_some() {
+                gone.insert(v);
+            }
+        }
+    }
+    let mut n = 0;
+    graph.nodes.retain(|_| {
+        n += 1;
+        !nodes.contains(&(n - 1))
+    });
+    for (n, node) in graph.nodes.iter().enumerate() {
+        for (slot, y) in node.outputs.iter().enumerate() {
+            if let Some(y) = *y {
+                graph.values[y].origin = Origin::Node(n, slot);
+            }
+        }
+    }
+}
+
+/// By value: is it made of what the file stores and of nothing else?
+fn statics(graph: &Graph) -> Vec<bool> {
+    let stored = |v: ValueId| matches!(graph.values[v].origin, Origin::Initializer(_));
+    let mut found: Vec<bool> = (0..graph.values.len()).map(stored).collect();
+    for node in graph.nodes.iter().filter(|node| node.captured.is_empty()) {
+        let made = node.inputs.iter().flatten().all(|&v| found[v]);
+        let begins = node.op_type == "Constant" || node.inputs.iter().any(Option::is_some);
+        node.outputs.iter().flatten().for_each(|&y| found[y] = made && begins);
+    }
+    found
+}
+
+/// The stored constants that a value is computed from.
+fn sources(graph: &Graph, facts: &Facts, v: ValueId) -> Vec<Arc<Tensor>> {
+    let nodes = ancestors(graph, vec![v]);
+    let operands = nodes.iter().flat_map(|&n| graph.nodes[n].inputs.iter().flatten());
+    let made = nodes.iter().filter(|&&n| graph.nodes[n].op_type == "Constant");
+    let made = made.flat_map(|&n| graph.nodes[n].outputs.iter().flatten());
+    let stored: BTreeSet<ValueId> =
+        operands.filter(|&&u| graph.initializer(u).is_some()).chain(made).copied().collect();
+    stored.into_iter().filter_map(|u| facts.constant[u].clone()).collect()
+}
+
+/// True for the numbers of one source in another order or shape: their channels are those of the source.
+fn is_rearranged(sources: &[Arc<Tensor>], t: &Tensor) -> bool {
+    let sorted = |t: &Tensor| {
+        let mut bits: Vec<u64> = t.data.to_real::<f64>().into_iter().map(f64::to_bits).collect();
+        bits.sort_unstable();
+        bits
+    };
+    let mut large = sources.iter().filter(|s| has_channels(s));
+    match (large.next(), large.next()) {
+        (Some(one), None) => one.data.len() == t.data.len() && sorted(one) == sorted(t),
+        _ => false,
+    }
+}
+
+/// True for real numbers along some axis.
+fn has_channels(t: &Tensor) -> bool {
+    t.dtype().is_float() && t.shape.iter().any(|&n| n > 1)
+}
+
+/// The nodes that values are computed by, in the order of the graph.
+fn ancestors(graph: &Graph, values: Vec<ValueId>) -> BTreeSet<usize> {
+    let (mut found, mut open) = (BTreeSet::new(), values);
+    while let Some(v) = open.pop() {
+        if let Some(n) = graph.producer(v)
+            && found.insert(n)
+        {
+            open.extend(graph.nodes[n].inputs.iter().flatten());
+        }
+    }
+    found
+}
