@@ -70,7 +70,7 @@ impl Cost {
         let mut terms = Vec::new();
         for (n, node) in graph.nodes.iter().enumerate() {
             let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
-            if facts.trouble[n].is_some() || facts.is_folded(node) {
+            if !facts.is_counted(n, node) || facts.is_folded(node) {
                 continue;
             }
             let io = Io { x: &x, y: &y };

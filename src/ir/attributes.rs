@@ -3,6 +3,7 @@
 //! Takes: name → value pairs as the file gives them. Gives: typed access with the standard's defaults.
 //! Never: lets an operator ignore an attribute silently (see [`Reader::finish`]).
 
+use super::op::Fact;
 use super::tensor::Tensor;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,13 +39,28 @@ pub enum Refusal {
     Unsupported(String),
     /// The model contradicts the operator's definition: the model is refused.
     Invalid(String),
+    /// The node is left alone and never run, though what it gives is known.
+    Carried {
+        /// A phrase that follows the node's name.
+        why: String,
+        /// Types and shapes of its results.
+        results: Vec<Fact>,
+    },
 }
 
 impl Refusal {
     /// The reason without its kind.
     pub fn reason(&self) -> &str {
         match self {
-            Self::Unsupported(r) | Self::Invalid(r) => r,
+            Self::Unsupported(r) | Self::Invalid(r) | Self::Carried { why: r, .. } => r,
+        }
+    }
+
+    /// What is known of the results all the same, by slot.
+    pub fn results(&self) -> &[Fact] {
+        match self {
+            Self::Carried { results, .. } => results,
+            Self::Unsupported(_) | Self::Invalid(_) => &[],
         }
     }
 }

@@ -147,15 +147,14 @@ impl Graph {
     /// floating-point numbers, or 8-bit ones with two axes or more (quantised weights). Copies of a constant that the file has
     /// once count as the file has them.
     pub fn parameters(&self) -> usize {
-        let counts = |t: &Tensor| t.dtype().is_float() || t.dtype().size() == 1 && t.shape.len() > 1;
         let mut read = self.read();
         self.copies.iter().for_each(|(&copy, &file)| (read[copy], read[file]) = (false, true));
         self.computed.keys().for_each(|&copy| read[copy] = false);
         let stored = (0..self.values.len()).filter(|&v| read[v]).filter_map(|v| self.initializer(v));
-        let stored = stored.filter(|t| counts(t)).map(|t| t.data.len());
+        let stored = stored.filter(|t| t.is_parameters()).map(|t| t.data.len());
         let constants = self.nodes.iter().filter(|n| n.op_type == "Constant").filter_map(|n| {
             match n.op.attributes().get("value") {
-                Some(super::Attr::Tensor(t)) if counts(t) => Some(t.data.len()),
+                Some(super::Attr::Tensor(t)) if t.is_parameters() => Some(t.data.len()),
                 _ => None,
             }
         });

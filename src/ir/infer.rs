@@ -6,7 +6,7 @@
 
 use super::op::{Diff, Fact, Io, Linear, Op, Operand, Port};
 use super::tensor::{Array, Data, Tensor, checked_volume, too_large, volume};
-use super::{Graph, Node, Origin, Refusal, ValueId};
+use super::{Graph, Node, NodeId, Origin, Refusal, ValueId};
 use crate::error::{Error, Result};
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub struct Facts {
     pub constant: Vec<Option<Arc<Tensor>>>,
     /// Is it computed, and known to have no element below zero?
     pub never_negative: Vec<bool>,
-    /// Why a node could not be analysed.
+    /// Why a node could not be analysed, or is not run.
     pub trouble: Vec<Option<String>>,
     /// The same network at other sizes of the axes that its file leaves open; empty where it leaves none open.
     pub elsewhere: Vec<Arc<Facts>>,
@@ -90,6 +90,12 @@ impl Facts {
     /// True if all results of a node are constants: it is computed before the network runs.
     pub fn is_folded(&self, node: &Node) -> bool {
         node.outputs.iter().flatten().all(|&v| self.constant[v].is_some())
+    }
+
+    /// True if a node's multiply-accumulates are known: it is understood, or carried by an operator that tells its results.
+    pub fn is_counted(&self, n: NodeId, node: &Node) -> bool {
+        let carried = |x: Vec<_>| matches!(node.op.infer(&x), Err(Refusal::Carried { .. }));
+        self.trouble[n].is_none() || self.operands(node).is_some_and(carried)
     }
 
     /// The operands of a node by slot; `None` for the whole if one that is present has no known fact.
@@ -183,11 +189,12 @@ fn survey(
                 if let Refusal::Invalid(reason) = &refusal {
                     contradiction(node, reason)?;
                 }
-                let reason = refusal.reason().to_owned();
-                facts.trouble[n] = Some(reason);
-                for v in node.outputs.iter().flatten() {
-                    let declared = graph.values[*v].declared.iter().cloned().collect();
-                    facts.fact[*v] = sizes.add(declared).ok().and_then(|mut f| f.pop());
+                facts.trouble[n] = Some(refusal.reason().to_owned());
+                for (slot, v) in node.outputs.iter().enumerate() {
+                    let Some(v) = *v else { continue };
+                    let known = refusal.results().get(slot).or(graph.values[v].declared.as_ref());
+                    facts.fact[v] =
+                        sizes.add(known.into_iter().cloned().collect()).ok().and_then(|mut f| f.pop());
                 }
             }
         }

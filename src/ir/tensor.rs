@@ -291,6 +291,11 @@ impl Tensor {
         self.data.dtype()
     }
 
+    /// True for what counts as parameters: floating-point numbers, and 8-bit ones with two axes or more (quantised weights).
+    pub fn is_parameters(&self) -> bool {
+        self.dtype().is_float() || self.dtype().size() == 1 && self.shape.len() > 1
+    }
+
     /// The elements as reals to compute with.
     pub fn to_array<T: Real>(&self) -> Array<T> {
         Array { shape: self.shape.clone(), data: self.data.to_real() }

@@ -172,12 +172,17 @@ pub fn not_run(graph: &Graph, facts: &Facts) -> Error {
 /// Nodes that cannot be analysed for a reason of their own, and why: not those that only stand behind one.
 pub fn unknown<'a>(graph: &Graph, facts: &'a Facts) -> Vec<(NodeId, Cow<'a, str>)> {
     let known = |op_type: &str| ops::OPERATORS.iter().any(|o| o.name == op_type);
+    let carried = |op_type: &str| {
+        let operator = ops::CARRIED.iter().find(|o| o.name == op_type)?;
+        Some(Cow::Borrowed(operator.why))
+    };
+    let unsupported = |op_type: &str| format!("operator {op_type} is not supported").into();
     let own = |(n, node): (NodeId, &Node)| {
         let why = facts.trouble[n].as_deref()?;
         match facts.operands(node) {
             Some(_) => Some((n, why.into())),
             None if known(&node.op_type) => None,
-            None => Some((n, format!("operator {} is not supported", node.op_type).into())),
+            None => Some((n, carried(&node.op_type).unwrap_or_else(|| unsupported(&node.op_type)))),
         }
     };
     graph.nodes.iter().enumerate().filter_map(own).collect()

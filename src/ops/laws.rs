@@ -71,6 +71,7 @@ pub fn absent() -> Given {
 #[derive(Debug, Clone)]
 pub struct Case {
     pub(super) op: &'static str,
+    pub(super) domain: &'static str,
     name: &'static str,
     pub(super) opset: i64,
     pub(super) attributes: Attributes,
@@ -84,6 +85,7 @@ impl Case {
     pub fn new(op: &'static str) -> Self {
         Self {
             op,
+            domain: "",
             name: "plain",
             opset: 17,
             attributes: Attributes::new(),
@@ -91,6 +93,11 @@ impl Case {
             outputs: 1,
             free: 0,
         }
+    }
+    /// Another domain.
+    pub fn domain(mut self, domain: &'static str) -> Self {
+        self.domain = domain;
+        self
     }
     /// What is special about it.
     pub fn named(mut self, name: &'static str) -> Self {
@@ -161,7 +168,7 @@ impl Case {
     }
 
     /// The case as a graph of one node, without network outputs (nothing around it objects).
-    fn graph(&self) -> Graph {
+    pub(super) fn graph(&self) -> Graph {
         let mut graph = Graph::default();
         let mut slots = Vec::new();
         for (k, given) in self.inputs.iter().enumerate() {
@@ -191,7 +198,7 @@ impl Case {
             outputs.push(Some(graph.values.len()));
             graph.values.push(Value { name: format!("y{k}"), origin: Origin::Node(0, k), declared: None });
         }
-        let op = read(self.op, "", self.opset, &self.attributes, self.inputs.len(), self.outputs)
+        let op = read(self.op, self.domain, self.opset, &self.attributes, self.inputs.len(), self.outputs)
             .unwrap_or_else(|e| panic!("{}: {e:?}", self.title()));
         graph.nodes.push(Node {
             name: self.op.to_owned(),
@@ -216,7 +223,7 @@ impl Case {
     }
 
     /// Facts with the case's data inputs in place.
-    fn facts(&self, graph: &Graph) -> Facts {
+    pub(super) fn facts(&self, graph: &Graph) -> Facts {
         // The inputs are not declared as network inputs, so that nothing is frozen; infer needs them as such.
         let mut with_inputs = graph.clone();
         with_inputs.inputs =

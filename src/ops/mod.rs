@@ -4,6 +4,8 @@
 
 use crate::ir::{Attributes, Io, Op, Reader, Refusal, invalid};
 
+use carried::{Carried, Counted};
+
 pub mod kernels;
 
 pub use conv::geometry as conv_geometry;
@@ -15,6 +17,7 @@ mod opaque;
 mod arg;
 mod binary;
 mod broadcast;
+mod carried;
 mod function;
 mod indexing;
 mod movement;
@@ -184,8 +187,58 @@ operators! {
     Xor xor,
 }
 
-/// Builds the operator `op_type` of the standard domain. An operator or a form we do not know becomes one that says
-/// nothing, so that everything it touches is frozen and carried as it is; a contradiction is an error.
+/// One row of the table of operators that are counted, and never run.
+#[derive(Debug, Clone, Copy)]
+pub struct Whole {
+    /// ONNX operator type.
+    pub name: &'static str,
+    /// Its domain; empty for the standard one.
+    pub domain: &'static str,
+    /// Why it is not run: a phrase that follows a node's name.
+    pub why: &'static str,
+    /// Builds what is known of it from its attributes.
+    read: fn(&Reader) -> Result<Box<dyn Counted>, Refusal>,
+    /// Cases, with what must be known of them.
+    #[cfg(test)]
+    cases: fn() -> Vec<carried::Known>,
+}
+
+macro_rules! carried {
+    ($($domain:literal $why:ident { $($name:ident $file:ident,)* })*) => {
+        $($(mod $file;)*)*
+
+        /// Operators that are counted, and never run, by domain.
+        pub const CARRIED: &[Whole] = &[$($(Whole {
+            name: stringify!($name),
+            domain: $domain,
+            why: carried::$why,
+            read: $file::read,
+            #[cfg(test)]
+            cases: $file::cases,
+        },)*)*];
+    };
+}
+
+carried! {
+    "" INTEGERS {
+        ConvInteger conv_integer,
+        DynamicQuantizeLinear dynamic_quantize_linear,
+        MatMulInteger mat_mul_integer,
+        QLinearConv q_linear_conv,
+        QLinearMatMul q_linear_mat_mul,
+    }
+    "com.microsoft" FUSED {
+        FusedConv fused_conv,
+        FusedGemm fused_gemm,
+        FusedMatMul fused_mat_mul,
+    }
+    "com.microsoft" INTEGERS {
+        QGemm q_gemm,
+    }
+}
+
+/// Builds the operator `op_type`. An operator or a form we do not know becomes one that says nothing, so that everything it
+/// touches is frozen and carried as it is; a contradiction is an error.
 pub fn read(
     op_type: &str,
     domain: &str,
@@ -195,16 +248,24 @@ pub fn read(
     outputs: usize,
 ) -> Result<Box<dyn Op>, Refusal> {
     let opaque = |why: String| -> Box<dyn Op> { Box::new(opaque::Opaque::new(why)) };
-    let known = OPERATORS.iter().find(|o| o.name == op_type);
-    let Some(operator) = known.filter(|_| matches!(domain, "" | "ai.onnx")) else {
-        let of = if domain.is_empty() { String::new() } else { format!(" of domain '{domain}'") };
-        return Ok(opaque(format!("operator {op_type}{of} is not supported")));
-    };
-    if outputs == 0 {
-        return invalid("it has no output");
-    }
+    let standard = matches!(domain, "" | "ai.onnx");
+    let known = OPERATORS.iter().find(|o| standard && o.name == op_type);
+    let whole = |o: &&Whole| o.name == op_type && (o.domain == domain || standard && o.domain.is_empty());
+    let whole = CARRIED.iter().find(whole);
     let reader = Reader::new(attributes, opset, inputs, outputs);
-    match (operator.read)(&reader).and_then(|op| reader.finish().map(|()| op)) {
+    let carried = |o: &Whole| -> Result<Box<dyn Op>, Refusal> {
+        Ok(Box::new(Carried::new(o.why, attributes.clone(), (o.read)(&reader)?)))
+    };
+    let op = match (known, whole) {
+        (None, None) => {
+            let of = if domain.is_empty() { String::new() } else { format!(" of domain '{domain}'") };
+            return Ok(opaque(format!("operator {op_type}{of} is not supported")));
+        }
+        _ if outputs == 0 => return invalid("it has no output"),
+        (Some(o), _) => (o.read)(&reader),
+        (None, Some(o)) => carried(o),
+    };
+    match op.and_then(|op| reader.finish().map(|()| op)) {
         Ok(op) => Ok(op),
         Err(Refusal::Unsupported(why)) => Ok(opaque(why)),
         Err(invalid) => Err(invalid),

@@ -3,8 +3,8 @@
 //! The cases of the laws, with other ranks and sizes (empty and beyond any memory among them), other constants and attributes,
 //! fewer inputs and more outputs.
 
-use super::OPERATORS;
 use super::laws::{Case, Given};
+use super::{CARRIED, OPERATORS, Whole};
 use crate::channels::{Residual, group};
 use crate::cost::{Convention, Cost};
 use crate::ir::*;
@@ -108,7 +108,8 @@ fn change(draw: &mut Draw, case: &mut Case) {
 
 /// The case as a network whose results are read by nobody; `None` where the operator refuses its attributes.
 fn network(case: &Case) -> Option<Graph> {
-    let op = super::read(case.op, "", case.opset, &case.attributes, case.inputs.len(), case.outputs).ok()?;
+    let op = super::read(case.op, case.domain, case.opset, &case.attributes, case.inputs.len(), case.outputs)
+        .ok()?;
     let mut graph = Graph::default();
     let mut node = Node {
         name: case.op.into(),
@@ -179,8 +180,11 @@ fn compute(graph: &Graph, facts: &Facts) {
 #[test]
 fn no_shape_makes_an_operator_panic() {
     let (mut taken, mut refused, mut panicked) = (0, 0, BTreeMap::new());
-    for operator in OPERATORS {
-        for (k, case) in (operator.cases)().into_iter().enumerate() {
+    let known = OPERATORS.iter().map(|operator| (operator.name, (operator.cases)()));
+    let cases = |o: &Whole| (o.cases)().into_iter().map(|known| known.case).collect();
+    let carried = CARRIED.iter().map(|operator| (operator.name, cases(operator)));
+    for (name, cases) in known.chain(carried) {
+        for (k, case) in cases.into_iter().enumerate() {
             let mut draw = Draw::new(k as u64, 7);
             for _ in 0..60 {
                 let mut case = case.clone();
@@ -194,8 +198,7 @@ fn no_shape_makes_an_operator_panic() {
                     Ok(Some(_)) => taken += 1,
                     Ok(None) => refused += 1,
                     Err(_) => {
-                        _ = panicked
-                            .insert(operator.name, format!("{case:?}, unwanted first result: {unwanted}"))
+                        _ = panicked.insert(name, format!("{case:?}, unwanted first result: {unwanted}"))
                     }
                 }
             }

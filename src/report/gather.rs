@@ -34,12 +34,17 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64, convention: Co
     };
     let open: Vec<bool> = (0..graph.inputs.len()).map(|k| model.input_is_symbolic_batch(k)).collect();
     let any = open.first().copied().unwrap_or(false);
-    let mut unknown_operators = BTreeMap::new();
-    for (n, _) in unknown(graph, facts) {
-        *unknown_operators.entry(graph.nodes[n].op_type.clone()).or_default() += 1;
+    let (mut unknown_operators, mut whole_operators) = (BTreeMap::new(), BTreeMap::new());
+    let unknown = unknown(graph, facts);
+    for (n, why) in &unknown {
+        let node = &graph.nodes[*n];
+        let operators = match facts.is_counted(*n, node) {
+            true => whole_operators.entry(why.to_string()).or_default(),
+            false => &mut unknown_operators,
+        };
+        *operators.entry(node.op_type.clone()).or_default() += 1;
     }
-    let troubled = facts.trouble.iter().flatten().count();
-    let nodes_without_shape = troubled - unknown_operators.values().sum::<usize>();
+    let nodes_without_shape = facts.trouble.iter().flatten().count() - unknown.len();
     ModelFacts {
         path: model.path().display().to_string(),
         bytes,
@@ -57,6 +62,7 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64, convention: Co
         unread_bytes: graph.unread().into_iter().filter_map(|v| graph.initializer(v)).map(stored).sum(),
         flops_convention: convention,
         unknown_operators,
+        whole_operators,
         proved_at: facts.elsewhere.iter().filter_map(|f| Some(shapes(&f.inputs(graph)?))).collect(),
         false_declarations: model.false_declarations().unwrap_or_default(),
         nodes_without_shape,
@@ -81,7 +87,8 @@ fn uncounted(graph: &Graph, facts: &Facts) -> usize {
         let weight = |&v: &ValueId| facts.constant[v].as_ref().is_some_and(|t| t.shape.len() > 1);
         node.inputs.iter().flatten().any(weight)
     };
-    graph.nodes.iter().zip(&facts.trouble).filter(|(node, trouble)| trouble.is_some() && weighs(node)).count()
+    let unknown = |&(n, node): &(NodeId, &Node)| !facts.is_counted(n, node) && weighs(node);
+    graph.nodes.iter().enumerate().filter(unknown).count()
 }
 
 fn cautions(graph: &Graph, facts: &Facts) -> Vec<String> {
@@ -184,7 +191,7 @@ fn width(groups: &Groups, facts: &Facts, v: ValueId, axis: usize, kept: &[bool])
 /// Numbers in the constants that a node uses.
 fn parameters(facts: &Facts, node: &Node) -> u64 {
     let used = node.inputs.iter().flatten().filter_map(|&v| facts.constant[v].as_ref());
-    used.filter(|t| t.dtype().is_float()).map(|t| t.data.len() as u64).sum()
+    used.filter(|t| t.is_parameters()).map(|t| t.data.len() as u64).sum()
 }
 
 /// The training, where there was one.

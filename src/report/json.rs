@@ -127,6 +127,8 @@ pub struct ModelFacts {
     pub flops_convention: Convention,
     /// Operators that are not known, with their number; what they touch is left alone.
     pub unknown_operators: BTreeMap<String, usize>,
+    /// Operators that are counted, and not run, with their number, by the reason; what they touch is left alone.
+    pub whole_operators: BTreeMap<String, BTreeMap<String, usize>>,
     /// Sizes of the inputs at which a small network is proved too; empty where the file leaves no size open, or the network runs
     /// at the analysed ones only.
     pub proved_at: Vec<Vec<Vec<usize>>>,

@@ -238,14 +238,19 @@ fn head(m: &ModelFacts) -> String {
             "declared  shapes of {values} that do not hold ({named}): a written file states the real ones"
         );
     }
+    let names = |operators: &BTreeMap<String, usize>| {
+        let names: Vec<String> = operators.iter().map(|(op, n)| format!("{} ({n})", line(op))).collect();
+        names.join(", ")
+    };
+    for (why, operators) in &m.whole_operators {
+        let _ = writeln!(out, "whole     {}: each {why}, and is left as it is", names(operators));
+    }
     if !m.unknown_operators.is_empty() {
-        let names: Vec<String> =
-            m.unknown_operators.iter().map(|(op, n)| format!("{} ({n})", line(op))).collect();
         let behind = match m.nodes_without_shape {
             0 => String::new(),
             n => format!("; the shapes of {} behind them are not known, nor their MACs", plural(n, "node")),
         };
-        let _ = writeln!(out, "unknown   {}: left as they are{behind}", names.join(", "));
+        let _ = writeln!(out, "unknown   {}: left as they are{behind}", names(&m.unknown_operators));
     }
     if !m.computed.is_empty() {
         let values = plural(m.computed.len(), "value");

@@ -46,7 +46,7 @@ fn what_gates_cannot_learn_is_said_and_the_way_out_works() {
 
 #[test]
 fn quantised_files_are_told_what_to_prune_in_their_place() {
-    for name in ["quantised", "integer_convolutions", "unread_weights"] {
+    for name in ["quantised", "quantised_while_running", "integer_convolutions", "unread_weights"] {
         let said = inspected(name);
         assert!(said.contains("kind      quantised: prune the float model, then quantise"), "{name}: {said}");
     }
@@ -61,13 +61,35 @@ fn quantised_files_are_told_what_to_prune_in_their_place() {
 
 #[test]
 fn counts_that_are_not_known_are_no_zeros() {
-    for name in ["integer_convolutions", "saved_for_one_processor", "fused"] {
-        let said = inspected(name);
-        assert!(said.contains("unknown") && !said.contains(" 0 MACs") && !said.contains("0.00 %"), "{said}");
-    }
     let said = inspected("saved_for_one_processor");
     assert!(said.contains("size      MACs unknown") && said.contains("ENABLE_BASIC"), "{said}");
-    assert!(inspected("fused").contains("without 1 node whose MACs are unknown"));
+    assert!(!said.contains(" 0 MACs") && !said.contains("0.00 %"), "{said}");
+    assert!(inspected("unknown_between").contains("without 1 node whose MACs are unknown"));
+}
+
+#[test]
+fn integers_and_fused_operators_are_counted_and_left_as_they_are() {
+    for (name, macs, operators, node, why) in [
+        ("integer_convolutions", "295.57 k", "QLinearConv (2)", "qconv0", "computes with integers"),
+        (
+            "quantised_while_running",
+            "73.76 k",
+            "ConvInteger (1), DynamicQuantizeLinear (1)",
+            "first",
+            "computes with integers",
+        ),
+        ("fused", "2.15 M", "FusedConv (1)", "fused", "is fused by onnxruntime"),
+    ] {
+        let said = inspected(name);
+        for line in [
+            format!("size      {macs} MACs,"),
+            format!("whole     {operators}: each {why}, and is left as it is"),
+            format!(": '{node}' {why}"),
+        ] {
+            assert!(said.contains(&line), "{line}: {said}");
+        }
+        assert!(!said.contains("unknown") && !said.contains("not supported"), "{said}");
+    }
 }
 
 #[test]

@@ -65,10 +65,11 @@ fn criteria_without_gradients_cut_behind_what_has_none() {
     let known = [
         ("unknown_between", 1.0, 0.7, Some("dcn")),
         ("norm_train", 0.7, 0.5, Some("batchnormalization_7")),
-        ("fused", 0.7, 0.5, Some("fused")),
+        ("fused", 0.8, 0.5, Some("fused")),
         ("unpool", 0.7, 0.3, Some("maxpool_5")),
         ("scan", 0.6, 0.3, Some("scan_6")),
         ("quantised", 1.0, 0.1, Some("quantizelinear_7")),
+        ("quantised_while_running", 1.0, 0.3, Some("quantise")),
         ("pixels", 0.1, 0.1, None),
         ("nhwc_pixels", 0.1, 0.1, None),
         ("dequantised_pixels", 0.1, 0.1, None),
@@ -87,6 +88,21 @@ fn criteria_without_gradients_cut_behind_what_has_none() {
         if named.is_some() {
             assert_eq!(named, node, "{name}");
         }
+    }
+}
+
+#[test]
+fn operators_that_are_not_run_are_counted_whole() {
+    let first = 8 * 3 * 9 * 64;
+    for (name, whole, all) in [
+        ("integer_convolutions", (12 * 3 + 16 * 12) * 9 * 144 + 16 * 5, None),
+        ("quantised_while_running", first, Some(first + (12 * 8 * 9 + 6 * 12) * 64 + 6 * 5)),
+        ("fused", 16 * 16 * 9 * 256, Some(((12 * 3 + 16 * 12 + 2 * 16 * 16 + 12 * 16) * 9) * 256 + 12 * 5)),
+    ] {
+        let network = network(name);
+        let analysis = analysis(&network, Criterion::L1);
+        let cost = |kept| analysis.cost.hard(&vec![kept; analysis.groups.classes.len()]);
+        assert_eq!((cost(false), cost(true)), (whole, all.unwrap_or(whole)), "{name}");
     }
 }
 

@@ -1,0 +1,41 @@
+//! FusedConv: Conv, with a sum and an activation behind it.
+//! <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedConv>
+
+use super::carried::{Counted, Like};
+use super::conv;
+use crate::ir::*;
+
+pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
+    r.ignore(&["activation", "activation_params"]);
+    Ok(Box::new(Like { op: conv::read(r)?, slots: &[0, 1, 2], dtype: |x| Ok(need(x, 0)?.dtype) }))
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<super::carried::Known> {
+    use super::carried::Known;
+    use super::laws::{Case, absent, data, weight};
+    let case = |name| {
+        Case::new("FusedConv")
+            .domain("com.microsoft")
+            .named(name)
+            .string("activation", "LeakyRelu")
+            .attr("activation_params", vec![0.1f32])
+    };
+    vec![
+        Known {
+            case: case("with bias").inputs([data(&[1, 3, 5, 5]), weight(&[4, 3, 3, 3]), weight(&[4])]),
+            fact: Fact::new(DType::F32, [1, 4, 3, 3]),
+            macs: 4 * 3 * 9 * 9,
+        },
+        Known {
+            case: case("with a sum").inputs([
+                data(&[1, 3, 5, 5]),
+                weight(&[4, 3, 1, 1]),
+                absent(),
+                data(&[1, 4, 5, 5]),
+            ]),
+            fact: Fact::new(DType::F32, [1, 4, 5, 5]),
+            macs: 4 * 3 * 25,
+        },
+    ]
+}
