@@ -54,7 +54,7 @@ impl FusedMatMul {
         let operands: Vec<Option<Operand>> = facts
             .iter()
             .zip(x)
-            .map(|(fact, o)| Some(Operand { fact: fact.as_ref()?, value: (*o)?.value }))
+            .map(|(fact, o)| Some(Operand::new(fact.as_ref()?, (*o)?.value)))
             .collect();
         f(&operands)
     }
