@@ -282,16 +282,21 @@ impl Labels {
     }
 }
 
-/// By node: is it computed from constants, for no node that the network runs?
+/// By node: does it only compute what stands in the graph as a constant too ([`Graph::computed`])?
 fn idle(graph: &Graph, facts: &Facts) -> Vec<bool> {
-    let mut read = vec![false; graph.values.len()];
-    graph.outputs.iter().for_each(|&v| read[v] = true);
     let mut idle = vec![false; graph.nodes.len()];
+    if graph.computed.is_empty() {
+        return idle;
+    }
+    let mut read = vec![false; graph.values.len()];
+    let mut stands = read.clone();
+    graph.outputs.iter().for_each(|&v| read[v] = true);
+    graph.computed.values().for_each(|(v, _)| stands[*v] = true);
     for (n, node) in graph.nodes.iter().enumerate().rev() {
-        idle[n] = facts.is_folded(node) && !node.outputs.iter().flatten().any(|&y| read[y]);
-        if !idle[n] {
-            node.inputs.iter().flatten().chain(&node.captured).for_each(|&v| read[v] = true);
-        }
+        let any = |of: &[bool]| node.outputs.iter().flatten().any(|&y| of[y]);
+        idle[n] = facts.is_folded(node) && any(&stands) && !any(&read);
+        let marked = if idle[n] { &mut stands } else { &mut read };
+        node.inputs.iter().flatten().chain(&node.captured).for_each(|&v| marked[v] = true);
     }
     idle
 }

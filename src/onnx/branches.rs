@@ -2,6 +2,7 @@
 //!
 //! Takes: an If and its condition. Gives: the nodes of the branch, with the graph's names. Never: chooses by what may change.
 
+use super::{external, walk};
 use crate::ir::DType;
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, TensorProto};
@@ -53,6 +54,12 @@ pub fn instance(
     branch: &GraphProto,
     names: &mut HashSet<String>,
 ) -> Option<Vec<NodeProto>> {
+    // Data in other files are found where they stand.
+    let mut tensors = Vec::new();
+    walk::in_node(node, &mut tensors);
+    if tensors.into_iter().any(external::is_external) {
+        return None;
+    }
     if !branch.input.is_empty()
         || !branch.sparse_initializer.is_empty()
         || branch.output.len() != node.output.len()

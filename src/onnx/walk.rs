@@ -30,7 +30,8 @@ macro_rules! walker {
             graph.node.$iter().for_each(|n| $node(n, out));
         }
 
-        fn $node<'a>(node: &'a $($m)? NodeProto, out: &mut Vec<&'a $($m)? TensorProto>) {
+        /// All tensors of a node.
+        pub fn $node<'a>(node: &'a $($m)? NodeProto, out: &mut Vec<&'a $($m)? TensorProto>) {
             node.attribute.$iter().for_each(|a| $attribute(a, out));
         }
 

@@ -1,4 +1,5 @@
-//! Functions that a model defines for itself: analysed as what they compute, written as they were where nothing in them was cut.
+//! What stands for others in a file (functions of the model, decided branches, weights that it computes): analysed as what it gives,
+//! written as it was where nothing in it was cut.
 
 use super::{Residual, fixture, without};
 use onnx_protobuf::{Message, ModelProto};
@@ -37,4 +38,57 @@ fn a_call_stays_where_nothing_in_it_is_cut() {
     assert_eq!(functions(&small), functions(&original));
     assert_eq!(small.graph.node[2].attribute.iter().find(|a| a.name == "group").unwrap().i, 4);
     assert_eq!(small.graph.initializer[0].dims, [4, 3, 3, 3]);
+}
+
+#[test]
+fn layers_inside_decided_branches_are_cut() {
+    let network = fixture("decided_branches");
+    let (groups, _) = network.groups(Residual::Tie);
+    let sizes: Vec<usize> = groups.groups.iter().map(|g| g.classes.len()).collect();
+    assert_eq!(sizes, [6, 9, 9, 5], "{}", groups.print());
+    assert_eq!(network.model.decided(), ["optional", "outer"]);
+}
+
+#[test]
+fn an_if_stays_where_nothing_in_its_branch_is_cut() {
+    let network = fixture("decided_branches");
+    let groups = network.groups(Residual::Tie).0.groups;
+    let original = ModelProto::parse_from_bytes(&std::fs::read(&network.path).unwrap()).unwrap();
+    let last = without(&network, &|name| if name == groups[3].name { 2 } else { 0 });
+    assert_eq!(operators(&last), operators(&original));
+    let inner = without(&network, &|name| if name == groups[1].name { 2 } else { 0 });
+    let ifs = |proto: &ModelProto| operators(proto).iter().filter(|op| *op == "If").count();
+    assert_eq!((ifs(&original), ifs(&inner)), (2, 1), "{:?}", operators(&inner));
+    assert!(inner.graph.node.iter().any(|n| n.output == ["outer.out"]));
+}
+
+#[test]
+fn what_is_computed_from_constants_is_stored_where_channels_go_and_computed_elsewhere() {
+    let network = fixture("computed_weights");
+    let groups = network.groups(Residual::Tie).0.groups;
+    let sizes: Vec<usize> = groups.iter().map(|g| g.classes.len()).collect();
+    assert_eq!(sizes, [6, 8, 5, 7]);
+    let names = |proto: &ModelProto| -> Vec<String> {
+        proto.graph.initializer.iter().map(|t| t.name.clone()).collect()
+    };
+    let original = ModelProto::parse_from_bytes(&std::fs::read(&network.path).unwrap()).unwrap();
+    let untouched = without(&network, &|_| 0);
+    assert_eq!((operators(&untouched), names(&untouched)), (operators(&original), names(&original)));
+    // The first layer's channels: its reader has standardised weights.
+    let small = without(&network, &|name| if name == groups[0].name { 2 } else { 0 });
+    let ops = operators(&small);
+    assert!(
+        !ops.contains(&"ReduceMean".to_owned()) && ops.iter().filter(|op| *op == "Slice").count() == 2,
+        "{ops:?}"
+    );
+    assert!(
+        !names(&small).contains(&"standard.v".to_owned()) && names(&small).contains(&"buffer".to_owned())
+    );
+    // The last layer's own: the other one is cut out of the buffer as before.
+    let small = without(&network, &|name| if name == groups[3].name { 2 } else { 0 });
+    let ops = operators(&small);
+    assert!(
+        ops.contains(&"ReduceMean".to_owned()) && ops.iter().filter(|op| *op == "Slice").count() == 1,
+        "{ops:?}"
+    );
 }

@@ -397,6 +397,58 @@ def piece_quantised(n):
     n.x = n.op("DequantizeLinear", n.op("QuantizeLinear", n.x, scale, zero), scale, zero)
 
 
+def piece_branch(n):
+    """An If on a stored condition: a layer in the branch that is taken, or nothing."""
+    inner = Net(n.r.randrange(1 << 30))
+    inner.r, inner.rng, inner.opset, inner.n = n.r, n.rng, n.opset, n.n + 1000
+    y = inner.layer(n.x, n.c, n.c)
+    wrap = lambda name, nodes, out, stored: helper.make_graph(nodes, name, [], [helper.make_tensor_value_info(out, FLOAT, None)], stored)
+    stored = [numpy_helper.from_array(v, k) for k, v in inner.inits.items()]
+    one = wrap("one", inner.nodes, y, stored)
+    n.n = inner.n + 1
+    skip = n.name("skip")
+    other = wrap("other", [helper.make_node("Identity", [n.x], [skip])], skip, [])
+    taken = n.r.random() < 0.7
+    yes = n.const(np.array(taken), "condition")
+    n.x = n.op("If", yes, then_branch=one, else_branch=other)
+
+
+def piece_index_tuples(n):
+    """Some columns of all channels overwritten, by stored tuples of (channel, column): batch and rows come last."""
+    w = 16 // n.scale
+    columns = sorted(n.r.sample(range(w), max(1, w // 2)))
+    tuples = np.stack(np.meshgrid(np.arange(n.c), columns, indexing="ij"), -1).astype(np.int64)
+    if n.size_open:
+        return piece_layer(n)
+    perm = n.op("Transpose", n.x, perm=[1, 3, 0, 2])
+    y = n.op("Transpose", n.layer(n.x, n.c, n.c), perm=[1, 3, 0, 2])
+    y = n.op("Slice", y, n.ints(0), n.ints(len(columns)), n.ints(1))
+    n.x = n.op("Transpose", n.op("ScatterND", perm, n.const(tuples, "where", False), y), perm=[2, 0, 3, 1])
+
+
+def piece_computed_weight(n):
+    """A standardised weight, or one cut out of a buffer."""
+    c, k = width(n), n.r.choice([1, 3])
+    if n.r.random() < 0.5:
+        w = n.const(n.weight(c, n.c, k, k), "v", False)
+        d = n.op("Sub", w, n.mean(w, [1, 2, 3]))
+        var = n.mean(n.op("Mul", d, d), [1, 2, 3])
+        w = n.op("Div", d, n.op("Sqrt", n.op("Add", var, n.scalar(1e-4))))
+    else:
+        size, extra = c * n.c * k * k, n.r.choice([0, 7])
+        buffer = n.const(n.rng.standard_normal(size + extra).astype(np.float32) * 0.3, "buffer", False)
+        part = n.op("Slice", buffer, n.ints(0), n.ints(size), n.ints(0))
+        w = n.op("Reshape", part, n.ints(c, n.c, k, k))
+    n.x, n.c = n.act(n.conv(n.x, n.c, c, k=k, weight=w), c), c
+
+
+def piece_response_norm(n):
+    """Responses divided by their mean over channels, as ConvNeXt V2 does."""
+    y = n.op("ReduceL2", n.x, n.ints(2, 3)) if n.opset >= 18 else n.op("ReduceL2", n.x, axes=[2, 3])
+    share = n.op("Div", y, n.op("Add", n.mean(y, [1]), n.scalar(1e-3)))
+    n.x = n.op("Add", n.x, n.op("Mul", n.op("Mul", n.x, share), n.per_channel()))
+
+
 def piece_function(n):
     """A layer behind a model-local function: y = act(x·a + b) with a default attribute."""
     if not n.functions:

@@ -22,13 +22,12 @@ pub fn with_everything() -> ModelProto {
         a.type_ = AttributeType::TENSOR.into();
         a.t = MessageField::some(counting("stored", &[2]));
         constant.attribute = vec![a];
-        g.node.extend([constant, choice]);
-        g.initializer.push(TensorProto {
-            name: "flag".into(),
-            data_type: 9,
-            int32_data: vec![1],
-            ..TensorProto::default()
-        });
+        // Out of order: what the choice is made by stands behind it.
+        let mut flag = node("Cast", &["total"], &["flag"]);
+        flag.attribute = vec![int("to", 9)];
+        let mut total = node("ReduceSum", &["x"], &["total"]);
+        total.attribute = vec![int("keepdims", 0)];
+        g.node.extend([constant, choice, flag, total]);
         g.initializer.push(TensorProto {
             name: "labels".into(),
             data_type: 8,
