@@ -44,7 +44,16 @@ pub struct Labels {
     pub absorbs: Vec<Site>,
     /// For each reader that picks what it reads: the coordinates of its own (a weight's) that stand for the value's.
     picks: BTreeMap<Site, Vec<Option<usize>>>,
-    products: Vec<(NodeId, Place, Vec<Place>)>,
+    merges: Vec<(NodeId, Merge)>,
+}
+
+/// Axes with the same row-major product, of which it is settled last what follows what.
+#[derive(Debug)]
+enum Merge {
+    /// As [`Link::product`].
+    Product(Place, Vec<Place>),
+    /// As [`Link::regroup`].
+    Regroup(Vec<Place>, [Place; 2]),
 }
 
 impl Labels {
@@ -69,8 +78,11 @@ impl Labels {
             node.captured.iter().for_each(|&v| labels.freeze_value(v, Some(n), "uses it inside a subgraph"));
             labels.node(facts, n, node, cut);
         }
-        for (n, one, many) in std::mem::take(&mut labels.products) {
-            labels.resolve_product(facts, n, one, &many);
+        for (n, merge) in std::mem::take(&mut labels.merges) {
+            match merge {
+                Merge::Product(one, many) => labels.resolve_product(facts, n, one, &many),
+                Merge::Regroup(fine, coarse) => labels.resolve_regroup(facts, n, &fine, coarse),
+            }
         }
         labels
     }
@@ -96,7 +108,7 @@ impl Labels {
             reads: Vec::new(),
             absorbs: Vec::new(),
             picks: BTreeMap::new(),
-            products: Vec::new(),
+            merges: Vec::new(),
         }
     }
 
@@ -233,10 +245,17 @@ impl Labels {
                 self.freeze(self.base[v][axis.axis] + i, default);
             }
         }
+        let place = |a: Axis| value(a).map(|v| (v, a.axis));
         for (one, many) in said.products {
-            let place = |a: Axis| value(a).map(|v| (v, a.axis));
             if let Some(one) = place(one) {
-                self.products.push((n, one, many.into_iter().filter_map(place).collect()));
+                let many = many.into_iter().filter_map(place).collect();
+                self.merges.push((n, Merge::Product(one, many)));
+            }
+        }
+        for (fine, [outer, inner]) in said.regroups {
+            if let (Some(outer), Some(inner)) = (place(outer), place(inner)) {
+                let fine = fine.into_iter().filter_map(place).collect();
+                self.merges.push((n, Merge::Regroup(fine, [outer, inner])));
             }
         }
     }
@@ -280,6 +299,31 @@ impl Labels {
             (0..size((v, axis))).for_each(|i| self.freeze(self.base[v][axis] + i, reason));
         }
     }
+
+    /// Whole groups of the first fine axis follow the first coarse one where the second is frozen; else the places in the groups
+    /// follow the second, and the first stays whole.
+    fn resolve_regroup(&mut self, facts: &Facts, n: NodeId, fine: &[Place], [outer, inner]: [Place; 2]) {
+        let size = |(v, axis): Place| facts.shape(v).unwrap_or_default()[axis];
+        let Some(&(v, axis)) = fine.first() else { return };
+        let groups = size(outer);
+        let of_group = size(fine[0]) / groups.max(1);
+        let (first, coarse) = (self.base[v][axis], self.base[outer.0][outer.1]);
+        let whole = (0..size(inner)).any(|i| {
+            let r = self.find(inner.0, inner.1, i);
+            self.frozen[r].is_some()
+        });
+        let reason = self.note(Some(n), "splits or merges this axis");
+        if whole {
+            (0..size(fine[0])).for_each(|i| self.union(first + i, coarse + i / of_group.max(1)));
+            for &(v, axis) in fine[1..].iter().chain([&inner]) {
+                (0..size((v, axis))).for_each(|i| self.freeze(self.base[v][axis] + i, reason));
+            }
+        } else {
+            (0..size(fine[0])).for_each(|i| self.union(first + i, first + i % of_group.max(1)));
+            (0..groups).for_each(|i| self.freeze(coarse + i, reason));
+            self.resolve_product(facts, n, inner, fine);
+        }
+    }
 }
 
 /// By node: does it only compute what stands in the graph as a constant too ([`Graph::computed`])?
@@ -311,6 +355,7 @@ struct Statements {
     absorbs: Vec<Axis>,
     freezes: Vec<(Axis, String)>,
     products: Vec<(Axis, Vec<Axis>)>,
+    regroups: Vec<(Vec<Axis>, [Axis; 2])>,
 }
 
 impl Statements {
@@ -342,6 +387,7 @@ impl Statements {
             absorbs: vec![],
             freezes: vec![],
             products: vec![],
+            regroups: vec![],
         }
     }
 
@@ -397,5 +443,9 @@ impl Link for Statements {
         self.speak(one, None);
         many.iter().for_each(|&m| self.speak(m, None));
         self.products.push((one, many.to_vec()));
+    }
+    fn regroup(&mut self, fine: &[Axis], coarse: [Axis; 2]) {
+        fine.iter().chain(&coarse).for_each(|&a| self.speak(a, None));
+        self.regroups.push((fine.to_vec(), coarse));
     }
 }

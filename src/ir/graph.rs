@@ -74,6 +74,8 @@ pub struct Graph {
     /// Initializers that only stand here, with the value that the file has in their place, which it computes from constants, and
     /// the number that this is.
     pub computed: BTreeMap<ValueId, (ValueId, Arc<Tensor>)>,
+    /// What the file decides by, between branches of which one stands here.
+    pub conditions: Vec<ValueId>,
 }
 
 impl Graph {
@@ -127,7 +129,7 @@ impl Graph {
     pub fn read(&self) -> Vec<bool> {
         let mut read = vec![false; self.values.len()];
         let by_nodes = self.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
-        by_nodes.chain(&self.outputs).for_each(|&v| read[v] = true);
+        by_nodes.chain(&self.outputs).chain(&self.conditions).for_each(|&v| read[v] = true);
         read
     }
 

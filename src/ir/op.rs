@@ -152,6 +152,11 @@ pub trait Link {
     /// `one` is the row-major product of the axes `many` (a Reshape's split or merge). Coordinates of `one`
     /// are tied to those of one of `many`: the solver takes the one that is not frozen otherwise.
     fn product(&mut self, one: Axis, many: &[Axis]);
+
+    /// The axes `fine` and the two axes `coarse` have the same row-major product, and the first of `fine` is the first of `coarse`
+    /// with `p` coordinates for each. Either whole such groups go, where the second of `coarse` is frozen otherwise; or the
+    /// same place in all of them, and what is merged with it there.
+    fn regroup(&mut self, fine: &[Axis], coarse: [Axis; 2]);
 }
 
 /// `coefficient · Π width(axis)`: one term of a node's multiply-accumulates. With soft widths (Σλ) it is the

@@ -4,7 +4,7 @@
 //! their channels are free of how the numbers are made; and back ([`join`]): what was not changed is computed as before, what was
 //! is stored. Never: stores numbers that take more bytes than what they are made of (integers, halves, fillings).
 
-use super::share::without;
+use super::share;
 use crate::ir::{Facts, Graph, Names, Node, Origin, Tensor, Value, ValueId, infer};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -70,7 +70,16 @@ pub fn join(graph: &Graph) -> Graph {
     }
     let mut gone: HashSet<ValueId> = instead.into_keys().collect();
     forget(&mut joined, replaced, &mut gone);
-    if gone.is_empty() { joined } else { without(joined, &gone) }
+    if gone.is_empty() { joined } else { share::without(joined, &gone) }
+}
+
+/// The graph without `values` that nothing reads, and without what only they are computed from.
+pub fn without(mut graph: Graph, values: Vec<ValueId>) -> Graph {
+    let read = graph.read();
+    let mut gone: HashSet<ValueId> =
+        values.iter().copied().filter(|&v| !read[v] && graph.initializer(v).is_some()).collect();
+    forget(&mut graph, values, &mut gone);
+    if gone.is_empty() { graph } else { share::without(graph, &gone) }
 }
 
 /// Takes out the nodes that computed `values` and that nothing reads any more, and puts what is gone with them into `gone`.

@@ -204,6 +204,18 @@ pub fn are_called(model: &ModelProto) -> bool {
 }
 
 impl Call {
+    /// What an If decides by for which a branch stands here.
+    pub fn condition(&self) -> Option<&str> {
+        self.node.input.first().filter(|_| self.node.op_type == "If").map(String::as_str)
+    }
+
+    /// What the node and its subgraphs read, names within them included.
+    pub fn reads(&self) -> HashSet<&str> {
+        let mut used = HashSet::new();
+        reads(&self.node, &mut used);
+        used
+    }
+
     /// What an If is called for which a branch stands here.
     pub fn decided(&self) -> Option<String> {
         let output = self.node.output.iter().find(|o| !o.is_empty())?;

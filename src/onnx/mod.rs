@@ -35,6 +35,7 @@ use crate::ir::{Fact, Facts, Graph, ValueId, infer};
 use external::Folder;
 use onnx_protobuf::{Message, ModelProto};
 use shapes::Inputs;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -112,6 +113,9 @@ fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<
         (graph, inputs) = read::graph(proto.graph.get_or_default(), path, &folder, opset, given)?;
     }
     write::lighten(&mut proto, &graph);
+    let names = graph.names();
+    let conditions = calls.iter().flatten().filter_map(functions::Call::condition);
+    graph.conditions = conditions.filter_map(|name| names.get(name).copied()).collect();
     computed::part(&mut graph);
     share::part(&mut graph);
     let elsewhere = other_sizes(&graph, &inputs);
@@ -284,17 +288,47 @@ impl Model {
     pub fn with_graph(&self, graph: Graph) -> Result<Self> {
         let file = |graph: &Graph| computed::join(&share::join(graph));
         let (mut graph, old) = (file(&graph), file(&self.graph));
+        let calls = self.calls_that_stay(&old, &mut graph)?;
         let proto = patch::apply(&self.proto, &old, &mut graph, &|g| self.facts_of(g))?;
         Ok(Self {
             graph,
             proto,
-            calls: self.calls.clone(),
+            calls,
             path: self.path.clone(),
             folder: self.folder.clone(),
             opset: self.opset,
             inputs: self.inputs.clone(),
             elsewhere: self.elsewhere.clone(),
         })
+    }
+
+    /// The calls that may stand in a file with `graph` in place of `old`: an If may where all that its branches read is as it was.
+    /// What only decided between those that may not is taken out of `graph`.
+    fn calls_that_stay(&self, old: &Graph, graph: &mut Graph) -> Result<Vec<Vec<functions::Call>>> {
+        let mut calls = self.calls.clone();
+        if graph.conditions.is_empty() {
+            return Ok(calls);
+        }
+        let facts = |graph: &Graph| -> Result<HashMap<String, Option<Fact>>> {
+            let names = graph.values.iter().map(|value| value.name.clone());
+            Ok(names.zip(infer(graph, None)?.fact).collect())
+        };
+        let (before, after) = (facts(old)?, facts(graph)?);
+        let mut gone = Vec::new();
+        for set in &mut calls {
+            set.retain(|call| {
+                let Some(condition) = call.condition() else { return true };
+                let stays = call.reads().iter().all(|name| before.get(*name) == after.get(*name));
+                gone.extend((!stays).then(|| condition.to_owned()));
+                stays
+            });
+        }
+        let kept: HashSet<&str> = calls.iter().flatten().filter_map(functions::Call::condition).collect();
+        let gone = gone.iter().filter(|name| !kept.contains(name.as_str()));
+        let values: Vec<ValueId> = gone.filter_map(|name| graph.value_named(name)).collect();
+        graph.conditions.retain(|v| !values.contains(v));
+        *graph = computed::without(graph.clone(), values);
+        Ok(calls)
     }
 
     /// The model as one self-contained message, with external data moved inside. Errors above 2 GiB.

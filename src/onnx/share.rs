@@ -107,7 +107,7 @@ pub fn without(mut graph: Graph, gone: &HashSet<ValueId>) -> Graph {
     let place = |v: ValueId| number[v];
     let computed = std::mem::take(&mut graph.computed).into_iter();
     graph.computed = computed.filter_map(|(copy, (v, t))| Some((place(copy)?, (place(v)?, t)))).collect();
-    for list in [&mut graph.inputs, &mut graph.outputs] {
+    for list in [&mut graph.inputs, &mut graph.outputs, &mut graph.conditions] {
         *list = list.iter().filter_map(|&v| number[v]).collect();
     }
     graph

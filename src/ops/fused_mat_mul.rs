@@ -51,11 +51,8 @@ impl FusedMatMul {
     fn turned<R>(&self, x: &Operands, f: impl FnOnce(&Operands) -> R) -> R {
         let facts: Vec<Option<Fact>> =
             x.iter().zip(&self.turns).map(|(o, turn)| o.map(|o| turn.of(o.fact))).collect();
-        let operands: Vec<Option<Operand>> = facts
-            .iter()
-            .zip(x)
-            .map(|(fact, o)| Some(Operand::new(fact.as_ref()?, (*o)?.value)))
-            .collect();
+        let operands: Vec<Option<Operand>> =
+            facts.iter().zip(x).map(|(fact, o)| Some(Operand::new(fact.as_ref()?, (*o)?.value))).collect();
         f(&operands)
     }
 }

@@ -130,7 +130,7 @@ pub fn cases() -> Vec<super::laws::Case> {
         Given::Fixed(Tensor { shape: shape.to_vec(), data: Data::I64(v.to_vec()) })
     };
     vec![
-        Case::new("GatherND").inputs([data(&[2, 3, 4]), indices(&[3, 2], &[0, 1, 1, -1, 1, 0])]).free(4),
+        Case::new("GatherND").inputs([data(&[2, 3, 4]), indices(&[3, 2], &[0, 1, 1, -1, 1, 0])]).free(2 + 4),
         Case::new("GatherND")
             .named("batch")
             .int("batch_dims", 1)

@@ -1,8 +1,8 @@
 //! Reshape: the same elements under another shape. <https://onnx.ai/onnx/operators/onnx__Reshape.html>
 //!
 //! Axes are matched from the front into blocks of equal volume. A block of one axis on each side passes through; one axis
-//! against several is a product (flatten, channel shuffle, attention heads), also where a factor joins the axis before it (heads
-//! that join a batch: [a, p·q] → [a·p, q]) or leaves it; anything else is frozen.
+//! against several is a product (flatten, channel shuffle, attention heads); [a·p, q, …] and [a, p·q·…] are groups of an axis (heads
+//! that join a batch, the groups of a normalisation); anything else is frozen.
 
 use super::indexing::restated;
 use crate::ir::*;
@@ -102,36 +102,28 @@ pub fn link_blocks(x: &[usize], y: &[usize], link: &mut dyn Link) {
             ([one], [other]) if x[one.axis] == y[other.axis] => link.same(*one, *other),
             ([one], many) if !many.is_empty() => link.product(*one, many),
             (many, [one]) if !many.is_empty() => link.product(*one, many),
-            ([outer, whole], [joined, rest]) => {
-                link_joined(
-                    [x[outer.axis], x[whole.axis]],
-                    [y[joined.axis], y[rest.axis]],
-                    *whole,
-                    [*joined, *rest],
-                    link,
-                );
-                link_joined(
-                    [y[joined.axis], y[rest.axis]],
-                    [x[outer.axis], x[whole.axis]],
-                    *rest,
-                    [*outer, *whole],
-                    link,
-                );
+            (inputs, outputs) => {
+                let size = |axis: &Axis| match axis.port {
+                    Port::In(_) => x[axis.axis],
+                    Port::Out(_) => y[axis.axis],
+                };
+                for (fine, coarse) in [(inputs, outputs), (outputs, inputs)] {
+                    if let [outer, inner] = *coarse
+                        && fine.len() > 1
+                        && regroups(fine.iter().map(size).collect(), [size(&outer), size(&inner)])
+                    {
+                        link.regroup(fine, [outer, inner]);
+                    }
+                }
             }
-            _ => {}
         }
     }
 }
 
-/// The ties of [a, p·q] → [a·p, q], in either direction: `whole` is the axis of p·q, `parts` those of a·p and q. Coordinate h of p
-/// stands at n·p + h for every n. Says nothing of other sizes.
-fn link_joined([a, pq]: [usize; 2], [ap, q]: [usize; 2], whole: Axis, parts: [Axis; 2], link: &mut dyn Link) {
-    if a < 2 || q == 0 || !ap.is_multiple_of(a) || !pq.is_multiple_of(q) || ap / a != pq / q || ap == a {
-        return;
-    }
-    let p = ap / a;
-    (0..ap).for_each(|i| link.tie(parts[0], i, parts[0], i % p));
-    link.product(whole, &parts);
+/// Is [a·p, …] to [a, p·…] a form of the same numbers, with a and p larger than one?
+fn regroups(fine: Shape, [a, inner]: [usize; 2]) -> bool {
+    let p = fine[0] / a.max(1);
+    a > 1 && p > 1 && fine[0] == a * p && volume(&fine[1..]) * p == inner
 }
 
 impl Op for Reshape {

@@ -54,12 +54,17 @@ fn an_if_stays_where_nothing_in_its_branch_is_cut() {
     let network = fixture("decided_branches");
     let groups = network.groups(Residual::Tie).0.groups;
     let original = ModelProto::parse_from_bytes(&std::fs::read(&network.path).unwrap()).unwrap();
-    let last = without(&network, &|name| if name == groups[3].name { 2 } else { 0 });
-    assert_eq!(operators(&last), operators(&original));
-    let inner = without(&network, &|name| if name == groups[1].name { 2 } else { 0 });
-    let ifs = |proto: &ModelProto| operators(proto).iter().filter(|op| *op == "If").count();
-    assert_eq!((ifs(&original), ifs(&inner)), (2, 1), "{:?}", operators(&inner));
-    assert!(inner.graph.node.iter().any(|n| n.output == ["outer.out"]));
+    let small = |k: usize| without(&network, &|name| if name == groups[k].name { 2 } else { 0 });
+    assert_eq!(operators(&small(3)), operators(&original));
+    // In the middle of the outer branch; at its end, which the branch of the other If reads that is not taken.
+    for (k, ifs) in [(1, 1), (2, 0)] {
+        let (small, stay) = (small(k), |op: &str| op == "If");
+        let ops = operators(&small);
+        assert_eq!(ops.iter().filter(|op| stay(op)).count(), ifs, "{ops:?}");
+        assert!(!ops.contains(&"Equal".to_owned()), "what decided is left: {ops:?}");
+        let stored = |name: &str| small.graph.initializer.iter().any(|t| t.name == name);
+        assert_eq!((stored("four"), stored("no")), (false, ifs == 1));
+    }
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn layers_that_share_a_bias_are_cut_each_by_itself() {
     let (groups, _) = network.groups(Residual::Tie);
     assert_eq!(
         groups.groups.iter().map(|g| g.classes.len()).collect::<Vec<_>>(),
-        [6, 6],
+        [6, 6, 6],
         "{}",
         groups.print()
     );
@@ -77,6 +77,6 @@ fn the_plan_tells_which_readers_lose_what() {
     let of_bias = done.sliced.iter().filter(|s| s.initializer == "bias");
     let told: Vec<(&str, usize, usize)> =
         of_bias.map(|s| (s.readers[0].node.as_str(), s.readers[0].input, s.kept.len())).collect();
-    assert_eq!(told, [("conv0", 2, 1), ("conv1", 2, 1)]);
+    assert_eq!(told, [("conv0", 2, 1), ("conv1", 2, 1), ("conv2", 2, 1)]);
     assert!(done.sliced.iter().all(|s| s.readers.is_empty() || s.initializer == "bias"));
 }
