@@ -25,7 +25,7 @@ const PRIVATE: &[(&str, &str)] = &[
     ("protobuf", "onnx/"),
     ("tract_onnx", "runtime.rs"),
     ("image", "learn/calib/"),
-    ("npyz", "learn/calib/"),
+    ("zip", "learn/calib/"),
     ("clap", "cli/"),
     ("indicatif", "cli/"),
     ("plotters", "report/plot.rs"),

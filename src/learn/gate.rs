@@ -10,12 +10,12 @@ pub const START: f64 = 0.9;
 
 /// λ = sigmoid(α)
 pub fn sigmoid(alpha: f64) -> f64 {
-    1.0 / (1.0 + (-alpha).exp())
+    1.0 / (1.0 + libm::exp(-alpha))
 }
 
 /// α of the starting λ.
 pub fn start() -> f64 {
-    (START / (1.0 - START)).ln()
+    libm::log(START / (1.0 - START))
 }
 
 /// Where the gates stand: one per gated value and axis, with all its readers.

@@ -5,13 +5,13 @@
 /// ln Σ eˣ, without overflow.
 fn log_sum_exp(x: &[f32]) -> f64 {
     let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    f64::from(max) + x.iter().map(|v| f64::from(v - max).exp()).sum::<f64>().ln()
+    f64::from(max) + libm::log(x.iter().map(|v| libm::exp(f64::from(v - max))).sum())
 }
 
 /// Softmax of one row.
 pub fn softmax(x: &[f32]) -> Vec<f64> {
     let norm = log_sum_exp(x);
-    x.iter().map(|v| (f64::from(*v) - norm).exp()).collect()
+    x.iter().map(|v| libm::exp(f64::from(*v) - norm)).collect()
 }
 
 /// −Σ p·log softmax(x), and its gradient softmax(x) − p times `weight` into `dx`.
@@ -21,7 +21,7 @@ pub fn cross_entropy(x: &[f32], p: &[f64], weight: f64, dx: &mut [f32]) -> f64 {
     for ((x, p), dx) in x.iter().zip(p).zip(dx) {
         let log_q = f64::from(*x) - norm;
         loss -= p * log_q;
-        *dx += (weight * (log_q.exp() - p)) as f32;
+        *dx += (weight * (libm::exp(log_q) - p)) as f32;
     }
     loss * weight
 }
@@ -38,7 +38,7 @@ pub fn one_hot(label: usize, classes: usize, smoothing: f64) -> Vec<f64> {
 pub fn distil(x: &[f32], teacher: &[f32], temperature: f64, weight: f64, dx: &mut [f32]) -> f64 {
     let cool = |v: &[f32]| -> Vec<f32> { v.iter().map(|v| (f64::from(*v) / temperature) as f32).collect() };
     let p = softmax(&cool(teacher));
-    let entropy: f64 = -p.iter().map(|&p| if p > 0.0 { p * p.ln() } else { 0.0 }).sum::<f64>();
+    let entropy: f64 = -p.iter().map(|&p| if p > 0.0 { p * libm::log(p) } else { 0.0 }).sum::<f64>();
     // d/dx of a function of x/T brings 1/T.
     let mut gradient = vec![0.0; x.len()];
     let weight = weight * temperature * temperature;

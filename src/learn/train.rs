@@ -272,7 +272,7 @@ pub fn settle(
         let parameters = [&lambda[..], levels].concat();
         let number = (settings.batches + step + 1) as u64;
         let (task, gradient) = task_gradient(sessions, &images, &parameters, settings, number);
-        adam.rate = LEVEL_RATE * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos());
+        adam.rate = LEVEL_RATE * 0.5 * (1.0 + libm::cos(std::f64::consts::PI * step as f64 / steps as f64));
         adam.update(levels, &gradient[lambda.len()..]);
         progress(task);
     }

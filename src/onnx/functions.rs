@@ -152,14 +152,10 @@ pub fn collapse(model: &mut ModelProto, calls: &[Call]) {
         .flat_map(|(n, node)| node.output.iter().filter(|o| !o.is_empty()).map(move |o| (o.as_str(), n)))
         .collect();
     // By first node of a call that is whole: the call.
-    let mut whole: HashMap<usize, &Call> = HashMap::new();
-    for call in calls {
-        let first = call.body.first().and_then(|n| n.output.iter().find(|o| !o.is_empty()));
-        let Some(&first) = first.and_then(|o| place.get(o.as_str())) else { continue };
-        if graph.node.get(first..first + call.body.len()) == Some(&call.body[..]) {
-            whole.insert(first, call);
-        }
-    }
+    let whole: HashMap<usize, &Call> = (calls.iter())
+        .filter_map(|call| Some((*place.get(call.first()?)?, call)))
+        .filter(|(first, call)| call.stands_at(graph, *first))
+        .collect();
     let inner: HashSet<&str> = whole.values().flat_map(|c| c.hidden()).collect();
     let used_outside = {
         let mut used: HashSet<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
@@ -207,6 +203,22 @@ impl Call {
     /// What an If decides by for which a branch stands here.
     pub fn condition(&self) -> Option<&str> {
         self.node.input.first().filter(|_| self.node.op_type == "If").map(String::as_str)
+    }
+
+    /// The first result of its nodes.
+    fn first(&self) -> Option<&str> {
+        let first = self.body.first()?;
+        first.output.iter().find(|o| !o.is_empty()).map(String::as_str)
+    }
+
+    fn stands_at(&self, graph: &GraphProto, first: usize) -> bool {
+        graph.node.get(first..first + self.body.len()) == Some(&self.body[..])
+    }
+
+    /// True where its nodes stand in a graph as they were.
+    pub fn is_whole(&self, graph: &GraphProto) -> bool {
+        let makes = |n: &NodeProto| self.first().is_some_and(|name| n.output.iter().any(|o| o == name));
+        graph.node.iter().position(makes).is_some_and(|first| self.stands_at(graph, first))
     }
 
     /// What the node and its subgraphs read, names within them included.

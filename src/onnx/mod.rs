@@ -302,8 +302,8 @@ impl Model {
         })
     }
 
-    /// The calls that may stand in a file with `graph` in place of `old`: an If may where all that its branches read is as it was.
-    /// What only decided between those that may not is taken out of `graph`.
+    /// The calls that may stand in a file with `graph` in place of `old`: an If may where its branch, and all that its branches
+    /// read, is as it was. What only decided between those that may not is taken out of `graph`.
     fn calls_that_stay(&self, old: &Graph, graph: &mut Graph) -> Result<Vec<Vec<functions::Call>>> {
         let mut calls = self.calls.clone();
         if graph.conditions.is_empty() {
@@ -314,11 +314,13 @@ impl Model {
             Ok(names.zip(infer(graph, None)?.fact).collect())
         };
         let (before, after) = (facts(old)?, facts(graph)?);
+        let proto = patch::apply(&self.proto, old, &mut graph.clone(), &|g| self.facts_of(g))?;
         let mut gone = Vec::new();
         for set in &mut calls {
             set.retain(|call| {
                 let Some(condition) = call.condition() else { return true };
-                let stays = call.reads().iter().all(|name| before.get(*name) == after.get(*name));
+                let same = call.reads().iter().all(|name| before.get(*name) == after.get(*name));
+                let stays = same && call.is_whole(proto.graph.get_or_default());
                 gone.extend((!stays).then(|| condition.to_owned()));
                 stays
             });

@@ -97,7 +97,8 @@ impl Movement for GatherNd {
         }
         let Some(indices) = io.value(1) else { return };
         for (axis, &size) in x.iter().enumerate().skip(self.batch()).take(*tuple) {
-            let Some((along, named)) = runs(indices, axis - self.batch(), size) else { continue };
+            let run = runs(indices, axis - self.batch(), size);
+            let Some((along, named)) = run.filter(|(along, _)| *along >= self.batch()) else { continue };
             (0..size).filter(|i| !named.contains(i)).for_each(|i| link.leave(input(0, axis), i));
             for (j, i) in named.into_iter().enumerate() {
                 link.tie(input(0, axis), i, output(0, along), j);

@@ -66,7 +66,7 @@ impl Run<'_> {
         let gates = self.gates()?;
         let (mut course, mut stages) = (None, Vec::new());
         for k in 1..count {
-            let part = (whole * (target as f64 / whole).powf(k as f64 / count as f64)) as u64;
+            let part = (whole * libm::pow(target as f64 / whole, k as f64 / count as f64)) as u64;
             let outcome =
                 self.stage(part, Recover::Reconstruct, (&gates, course.as_ref()), None, observer)?;
             let stage = Stage {

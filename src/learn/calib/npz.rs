@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use npyz::zip::ZipArchive;
-use npyz::zip::read::ZipFile;
+use zip::ZipArchive;
+use zip::read::ZipFile;
 
 use super::array::{Bad, read, rows};
 use super::feature::Feature;
@@ -109,7 +109,7 @@ fn open<'a>(
     path: &Path,
     length: u64,
     name: &str,
-) -> Result<Npy<ZipFile<'a>>> {
+) -> Result<Npy<ZipFile<'a, BufReader<File>>>> {
     let what = format!("array '{name}'");
     let bad = |e| Error::file(path, format!("{what} cannot be read: {e}"), SAVE_AGAIN);
     let ending = format!("{name}.npy");
@@ -190,9 +190,9 @@ mod tests {
     fn archive(dir: &Path, members: &[(&str, Vec<u8>)]) -> std::path::PathBuf {
         use std::io::Write;
         let path = dir.join("members.npz");
-        let mut zip = npyz::zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+        let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
         for (name, bytes) in members {
-            zip.start_file(*name, Default::default()).unwrap();
+            zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
             zip.write_all(bytes).unwrap();
         }
         zip.finish().unwrap();

@@ -55,12 +55,12 @@ pub fn save_npy(dir: &Path, name: &str, descr: &str, shape: &[usize], data: &[u8
 pub fn save_npz(dir: &Path, arrays: &[(&str, Vec<u8>)]) -> PathBuf {
     use std::io::Write;
     let path = dir.join("data.npz");
-    let mut writer = npyz::npz::NpzWriter::create(&path).unwrap();
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
     for (name, bytes) in arrays {
-        let zip = writer.zip_writer();
-        zip.start_file(format!("{name}.npy"), Default::default()).unwrap();
+        zip.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
         zip.write_all(bytes).unwrap();
     }
+    zip.finish().unwrap();
     path
 }
 

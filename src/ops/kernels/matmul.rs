@@ -32,6 +32,9 @@ pub fn matmul<T: Real>(m: usize, k: usize, n: usize, a: Mat<T>, b: Mat<T>, add: 
         }
         return;
     }
+    if super::is_portable() {
+        return by_definition(m, k, n, a, b, add, c);
+    }
     let (a_rs, a_cs) = if a.transposed { (1, m as isize) } else { (k as isize, 1) };
     let (b_rs, b_cs) = if b.transposed { (1, k as isize) } else { (n as isize, 1) };
     // SAFETY: the assertion above covers every element that these sizes and strides reach.
@@ -57,6 +60,22 @@ pub fn matmul<T: Real>(m: usize, k: usize, n: usize, a: Mat<T>, b: Mat<T>, add: 
             false,
             gemm::Parallelism::None,
         );
+    }
+}
+
+/// The same on any CPU: products and sums are rounded one by one, in the order of `k`.
+fn by_definition<T: Real>(m: usize, k: usize, n: usize, a: Mat<T>, b: Mat<T>, add: bool, c: &mut [T]) {
+    for (i, row) in c.chunks_exact_mut(n).take(m).enumerate() {
+        if !add {
+            row.fill(T::zero());
+        }
+        for p in 0..k {
+            let x = a.data[if a.transposed { p * m + i } else { i * k + p }];
+            match b.transposed {
+                true => row.iter_mut().enumerate().for_each(|(j, c)| *c += x * b.data[j * k + p]),
+                false => row.iter_mut().zip(&b.data[p * n..]).for_each(|(c, &b)| *c += x * b),
+            }
+        }
     }
 }
 

@@ -9,3 +9,11 @@ pub mod lines;
 pub mod matmul;
 mod products;
 pub mod winograd;
+
+use std::sync::OnceLock;
+
+/// True where the environment variable `AUTOBOT_KERNELS` is `portable`: results are then the same on any CPU, bit for bit, and slow.
+pub fn is_portable() -> bool {
+    static PORTABLE: OnceLock<bool> = OnceLock::new();
+    *PORTABLE.get_or_init(|| std::env::var_os("AUTOBOT_KERNELS").is_some_and(|v| v == "portable"))
+}

@@ -160,7 +160,7 @@ fn rate(step: usize, steps: usize, settings: &Settings) -> f64 {
         return settings.lr * (step + 1) as f64 / warm_up as f64;
     }
     let progress = (step - warm_up) as f64 / (steps - warm_up).max(1) as f64;
-    settings.lr * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+    settings.lr * 0.5 * (1.0 + libm::cos(std::f64::consts::PI * progress))
 }
 
 /// Loss over a batch and its gradient by parameter; `drawn` is the number of the draw that changes its images. Chunks are

@@ -47,7 +47,7 @@ impl Method {
             (Self::AdamW | Self::ScaledAdamW, [m, v]) => {
                 let rate = if self == Self::ScaledAdamW { rate * scale(weights) } else { rate };
                 const B: [f64; 2] = [0.9, 0.999];
-                let [c1, c2] = B.map(|b| 1.0 - b.powf(step as f64));
+                let [c1, c2] = B.map(|b| 1.0 - libm::pow(b, step as f64));
                 let (scale, root) = ((f64::from(rate) / c1) as f32, c2.sqrt() as f32);
                 let [b1, b2] = B.map(|b| b as f32);
                 for (((w, g), m), v) in weights.iter_mut().zip(gradient).zip(m).zip(v) {

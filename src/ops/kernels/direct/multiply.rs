@@ -2,6 +2,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of fixed size")]
 
+use super::super::is_portable;
 use super::{Direct, Start, Vector};
 use pulp::{Arch, Scalar256b, Simd, WithSimd};
 use std::ops::Range;
@@ -25,8 +26,11 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Found at run time: AVX-512, AVX2 with FMA, NEON, or arrays of eight where there is none of them.
+    /// Found at run time: AVX-512, AVX2 with FMA, NEON, or arrays of eight where there is none of them, or none is wanted.
     pub fn detect() -> Self {
+        if is_portable() {
+            return Self::portable();
+        }
         let found = Arch::new().dispatch(Probe);
         if found.lanes < 4 { Self::portable() } else { found }
     }
