@@ -22,6 +22,7 @@ mod normalise;
 mod pointwise;
 mod pool;
 mod quantization;
+mod recurrent;
 mod reduce;
 mod resample;
 mod spatial;
@@ -94,6 +95,7 @@ operators! {
     EyeLike eye_like,
     Flatten flatten,
     Floor floor,
+    GRU gru,
     Gather gather,
     GatherElements gather_elements,
     GatherND gather_nd,
@@ -111,6 +113,7 @@ operators! {
     InstanceNormalization instance_normalization,
     IsNaN is_nan,
     LRN lrn,
+    LSTM lstm,
     LayerNormalization layer_normalization,
     LeakyRelu leaky_relu,
     Less less,
@@ -137,6 +140,7 @@ operators! {
     Pad pad,
     Pow pow,
     QuantizeLinear quantize_linear,
+    RNN rnn,
     Range range,
     Reciprocal reciprocal,
     ReduceL1 reduce_l1,
