@@ -418,11 +418,14 @@ impl<C: Cell> Op for Recurrent<C> {
 
     fn macs(&self, io: &Io) -> Vec<Product> {
         let Some(r) = io.input(2) else { return Vec::new() };
-        let rows = vec![input(0, 0), input(0, 1)];
-        let features = [&rows[..], &[input(0, 2)]].concat();
+        // Hidden units of a state that is wanted, else of Y.
+        let state = (1..io.y.len()).find(|&slot| io.output(slot).len() == 3);
+        let units = state.map_or(output(0, 3), |slot| output(slot, 2));
+        let widths = vec![input(0, 0), input(0, 1), units];
+        let features = [&widths[..], &[input(0, 2)]].concat();
         vec![
-            Product { coefficient: real_volume(&r[..2]), widths: features },
-            Product { coefficient: real_volume(r), widths: rows },
+            Product { coefficient: real_volume(&r[..1]) * C::GATES as f64, widths: features },
+            Product { coefficient: real_volume(&r[..2]), widths },
         ]
     }
 
