@@ -63,11 +63,11 @@ pub struct PruneArgs {
     pub output: Option<PathBuf>,
     /// How much to keep: 50%, 0.5, 55.8M, 2G or a plain number; or several of them: 70%,50%,30%
     ///
-    /// Counts the multiply-accumulates that are KEPT, those of Conv, ConvTranspose, Gemm and MatMul at the model's input
-    /// shape and batch 1: as a share of the network's (50% or 0.5) or as such (55.8M, 2G, 55800000). A target below what
-    /// can be reached is refused before anything is trained. Several targets give a file each (small-70.onnx, small-50.onnx
-    /// of small.onnx), from the most to the least: the gates of one are used for the next as they are where that loses nothing,
-    /// and trained a little further where it does.
+    /// Counts the multiply-accumulates that are KEPT, those of Conv, ConvTranspose, Gemm, MatMul, LSTM, GRU and RNN at
+    /// the model's input shape and batch 1: as a share of the network's (50% or 0.5) or as such (55.8M, 2G, 55800000). A
+    /// target below what can be reached is refused before anything is trained. Several targets give a file each
+    /// (small-70.onnx, small-50.onnx of small.onnx), from the most to the least: the gates of one are used for the next as
+    /// they are where that loses nothing, and trained a little further where it does.
     #[arg(long, value_name = "KEPT", value_delimiter = ',', required_unless_present_any = ["dry_run", "target_latency"], value_parser = value::target)]
     pub target_flops: Vec<Target>,
     /// How long an inference may take on --cpu: 30ms, 1.5s or 50% of what it takes now; or several of them

@@ -50,8 +50,8 @@ impl Term {
     }
 }
 
-/// Cost of a network by the widths of its classes: multiply-accumulates (Conv, ConvTranspose, Gemm, MatMul; biases and
-/// normalisations are not counted, except by [`Convention::Paper`]), or nanoseconds ([`Cost::latency`]).
+/// Cost of a network by the widths of its classes: multiply-accumulates (Conv, ConvTranspose, Gemm, MatMul, LSTM, GRU, RNN;
+/// biases and normalisations are not counted, except by [`Convention::Paper`]), or nanoseconds ([`Cost::latency`]).
 #[derive(Debug, Clone, Default)]
 pub struct Cost {
     /// What costs the same per channel everywhere.

@@ -159,6 +159,15 @@ impl<'a> Reader<'a> {
         Ok(self.string(name)?.unwrap_or_else(|| default.to_owned()))
     }
 
+    /// An optional STRINGS.
+    pub fn strings(&self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Attr::Strs(v)) => Ok(Some(v.clone())),
+            Some(other) => wrong(name, "a list of strings", other),
+        }
+    }
+
     /// An optional TENSOR.
     pub fn tensor(&self, name: &str) -> Result<Option<Tensor>, Refusal> {
         match self.get(name) {

@@ -25,6 +25,7 @@ mod normalise;
 mod pointwise;
 mod pool;
 mod quantization;
+mod recurrent;
 mod reduce;
 mod resample;
 mod spatial;
@@ -97,6 +98,7 @@ operators! {
     EyeLike eye_like,
     Flatten flatten,
     Floor floor,
+    GRU gru,
     Gather gather,
     GatherElements gather_elements,
     GatherND gather_nd,
@@ -114,6 +116,7 @@ operators! {
     InstanceNormalization instance_normalization,
     IsNaN is_nan,
     LRN lrn,
+    LSTM lstm,
     LayerNormalization layer_normalization,
     LeakyRelu leaky_relu,
     Less less,
@@ -140,6 +143,7 @@ operators! {
     Pad pad,
     Pow pow,
     QuantizeLinear quantize_linear,
+    RNN rnn,
     Range range,
     Reciprocal reciprocal,
     ReduceL1 reduce_l1,

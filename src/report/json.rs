@@ -34,7 +34,7 @@ pub struct Run {
     pub channels: Channels,
     /// Where the small network was written; none if it was not.
     pub output: Option<String>,
-    /// Multiply-accumulates asked for: kept MACs of Conv, ConvTranspose, Gemm and MatMul.
+    /// Multiply-accumulates asked for: kept MACs of Conv, ConvTranspose, Gemm, MatMul, LSTM, GRU and RNN.
     pub macs_target: Option<u64>,
     /// Multiply-accumulates of the original.
     pub macs_before: u64,

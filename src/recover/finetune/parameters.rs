@@ -10,13 +10,16 @@ const TRAINED: &[(&str, &[usize])] = &[
     ("BatchNormalization", &[1, 2]),
     ("Conv", &[1, 2]),
     ("ConvTranspose", &[1, 2]),
+    ("GRU", &[1, 2, 3]),
     ("Gemm", &[0, 1, 2]),
     ("GroupNormalization", &[1, 2]),
     ("InstanceNormalization", &[1, 2]),
+    ("LSTM", &[1, 2, 3, 7]),
     ("LayerNormalization", &[1, 2]),
     ("MatMul", &[0, 1]),
     ("Mul", &[0, 1]),
     ("PRelu", &[1]),
+    ("RNN", &[1, 2, 3]),
 ];
 
 /// The constants of a network that can be trained, in the order in which they are first used: stored floating-point tensors
