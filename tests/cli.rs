@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "cli/behind.rs"]
 mod behind;
+#[path = "cli/digests.rs"]
+mod digests;
 #[path = "cli/odd_input.rs"]
 mod odd_input;
 #[path = "cli/success.rs"]

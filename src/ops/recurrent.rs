@@ -382,6 +382,10 @@ impl<C: Cell> Op for Recurrent<C> {
         true
     }
 
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let [steps, images] = self.axes();
         let directions = steps;
@@ -714,7 +718,7 @@ mod tests {
 
     fn refused(case: &Case, op: &str, x: &[&[usize]]) -> Refusal {
         let facts: Vec<Fact> = x.iter().map(|&s| Fact::new(DType::F32, s)).collect();
-        let x: Vec<Option<Operand>> = facts.iter().map(|fact| Some(Operand { fact, value: None })).collect();
+        let x: Vec<Option<Operand>> = facts.iter().map(|fact| Some(Operand::new(fact, None))).collect();
         let read = read(op, "", 22, &case.attributes, x.len(), 1);
         read.and_then(|op| op.infer(&x)).expect_err("is taken")
     }
@@ -747,7 +751,7 @@ mod tests {
     fn macs_are_the_products_with_w_and_r() {
         let op = read("LSTM", "", 17, &Attributes::new(), 3, 1).unwrap_or_else(|e| panic!("{e:?}"));
         let facts = [[7, 2, 5], [1, 24, 5], [1, 24, 6]].map(|s| Fact::new(DType::F32, s));
-        let x = facts.each_ref().map(|fact| Some(Operand { fact, value: None }));
+        let x = facts.each_ref().map(|fact| Some(Operand::new(fact, None)));
         let y = op.infer(&x).unwrap_or_else(|e| panic!("{e:?}"));
         let io = Io { x: &x, y: &y };
         let size = |a: &Axis| match a.port {

@@ -310,7 +310,8 @@ mod tests {
     // numpy.save of [[1, 2], [3, 4]] as float32, numpy 2.
     #[test]
     fn files_of_numpy_are_read() {
-        let mut bytes = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }".to_vec();
+        let mut bytes =
+            b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }".to_vec();
         bytes.resize(127, b' ');
         bytes.push(b'\n');
         bytes.extend([1.0f32, 2.0, 3.0, 4.0].map(f32::to_le_bytes).concat());

@@ -35,7 +35,7 @@ pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
     let data: Vec<&String> = names.iter().filter(|n| Some(n.as_str()) != label_name).collect();
 
     if names.is_empty() {
-        let held: Vec<_> = archive.file_names().take(5).map(|n| format!("'{n}'")).collect();
+        let held: Vec<_> = held(&archive).take(5).map(|n| format!("'{n}'")).collect();
         let reason = match &held[..] {
             [] => "is an empty archive".to_owned(),
             held => format!("holds no NumPy array; it holds: {}", held.join(", ")),
@@ -89,9 +89,14 @@ pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
     Ok(Source { features, picks, bad, total, names: None, labels, classes: None, notes })
 }
 
+/// Names of what an archive holds, as far as they can be read.
+fn held(archive: &ZipArchive<BufReader<File>>) -> impl Iterator<Item = String> {
+    archive.file_names().filter_map(|name| Some(name.ok()?.into_owned()))
+}
+
 /// Names of the arrays of an archive, without the ending `.npy`, which some writers leave out.
 fn members(archive: &mut ZipArchive<BufReader<File>>) -> BTreeSet<String> {
-    let all: Vec<String> = archive.file_names().map(str::to_owned).collect();
+    let all: Vec<String> = held(archive).collect();
     let is_array = |archive: &mut ZipArchive<_>, name: &str| {
         let mut start = [0; 6];
         archive.by_name(name).is_ok_and(|mut e| e.read_exact(&mut start).is_ok() && start == *b"\x93NUMPY")
@@ -113,7 +118,7 @@ fn open<'a>(
     let what = format!("array '{name}'");
     let bad = |e| Error::file(path, format!("{what} cannot be read: {e}"), SAVE_AGAIN);
     let ending = format!("{name}.npy");
-    let member = if archive.file_names().any(|n| n == ending) { &ending } else { name };
+    let member = if held(archive).any(|n| n == ending) { &ending } else { name };
     let entry = archive.by_name(member).map_err(bad)?;
     let most = entry.compressed_size().min(length).saturating_mul(DEFLATE);
     let held = entry.size().min(most);
