@@ -23,33 +23,31 @@
 //! | [`runtime`] | a model file in tract; the only place that knows it |
 //! | [`verify`] | measured differences, in our executor and in tract |
 //! | [`mod@bench`] | measured times in tract |
-//! | [`pipeline`] | the whole way, for callers |
+//! | [`pipeline`] | the whole way, for callers: [`pipeline::Pruner`] |
 //! | [`files`] | files that are replaced as a whole |
 //!
 //! Invariants: what no operator speaks for is frozen, with a reason; a result that was not verified is not given; the same
 //! seed and data give the same bytes, whatever the number of threads.
 //!
 //! ```
-//! use autobot_onnx::pipeline::{self, Criterion, Observer, Options, Target};
-//! use autobot_onnx::{learn::calib::{Calibration, InputSpec}, onnx};
+//! use autobot_onnx::pipeline::{Criterion, Observer, Options, Pruner, Recover, Target};
+//! use autobot_onnx::{learn::calib::Calibration, onnx};
 //!
 //! struct Quiet;
 //! impl Observer for Quiet {}
 //!
 //! let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/digits_residual.onnx");
-//! let model = onnx::read(path.as_ref(), &[])?;
-//! let facts = model.facts()?;
 //! let mut options = Options::new(Target::Share(0.5));
-//! options.criterion = Criterion::L1; // needs no data; Criterion::Gates trains
-//! let analysis = pipeline::analyse(&model.graph, &facts, &options)?;
-//! let inputs = [InputSpec { name: "image".into(), shape: vec![1, 1, 8, 8], ..InputSpec::default() }];
-//! let data = Calibration::synthetic(&inputs, 32, 1);
-//! let outcome =
-//!     pipeline::prune(&model.graph, &facts, &analysis, &data, &options, model.opset(), &mut Quiet)?;
-//! assert!(outcome.plan.cost <= analysis.full / 2);
-//! assert!(outcome.proof.difference.relative <= 1e-4);
-//! let small = model.with_graph(outcome.rewritten.graph)?.to_bytes()?;
-//! assert!(small.len() < model.to_bytes()?.len());
+//! options.criterion = Criterion::L1; // Criterion::Gates, the default, trains
+//! options.recover = Recover::Reconstruct;
+//! let pruner = Pruner::new(onnx::read(path.as_ref(), &[])?, options)?;
+//! let data = Calibration::synthetic(&pruner.inputs()?, 64, 1); // Calibration::load reads images
+//! let done = pruner.run(&data, &mut Quiet)?;
+//! assert!(done.outcome.plan.cost <= pruner.analysis().full / 2);
+//! assert!(done.verdict.relative <= 1e-4 && done.verdict.tract.is_ok());
+//! let small = done.pruned.expect("it was proved");
+//! let folder = tempfile::tempdir().expect("a folder");
+//! small.write(&folder.path().join("small.onnx"))?;
 //! # Ok::<(), autobot_onnx::Error>(())
 //! ```
 

@@ -42,9 +42,9 @@ impl DataArgs {
 /// Shows what the network says to some of the images, and warns where that looks as if they came to it in another way than to
 /// those who trained it.
 pub fn preview(data: &Calibration, job: &Job, talk: Talk) -> Result<()> {
-    let pool = Pool::new(job.options.threads)?;
-    let network = (&job.model.graph, &job.facts);
-    let seen = learn::preview(network, job.analysis.full, data, &pool, job.options.seed);
+    let pool = Pool::new(job.pruner.options().threads)?;
+    let network = (&job.pruner.model().graph, job.pruner.facts());
+    let seen = learn::preview(network, job.pruner.analysis().full, data, &pool, job.pruner.options().seed);
     let Some(seen) = seen else { return Ok(()) };
     let example = |e: &Example| {
         let label = e.label.map(|l| format!(", label {l}")).unwrap_or_default();

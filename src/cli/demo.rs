@@ -6,16 +6,15 @@
 use super::Answer;
 use super::args::{DemoArgs, DemoName};
 use super::guard;
-use super::job::{Done, Job};
+use super::job::Job;
 use super::progress::Watch;
 use super::prune::announce;
 use super::talk::Talk;
 use autobot_onnx::Error;
 use autobot_onnx::grad::Pool;
-use autobot_onnx::learn;
 use autobot_onnx::learn::calib::{Calibration, Preprocess};
 use autobot_onnx::onnx;
-use autobot_onnx::pipeline::{Compensation, Options, Recover, Target};
+use autobot_onnx::pipeline::{Compensation, Done, Options, Recover, Target};
 use autobot_onnx::report::units::percent;
 use autobot_onnx::report::{gather, text};
 use autobot_onnx::verify::pair;
@@ -55,12 +54,13 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
         recover: Recover::Reconstruct,
         ..Options::new(Target::Share(0.5))
     };
-    let job = Job::new(model, bytes.len() as u64, options)?;
+    let mut job = Job::new(model, bytes.len() as u64, options)?;
     job.announce(talk);
-    talk.facts(&text::target(job.target()?, job.analysis.whole(), false));
+    let amount = job.aim(Target::Share(0.5))?;
+    talk.facts(&text::target(amount, job.pruner.analysis().whole(), false));
     let [calibration, test] = [unpack(CALIBRATION, &job)?, unpack(TEST, &job)?];
-    let done = job.run(&calibration, &mut Watch::new(talk))?;
-    let written = args.output.as_ref().filter(|_| done.verdict.pass).map(|p| p.display().to_string());
+    let done = job.pruner.run(&calibration, &mut Watch::new(talk))?;
+    let written = args.output.as_ref().filter(|_| done.pruned.is_some()).map(|p| p.display().to_string());
     let source = Some("1000 built-in images".to_owned());
     let report = job.report(&done, gather::data(&calibration, source), BTreeMap::new(), written);
     talk.result(&text::result(&report));
@@ -69,12 +69,10 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
 }
 
 fn finish(args: &DemoArgs, done: &Done, talk: Talk) -> anyhow::Result<Answer> {
-    if !done.verdict.pass {
-        return Ok(Answer::No);
-    }
+    let Some(pruned) = &done.pruned else { return Ok(Answer::No) };
     match &args.output {
         Some(path) => {
-            announce(path, &done.write(path)?, talk);
+            announce(path, &pruned.write(path)?, talk);
         }
         None => {
             talk.note("give a file name to keep the small network: autobot-onnx demo residual small.onnx")
@@ -99,17 +97,18 @@ fn unpack([images, labels]: [&[u8]; 2], job: &Job) -> autobot_onnx::Result<Calib
             .map_err(|e| Error::io(&path, e, "free some space"))
     };
     let (images, labels) = (save("images.npy", images)?, save("labels.npy", labels)?);
-    let inputs = learn::inputs(&job.model.graph, &job.facts)?;
+    let inputs = job.pruner.inputs()?;
     let pre = Preprocess { mean: vec![0.5], std: vec![0.5], ..Preprocess::default() };
     Calibration::load(&images, Some(&labels), &inputs, &pre, None, 1)
 }
 
 /// Accuracy of both networks on the test images.
 fn tested(job: &Job, done: &Done, test: &Calibration) -> autobot_onnx::Result<String> {
-    let pool = Pool::new(job.options.threads)?;
-    let facts = done.small.facts()?;
-    let big = (&job.model.graph, &job.facts);
-    let compared = pair::compare(big, (&done.small.graph, &facts), test, &pool)?;
+    let Some(pruned) = &done.pruned else { return Ok(String::new()) };
+    let pool = Pool::new(job.pruner.options().threads)?;
+    let facts = pruned.model().facts()?;
+    let big = (&job.pruner.model().graph, job.pruner.facts());
+    let compared = pair::compare(big, (&pruned.model().graph, &facts), test, &pool)?;
     let Some((before, after)) = compared.and_then(|c| c.accuracy) else { return Ok(String::new()) };
     let (before, after, n) = (percent(before), percent(after), test.len());
     Ok(format!("test      {before} before, {after} after, on {n} images that neither network has seen\n"))

@@ -30,8 +30,8 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
 }
 
 fn inspection(job: Job) -> json::Inspection {
-    let a = &job.analysis;
-    let layers = gather::layers(&job.model.graph, &job.facts, a, &a.least);
+    let a = job.pruner.analysis();
+    let layers = gather::layers(&job.pruner.model().graph, job.pruner.facts(), a, &a.least);
     let predicted = job.predicted(None);
     json::Inspection {
         program: gather::program(),

@@ -43,6 +43,7 @@ const UNWRITTEN: u8 = 3;
 const LARGE: i32 = 1 << 20;
 
 /// Runs the program.
+#[allow(unsafe_code, reason = "one number of the C library's allocator")]
 pub fn run() -> ExitCode {
     // By itself the C library learns to keep them, in pieces that fit nothing else.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -5,14 +5,14 @@
 use super::args::{ClosedArg, LearnArgs, PruneArgs, RecoverArg, RecoveryArgs, ScopeArgs};
 use super::bench::{Stopwatch, speed};
 use super::guard::{self, Named};
-use super::job::{Done, Job};
+use super::job::Job;
 use super::progress::Watch;
 use super::talk::Talk;
 use super::value::Processor;
 use super::{Answer, beside, data};
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::Written;
-use autobot_onnx::pipeline::{self, Criterion, Finetune, Identity, Options, Recover, Target};
+use autobot_onnx::pipeline::{self, Criterion, Done, Finetune, Identity, Options, Recover, Target};
 use autobot_onnx::plan::{Limits, Round};
 use autobot_onnx::report::units::plural;
 use autobot_onnx::report::{gather, html, json, text};
@@ -64,17 +64,16 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
         return Err(Error::argument("--stages", reason, "give --calib, and no --recover none").into());
     }
     let mut job = Job::new(model, file_size(input)?, options)?;
-    job.drop_unused = args.drop_unused;
+    job.pruner = job.pruner.dropping_unused(args.drop_unused);
     job.announce(talk);
     review_scope(&job, talk);
     let mut jobs = Vec::new();
     for (&target, places) in targets.iter().zip(&places) {
-        job.options.target = target;
-        let amount = job.target()?;
-        talk.facts(&text::target(amount, job.analysis.whole(), target.is_time()));
+        let amount = job.aim(target)?;
+        talk.facts(&text::target(amount, job.pruner.analysis().whole(), target.is_time()));
         jobs.push((amount, target, places));
     }
-    job.check_open_sizes()?;
+    job.pruner.check_open_sizes()?;
     if args.dry_run && args.data.calib.is_none() {
         return Ok(rehearsed(talk));
     }
@@ -85,19 +84,19 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     // From the most to the least: gates go on closing.
     jobs.sort_by_key(|(amount, ..)| std::cmp::Reverse(*amount));
     let mut watch = Watch::new(talk);
-    watch.timed = job.options.target.is_time();
+    watch.timed = job.pruner.options().target.is_time();
     if host {
-        watch.clock = Some(Stopwatch::new(&job.model)?);
+        watch.clock = Some(Stopwatch::new(job.pruner.model())?);
     }
     let gates = keep_gates(args, &job, &data, &mut watch)?;
     let mut answer = Answer::Yes;
     for (_, target, places) in jobs {
-        job.options.target = target;
+        job.aim(target)?;
         if let Some(path) = &args.recovery.checkpoint {
-            let network = (&job.model.graph, job.model.opset());
-            watch.keep_in(path, Identity::of_run(network, &data, &job.options, gates.as_deref()))?;
+            let network = (&job.pruner.model().graph, job.pruner.model().opset());
+            watch.keep_in(path, Identity::of_run(network, &data, job.pruner.options(), gates.as_deref()))?;
         }
-        let done = job.run(&data, &mut watch)?;
+        let done = job.pruner.run(&data, &mut watch)?;
         match finish(&job, &done, places, (&data, args, &typed), talk)? {
             Answer::Yes => {}
             Answer::Partly => answer = Answer::Partly,
@@ -124,13 +123,14 @@ fn keep_gates(
 ) -> autobot_onnx::Result<Option<Vec<u8>>> {
     let LearnArgs { gates, save_gates, .. } = &args.learn;
     // Takes a look at every number: only where it is needed.
-    let belongs_to = || Identity::of_gates((&job.model.graph, job.model.opset()), data, &job.options);
+    let model = job.pruner.model();
+    let belongs_to = || Identity::of_gates((&model.graph, model.opset()), data, job.pruner.options());
     if let Some(path) = save_gates {
         watch.save_gates_in(path, belongs_to());
     }
     let Some(path) = gates else { return Ok(None) };
     let bytes = files::read(path, "give the file that --save-gates wrote")?;
-    watch.take_gates(path, &bytes, &belongs_to(), job.analysis.groups.classes.len())?;
+    watch.take_gates(path, &bytes, &belongs_to(), job.pruner.analysis().groups.classes.len())?;
     Ok(Some(bytes))
 }
 
@@ -193,7 +193,7 @@ fn finish(
     talk: Talk,
 ) -> anyhow::Result<Answer> {
     let model = places.model();
-    let written = done.verdict.pass.then(|| done.write(model));
+    let written = done.pruned.as_ref().map(|pruned| pruned.write(model));
     let output = matches!(written, Some(Ok(_))).then(|| model.display().to_string());
     let report = job.report(done, gather::data(data, args.data.source()), typed.clone(), output);
     talk.result(&text::result(&report));
@@ -290,14 +290,15 @@ pub fn options(
 
 /// Warns of a choice of layers that chooses none.
 pub fn review_scope(job: &Job, talk: Talk) {
-    let chosen = [("--exclude", &job.options.exclude), ("--only", &job.options.only)];
+    let options = job.pruner.options();
+    let chosen = [("--exclude", &options.exclude), ("--only", &options.only)];
     for (flag, pattern) in chosen.into_iter().filter_map(|(flag, p)| Some((flag, p.as_ref()?))) {
-        let groups = &job.analysis.groups;
+        let groups = &job.pruner.analysis().groups;
         let chooses = match flag {
             "--exclude" => groups.frozen.iter().any(|f| f.why == pipeline::EXCLUDED),
             _ => !groups.groups.is_empty() || groups.frozen.iter().any(|f| f.why == pipeline::EXCLUDED),
         };
-        let graph = &job.model.graph;
+        let graph = &job.pruner.model().graph;
         let names = graph.nodes.iter().map(|n| &n.name).chain(graph.values.iter().map(|v| &v.name));
         if chooses {
             continue;
@@ -313,7 +314,7 @@ pub fn review_scope(job: &Job, talk: Talk) {
 
 /// The calibration data: real, or synthetic with a word on what that means.
 fn load(args: &PruneArgs, job: &Job, talk: Talk) -> autobot_onnx::Result<Calibration> {
-    let (graph, facts, o) = (&job.model.graph, &job.facts, &job.options);
+    let (graph, facts, o) = (&job.pruner.model().graph, job.pruner.facts(), job.pruner.options());
     let gates = o.criterion == Criterion::Gates;
     let synthetic = if gates { o.most_batches().saturating_mul(o.batch_size).min(10_000) } else { 256 };
     let data = args.data.load(graph, facts, synthetic, o.seed)?;

@@ -381,13 +381,13 @@ impl Model {
     /// perhaps a number added: no file that is there is changed. A model that was there before is replaced when
     /// everything else is done, and then its data file removed, if it was made here and nobody else mentions it. Nothing is
     /// left behind on an error.
-    pub fn write(&self, path: &Path) -> Result<Written> {
+    pub(crate) fn write(&self, path: &Path) -> Result<Written> {
         write::write(self, path, None)
     }
 
     /// The same of a model that was proved as the message `proved`: what is on the disk is read back before it takes its name, and
     /// must be that.
-    pub fn write_proved(&self, path: &Path, proved: &[u8]) -> Result<Written> {
+    pub(crate) fn write_proved(&self, path: &Path, proved: &[u8]) -> Result<Written> {
         write::write(self, path, Some(proved))
     }
 }

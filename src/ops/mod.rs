@@ -38,6 +38,140 @@ mod runtimes;
 #[cfg(test)]
 mod shapes;
 
+// The operators.
+mod abs;
+mod add;
+mod and;
+mod arg_max;
+mod arg_min;
+mod average_pool;
+mod batch_normalization;
+mod cast;
+mod cast_like;
+mod ceil;
+mod celu;
+mod clip;
+mod concat;
+mod constant;
+mod constant_of_shape;
+mod conv;
+mod conv_integer;
+mod conv_transpose;
+mod cos;
+mod cum_sum;
+mod depth_to_space;
+mod dequantize_linear;
+mod div;
+mod dropout;
+mod dynamic_quantize_linear;
+mod einsum;
+mod elu;
+mod equal;
+mod erf;
+mod exp;
+mod expand;
+mod eye_like;
+mod flatten;
+mod floor;
+mod fused_conv;
+mod fused_gemm;
+mod fused_mat_mul;
+mod gather;
+mod gather_elements;
+mod gather_nd;
+mod gelu;
+mod gemm;
+mod global_average_pool;
+mod global_lp_pool;
+mod global_max_pool;
+mod greater;
+mod greater_or_equal;
+mod group_normalization;
+mod gru;
+mod hard_sigmoid;
+mod hard_swish;
+mod identity;
+mod instance_normalization;
+mod is_nan;
+mod layer_normalization;
+mod leaky_relu;
+mod less;
+mod less_or_equal;
+mod log;
+mod log_softmax;
+mod lp_normalization;
+mod lp_pool;
+mod lrn;
+mod lstm;
+mod mat_mul;
+mod mat_mul_integer;
+mod max;
+mod max_pool;
+mod mean;
+mod mean_variance_normalization;
+mod min;
+mod mish;
+mod modulo;
+mod mul;
+mod neg;
+mod non_zero;
+mod not;
+mod one_hot;
+mod or;
+mod pad;
+mod pow;
+mod prelu;
+mod q_gemm;
+mod q_linear_conv;
+mod q_linear_mat_mul;
+mod quantize_linear;
+mod range;
+mod reciprocal;
+mod reduce_l1;
+mod reduce_l2;
+mod reduce_log_sum;
+mod reduce_log_sum_exp;
+mod reduce_max;
+mod reduce_mean;
+mod reduce_min;
+mod reduce_prod;
+mod reduce_sum;
+mod reduce_sum_square;
+mod relu;
+mod reshape;
+mod resize;
+mod rnn;
+mod round;
+mod scatter_elements;
+mod scatter_nd;
+mod select;
+mod selu;
+mod shape;
+mod sigmoid;
+mod sign;
+mod sin;
+mod size;
+mod slice;
+mod softmax;
+mod softplus;
+mod softsign;
+mod space_to_depth;
+mod split;
+mod sqrt;
+mod squeeze;
+mod sub;
+mod sum;
+mod swish;
+mod tanh;
+mod thresholded_relu;
+mod tile;
+mod top_k;
+mod transpose;
+mod trilu;
+mod unsqueeze;
+mod upsample;
+mod xor;
+
 /// One row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Operator {
@@ -52,8 +186,6 @@ pub struct Operator {
 
 macro_rules! operators {
     ($($name:ident $file:ident,)*) => {
-        $(mod $file;)*
-
         /// All operators we know, by name.
         pub const OPERATORS: &[Operator] = &[$(Operator {
             name: stringify!($name),
@@ -64,7 +196,7 @@ macro_rules! operators {
     };
 }
 
-// A new operator is one file and one word here, in alphabetical order.
+// A new operator is one file, declared above, and one word here, in alphabetical order.
 operators! {
     Abs abs,
     Add add,
@@ -209,8 +341,6 @@ pub struct Whole {
 
 macro_rules! carried {
     ($($domain:literal $why:ident { $($name:ident $file:ident,)* })*) => {
-        $($(mod $file;)*)*
-
         /// Operators that are counted, and never run, by domain.
         pub const CARRIED: &[Whole] = &[$($(Whole {
             name: stringify!($name),

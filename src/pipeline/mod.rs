@@ -7,6 +7,7 @@ pub mod checkpoint;
 mod choose;
 mod identity;
 mod options;
+mod pruner;
 mod recovery;
 mod stage;
 
@@ -26,6 +27,7 @@ use crate::runtime::Sample;
 use crate::verify::{self, Verdict};
 pub use identity::Identity;
 pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target};
+pub use pruner::{Done, Pruned, Pruner};
 pub use recovery::{Before, Finetuned, Recovered};
 use regex::Regex;
 use stage::Run;

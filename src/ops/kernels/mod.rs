@@ -1,5 +1,7 @@
 //! Number crunching without ONNX names: convolution and matrix products on slices.
 
+#![allow(unsafe_code, reason = "loops over raw memory, each with what makes it safe")]
+
 mod arithmetic;
 pub mod chwn;
 pub mod conv;
