@@ -93,7 +93,7 @@ fn outputs(mut start: Command, folder: &Path) -> [Vec<f64>; 2] {
 }
 
 #[test]
-#[ignore = "builds the program for two more processors"]
+#[ignore = "needs cross-compilers and QEMU (README.md, On a board)"]
 fn boards_give_what_this_machine_gives() {
     let folder = TempDir::new().unwrap();
     let at = |name: &str| folder.path().join(name);

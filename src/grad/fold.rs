@@ -1,6 +1,6 @@
 //! Folds a BatchNormalization into the convolution before it: y = s·(w⋆x + b − m)/√(v+ε) + t is a convolution again.
 //!
-//! The weights are frozen, so this is exact up to rounding. The only place in the executor that looks at names.
+//! The weights are frozen, so this is exact up to rounding. In the executor only this, `lower` and `route` look at names.
 
 use super::lower::{count_constants, count_uses};
 use super::program::{Kind, Program, Source, Step};

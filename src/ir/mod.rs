@@ -2,7 +2,7 @@
 //!
 //! Invariants: a [`Graph`] is acyclic, sorted and never changed in place. Analysis results ([`Facts`]) stand
 //! beside it, by value number. Never: knows protobuf or any operator by name, except that `Shape` and `Size` need
-//! no data.
+//! no data, and that a `Constant` gives what it stores.
 
 mod attributes;
 mod graph;

@@ -4,7 +4,7 @@
 //! 2. inferred shape = shape of the result; results are finite
 //! 3. backward = central differences, in f64, for every floating-point input
 //! 4. deleting a class = zeroing it where it is read: resize(op)(sliced x) = slice(op(masked x))
-//! 5. macs = a count over the operator's definition (in the operator's own file where it has any)
+//! 5. macs = the products in the operator's definition, counted one by one (`counts.rs`)
 //! 6. the number of free classes of each case is a committed number
 //! 7. results that are said to be never negative are not
 
@@ -277,6 +277,12 @@ fn run(op: &dyn Op, x: &[Option<Array<f64>>], facts: &[Fact]) -> Vec<Array<f64>>
     y
 }
 
+/// Operands and results of a case.
+fn shapes<'a>(case: &Case, facts: &'a Facts, node: &Node) -> (Vec<Option<Operand<'a>>>, Vec<Fact>) {
+    let shapes = facts.operands(node).zip(facts.results(node));
+    shapes.unwrap_or_else(|| panic!("{}: no shapes", case.title()))
+}
+
 fn for_all_cases(mut law: impl FnMut(&Case)) {
     for operator in super::OPERATORS {
         let cases = (operator.cases)();
@@ -423,8 +429,7 @@ impl Keep for Kept {
 }
 
 fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups, node: &Node, gone: &[u32]) {
-    let (x, y) = (facts.operands(node), facts.results(node));
-    let (x, y) = x.zip(y).unwrap_or_else(|| panic!("{}: no shapes", case.title()));
+    let (x, y) = shapes(case, facts, node);
     let io = Io { x: &x, y: &y };
     let ports = (0..node.inputs.len()).map(Port::In).chain((0..node.outputs.len()).map(Port::Out));
     let mut kept = Vec::new();
@@ -530,7 +535,7 @@ fn law_7_what_is_never_negative_is_not() {
         let graph = case.graph();
         let facts = case.facts(&graph);
         let node = &graph.nodes[0];
-        let (Some(x), Some(wanted)) = (facts.operands(node), facts.results(node)) else { return };
+        let (x, wanted) = shapes(case, &facts, node);
         for positive in [false, true] {
             let computed = |x: &Option<Operand>| x.is_some_and(|x| x.value.is_none());
             let operands: Vec<Option<Operand>> =
@@ -552,23 +557,26 @@ fn law_7_what_is_never_negative_is_not() {
 }
 
 #[test]
-fn law_5_macs_follow_the_widths() {
-    // The exact count of a whole network is compared with tract's in tests/; here: hard widths = sizes of the axes.
+fn law_5_macs_are_the_products_of_the_definition() {
     for_all_cases(|case| {
         let graph = case.graph();
         let facts = case.facts(&graph);
         let node = &graph.nodes[0];
-        let (Some(x), Some(y)) = (facts.operands(node), facts.results(node)) else { return };
+        let (x, y) = shapes(case, &facts, node);
         let io = Io { x: &x, y: &y };
+        let size = |axis: &Axis| {
+            let shape = match axis.port {
+                Port::In(s) => io.input(s).unwrap_or_default(),
+                Port::Out(s) => io.output(s),
+            };
+            assert!(axis.axis < shape.len(), "{}: {axis:?} of {shape:?}", case.title());
+            shape[axis.axis] as f64
+        };
+        let mut macs = 0.0;
         for product in node.op.macs(&io) {
             assert!(product.coefficient > 0.0, "{}", case.title());
-            for axis in product.widths {
-                let shape = match axis.port {
-                    Port::In(s) => io.input(s).unwrap_or_default(),
-                    Port::Out(s) => io.output(s),
-                };
-                assert!(axis.axis < shape.len(), "{}: {axis:?} of {shape:?}", case.title());
-            }
+            macs += product.coefficient * product.widths.iter().map(size).product::<f64>();
         }
+        assert_eq!(macs, super::counts::products(case, &io) as f64, "{}", case.title());
     });
 }

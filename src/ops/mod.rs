@@ -32,6 +32,8 @@ mod spatial;
 mod variadic;
 
 #[cfg(test)]
+mod counts;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod runtimes;

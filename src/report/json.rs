@@ -1,7 +1,8 @@
 //! Reports as data: what `--json` writes, and what the text on the terminal is made from.
 //!
 //! Takes: nothing. Gives: structs whose fields are the JSON's fields. Invariants: field names are stable, new ones may be
-//! added; counts are exact (the text rounds them). Never: a number that was not measured in the run.
+//! added; counts are exact (the text rounds them). Never: a number that was not measured in the run, except predicted times,
+//! which are labelled so.
 
 use crate::bench::{self, Timing, board::Board};
 use crate::cost::Convention;

@@ -1,8 +1,8 @@
 //! Groups, plan and pruned graph of every fixture, as reviewed text.
 //!
-//! `groups.txt`, `plan.txt` and `pruned.txt` are with expanded residual additions; `*.tie.txt` with tied ones, where the
-//! text differs. After a change that is meant to alter them: `UPDATE_FIXTURES=1 cargo test --release --test networks
-//! golden`, then read the diff.
+//! `groups.txt`, `plan.txt` and `pruned.txt` are with expanded residual additions; `*.tie.txt` with tied ones and `*.select.txt`
+//! with selected ones, where the text differs. After a change that is meant to alter them: `UPDATE_FIXTURES=1 cargo test --release
+//! --test networks golden`, then read the diff.
 
 use super::{Network, Residual, files, random_plan};
 use autobot_onnx::channels::Groups;

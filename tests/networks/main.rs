@@ -1,4 +1,5 @@
-//! Laws of whole networks, on every fixture, every demo network, and further real networks where they are at hand.
+//! Laws of whole networks, on every fixture and every demo network; in tests that are ignored, on further real networks that
+//! stand beside the checkout.
 
 mod backend;
 mod behind;
@@ -155,12 +156,12 @@ fn stored(graph: &Graph) -> Vec<Vec<u8>> {
     constants.map(|t| t.data.to_bytes()).collect()
 }
 
-/// The ONNX files below a folder of the repository, sorted.
+/// The ONNX files below a folder of the repository, sorted; at least one.
 fn files(folder: &str) -> Vec<PathBuf> {
     files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
 }
 
-/// The ONNX files below a folder, sorted.
+/// The ONNX files below a folder, sorted; at least one.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
         for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()) {
@@ -173,6 +174,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     }
     let mut found = Vec::new();
     collect(folder, &mut found);
+    assert!(!found.is_empty(), "needs ONNX files below {}", folder.display());
     found.sort();
     found
 }
@@ -184,13 +186,10 @@ fn ours() -> Vec<Network> {
     paths.iter().map(|p| Network::read(p)).collect()
 }
 
-/// Real networks that may stand beside the repository: the small ones, or all with `AUTOBOT_ALL_MODELS` set, or those
-/// whose name contains its value.
+/// Further real networks, which a clone lacks: the small ones, or all with `AUTOBOT_ALL_MODELS` set, or those whose path
+/// contains its value.
 fn others() -> Vec<Network> {
     let paths = files("../shared/data/models");
-    if paths.is_empty() {
-        eprintln!("skipped: no further networks at hand");
-    }
     let wish = std::env::var("AUTOBOT_ALL_MODELS").ok();
     let size = |p: &PathBuf| std::fs::metadata(p).map_or(0, |m| m.len());
     let chosen = paths.iter().filter(|p| match &wish {
@@ -206,5 +205,10 @@ fn others() -> Vec<Network> {
         answer.inspect_err(|e| eprintln!("{} is refused: {e}", n.name)).is_ok()
     };
     let read = chosen.map(|p| Network::read(p));
-    read.filter(|n| runs(n) && (wish.is_some() || macs(n) < 40_000_000)).collect()
+    let found: Vec<Network> = read.filter(|n| runs(n) && (wish.is_some() || macs(n) < 40_000_000)).collect();
+    assert!(
+        !found.is_empty(),
+        "needs a network of ../shared/data/models that is small, or in AUTOBOT_ALL_MODELS"
+    );
+    found
 }

@@ -28,6 +28,7 @@ fn masked_is_pruned_on_fixtures_and_demo_networks() {
 }
 
 #[test]
+#[ignore = "needs the networks of ../shared/data/models"]
 fn masked_is_pruned_on_real_networks() {
     all(&others(), &SHARES[1..2], false);
 }
