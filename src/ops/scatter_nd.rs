@@ -71,7 +71,7 @@ pub fn cases() -> Vec<super::laws::Case> {
         Given::Fixed(Tensor { shape: shape.to_vec(), data: Data::I64(v.to_vec()) })
     };
     vec![
-        Case::new("ScatterND").inputs([data(&[4, 3]), indices(&[2, 1], &[2, 0]), data(&[2, 3])]).free(3),
+        Case::new("ScatterND").inputs([data(&[4, 3]), indices(&[2, 1], &[2, 0]), data(&[2, 3])]).free(4 + 3),
         Case::new("ScatterND")
             .named("largest")
             .string("reduction", "max")

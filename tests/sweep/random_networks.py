@@ -449,6 +449,21 @@ def piece_response_norm(n):
     n.x = n.op("Add", n.x, n.op("Mul", n.op("Mul", n.x, share), n.per_channel()))
 
 
+def piece_recurrent(n):
+    """Lines of the picture through an LSTM, a GRU or an RNN, added back."""
+    kind, h, d = n.r.choice(["LSTM", "GRU", "RNN"]), n.r.choice([3, 5]), n.r.choice([1, 2])
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
+    seq = n.op("Transpose", n.to_sequence(n.x), perm=[1, 0, 2])
+    inputs = [seq, n.const(n.weight(d, gates * h, n.c), "w", False), n.const(n.weight(d, gates * h, h), "r", False)]
+    if n.r.random() < 0.7:
+        inputs.append(n.const(n.rng.standard_normal((d, 2 * gates * h)).astype(np.float32) * 0.2, "b", False))
+    y = n.op(kind, *inputs, hidden_size=h, direction=["forward", "bidirectional"][d - 1])
+    y = n.op("Transpose", y, perm=[2, 0, 1, 3])
+    y = n.reshape(y, 0, 0, d * h) if not n.batch_open and not n.size_open else n.op("Reshape", y, n.ints(0, 0, -1))
+    y = n.linear(y, d * h, n.c)
+    n.x = n.op("Add", n.x, n.to_map(y, n.x))
+
+
 def piece_function(n):
     """A layer behind a model-local function: y = act(x·a + b) with a default attribute."""
     if not n.functions:
