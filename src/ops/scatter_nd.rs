@@ -99,10 +99,14 @@ pub fn cases() -> Vec<super::laws::Case> {
             .named("elements of a diagonal")
             .inputs([data(&[2, 3]), indices(&[2, 2], &[0, 1, -1, 2]), data(&[2])])
             .free(3),
+        Case::new("ScatterND")
+            .named("elements of two rows")
+            .inputs([data(&[2, 3]), indices(&[3, 2], &[0, 1, -1, 2, 0, 0]), data(&[3])])
+            .free(2),
         Case::new("ScatterND").named("elements").inputs([
             data(&[2, 3]),
-            indices(&[3, 2], &[0, 1, -1, 2, 0, 0]),
-            data(&[3]),
+            indices(&[2, 2, 2], &[0, 1, 1, 2, 1, 0, 0, 2]),
+            data(&[2, 2]),
         ]),
     ]
 }
