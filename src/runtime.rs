@@ -9,9 +9,9 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 use std::time::{Duration, Instant};
+use tract_core::plan::eval;
 use tract_onnx::Onnx;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::plan::eval;
 
 /// Inputs of one run: one array per network input.
 pub type Sample = Vec<Array<f32>>;

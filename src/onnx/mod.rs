@@ -15,6 +15,7 @@ mod guard;
 mod kind;
 mod patch;
 mod read;
+mod run;
 mod shapes;
 mod share;
 mod sniff;

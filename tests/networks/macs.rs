@@ -5,8 +5,8 @@ use autobot_onnx::cost::{Convention, Cost};
 use autobot_onnx::ir::{DType, Fact, Graph};
 use autobot_onnx::{rewrite, verify};
 use std::collections::HashMap;
+use tract_core::ops::Cost as Spent;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::ops::Cost as Spent;
 
 #[test]
 fn macs_are_tracts_before_and_after() {

@@ -14,6 +14,7 @@ mod augment;
 mod feature;
 mod fit;
 mod folder;
+mod given;
 mod labels;
 mod npy;
 mod npz;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 use self::augment::Mixture;
 use self::feature::Feature;
+pub use self::given::Samples;
 pub use self::options::{Augment, Layout, Preprocess, Resize, parse_size};
 use self::route::Target;
 pub use self::usual::Usual;
@@ -190,6 +192,32 @@ impl Calibration {
             Kind::Npz => npz::load(path, &targets, pre, picker)?,
         };
         Self::assemble(path, labels, source, picker)
+    }
+
+    /// Takes samples from arrays in memory, one array for each of `inputs` and in their order, with a label for each where they are
+    /// given. Forms and preprocessing are those of files of arrays ([`Calibration::load`]).
+    ///
+    /// # Errors
+    /// As there, naming the input.
+    pub fn from_arrays(
+        inputs: &[InputSpec],
+        samples: &[Samples],
+        labels: Option<&[u32]>,
+        pre: &Preprocess,
+    ) -> Result<Self> {
+        let targets: Vec<Target> =
+            inputs.iter().map(|i| Target::new(i, pre.layout)).collect::<Result<_>>()?;
+        pre.check(&targets)?;
+        let picker = Picker { limit: None, seed: 0 };
+        let mut source = given::load(samples, &targets, pre, picker)?;
+        if let Some(labels) = labels {
+            if labels.len() != source.total {
+                let reason = format!("{} labels for {} samples", labels.len(), source.total);
+                return Err(Error::argument("labels", reason, "give one label per sample"));
+            }
+            source.labels = Some(labels.to_vec());
+        }
+        Self::assemble(Path::new("memory"), None, source, picker)
     }
 
     /// `n` smooth random images per input (a few octaves of noise, edges and blobs; roughly zero mean and unit

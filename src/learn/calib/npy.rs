@@ -34,6 +34,7 @@ enum Kind {
 
 impl DType {
     pub const U8: Self = Self { kind: Kind::Uint, size: 1, big_endian: false };
+    pub const F32: Self = Self { kind: Kind::Float, size: 4, big_endian: false };
 
     fn parse(descr: &str) -> Option<Self> {
         let mut chars = descr.chars();
@@ -181,6 +182,11 @@ impl<R: Read> Npy<R> {
             return Err(fail(reason, "copy or save it again"));
         }
         Ok(Self { subject, dtype, shape, fortran, reader })
+    }
+
+    /// An array in memory: `reader` gives its bytes in C order.
+    pub fn held(what: String, dtype: DType, shape: Vec<usize>, reader: R) -> Self {
+        Self { subject: Subject { path: "memory".into(), what }, dtype, shape, fortran: false, reader }
     }
 
     /// An error about this array.

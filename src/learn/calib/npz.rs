@@ -11,8 +11,7 @@ use std::path::Path;
 use zip::ZipArchive;
 use zip::read::ZipFile;
 
-use super::array::{Bad, read, rows};
-use super::feature::Feature;
+use super::array::Several;
 use super::npy::Npy;
 use super::route::Target;
 use super::{Picker, Preprocess, Source, labels};
@@ -43,8 +42,7 @@ pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
         return Err(Error::file(path, reason, SAVE_AGAIN));
     }
 
-    let (mut features, mut notes, mut bad) = (vec![], vec![], Bad::new());
-    let mut first: Option<(usize, Vec<usize>)> = None;
+    let mut several = Several::default();
     for target in targets {
         let name = match &data[..] {
             [only] if targets.len() == 1 => only.as_str(),
@@ -56,37 +54,13 @@ pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
             }
         };
         let array = open(&mut archive, path, length, name)?;
-        let (total, picks) = rows(&array, picker)?;
-        if let Some((n, _)) = first.as_ref().filter(|(n, _)| *n != total) {
-            let reason = format!("holds {total} samples, the arrays before it hold {n}");
-            return Err(array.fail(reason, "give every input the same number of samples"));
-        }
-        let ours = Preprocess::applies(target, targets.len());
-        let (feature, unusable) = read(array, target, pre, ours, &picks, &mut notes)?;
-        let there: Vec<usize> = picks.iter().copied().filter(|i| !unusable.contains_key(i)).collect();
-        features.push((feature, there));
-        bad.extend(unusable);
-        first = Some((total, picks));
+        several.add(array, target, pre, Preprocess::applies(target, targets.len()), picker)?;
     }
-    let (total, mut picks) = first.unwrap_or_default();
-    // What one input lacks is left out of all.
-    picks.retain(|i| !bad.contains_key(i));
-    if picks.is_empty()
-        && let Some((_, first)) = bad.pop_first()
-    {
-        return Err(first);
-    }
-    let whole = |(mut feature, there): (Feature, Vec<usize>)| {
-        feature.retain(&there.iter().map(|i| !bad.contains_key(i)).collect::<Vec<_>>());
-        feature
-    };
-    let features = features.into_iter().map(whole).collect();
     let labels = match label_name {
-        Some(name) => Some(labels::from_npy(open(&mut archive, path, length, name)?, total)?),
+        Some(name) => Some(labels::from_npy(open(&mut archive, path, length, name)?, several.total())?),
         None => None,
     };
-    let bad = bad.into_values().collect();
-    Ok(Source { features, picks, bad, total, names: None, labels, classes: None, notes })
+    several.source(labels)
 }
 
 /// Names of what an archive holds, as far as they can be read.
