@@ -7,9 +7,10 @@ use autobot_onnx::ir::{Fact, Facts};
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::learn::{self, Aims, Choice, Session, Settings, Task, Watching};
 use autobot_onnx::onnx::{self, Model};
+use autobot_onnx::pipeline::{Criterion, Finetune, Observer, Options, Recover, Target};
 use autobot_onnx::plan::{self, Limits, Search};
 use autobot_onnx::{pipeline, rewrite};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion as Bench, Throughput, criterion_group, criterion_main};
 use pulp::{Arch, Simd, WithSimd};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,12 @@ use tract_onnx::prelude::*;
 
 /// Images of one gate step.
 const BATCH: usize = 64;
+
+/// Images that weights are fitted to.
+const IMAGES: usize = 256;
+
+struct Quiet;
+impl Observer for Quiet {}
 
 struct Network {
     name: String,
@@ -64,7 +71,7 @@ fn networks() -> Vec<Network> {
     [demo].into_iter().chain(given.map(read)).collect()
 }
 
-fn stages(c: &mut Criterion) {
+fn stages(c: &mut Bench) {
     for n in networks() {
         let graph = &n.model.graph;
         let id = |stage| format!("{stage}/{}", n.name);
@@ -88,7 +95,7 @@ fn stages(c: &mut Criterion) {
     }
 }
 
-fn gate_step(c: &mut Criterion) {
+fn gate_step(c: &mut Bench) {
     for n in networks() {
         let graph = &n.model.graph;
         let (targets, _) = learn::targets(graph, &n.facts).unwrap();
@@ -147,7 +154,32 @@ fn gate_step(c: &mut Criterion) {
     }
 }
 
-fn tract(c: &mut Criterion) {
+/// Half of the multiply-accumulates cut by the weights' norms, and what makes up for it: the fits, and an epoch behind them.
+fn recovery(c: &mut Bench) {
+    let epoch = Finetune { epochs: 1, ..Finetune::default() };
+    for n in networks() {
+        let inputs = learn::inputs(&n.model.graph, &n.facts).unwrap();
+        let data = Calibration::synthetic(&inputs, IMAGES, 1);
+        let ways = [
+            ("none", Recover::None),
+            ("reconstruct", Recover::Reconstruct),
+            ("finetune", Recover::Finetune(epoch)),
+        ];
+        for (name, recover) in ways {
+            let options = Options { criterion: Criterion::L1, recover, ..Options::new(Target::Share(0.5)) };
+            let analysis = pipeline::analyse(&n.model.graph, &n.facts, &options).unwrap();
+            let mut group = c.benchmark_group(format!("recover_{name}"));
+            group.sample_size(10).bench_function(&n.name, |b| {
+                b.iter(|| {
+                    let (graph, opset) = (&n.model.graph, n.model.opset());
+                    pipeline::prune(graph, &n.facts, &analysis, &data, &options, opset, &mut Quiet).unwrap()
+                });
+            });
+        }
+    }
+}
+
+fn tract(c: &mut Bench) {
     for n in networks() {
         let inputs: Vec<&Fact> =
             n.model.graph.inputs.iter().filter_map(|&v| n.facts.fact[v].as_ref()).collect();
@@ -192,11 +224,11 @@ impl WithSimd for Peak {
     }
 }
 
-fn peak(c: &mut Criterion) {
+fn peak(c: &mut Bench) {
     let mut group = c.benchmark_group("peak");
     group.throughput(Throughput::Elements(Arch::new().dispatch(Peak)));
     group.bench_function("multiply_add", |b| b.iter(|| Arch::new().dispatch(Peak)));
 }
 
-criterion_group!(benches, stages, gate_step, peak, tract);
+criterion_group!(benches, stages, gate_step, recovery, peak, tract);
 criterion_main!(benches);
