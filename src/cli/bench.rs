@@ -8,29 +8,20 @@ use super::prune::file_size;
 use super::talk::Talk;
 use super::value::Processor;
 use super::{Answer, beside, guard};
-use autobot_onnx::bench::calibrate::{self, Measured};
+use autobot_onnx::bench::calibrate;
 use autobot_onnx::bench::{self, Rounds, board::Board};
 use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::latency::Speed;
 use autobot_onnx::cost::{Convention, Cost};
 use autobot_onnx::ir::{Facts, Graph};
-use autobot_onnx::learn::{self, calib::Calibration};
 use autobot_onnx::onnx::{self, Model};
-use autobot_onnx::pipeline::{self, Clock};
+use autobot_onnx::pipeline::host::{self, load, observe, refused};
 use autobot_onnx::report::{gather, json, text};
-use autobot_onnx::runtime::{Refusal, Runtime, Sample};
+use autobot_onnx::runtime::{Runtime, Sample};
 use autobot_onnx::{Error, Result, files, verify};
-use std::path::Path;
 
 /// So many of the first output's numbers are reported: two machines' can be compared.
 const OUTPUTS: usize = 16;
-
-/// Runs of a network from which a processor's speed is fitted.
-const FITTED_RUNS: usize = 40;
-
-/// What is left of a network, as a share of what can be saved, in the cuts of it that a processor's speed is fitted to besides:
-/// their widths fill no tiles, as those of pruned networks do.
-const CUTS: [f64; 3] = [0.75, 0.5, 0.25];
 
 /// Measures.
 pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
@@ -110,80 +101,15 @@ pub fn speed(cpu: Option<&Processor>, model: &Model, talk: Talk) -> Result<Optio
             Ok(Some(speed))
         }
         Some(Processor::Host) => {
-            let facts = model.facts()?;
-            let name = Board::ask().cpu.unwrap_or_else(|| "this machine".to_owned());
-            let (speed, error) = calibrate::speed(&name, &observe(model, &facts)?);
-            talk.facts(&text::calibrated(&name, error));
+            let (speed, error) = host::speed(model)?;
+            talk.facts(&text::calibrated(&speed.name, error));
             Ok(Some(speed))
         }
     }
-}
-
-/// How long a network is compared with the original while it is planned.
-const COMPARED: Rounds = Rounds { warm_up: 3, least: 40, seconds: 1.5 };
-
-/// Measures what is made of a network against that.
-pub struct Stopwatch {
-    original: Model,
-    facts: Facts,
-    ready: Vec<(Runtime, Sample)>,
-}
-
-impl Stopwatch {
-    pub fn new(model: &Model) -> Result<Self> {
-        let facts = model.facts()?;
-        let ready = vec![load(model, &facts)?];
-        Ok(Self { original: model.with_graph(model.graph.clone())?, facts, ready })
-    }
-}
-
-impl Clock for Stopwatch {
-    fn share(&mut self, graph: &Graph) -> Result<f64> {
-        let facts = verify::facts_like(&self.original.graph, &self.facts, graph)?;
-        self.ready.push(load(&self.original.with_graph(graph.clone())?, &facts)?);
-        let measured = bench::measure(&self.ready, COMPARED);
-        self.ready.truncate(1);
-        let (_, timings) = measured.map_err(|(_, why)| refused(self.original.path(), &why))?;
-        Ok(1.0 / timings[1].speedup.median)
-    }
-}
-
-/// What the nodes of a network take in tract, then those of cuts of it.
-fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
-    let mut observed = Vec::new();
-    let mut take = |model: &Model, facts: Facts| -> Result<()> {
-        let layers = bench::layers(&load(model, &facts)?, FITTED_RUNS);
-        let layers = layers.map_err(|why| refused(model.path(), &why))?;
-        observed.push(Measured { graph: model.graph.clone(), facts, layers });
-        Ok(())
-    };
-    take(model, facts.clone())?;
-    for (share, seed) in CUTS.into_iter().zip(1..) {
-        let cut = pipeline::cut_at_random((&model.graph, facts), share, seed, model.opset())?;
-        let Some(cut) = cut else { continue };
-        let of_cut = verify::facts_like(&model.graph, facts, &cut)?;
-        // tract cannot run every cut of what it can run; the others say enough.
-        let _ = take(&model.with_graph(cut)?, of_cut);
-    }
-    Ok(observed)
-}
-
-/// The model in tract, with an input to run it on.
-fn load(model: &Model, facts: &Facts) -> Result<(Runtime, Sample)> {
-    let graph = &model.graph;
-    let inputs = facts.inputs(graph).unwrap_or_default();
-    let data = Calibration::synthetic(&learn::inputs(graph, facts)?, 1, 1);
-    let sample = pipeline::samples(graph, facts, &data, &[0]).remove(0);
-    let runtime = Runtime::load(&model.to_bytes()?, &inputs).map_err(|why| refused(model.path(), &why))?;
-    Ok((runtime, sample))
 }
 
 /// How far tract and our executor are apart on the input that is timed; none where ours cannot run the network.
 fn apart(network: (&Graph, &Facts), (runtime, sample): &(Runtime, Sample)) -> Option<f64> {
     let found = runtime.run(sample).ok()?;
     verify::apart(network, std::slice::from_ref(sample), &[found]).ok()?
-}
-
-fn refused(path: &Path, why: &Refusal) -> Error {
-    Error::file(path, format!("tract cannot run it: {why}"), "times are taken in tract: leave this file out")
 }

@@ -3,10 +3,10 @@
 //! Takes: what happens in a run. Gives: whether everything could be kept. Never: writes to stdout, or anything but warnings to the
 //! terminal when quiet; ends a run because something cannot be kept.
 
-use super::bench::Stopwatch;
 use super::one_line;
 use super::talk::{self, Talk};
 use autobot_onnx::learn::{Record, Trained};
+use autobot_onnx::pipeline::host::Stopwatch;
 use autobot_onnx::pipeline::{self, Before, Clock, Identity, Observer, checkpoint};
 use autobot_onnx::recover::{Epoch, State, Update};
 use autobot_onnx::report::text;

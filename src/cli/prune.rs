@@ -3,7 +3,7 @@
 //! Takes: [`PruneArgs`]. Gives: a small model file, printed results, a JSON report. Never: writes what was not verified.
 
 use super::args::{ClosedArg, LearnArgs, PruneArgs, RecoverArg, RecoveryArgs, ScopeArgs};
-use super::bench::{Stopwatch, speed};
+use super::bench::speed;
 use super::guard::{self, Named};
 use super::job::Job;
 use super::progress::Watch;
@@ -12,6 +12,7 @@ use super::value::Processor;
 use super::{Answer, beside, data};
 use autobot_onnx::learn::calib::Calibration;
 use autobot_onnx::onnx::Written;
+use autobot_onnx::pipeline::host::Stopwatch;
 use autobot_onnx::pipeline::{self, Criterion, Done, Finetune, Identity, Options, Recover, Target};
 use autobot_onnx::plan::{Limits, Round};
 use autobot_onnx::report::units::plural;

@@ -5,6 +5,7 @@
 
 pub mod checkpoint;
 mod choose;
+pub mod host;
 mod identity;
 mod options;
 mod pruner;
