@@ -351,7 +351,8 @@ impl Outcome {
     }
 }
 
-/// Prunes. The result is verified in our executor; the caller verifies the bytes in tract with [`verdict`].
+/// Prunes. The result is verified in our executor only: [`Pruner::run`] proves the bytes in tract besides.
+#[doc(hidden)]
 pub fn prune(
     graph: &Graph,
     facts: &Facts,
@@ -428,6 +429,7 @@ pub fn samples(graph: &Graph, facts: &Facts, data: &Calibration, list: &[usize])
 
 /// The verdict over an outcome of pruning `graph`, with the files of the original, of the masked original and of the small
 /// network before it was mended run in tract (`None` where one does not fit in one message).
+#[doc(hidden)]
 pub fn verdict(
     outcome: &Outcome,
     (graph, facts): (&Graph, &Facts),

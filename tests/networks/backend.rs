@@ -10,17 +10,27 @@ use autobot_onnx::onnx::{self, Model};
 use std::path::Path;
 use std::sync::Arc;
 
+/// Tests whose expected values runtimes do not give, nor we: `align_corners` by fractional scales (docs/runtimes.md).
+const OTHERWISE: &[&str] = &[
+    "test_resize_downsample_scales_cubic_align_corners",
+    "test_resize_downsample_scales_linear_align_corners",
+];
+
 #[test]
 #[ignore = "needs ONNX_NODE_TESTS, a folder that tests/sweep/backend.py --write makes"]
 fn node_tests_of_the_standard_pass() {
     let folder = std::env::var("ONNX_NODE_TESTS")
         .expect("needs ONNX_NODE_TESTS, a folder that tests/sweep/backend.py --write makes");
-    let paths = files_below(Path::new(&folder));
+    let name = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let (otherwise, paths): (Vec<_>, Vec<_>) = files_below(Path::new(&folder))
+        .into_iter()
+        .partition(|path| OTHERWISE.contains(&name(path).as_str()));
+    assert!(otherwise.iter().all(|path| judge(path).is_err()), "they pass now: {otherwise:?}");
     let (mut wrong, mut compiled) = (Vec::new(), 0);
     for path in &paths {
         match judge(path) {
             Ok(run) => compiled += usize::from(run),
-            Err(why) => wrong.push(format!("{}: {why}", path.file_stem().unwrap_or_default().display())),
+            Err(why) => wrong.push(format!("{}: {why}", name(path))),
         }
     }
     eprintln!("{} node tests, {compiled} of them also in the compiled program", paths.len());
