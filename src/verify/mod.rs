@@ -370,7 +370,9 @@ fn judge(whole: Ran, pruned: Ran) -> Result<Result<f64, String>> {
         (_, Err(Refusal::Refused(why))) => {
             return Err(Error::Verification {
                 reason: format!("tract runs the original but not the pruned network: {why}"),
-                hint: "nothing was written; please report this model, and try --residual tie".into(),
+                hint: "nothing was written; tract's optimiser refuses some networks that are sound: ask for a little more or \
+                       less, which gives other widths, or for --residual tie"
+                    .into(),
             });
         }
     };
