@@ -37,6 +37,10 @@ mod tests {
     #[test]
     fn large_numbers_stay_what_they_are() {
         use crate::ops::laws::*;
-        Case::new("Softplus").inputs([floats(&[100.0, -100.0, 0.0])]).gives(&[100.0, 0.0, 0.693_147_2]);
+        Case::new("Softplus").inputs([floats(&[100.0, -100.0, 0.0])]).gives(&[
+            100.0,
+            0.0,
+            std::f64::consts::LN_2,
+        ]);
     }
 }
