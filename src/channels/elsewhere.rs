@@ -4,11 +4,12 @@
 //! open one. Classes correspond by the coordinates that they share on axes of the first kind.
 
 use super::groups::{Groups, NONE};
+use crate::ir::Graph;
 use std::collections::BTreeSet;
 
 impl Groups {
     /// Freezes groups whose channels cannot be deleted alike at the other sizes.
-    pub(super) fn agree(&mut self) {
+    pub(super) fn agree(&mut self, graph: &Graph) {
         let mut apart: BTreeSet<usize> = BTreeSet::new();
         for other in &self.elsewhere {
             let mut partner = vec![NONE; other.classes.len()];
@@ -23,6 +24,13 @@ impl Groups {
                         before => apart.extend([before, here].map(|c| self.classes[c as usize].group)),
                     },
                 }
+            }
+        }
+        for site in self.sites(graph) {
+            let size = |groups: &Self| groups.at(graph, site).len();
+            if self.elsewhere.iter().any(|other| size(other) != size(self)) {
+                let classes = self.at(graph, site).iter().filter(|c| **c != NONE);
+                apart.extend(classes.map(|&c| self.classes[c as usize].group));
             }
         }
         if apart.is_empty() {

@@ -121,7 +121,7 @@ pub fn group(graph: &Graph, facts: &Facts, residual: Residual) -> Groups {
     }
     let mut groups = read_at(graph, facts, &cut, &expands);
     groups.elsewhere = facts.elsewhere.iter().map(|other| read_at(graph, other, &cut, &expands)).collect();
-    groups.agree();
+    groups.agree(graph);
     groups
 }
 

@@ -72,7 +72,12 @@ fn tract(
     let [whole, pruned] = [big.to_bytes()?, little.to_bytes()?];
     let difference = verify::compare_tract(&whole, &pruned, &inputs, &samples, pool)?;
     let (mut allowed, mut rounding) = (args.tolerance, None);
-    if difference.as_ref().is_ok_and(|d| *d > args.tolerance) {
+    let elsewhere = match &args.report {
+        Some(_) => sizes::files_elsewhere((&big.graph, facts), (&whole, &pruned), &samples, pool)?,
+        None => Vec::new(),
+    };
+    let measured = std::iter::once(&difference).chain(elsewhere.iter().map(|(_, found)| found));
+    if measured.flatten().any(|d| *d > args.tolerance) {
         let network = (&big.graph, facts);
         rounding = verify::rounding_in_tract(network, &whole, &little.graph, &samples, pool)?;
         allowed = allowed.max(verify::allowed(facts, rounding));
@@ -85,10 +90,6 @@ fn tract(
             found.ok().filter(|d| verify::disagree(facts, *d)).map(|d| (path.display().to_string(), d)),
         );
     }
-    let elsewhere = match &args.report {
-        Some(_) => sizes::files_elsewhere((&big.graph, facts), (&whole, &pruned), &samples, pool)?,
-        None => Vec::new(),
-    };
     Ok(Tract { difference, allowed, rounding, apart, elsewhere })
 }
 

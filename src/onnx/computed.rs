@@ -118,7 +118,7 @@ fn forget(graph: &mut Graph, values: Vec<ValueId>, gone: &mut HashSet<ValueId>) 
 }
 
 /// By value: is it made of what the file stores and of nothing else?
-fn statics(graph: &Graph) -> Vec<bool> {
+pub fn statics(graph: &Graph) -> Vec<bool> {
     let stored = |v: ValueId| matches!(graph.values[v].origin, Origin::Initializer(_));
     let mut found: Vec<bool> = (0..graph.values.len()).map(stored).collect();
     for node in graph.nodes.iter().filter(|node| node.captured.is_empty()) {

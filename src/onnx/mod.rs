@@ -34,6 +34,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::ir::{Fact, Facts, Graph, ValueId, infer};
 use external::Folder;
+use fault::Fault;
 use onnx_protobuf::{Message, ModelProto};
 use shapes::Inputs;
 use std::collections::{HashMap, HashSet};
@@ -93,6 +94,8 @@ fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<
     }
     let opset = opset(&proto, path)?;
     let stated = branches::stated(proto.graph.get_or_default());
+    hold(&mut proto, &stated, &folder)
+        .map_err(|(name, fault)| fault.of(format_args!("tensor '{name}'"), path))?;
     let mut calls = vec![functions::expand(&mut proto, &stated)];
     let graph = proto.graph.get_or_default();
     if let Some(sparse) = graph.sparse_initializer.first() {
@@ -106,6 +109,8 @@ fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<
     }
     let (mut graph, mut inputs) = read::graph(graph, path, &folder, opset, given)?;
     while let Some(conditions) = decided(&graph, &inputs) {
+        hold(&mut proto, &conditions, &folder)
+            .map_err(|(name, fault)| fault.of(format_args!("tensor '{name}'"), path))?;
         let more = functions::expand(&mut proto, &conditions);
         if more.is_empty() {
             break;
@@ -123,8 +128,27 @@ fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<
     Ok(Model { graph, proto, calls, path: path.to_owned(), folder, opset, inputs, elsewhere })
 }
 
-/// Conditions of Ifs that come out the same whatever the network's input is; none where there are none, or sizes are open that they
-/// may depend on.
+/// Brings what decided Ifs have in other files into the message: a branch that stands in the graph has its constants there. The error
+/// names the tensor.
+fn hold(
+    proto: &mut ModelProto,
+    conditions: &branches::Conditions,
+    folder: &Folder,
+) -> std::result::Result<(), (String, Fault)> {
+    let nodes = proto.graph.as_mut().into_iter().flat_map(|g| &mut g.node);
+    for node in nodes.filter(|node| branches::taken(node, conditions).is_some()) {
+        let mut tensors = Vec::new();
+        walk::in_node_mut(node, &mut tensors);
+        for t in tensors.into_iter().filter(|t| external::is_external(t)) {
+            let bytes = folder.bytes(t).map_err(|fault| (t.name.clone(), fault))?;
+            external::forget(t);
+            t.raw_data = bytes;
+        }
+    }
+    Ok(())
+}
+
+/// Conditions of Ifs that come out the same whatever the network's input is, and the sizes that are open; none where there are none.
 fn decided(graph: &Graph, inputs: &Inputs) -> Option<branches::Conditions> {
     let asked: Vec<_> = graph
         .nodes
@@ -133,8 +157,12 @@ fn decided(graph: &Graph, inputs: &Inputs) -> Option<branches::Conditions> {
         .filter_map(|n| n.inputs.first().copied().flatten())
         .collect();
     let open = inputs.open.iter().flatten().any(Option::is_some);
-    let facts = if asked.is_empty() || open { return None } else { infer(graph, None).ok()? };
+    let facts = if asked.is_empty() { return None } else { infer(graph, None).ok()? };
+    let is_static = computed::statics(graph);
     let one = |v: ValueId| {
+        if open && !is_static[v] {
+            return None;
+        }
         let value = facts.constant[v].as_ref().filter(|t| t.data.len() == 1)?;
         Some((graph.values[v].name.clone(), value.to_ints()[0] != 0))
     };

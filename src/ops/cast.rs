@@ -35,7 +35,8 @@ impl Pointwise for Cast {
         self.to.is_float()
     }
     fn never_negative(&self, x: bool) -> bool {
-        x
+        // What is too large for an integer may come out as anything.
+        x && self.to.is_float() || self.to == DType::Bool
     }
     fn f<T: Real>(&self, x: T) -> T {
         match self.to {

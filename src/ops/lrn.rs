@@ -93,7 +93,8 @@ impl Op for Lrn {
     }
 
     fn never_negative(&self, x: &Operands) -> bool {
-        x[0].is_some_and(|x| x.is_never_negative())
+        let positive = |v: Option<f32>| v.is_none_or(|v| v >= 0.0);
+        positive(self.bias) && positive(self.alpha) && x[0].is_some_and(|x| x.is_never_negative())
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Link) {

@@ -59,8 +59,8 @@ impl Op for WithIndices {
     fn differentiable(&self) -> bool {
         true
     }
-    fn never_negative(&self, x: &Operands) -> bool {
-        x[0].is_some_and(|x| x.is_never_negative())
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         for axis in 0..io.output(0).len() {

@@ -64,7 +64,10 @@ impl<P: Windowed> Op for Pool<P> {
         true
     }
     fn never_negative(&self, x: &Operands) -> bool {
-        P::NEVER_NEGATIVE || x[0].is_some_and(|x| x.is_never_negative())
+        // A window that lies wholly in the padding holds the least number there is.
+        let window = self.0.window();
+        let inside = !self.ceil() && window.dilations.as_ref().is_none_or(|d| d.iter().all(|&d| d == 1));
+        P::NEVER_NEGATIVE || (inside || P::AVERAGES) && x[0].is_some_and(|x| x.is_never_negative())
     }
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         channels(io, &format!("{} along this axis", P::DOES), link);

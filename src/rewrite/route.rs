@@ -56,12 +56,22 @@ impl Rewriter<'_> {
         let Some(result) = self.old.nodes[n].outputs[0] else { return Ok(()) };
         let dtype = self.facts.fact[result].as_ref().map_or(DType::F32, |f| f.dtype);
         let base = self.old.values[result].name.clone();
-        let factor = Tensor { shape: Vec::new(), data: Data::from_real(dtype, &[factor]) };
+        // A factor that is rounded to a half is off by more than the results' own rounding.
+        let half = matches!(dtype, DType::F16 | DType::BF16);
+        let wide = if half { DType::F32 } else { dtype };
+        let factor = Tensor { shape: Vec::new(), data: Data::from_real(wide, &[factor]) };
         let factor = self.constant(&format!("{base}_share"), factor);
-        let before = self.value(&format!("{base}_unscaled"), Origin::Node(usize::MAX, 0));
+        let mut before = self.value(&format!("{base}_unscaled"), Origin::Node(usize::MAX, 0));
         self.new.nodes[n].outputs[0] = Some(before);
         let name = self.names.fresh(&format!("{base}_scaled"));
-        self.add(n + 1, ("Mul", name), Attributes::new(), vec![before, factor], result)
+        if !half {
+            return self.add(n + 1, ("Mul", name), Attributes::new(), vec![before, factor], result);
+        }
+        let to = |dtype: DType| Writer::default().put("to", i64::from(dtype.onnx())).done();
+        before = self.add_node(n + 1, "Cast", &format!("{base}_wide"), to(wide), vec![before])?;
+        let product = self.add_node(n + 1, "Mul", &name, Attributes::new(), vec![before, factor])?;
+        let name = self.names.fresh(&format!("{base}_narrow"));
+        self.add(n + 1, ("Cast", name), to(dtype), vec![product], result)
     }
 
     /// Gives a node's input the coordinates `index` of `from`.

@@ -8,6 +8,7 @@ use crate::grad::{Pool, Reach};
 use crate::ir::{Facts, Graph, ValueId};
 use crate::learn::calib::Calibration;
 use crate::learn::{Aims, Session};
+use std::collections::BTreeSet;
 
 /// Measured over all images.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,8 +41,17 @@ pub fn compare(
     let reach = Reach::computed(a.0, a.1);
     let in_the_way = reach.blocker.iter().flatten().next().map(|&n| a.0.nodes[n].name.clone());
     let all: Vec<usize> = (0..data.len()).collect();
+    let named = |n: (&Graph, &Facts)| -> BTreeSet<String> {
+        aims(n).targets.iter().map(|&v| n.0.values[v].name.clone()).collect()
+    };
+    // A masked network has products in front of what the other one reads as it is.
+    let common: BTreeSet<String> = named(a).intersection(&named(b)).cloned().collect();
     let run = |(graph, facts): (&Graph, &Facts)| {
-        let session = Session::plain((graph, facts), &aims((graph, facts)), data, pool)?;
+        let mut aims = aims((graph, facts));
+        if !common.is_empty() {
+            aims.targets.retain(|&v| common.contains(&graph.values[v].name));
+        }
+        let session = Session::plain((graph, facts), &aims, data, pool)?;
         let targets = &session.targets;
         let names: Vec<String> = targets.iter().map(|&v| graph.values[v].name.clone()).collect();
         Ok::<_, Error>((names, session.classes, session.outputs(&all)))

@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 const GIVEN: &[(&str, &str)] = &[
     ("bodypix_mobilenet050_s16", "1,225,225,3"),
     ("chineseocr_dbnet", "1,3,320,320"),
+    ("open_sizes_flat_sum", "1,3,12,12"),
     ("open_sizes_non_local", "1,3,12,12"),
     ("open_sizes_pixel_shuffle", "1,3,12,12"),
     ("open_sizes_shuffle", "1,3,12,12"),

@@ -195,6 +195,7 @@ const OPEN: &[(&str, usize)] = &[
     ("open_batch_coordinates", 1),
     ("open_batch_expand", 1),
     ("open_batch_resize", 1),
+    ("open_sizes_flat_sum", 3),
     ("open_sizes_non_local", 3),
     ("open_sizes_pixel_shuffle", 3),
     ("open_sizes_shuffle", 3),

@@ -307,3 +307,24 @@ fn external_tensors_in_subgraphs_move_too() {
     assert_eq!(fs::read(elsewhere.path().join("out.onnx.data")).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
     assert!(super::super::read(&elsewhere.path().join("out.onnx"), &[]).is_ok());
 }
+
+#[test]
+fn branches_that_are_taken_bring_their_external_data() {
+    let fixture = include_bytes!("../../../fixtures/decided_branches/model.onnx");
+    let mut proto = ModelProto::parse_from_bytes(fixture).unwrap();
+    let inside = opened(&proto).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let outer = proto.graph.as_mut().unwrap().node.iter_mut().find(|n| n.name == "outer").unwrap();
+    let taken = outer.attribute.iter_mut().find(|a| a.name == "then_branch").unwrap();
+    let t = &mut taken.g.as_mut().unwrap().initializer[0];
+    fs::write(dir.path().join("k.bin"), std::mem::take(&mut t.raw_data)).unwrap();
+    entries(t, &[("location", "k.bin")]);
+    fs::write(dir.path().join("in.onnx"), bytes(&proto)).unwrap();
+    let model = open(&dir, "in.onnx");
+    assert_eq!(model.decided(), ["optional", "outer"]);
+    assert_eq!(model.graph.nodes.len(), inside.graph.nodes.len());
+    let elsewhere = tempfile::tempdir().unwrap();
+    model.write(&elsewhere.path().join("out.onnx")).unwrap();
+    let again = super::super::read(&elsewhere.path().join("out.onnx"), &[]).unwrap();
+    assert_eq!(again.to_bytes().unwrap(), inside.to_bytes().unwrap());
+}
