@@ -38,7 +38,7 @@ impl Groups {
         }
         let first: Vec<usize> = apart.iter().map(|&g| self.groups[g].classes[0]).collect();
         let is_apart = |classes: &[usize]| classes.first().is_some_and(|c| first.contains(c));
-        let why = "belongs to other channels at other sizes of the axes that the file leaves open";
+        let why = "bound to other channels at other sizes of the axes that the file leaves open";
         self.restrict(|g| if is_apart(&g.classes) { Err(why.into()) } else { Ok(()) });
     }
 

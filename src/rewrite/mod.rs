@@ -92,6 +92,7 @@ pub fn rewrite(
         before: BTreeMap::new(),
         later: HashMap::new(),
         copies: Vec::new(),
+        unscaled: HashMap::new(),
         opset,
     };
     r.slice_initializers();
@@ -160,6 +161,8 @@ struct Rewriter<'a> {
     later: HashMap<(NodeId, usize), Vec<Tensor>>,
     /// Values of the old graph that were computed anew for some of their readers, and by what.
     copies: Vec<(ValueId, ValueId)>,
+    /// What a node of the old graph gives in the new one, where a number that it is multiplied by stands behind it.
+    unscaled: HashMap<NodeId, ValueId>,
     opset: i64,
 }
 

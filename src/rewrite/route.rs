@@ -63,6 +63,7 @@ impl Rewriter<'_> {
         let factor = self.constant(&format!("{base}_share"), factor);
         let mut before = self.value(&format!("{base}_unscaled"), Origin::Node(usize::MAX, 0));
         self.new.nodes[n].outputs[0] = Some(before);
+        self.unscaled.insert(n, before);
         let name = self.names.fresh(&format!("{base}_scaled"));
         if !half {
             return self.add(n + 1, ("Mul", name), Attributes::new(), vec![before, factor], result);

@@ -59,7 +59,8 @@ impl Rewriter<'_> {
             .collect();
         let mut wrong = Vec::new();
         for (old_n, node) in self.old.nodes.iter().enumerate() {
-            let Some(&n) = first(node).and_then(|v| place.get(&v)) else { continue };
+            let made = self.unscaled.get(&old_n).copied().or(first(node));
+            let Some(&n) = made.and_then(|v| place.get(&v)) else { continue };
             for (slot, v) in node.inputs.iter().enumerate() {
                 let Some(v) = v.filter(|&v| self.new.nodes[n].inputs[slot] == Some(v)) else { continue };
                 let computed = self.old.producer(v).is_some_and(|p| self.old.nodes[p].op_type != "Constant");

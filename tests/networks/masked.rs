@@ -111,6 +111,22 @@ fn plan_of(groups: &Groups, cost: &Cost, share: f64, seed: u64) -> Plan {
     search.meet(&plan::random(groups, seed), target).unwrap_or_else(|e| panic!("{target} of {full}: {e}"))
 }
 
+/// A share of the channels is no number that a half holds.
+#[test]
+fn means_over_channels_of_halves_are_scaled_in_single_precision() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let network = Network::read(&root.join("tests/networks/half_statistics.onnx"));
+    let (groups, cost) = network.groups(Residual::Tie);
+    assert_eq!(groups.groups.iter().map(|g| g.classes.len()).collect::<Vec<_>>(), [7]);
+    for (seed, share) in (1..).zip(SHARES) {
+        let plan = plan_of(&groups, &cost, share, seed);
+        let (graph, facts) = (&network.model.graph, &network.facts);
+        let done = rewrite::rewrite(graph, facts, &groups, &plan.kept, network.model.opset()).unwrap();
+        let apart = executor(&network, &groups, &plan, &done).unwrap();
+        assert!(apart <= TOLERANCE, "{share}: {apart:e}");
+    }
+}
+
 /// Where rounding alone keeps tract from a result, its size is measured; networks that differ in double precision have none.
 #[test]
 fn rounding_in_tract_is_measured_on_equal_networks_only() {
