@@ -183,6 +183,8 @@ pub struct Resized {
     /// Constant inputs that restate a width or an index, by slot, with their new values. (Weights are not
     /// listed: their coordinates are tied, and the rewriter slices them.) A slot that the node leaves open is filled.
     pub inputs: Vec<(usize, Tensor)>,
+    /// Whether the operator is one that passes its first input on and takes no other: by which name.
+    pub passes: Option<&'static str>,
     /// What the first result is multiplied by from now on, where the operator divides by how many coordinates there are.
     pub factor: Option<f64>,
 }

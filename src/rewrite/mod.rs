@@ -205,7 +205,7 @@ impl Rewriter<'_> {
         if others.iter().any(|other| attributes(other) != attributes(&resized)) {
             return Err(cannot_stay_open(node));
         }
-        if others.iter().any(|other| other.factor != resized.factor) {
+        if others.iter().any(|other| (other.factor, other.passes) != (resized.factor, resized.passes)) {
             return Err(cannot_stay_open(node));
         }
         if let Some(factor) = resized.factor {
@@ -214,6 +214,11 @@ impl Rewriter<'_> {
         let operands = self.restated_operands(n, &resized, &others);
         if let Some(op) = resized.op {
             self.new.nodes[n].op = Arc::from(op);
+        }
+        if let Some(name) = resized.passes {
+            let node = &mut self.new.nodes[n];
+            node.op_type = name.to_owned();
+            node.inputs.truncate(1);
         }
         // A constant that is made here, and of nothing that is sliced itself.
         let sliced = |v: &ValueId| {

@@ -62,7 +62,9 @@ impl Rewriter<'_> {
             let made = self.unscaled.get(&old_n).copied().or(first(node));
             let Some(&n) = made.and_then(|v| place.get(&v)) else { continue };
             for (slot, v) in node.inputs.iter().enumerate() {
-                let Some(v) = v.filter(|&v| self.new.nodes[n].inputs[slot] == Some(v)) else { continue };
+                let Some(v) = v.filter(|&v| self.new.nodes[n].inputs.get(slot) == Some(&Some(v))) else {
+                    continue;
+                };
                 let computed = self.old.producer(v).is_some_and(|p| self.old.nodes[p].op_type != "Constant");
                 if !computed || self.cuts.touch(v) || !rooted.iter().all(|rooted| rooted[v]) {
                     continue;
