@@ -1,5 +1,5 @@
-//! Family: operators that are never run here, though their results' shapes and multiply-accumulates are known. What they touch is
-//! frozen, and they stay whole.
+//! Family: operators that are never run here. What they touch is frozen, and they stay whole. Of some the results' shapes and
+//! multiply-accumulates are known; of the others, and of forms that we do not know, the shapes are what the file declares.
 
 use crate::ir::*;
 use std::fmt::Debug;
@@ -17,18 +17,23 @@ pub trait Counted: Debug + Send + Sync {
     fn macs(&self, io: &Io) -> Vec<Product>;
 }
 
-/// Makes it an operator.
+/// Carried verbatim by the file.
 #[derive(Debug)]
 pub struct Carried {
-    why: &'static str,
+    why: String,
     attributes: Attributes,
-    counted: Box<dyn Counted>,
+    counted: Option<Box<dyn Counted>>,
 }
 
 impl Carried {
     /// An operator that is not run, and why; with the attributes as the file gives them.
-    pub fn new(why: &'static str, attributes: Attributes, counted: Box<dyn Counted>) -> Self {
-        Self { why, attributes, counted }
+    pub fn counted(why: &str, attributes: Attributes, counted: Box<dyn Counted>) -> Self {
+        Self { why: why.to_owned(), attributes, counted: Some(counted) }
+    }
+
+    /// An operator that is not understood, and why.
+    pub fn opaque(why: String) -> Self {
+        Self { why, attributes: Attributes::new(), counted: None }
     }
 }
 
@@ -37,7 +42,11 @@ impl Op for Carried {
         self.attributes.clone()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        Err(Refusal::Carried { why: self.why.to_owned(), results: self.counted.infer(x)? })
+        let why = self.why.clone();
+        match &self.counted {
+            Some(counted) => Err(Refusal::Carried { why, results: counted.infer(x)? }),
+            None => unsupported(why),
+        }
     }
     fn differentiable(&self) -> bool {
         false
@@ -51,8 +60,8 @@ impl Op for Carried {
     }
     fn macs(&self, io: &Io) -> Vec<Product> {
         // What the file declares in place of inferred results may be anything.
-        match self.counted.infer(io.x) {
-            Ok(y) if y == io.y => self.counted.macs(io),
+        match &self.counted {
+            Some(counted) if counted.infer(io.x).is_ok_and(|y| y == io.y) => counted.macs(io),
             _ => Vec::new(),
         }
     }
@@ -60,7 +69,7 @@ impl Op for Carried {
         None
     }
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        unsupported(self.why)
+        unsupported(self.why.clone())
     }
 }
 

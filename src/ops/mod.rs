@@ -11,8 +11,6 @@ pub mod kernels;
 pub use conv::geometry as conv_geometry;
 pub use indexing::indexed;
 
-mod opaque;
-
 // Helpers that families of operators share.
 mod arg;
 mod binary;
@@ -383,14 +381,14 @@ pub fn read(
     inputs: usize,
     outputs: usize,
 ) -> Result<Box<dyn Op>, Refusal> {
-    let opaque = |why: String| -> Box<dyn Op> { Box::new(opaque::Opaque::new(why)) };
+    let opaque = |why: String| -> Box<dyn Op> { Box::new(Carried::opaque(why)) };
     let standard = matches!(domain, "" | "ai.onnx");
     let known = OPERATORS.iter().find(|o| standard && o.name == op_type);
     let whole = |o: &&Whole| o.name == op_type && (o.domain == domain || standard && o.domain.is_empty());
     let whole = CARRIED.iter().find(whole);
     let reader = Reader::new(attributes, opset, inputs, outputs);
     let carried = |o: &Whole| -> Result<Box<dyn Op>, Refusal> {
-        Ok(Box::new(Carried::new(o.why, attributes.clone(), (o.read)(&reader)?)))
+        Ok(Box::new(Carried::counted(o.why, attributes.clone(), (o.read)(&reader)?)))
     };
     let op = match (known, whole) {
         (None, None) => {
