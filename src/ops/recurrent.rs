@@ -9,6 +9,10 @@ use super::indexing::constant;
 use super::kernels::matmul::{matmul, plain, transposed};
 #[cfg(test)]
 use super::laws::Given;
+use super::pointwise::Pointwise;
+use super::relu::Relu;
+use super::sigmoid::Sigmoid;
+use super::tanh::Tanh;
 use crate::ir::*;
 use std::fmt::Debug;
 
@@ -36,19 +40,18 @@ impl Activation {
     /// Its value.
     pub fn of<T: Real>(self, x: T) -> T {
         match self {
-            Self::Relu => x.max(T::zero()),
-            Self::Sigmoid => T::one() / (T::one() + (-x).exp()),
-            Self::Tanh => x.tanh(),
+            Self::Relu => Relu.f(x),
+            Self::Sigmoid => Sigmoid.f(x),
+            Self::Tanh => Tanh.f(x),
         }
     }
 
-    /// Its derivative, where its value is `y`.
+    /// Its derivative, where its value is `y`: above zero where what it is applied to is, as far as that matters.
     pub fn slope<T: Real>(self, y: T) -> T {
         match self {
-            Self::Relu if y > T::zero() => T::one(),
-            Self::Relu => T::zero(),
-            Self::Sigmoid => y * (T::one() - y),
-            Self::Tanh => T::one() - y * y,
+            Self::Relu => Relu.df(y, y),
+            Self::Sigmoid => Sigmoid.df(y, y),
+            Self::Tanh => Tanh.df(y, y),
         }
     }
 }

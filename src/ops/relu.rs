@@ -3,8 +3,9 @@
 use super::pointwise::{Map, Pointwise};
 use crate::ir::*;
 
+/// The function.
 #[derive(Debug)]
-struct Relu;
+pub struct Relu;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(Map(Relu)))
