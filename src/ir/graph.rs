@@ -7,7 +7,7 @@
 use super::op::{Fact, Op};
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Index into [`Graph::values`].
@@ -211,6 +211,34 @@ impl Graph {
         Ok(())
     }
 
+    /// Puts nodes in front of others; behind all of them where there is none of that number.
+    pub fn insert_nodes(&mut self, mut before: BTreeMap<NodeId, Vec<Node>>) {
+        for (n, node) in std::mem::take(&mut self.nodes).into_iter().enumerate() {
+            self.nodes.extend(before.remove(&n).unwrap_or_default());
+            self.nodes.push(node);
+        }
+        self.nodes.extend(before.into_values().flatten());
+        self.number_outputs();
+    }
+
+    /// Takes nodes out. Nothing may read what they compute.
+    pub fn remove_nodes(&mut self, gone: &BTreeSet<NodeId>) {
+        let nodes = std::mem::take(&mut self.nodes).into_iter().enumerate();
+        self.nodes = nodes.filter(|(n, _)| !gone.contains(n)).map(|(_, node)| node).collect();
+        self.number_outputs();
+    }
+
+    /// Restates by which node each value is computed.
+    fn number_outputs(&mut self) {
+        for (n, node) in self.nodes.iter().enumerate() {
+            for (slot, v) in node.outputs.iter().enumerate() {
+                if let Some(v) = v {
+                    self.values[*v].origin = Origin::Node(n, slot);
+                }
+            }
+        }
+    }
+
     /// A name like `wish` that no value has. For more than one, [`Names`].
     pub fn fresh_name(&self, wish: &str) -> String {
         Names::of(self).fresh(wish)
@@ -228,7 +256,7 @@ pub struct Names {
 impl Names {
     /// Of all values of `graph`.
     pub fn of(graph: &Graph) -> Self {
-        Self { taken: graph.values.iter().map(|v| v.name.clone()).collect(), last: HashMap::new() }
+        graph.values.iter().map(|v| v.name.clone()).collect()
     }
 
     /// A name like `wish` that was not there before.
@@ -244,6 +272,12 @@ impl Names {
                 return name;
             }
         }
+    }
+}
+
+impl FromIterator<String> for Names {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        Self { taken: names.into_iter().collect(), last: HashMap::new() }
     }
 }
 

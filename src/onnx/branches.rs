@@ -3,7 +3,7 @@
 //! Takes: an If and its condition. Gives: the nodes of the branch, with the graph's names. Never: chooses by what may change.
 
 use super::{external, walk};
-use crate::ir::DType;
+use crate::ir::{DType, Names};
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use std::collections::{HashMap, HashSet};
@@ -49,11 +49,7 @@ pub fn taken<'a>(node: &'a NodeProto, conditions: &Conditions) -> Option<&'a Gra
 }
 
 /// The nodes of the branch of an If, with names that are not in `names`; none for a form that cannot stand in the graph.
-pub fn instance(
-    node: &NodeProto,
-    branch: &GraphProto,
-    names: &mut HashSet<String>,
-) -> Option<Vec<NodeProto>> {
+pub fn instance(node: &NodeProto, branch: &GraphProto, names: &mut Names) -> Option<Vec<NodeProto>> {
     // Data in other files are found where they stand.
     let mut tensors = Vec::new();
     walk::in_node(node, &mut tensors);
@@ -77,11 +73,7 @@ pub fn instance(
     let stored = branch.initializer.iter().map(|t| &t.name);
     for name in stored.chain(branch.node.iter().flat_map(|n| &n.output)).filter(|name| !name.is_empty()) {
         if !map.contains_key(name) {
-            let wish = format!("{base}/{name}");
-            let fresh = (0..).map(|k| if k == 0 { wish.clone() } else { format!("{wish}_{k}") });
-            let fresh = fresh.into_iter().find(|n| !names.contains(n))?;
-            names.insert(fresh.clone());
-            map.insert(name.clone(), fresh);
+            map.insert(name.clone(), names.fresh(&format!("{base}/{name}")));
         }
     }
     let mut nodes: Vec<NodeProto> = branch.initializer.iter().map(|t| stored_in(t, &map)).collect();

@@ -103,18 +103,7 @@ fn forget(graph: &mut Graph, values: Vec<ValueId>, gone: &mut HashSet<ValueId>) 
             }
         }
     }
-    let mut n = 0;
-    graph.nodes.retain(|_| {
-        n += 1;
-        !nodes.contains(&(n - 1))
-    });
-    for (n, node) in graph.nodes.iter().enumerate() {
-        for (slot, y) in node.outputs.iter().enumerate() {
-            if let Some(y) = *y {
-                graph.values[y].origin = Origin::Node(n, slot);
-            }
-        }
-    }
+    graph.remove_nodes(&nodes);
 }
 
 /// By value: is it made of what the file stores and of nothing else?

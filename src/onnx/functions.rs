@@ -7,6 +7,7 @@
 //! Never: expands what it cannot put back, or what another version of the standard operators could compute otherwise.
 
 use super::branches::{self, Conditions};
+use crate::ir::Names;
 use onnx_protobuf::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 use std::collections::{HashMap, HashSet};
 
@@ -94,7 +95,7 @@ pub fn expand(model: &mut ModelProto, conditions: &Conditions) -> Vec<Call> {
         .filter(|f| !matches!(f.domain.as_str(), "" | "ai.onnx") && is_plain(f, &version))
         .map(|f| key(f))
         .collect();
-    let mut taken = names(graph);
+    let mut taken: Names = names(graph).into_iter().collect();
     let (mut calls, mut nodes, mut grown) = (Vec::new(), Vec::new(), 0);
     for node in &graph.node {
         if !usable.contains(&called(node)) && branches::taken(node, conditions).is_none() {
@@ -337,7 +338,7 @@ fn is_plain(f: &FunctionProto, version: &dyn Fn(&str) -> Option<i64>) -> bool {
 }
 
 /// The nodes of one call, with the graph's names; `None` for a call that the function does not take.
-fn instance(f: &FunctionProto, call: &NodeProto, taken: &mut HashSet<String>) -> Option<Vec<NodeProto>> {
+fn instance(f: &FunctionProto, call: &NodeProto, taken: &mut Names) -> Option<Vec<NodeProto>> {
     if call.input.len() > f.input.len() || call.output.len() > f.output.len() {
         return None;
     }
@@ -357,11 +358,7 @@ fn instance(f: &FunctionProto, call: &NodeProto, taken: &mut HashSet<String>) ->
     }
     for name in f.node.iter().flat_map(|n| &n.output).filter(|name| !name.is_empty()) {
         if !map.contains_key(name.as_str()) {
-            let wish = format!("{base}/{name}");
-            let fresh = (0..).map(|k| if k == 0 { wish.clone() } else { format!("{wish}_{k}") });
-            let fresh = fresh.into_iter().find(|n| !taken.contains(n))?;
-            taken.insert(fresh.clone());
-            map.insert(name, fresh);
+            map.insert(name, taken.fresh(&format!("{base}/{name}")));
         }
     }
     let value = |name: &String| if name.is_empty() { String::new() } else { map[name.as_str()].clone() };

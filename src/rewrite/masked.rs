@@ -69,7 +69,7 @@ pub fn masked(graph: &Graph, masks: &[Mask], biases: &[Bias]) -> Result<Graph> {
         let product = multiply(&mut new, &mut names, (at, m.input), factor)?;
         before.entry(at).or_default().push(product);
     }
-    insert(&mut new, before);
+    new.insert_nodes(before);
     Ok(new)
 }
 
@@ -126,19 +126,4 @@ fn multiply(
         captured: Vec::new(),
         source: None,
     })
-}
-
-/// Puts nodes in front of others.
-fn insert(graph: &mut Graph, mut before: BTreeMap<NodeId, Vec<Node>>) {
-    for (n, node) in std::mem::take(&mut graph.nodes).into_iter().enumerate() {
-        graph.nodes.extend(before.remove(&n).unwrap_or_default());
-        graph.nodes.push(node);
-    }
-    for (n, node) in graph.nodes.iter().enumerate() {
-        for (slot, v) in node.outputs.iter().enumerate() {
-            if let Some(v) = v {
-                graph.values[*v].origin = Origin::Node(n, slot);
-            }
-        }
-    }
 }

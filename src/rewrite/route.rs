@@ -132,18 +132,6 @@ impl Rewriter<'_> {
     }
 
     pub(super) fn insert(&mut self) {
-        let nodes = std::mem::take(&mut self.new.nodes);
-        for (n, node) in nodes.into_iter().enumerate() {
-            self.new.nodes.extend(self.before.remove(&n).unwrap_or_default());
-            self.new.nodes.push(node);
-        }
-        self.new.nodes.extend(std::mem::take(&mut self.before).into_values().flatten());
-        for (n, node) in self.new.nodes.iter().enumerate() {
-            for (slot, v) in node.outputs.iter().enumerate() {
-                if let Some(v) = v {
-                    self.new.values[*v].origin = Origin::Node(n, slot);
-                }
-            }
-        }
+        self.new.insert_nodes(std::mem::take(&mut self.before));
     }
 }
