@@ -1,11 +1,11 @@
 //! Convolutions with fixed weights, one core: our kernels beside a matrix of columns and the `gemm` crate. See
 //! benches/README.md.
 
-use autobot_onnx::ops::kernels::chwn::Chwn;
-use autobot_onnx::ops::kernels::conv::{self, Geometry};
-use autobot_onnx::ops::kernels::direct::{Direct, Start};
-use autobot_onnx::ops::kernels::lines::scale;
-use autobot_onnx::ops::kernels::winograd::Winograd;
+use autobot_onnx::kernels::chwn::Chwn;
+use autobot_onnx::kernels::conv::{self, Geometry};
+use autobot_onnx::kernels::direct::{Direct, Start};
+use autobot_onnx::kernels::lines::scale;
+use autobot_onnx::kernels::winograd::Winograd;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 

@@ -1,15 +1,16 @@
 //! How long each stage takes. See benches/README.md.
 
-use autobot_onnx::channels::{self, Groups, Residual};
 use autobot_onnx::cost::{Convention, Cost};
-use autobot_onnx::grad::{LARGEST, Pool, Program, Sums, Workspace, batched};
-use autobot_onnx::ir::{Fact, Facts};
-use autobot_onnx::learn::calib::Calibration;
-use autobot_onnx::learn::{self, Aims, Choice, Session, Settings, Task, Watching};
+use autobot_onnx::coupling::{self, Groups, Residual};
+use autobot_onnx::data::Calibration;
+use autobot_onnx::exec::{Aims, Task};
+use autobot_onnx::exec::{LARGEST, Pool, Program, Sums, Workspace, batched};
+use autobot_onnx::gates::{self, Choice, Session, Settings, Watching};
+use autobot_onnx::graph::{Fact, Facts};
 use autobot_onnx::onnx::{self, Model};
-use autobot_onnx::pipeline::{Criterion, Finetune, Observer, Options, Recover, Target};
 use autobot_onnx::plan::{self, Limits, Search};
-use autobot_onnx::{pipeline, rewrite};
+use autobot_onnx::pruner::{Criterion, Finetune, Observer, Options, Recover, Target};
+use autobot_onnx::{pruner, rewrite};
 use criterion::{Criterion as Bench, Throughput, criterion_group, criterion_main};
 use pulp::{Arch, Simd, WithSimd};
 use std::hint::black_box;
@@ -39,7 +40,7 @@ impl Network {
     fn new(path: &Path, bytes: Vec<u8>) -> Self {
         let model = onnx::parse(&bytes, path, &[]).unwrap();
         let facts = model.facts().unwrap();
-        let groups = channels::group(&model.graph, &facts, Residual::Expand);
+        let groups = coupling::group(&model.graph, &facts, Residual::Expand);
         let cost = Cost::new(&model.graph, &facts, &groups, Convention::Macs);
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Self { name, path: path.into(), bytes, model, facts, groups, cost }
@@ -50,14 +51,14 @@ impl Network {
     }
 
     fn data(&self) -> Calibration {
-        let inputs = learn::inputs(&self.model.graph, &self.facts).unwrap();
+        let inputs = gates::inputs(&self.model.graph, &self.facts).unwrap();
         Calibration::synthetic(&inputs, BATCH, 1)
     }
 
     /// The file with about half of the multiply-accumulates that can be saved cut at random.
     fn halved(&self) -> Vec<u8> {
         let whole = (&self.model.graph, &self.facts);
-        let small = pipeline::cut_at_random(whole, 0.5, 1, self.model.opset()).unwrap().unwrap();
+        let small = pruner::cut_at_random(whole, 0.5, 1, self.model.opset()).unwrap().unwrap();
         self.model.with_graph(small).and_then(|m| m.to_bytes()).unwrap()
     }
 }
@@ -79,7 +80,7 @@ fn stages(c: &mut Bench) {
             b.iter(|| onnx::parse(black_box(&n.bytes), &n.path, &[]).unwrap().facts().unwrap());
         });
         c.bench_function(&id("grouping"), |b| {
-            b.iter(|| channels::group(black_box(graph), &n.facts, Residual::Expand));
+            b.iter(|| coupling::group(black_box(graph), &n.facts, Residual::Expand));
         });
         let score = plan::random(&n.groups, 1);
         c.bench_function(&id("search"), |b| {
@@ -98,9 +99,9 @@ fn stages(c: &mut Bench) {
 fn gate_step(c: &mut Bench) {
     for n in networks() {
         let graph = &n.model.graph;
-        let (targets, _) = learn::targets(graph, &n.facts).unwrap();
+        let (targets, _) = autobot_onnx::exec::targets(graph, &n.facts).unwrap();
         let facts = batched(graph, &n.facts, &targets, LARGEST).unwrap();
-        let gates = pipeline::gates(graph, &n.groups);
+        let gates = pruner::gates(graph, &n.groups);
         let program = Program::compile(graph, &facts, Sums::Fast, &gates, &[], &targets).unwrap();
         let lambda = vec![0.9; n.groups.classes.len()];
         let mut workspace = Workspace::new(&program);
@@ -148,7 +149,7 @@ fn gate_step(c: &mut Bench) {
             b.iter(|| {
                 let watching =
                     Watching { plan: &all_stay, left: None, smaller: None, progress: &mut |_, _| {} };
-                learn::train(&session, &n.groups, &n.cost, &all, &settings, None, watching)
+                gates::train(&session, &n.groups, &n.cost, &all, &settings, None, watching)
             });
         });
     }
@@ -158,7 +159,7 @@ fn gate_step(c: &mut Bench) {
 fn recovery(c: &mut Bench) {
     let epoch = Finetune { epochs: 1, ..Finetune::default() };
     for n in networks() {
-        let inputs = learn::inputs(&n.model.graph, &n.facts).unwrap();
+        let inputs = gates::inputs(&n.model.graph, &n.facts).unwrap();
         let data = Calibration::synthetic(&inputs, IMAGES, 1);
         let ways = [
             ("none", Recover::None),
@@ -167,12 +168,12 @@ fn recovery(c: &mut Bench) {
         ];
         for (name, recover) in ways {
             let options = Options { criterion: Criterion::L1, recover, ..Options::new(Target::Share(0.5)) };
-            let analysis = pipeline::analyse(&n.model.graph, &n.facts, &options).unwrap();
+            let analysis = pruner::analyse(&n.model.graph, &n.facts, &options).unwrap();
             let mut group = c.benchmark_group(format!("recover_{name}"));
             group.sample_size(10).bench_function(&n.name, |b| {
                 b.iter(|| {
                     let (graph, opset) = (&n.model.graph, n.model.opset());
-                    pipeline::prune(graph, &n.facts, &analysis, &data, &options, opset, &mut Quiet).unwrap()
+                    pruner::prune(graph, &n.facts, &analysis, &data, &options, opset, &mut Quiet).unwrap()
                 });
             });
         }

@@ -2,9 +2,9 @@
 //!
 //!     cargo run --release --example arrays
 
-use autobot_onnx::learn::calib::{Calibration, Preprocess};
+use autobot_onnx::data::{Calibration, Preprocess};
 use autobot_onnx::onnx;
-use autobot_onnx::pipeline::{Criterion, Observer, Options, Pruner, Recover, Target};
+use autobot_onnx::pruner::{Criterion, Observer, Options, Pruner, Recover, Target};
 use ndarray::Array4;
 
 struct Quiet;

@@ -3,10 +3,10 @@
 //!     cargo run --release --example latency
 
 use autobot_onnx::cost::latency::Cpu;
-use autobot_onnx::learn::calib::Calibration;
+use autobot_onnx::data::Calibration;
 use autobot_onnx::onnx;
-use autobot_onnx::pipeline::{Criterion, Observer, Options, Pruner, Target};
 use autobot_onnx::plan::Round;
+use autobot_onnx::pruner::{Criterion, Observer, Options, Pruner, Target};
 
 struct Quiet;
 impl Observer for Quiet {}

@@ -2,10 +2,10 @@
 //!
 //!     cargo run --release --example several_targets
 
-use autobot_onnx::learn::Trained;
-use autobot_onnx::learn::calib::Calibration;
+use autobot_onnx::data::Calibration;
+use autobot_onnx::gates::Trained;
 use autobot_onnx::onnx;
-use autobot_onnx::pipeline::{Observer, Options, Pruner, Target};
+use autobot_onnx::pruner::{Observer, Options, Pruner, Target};
 
 /// Hands gates from one run to the next.
 #[derive(Default)]

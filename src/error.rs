@@ -1,7 +1,7 @@
 //! The one error type. Every variant names the file or the node, the reason, and the way out; what it prints is harmless to a
 //! terminal, whatever the names in it are.
 
-use crate::printable::line;
+use crate::support::printable::line;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong, with everything a person needs to put it right.

@@ -4,34 +4,36 @@
 //! Values flow one way, and each stage's result is plain data:
 //!
 //! ```text
-//! bytes ─onnx→ Graph ─channels→ Groups ─learn→ gates ─plan→ Plan ─rewrite→ Graph ─verify→ Verdict ─onnx→ bytes
+//! bytes ─onnx→ Graph ─coupling→ Groups ─gates→ scores ─plan→ Plan ─rewrite→ Graph ─recover→ Graph ─verify→ Pruned ─onnx→ bytes
 //! ```
 //!
-//! | module | what it answers |
+//! | room | what it answers |
 //! |---|---|
-//! | [`ir`] | what a network is, and what every operator must answer (`trait Op`) |
+//! | [`tensor`] | constants in their own element type, arrays to compute with |
+//! | [`graph`] | what a network is, its shapes and constants, and what every operator must answer (`trait Op`) |
+//! | [`kernels`] | convolutions and products on slices; every `unsafe` |
 //! | [`ops`] | the operators, one file each, tested by one set of laws |
-//! | [`onnx`] | reading and writing files; the only place that knows protobuf |
-//! | [`channels`] | which channels belong together, and why some cannot go |
-//! | [`cost`] | multiply-accumulates by soft or hard widths |
-//! | [`grad`] | forward and backward pass over a network with gates, or with weights that are trained |
-//! | [`learn`] | calibration data, losses, training of the gates |
+//! | [`onnx`] | reading and writing files; the only room that knows protobuf |
+//! | [`coupling`] | which channels live and die together, and why some cannot go |
+//! | [`cost`] | multiply-accumulates, or predicted time, by soft or hard widths |
+//! | [`exec`] | forward and backward pass over a network with gates, or with weights that are trained; losses |
+//! | [`data`] | calibration images from arrays, archives, folders or nothing |
+//! | [`gates`] | where gates stand, and their training |
 //! | [`plan`] | from scores and a budget to what is kept |
 //! | [`mod@rewrite`] | the only writer: deletes what the plan drops |
-//! | [`recover`] | what makes up for lost accuracy: closed-form fits of the layers that are left, training of their weights |
-//! | [`memory`] | how much memory there is |
-//! | [`runtime`] | a model file in tract; the only place that knows it |
+//! | [`recover`] | closed-form fits of the layers that are left, training of their weights |
+//! | [`tract`] | model files run and timed in tract; the only room that knows it |
 //! | [`verify`] | measured differences, in our executor and in tract |
-//! | [`mod@bench`] | measured times in tract |
-//! | [`pipeline`] | the whole way, for callers: [`pipeline::Pruner`] |
-//! | [`files`] | files that are replaced as a whole |
+//! | [`pruner`] | the whole way, for callers: [`pruner::Pruner`] |
+//! | [`report`] | text, JSON and a page of what was measured |
+//! | [`support`] | files that are replaced as a whole, hashes, memory, random numbers |
 //!
 //! Invariants: what no operator speaks for is frozen, with a reason; a result that was not verified is not given; the same
 //! seed and data give the same bytes, whatever the number of threads.
 //!
 //! ```
-//! use autobot_onnx::pipeline::{Criterion, Observer, Options, Pruner, Recover, Target};
-//! use autobot_onnx::{learn::calib::Calibration, onnx};
+//! use autobot_onnx::pruner::{Criterion, Observer, Options, Pruner, Recover, Target};
+//! use autobot_onnx::{data::Calibration, onnx};
 //!
 //! struct Quiet;
 //! impl Observer for Quiet {}
@@ -51,26 +53,24 @@
 //! # Ok::<(), autobot_onnx::Error>(())
 //! ```
 
-pub mod bench;
-pub mod channels;
 pub mod cost;
+pub mod coupling;
+pub mod data;
 pub mod error;
-pub mod files;
-pub mod grad;
-mod hash;
-pub mod ir;
-pub mod learn;
-pub mod memory;
+pub mod exec;
+pub mod gates;
+pub mod graph;
+pub mod kernels;
 pub mod onnx;
 pub mod ops;
-pub mod pipeline;
 pub mod plan;
-pub mod printable;
-pub mod random;
+pub mod pruner;
 pub mod recover;
 pub mod report;
 pub mod rewrite;
-pub mod runtime;
+pub mod support;
+pub mod tensor;
+pub mod tract;
 pub mod verify;
 
 pub use error::{Error, Result};

@@ -3,13 +3,14 @@
 //! Takes: nothing. Gives: [`Cli`]. Never: opens a file.
 
 use super::value::{self, Batches, Processor};
-use autobot_onnx::channels::Residual;
 use autobot_onnx::cost::Convention;
-use autobot_onnx::learn::calib::{Augment, Layout, Resize};
-use autobot_onnx::learn::{Choice, Wish};
+use autobot_onnx::coupling::Residual;
+use autobot_onnx::data::{Augment, Layout, Resize};
+use autobot_onnx::exec::Wish;
+use autobot_onnx::gates::Choice;
 use autobot_onnx::onnx::{self, InputShape};
-use autobot_onnx::pipeline::{Compensation, Criterion, Finetune, Options, Target};
 use autobot_onnx::plan::Round;
+use autobot_onnx::pruner::{Compensation, Criterion, Finetune, Options, Target};
 use autobot_onnx::recover::Method;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use regex::Regex;

@@ -8,17 +8,19 @@ use super::prune::file_size;
 use super::talk::Talk;
 use super::value::Processor;
 use super::{Answer, beside, guard};
-use autobot_onnx::bench::calibrate;
-use autobot_onnx::bench::{self, Rounds, board::Board};
-use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::latency::Speed;
 use autobot_onnx::cost::{Convention, Cost};
-use autobot_onnx::ir::{Facts, Graph};
+use autobot_onnx::coupling::Groups;
+use autobot_onnx::graph::{Facts, Graph};
 use autobot_onnx::onnx::{self, Model};
-use autobot_onnx::pipeline::host::{self, load, observe, refused};
+use autobot_onnx::pruner::host::{self, load, observe, refused};
 use autobot_onnx::report::{gather, json, text};
-use autobot_onnx::runtime::{Runtime, Sample};
-use autobot_onnx::{Error, Result, files, verify};
+use autobot_onnx::support::files;
+use autobot_onnx::tract::board::Board;
+use autobot_onnx::tract::calibrate;
+use autobot_onnx::tract::timing::{self, Rounds};
+use autobot_onnx::tract::{Runtime, Sample};
+use autobot_onnx::{Error, Result, verify};
 
 /// So many of the first output's numbers are reported: two machines' can be compared.
 const OUTPUTS: usize = 16;
@@ -51,14 +53,14 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
     talk.facts(&text::board(&before));
     let rounds = Rounds { warm_up: args.warm_up, least: args.runs, seconds: args.seconds };
     let (counted, timings) =
-        bench::measure(&ready, rounds).map_err(|(m, why)| refused(&args.files[m], &why))?;
+        timing::measure(&ready, rounds).map_err(|(m, why)| refused(&args.files[m], &why))?;
     let mut models = Vec::new();
     for (k, ((path, bytes, macs), timing)) in files.into_iter().zip(timings).enumerate() {
         let (ready, file) = (&ready[k], &args.files[k]);
         let layers = match observed.get(k).and_then(|nodes| nodes.first()) {
             _ if !args.layers => None,
             Some(whole) => Some(whole.layers.clone()),
-            None => Some(bench::layers(ready, args.runs.min(100)).map_err(|why| refused(file, &why))?),
+            None => Some(timing::layers(ready, args.runs.min(100)).map_err(|why| refused(file, &why))?),
         };
         let outputs = ready.0.run(&ready.1).map_err(|why| refused(file, &why))?;
         let outputs = outputs.first().map(|y| y[..y.len().min(OUTPUTS)].to_vec()).unwrap_or_default();

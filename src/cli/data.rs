@@ -6,12 +6,14 @@
 use super::args::DataArgs;
 use super::job::Job;
 use super::talk::Talk;
-use autobot_onnx::grad::Pool;
-use autobot_onnx::ir::{Facts, Graph};
-use autobot_onnx::learn::calib::{Calibration, Preprocess};
-use autobot_onnx::learn::{self, Aims, Doubt, Example};
+use autobot_onnx::Result;
+use autobot_onnx::data::{Calibration, Preprocess};
+use autobot_onnx::exec::Aims;
+use autobot_onnx::exec::Pool;
+use autobot_onnx::gates::{self, Doubt, Example};
+use autobot_onnx::graph::{Facts, Graph};
 use autobot_onnx::report::units::percent;
-use autobot_onnx::{Result, printable};
+use autobot_onnx::support::printable;
 
 impl DataArgs {
     /// Where the data come from, for the report.
@@ -21,7 +23,7 @@ impl DataArgs {
 
     /// Reads the data, or makes up `synthetic` images where none are given.
     pub fn load(&self, graph: &Graph, facts: &Facts, synthetic: usize, seed: u64) -> Result<Calibration> {
-        let inputs = learn::inputs(graph, facts)?;
+        let inputs = gates::inputs(graph, facts)?;
         let Some(path) = &self.calib else {
             return Ok(Calibration::synthetic(&inputs, self.calib_size.unwrap_or(synthetic), seed));
         };
@@ -44,7 +46,7 @@ impl DataArgs {
 pub fn preview(data: &Calibration, job: &Job, talk: Talk) -> Result<()> {
     let pool = Pool::new(job.pruner.options().threads)?;
     let network = (&job.pruner.model().graph, job.pruner.facts());
-    let seen = learn::preview(network, job.pruner.analysis().full, data, &pool, job.pruner.options().seed);
+    let seen = gates::preview(network, job.pruner.analysis().full, data, &pool, job.pruner.options().seed);
     let Some(seen) = seen else { return Ok(()) };
     let example = |e: &Example| {
         let label = e.label.map(|l| format!(", label {l}")).unwrap_or_default();

@@ -3,9 +3,10 @@
 //! Takes: outputs and inputs by flag. Gives: nothing, or what is wrong. Never: leaves anything behind.
 
 use super::talk::Talk;
-use autobot_onnx::learn::calib;
+use autobot_onnx::data;
 use autobot_onnx::onnx::{self, Model};
-use autobot_onnx::{Error, Result, files};
+use autobot_onnx::support::files;
+use autobot_onnx::{Error, Result};
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ pub fn outputs(outputs: &[Named], inputs: &[Named], talk: Talk) -> Result<()> {
             let reason = format!("{} is the same file as {other}", path.display());
             return Err(Error::argument(what, reason, OWN_NAME));
         }
-        if inputs.iter().any(|(_, folder)| calib::is_image_of(path, folder)) {
+        if inputs.iter().any(|(_, folder)| data::is_image_of(path, folder)) {
             let reason = format!("{} is one of the images", path.display());
             return Err(Error::argument(what, reason, OWN_NAME));
         }

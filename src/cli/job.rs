@@ -4,9 +4,9 @@
 
 use super::talk::Talk;
 use autobot_onnx::onnx::Model;
-use autobot_onnx::pipeline::{self, Done, Options, Pruner, Target};
+use autobot_onnx::pruner::{self, Done, Options, Pruner, Target};
 use autobot_onnx::report::{gather, json, text};
-use autobot_onnx::{Error, Result, learn};
+use autobot_onnx::{Error, Result};
 use std::collections::BTreeMap;
 
 /// A model that was read, with what is known about it.
@@ -47,7 +47,7 @@ impl Job {
 
     fn nothing_to_prune(&self) -> Error {
         let graph = &self.pruner.model().graph;
-        let unknown = learn::unknown(graph, self.pruner.facts()).into_iter();
+        let unknown = autobot_onnx::exec::unknown(graph, self.pruner.facts()).into_iter();
         let nodes: Vec<String> = unknown
             .map(|(n, why)| format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type))
             .collect();
@@ -78,7 +78,7 @@ impl Job {
         let (speed, time) = (self.pruner.options().speed.as_ref()?, analysis.time.as_ref()?);
         let milliseconds = |ns: u64| ns as f64 / 1e6;
         let original = (&self.pruner.model().graph, self.pruner.facts());
-        let made = |done: &Done| pipeline::predicted(original, done.outcome.graph(), speed).ok();
+        let made = |done: &Done| pruner::predicted(original, done.outcome.graph(), speed).ok();
         let planned = || done.map_or(&analysis.least, |d| &d.outcome.plan.kept);
         let after = done.and_then(made).unwrap_or_else(|| time.hard(planned()));
         Some(json::Predicted {

@@ -5,13 +5,14 @@
 
 use super::one_line;
 use super::talk::{self, Talk};
-use autobot_onnx::learn::{Record, Trained};
-use autobot_onnx::pipeline::host::Stopwatch;
-use autobot_onnx::pipeline::{self, Before, Clock, Identity, Observer, checkpoint};
+use autobot_onnx::gates::{Record, Trained};
+use autobot_onnx::pruner::host::Stopwatch;
+use autobot_onnx::pruner::{self, Before, Clock, Identity, Observer, checkpoint};
 use autobot_onnx::recover::{Epoch, State, Update};
 use autobot_onnx::report::text;
 use autobot_onnx::report::units::{count, milliseconds};
-use autobot_onnx::{Error, Result, files, runtime};
+use autobot_onnx::support::files;
+use autobot_onnx::{Error, Result, tract};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{ErrorKind, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -238,7 +239,7 @@ impl Observer for Watch {
         ));
     }
 
-    fn staged(&mut self, stage: &pipeline::Stage, number: usize, of: usize) {
+    fn staged(&mut self, stage: &pruner::Stage, number: usize, of: usize) {
         self.say(&text::stage(number, of, stage));
     }
 
@@ -279,7 +280,7 @@ impl Observer for Watch {
 
     fn proving(&mut self, nodes: usize) {
         if nodes >= MANY_NODES {
-            let how = match runtime::proves_plain(nodes) {
+            let how = match tract::proves_plain(nodes) {
                 true => "node by node, without its optimisation, which takes longest",
                 false => "which optimises each first",
             };

@@ -10,14 +10,15 @@ use super::progress::Watch;
 use super::talk::Talk;
 use super::value::Processor;
 use super::{Answer, beside, data};
-use autobot_onnx::learn::calib::Calibration;
+use autobot_onnx::Error;
+use autobot_onnx::data::Calibration;
 use autobot_onnx::onnx::Written;
-use autobot_onnx::pipeline::host::Stopwatch;
-use autobot_onnx::pipeline::{self, Criterion, Done, Finetune, Identity, Options, Recover, Target};
 use autobot_onnx::plan::{Limits, Round};
+use autobot_onnx::pruner::host::Stopwatch;
+use autobot_onnx::pruner::{self, Criterion, Done, Finetune, Identity, Options, Recover, Target};
 use autobot_onnx::report::units::plural;
 use autobot_onnx::report::{gather, html, json, text};
-use autobot_onnx::{Error, files, printable};
+use autobot_onnx::support::{files, printable};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -296,8 +297,8 @@ pub fn review_scope(job: &Job, talk: Talk) {
     for (flag, pattern) in chosen.into_iter().filter_map(|(flag, p)| Some((flag, p.as_ref()?))) {
         let groups = &job.pruner.analysis().groups;
         let chooses = match flag {
-            "--exclude" => groups.frozen.iter().any(|f| f.why == pipeline::EXCLUDED),
-            _ => !groups.groups.is_empty() || groups.frozen.iter().any(|f| f.why == pipeline::EXCLUDED),
+            "--exclude" => groups.frozen.iter().any(|f| f.why == pruner::EXCLUDED),
+            _ => !groups.groups.is_empty() || groups.frozen.iter().any(|f| f.why == pruner::EXCLUDED),
         };
         let graph = &job.pruner.model().graph;
         let names = graph.nodes.iter().map(|n| &n.name).chain(graph.values.iter().map(|v| &v.name));

@@ -5,10 +5,10 @@
 
 use autobot_onnx::Error;
 use autobot_onnx::cost::latency::Cpu;
-use autobot_onnx::grad::MOST_THREADS;
-use autobot_onnx::learn::calib::{Augment, parse_size};
-use autobot_onnx::pipeline::Target;
+use autobot_onnx::data::{Augment, parse_size};
+use autobot_onnx::exec::MOST_THREADS;
 use autobot_onnx::plan::Round;
+use autobot_onnx::pruner::Target;
 use std::path::PathBuf;
 use std::str::FromStr;
 

@@ -5,17 +5,17 @@
 use super::args::VerifyArgs;
 use super::talk::Talk;
 use super::{Answer, data};
-use autobot_onnx::grad::Pool;
-use autobot_onnx::ir::Facts;
-use autobot_onnx::learn::calib::Calibration;
+use autobot_onnx::data::Calibration;
+use autobot_onnx::exec::Pool;
+use autobot_onnx::graph::Facts;
 use autobot_onnx::onnx::{self, Kind, Model};
-use autobot_onnx::printable::line;
 use autobot_onnx::report::json::Recipe;
 use autobot_onnx::report::text;
 use autobot_onnx::report::units::{percent, plural, small};
+use autobot_onnx::support::printable::line;
 use autobot_onnx::verify::pair::{self, Compared};
 use autobot_onnx::verify::sizes;
-use autobot_onnx::{Error, Result, pipeline, rewrite, verify};
+use autobot_onnx::{Error, Result, pruner, rewrite, verify};
 
 /// Inputs that are tried where no data are given.
 const SYNTHETIC: usize = 64;
@@ -68,7 +68,7 @@ fn tract(
 ) -> Result<Tract> {
     let inputs = facts.inputs(&big.graph).unwrap_or_default();
     let first: Vec<usize> = (0..data.len().min(4)).collect();
-    let samples = pipeline::samples(&big.graph, facts, data, &first);
+    let samples = pruner::samples(&big.graph, facts, data, &first);
     let [whole, pruned] = [big.to_bytes()?, little.to_bytes()?];
     let difference = verify::compare_tract(&whole, &pruned, &inputs, &samples, pool)?;
     let (mut allowed, mut rounding) = (args.tolerance, None);

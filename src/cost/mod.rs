@@ -5,8 +5,8 @@
 
 pub mod latency;
 
-use crate::channels::{Groups, NONE, Site};
-use crate::ir::*;
+use crate::coupling::{Groups, NONE, Site};
+use crate::graph::*;
 use latency::Stair;
 
 /// What is counted.

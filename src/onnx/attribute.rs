@@ -6,7 +6,7 @@
 use super::external::Folder;
 use super::fault::Fault;
 use super::tensor;
-use crate::ir::Attr;
+use crate::graph::Attr;
 use onnx_protobuf::AttributeProto;
 use onnx_protobuf::attribute_proto::AttributeType;
 use protobuf::MessageField;

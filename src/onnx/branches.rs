@@ -3,7 +3,8 @@
 //! Takes: an If and its condition. Gives: the nodes of the branch, with the graph's names. Never: chooses by what may change.
 
 use super::{external, walk};
-use crate::ir::{DType, Names};
+use crate::graph::Names;
+use crate::tensor::DType;
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use std::collections::{HashMap, HashSet};

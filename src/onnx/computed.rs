@@ -5,8 +5,9 @@
 //! is stored. Never: stores numbers that take more bytes than what they are made of (integers, halves, fillings).
 
 use super::share;
-use crate::ir::{Facts, Graph, Names, Origin, Tensor, Value, ValueId, infer};
-use crate::random::Draw;
+use crate::graph::{Facts, Graph, Names, Origin, Value, ValueId, infer};
+use crate::support::random::Draw;
+use crate::tensor::Tensor;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 

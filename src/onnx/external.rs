@@ -7,8 +7,8 @@
 
 use super::fault::Fault;
 use super::walk;
-use crate::ir::{DType, checked_volume};
-use crate::memory;
+use crate::support::memory;
+use crate::tensor::{DType, checked_volume};
 use onnx_protobuf::{ModelProto, StringStringEntryProto, TensorProto};
 use protobuf::EnumOrUnknown;
 use std::collections::BTreeSet;

@@ -7,7 +7,7 @@
 //! Never: expands what it cannot put back, or what another version of the standard operators could compute otherwise.
 
 use super::branches::{self, Conditions};
-use crate::ir::Names;
+use crate::graph::Names;
 use onnx_protobuf::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 use std::collections::{HashMap, HashSet};
 

@@ -31,8 +31,8 @@ pub use shapes::InputShape;
 pub use write::Written;
 
 use crate::error::{Error, Result};
-use crate::files;
-use crate::ir::{Fact, Facts, Graph, ValueId, infer};
+use crate::graph::{Fact, Facts, Graph, ValueId, infer};
+use crate::support::files;
 use external::Folder;
 use fault::Fault;
 use onnx_protobuf::{Message, ModelProto};

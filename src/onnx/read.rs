@@ -9,7 +9,7 @@ use super::fault::{EXPORT_AGAIN, Fault};
 use super::shapes::{self, InputShape, Inputs};
 use super::tensor;
 use crate::error::{Error, Result};
-use crate::ir::{Attr, Attributes, Graph, Node, Origin, Value, ValueId};
+use crate::graph::{Attr, Attributes, Graph, Node, Origin, Value, ValueId};
 use crate::ops;
 use onnx_protobuf::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::{BTreeSet, HashMap, HashSet};

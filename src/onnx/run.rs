@@ -2,8 +2,8 @@
 
 use super::Model;
 use crate::error::{Error, Result};
-use crate::grad::{Program, Sums, Workspace};
-use crate::ir::{Fact, infer};
+use crate::exec::{Program, Sums, Workspace};
+use crate::graph::{Fact, infer};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
 impl Model {

@@ -4,7 +4,8 @@
 //! Never: replaces a symbol or a number in the file other than a size that has really changed.
 
 use crate::error::{Error, Result};
-use crate::ir::{DType, Fact, Shape, checked_volume, too_large};
+use crate::graph::Fact;
+use crate::tensor::{DType, Shape, checked_volume, too_large};
 use onnx_protobuf::tensor_shape_proto::Dimension;
 use onnx_protobuf::tensor_shape_proto::dimension::Value as Dim;
 use onnx_protobuf::type_proto::{self, Value as Type};

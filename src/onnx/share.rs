@@ -6,7 +6,8 @@
 //! branches of a siamese network, the levels of a detector's head) stay one, with what belongs to those layers.
 //! Never: changes what a file says where nothing was cut.
 
-use crate::ir::{Attr, DType, Fact, Graph, Names, NodeId, Operand, Origin, Tensor, Value, ValueId};
+use crate::graph::{Attr, Fact, Graph, Names, NodeId, Operand, Origin, Value, ValueId};
+use crate::tensor::{DType, Tensor};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 

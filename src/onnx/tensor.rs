@@ -6,7 +6,7 @@
 
 use super::external::{self, Folder};
 use super::fault::Fault;
-use crate::ir::{DType, Data, Shape, Tensor, checked_volume, too_large};
+use crate::tensor::{DType, Data, Shape, Tensor, checked_volume, too_large};
 use half::{bf16, f16};
 use onnx_protobuf::TensorProto;
 

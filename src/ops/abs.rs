@@ -1,7 +1,8 @@
 //! Abs: y = |x|. <https://onnx.ai/onnx/operators/onnx__Abs.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Abs;

@@ -2,8 +2,9 @@
 //!
 //! Zero is neutral, so an operand's channels may be cut alone and scattered back (`link.absorbs`).
 
-use super::broadcast::{channels, infer_two, map2, reduce_into};
-use crate::ir::*;
+use super::family::broadcast::{channels, infer_two, map2, reduce_into};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Add;

@@ -1,7 +1,9 @@
 //! And: a and b, with broadcasting. <https://onnx.ai/onnx/operators/onnx__And.html>
 
-use super::binary::comparison;
-use crate::ir::*;
+use super::family::binary::comparison;
+use crate::graph::*;
+#[cfg(test)]
+use crate::tensor::*;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
     comparison(|a, b| a != 0.0 && b != 0.0)

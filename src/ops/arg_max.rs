@@ -1,7 +1,7 @@
 //! ArgMax: y = the index of the largest x along an axis. <https://onnx.ai/onnx/operators/onnx__ArgMax.html>
 
-use super::arg;
-use crate::ir::*;
+use super::family::arg;
+use crate::graph::*;
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     arg::read(r, true)

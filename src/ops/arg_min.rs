@@ -1,7 +1,7 @@
 //! ArgMin: y = the index of the smallest x along an axis. <https://onnx.ai/onnx/operators/onnx__ArgMin.html>
 
-use super::arg;
-use crate::ir::*;
+use super::family::arg;
+use crate::graph::*;
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     arg::read(r, false)

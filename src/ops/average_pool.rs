@@ -1,8 +1,9 @@
 //! AveragePool: y = the mean of x in a window. <https://onnx.ai/onnx/operators/onnx__AveragePool.html>
 
-use super::pool::{Loops, Plane, Pool, Windowed};
-use super::spatial::Window;
-use crate::ir::*;
+use super::family::pool::{Loops, Plane, Pool, Windowed};
+use super::family::spatial::Window;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct AveragePool {

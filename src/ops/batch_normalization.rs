@@ -1,7 +1,8 @@
 //! BatchNormalization (inference): y = scale·(x − mean)/√(var + ε) + bias, per channel.
 //! <https://onnx.ai/onnx/operators/onnx__BatchNormalization.html>
 
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct BatchNormalization {
@@ -77,7 +78,7 @@ impl Op for BatchNormalization {
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Link) {
-        super::pointwise::tie_all(io, link);
+        super::family::pointwise::tie_all(io, link);
         (1..5).for_each(|slot| link.same(input(slot, 0), output(0, 1)));
     }
 

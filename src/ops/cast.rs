@@ -1,7 +1,8 @@
 //! Cast: the same numbers in another type; fractions are cut towards zero. <https://onnx.ai/onnx/operators/onnx__Cast.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Cast {

@@ -2,9 +2,10 @@
 //!
 //! The elements of the second operand are never read: its channels may go without any consequence here.
 
-use super::movement::{Move, Moved, Movement, all};
-use super::pointwise::tie_all;
-use crate::ir::*;
+use super::family::movement::{Move, Moved, Movement, all};
+use super::family::pointwise::tie_all;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct CastLike {

@@ -1,7 +1,8 @@
 //! Ceil: y = ⌈x⌉. <https://onnx.ai/onnx/operators/onnx__Ceil.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Ceil;

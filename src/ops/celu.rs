@@ -1,7 +1,8 @@
 //! Celu: y = max(0, x) + min(0, alpha·(e^(x/alpha) − 1)). <https://onnx.ai/onnx/operators/onnx__Celu.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Celu {

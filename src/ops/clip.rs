@@ -1,8 +1,9 @@
 //! Clip: y = min(max(x, low), high), bounds as attributes (before opset 11) or operands.
 //! <https://onnx.ai/onnx/operators/onnx__Clip.html>
 
-use super::pointwise::tie_all;
-use crate::ir::*;
+use super::family::pointwise::tie_all;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Clip {

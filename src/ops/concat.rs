@@ -1,8 +1,9 @@
 //! Concat: operands one after the other along an axis. <https://onnx.ai/onnx/operators/onnx__Concat.html>
 
-use super::indexing::axis_in;
-use super::movement::{Move, Moved, Movement};
-use crate::ir::*;
+use super::family::indexing::axis_in;
+use super::family::movement::{Move, Moved, Movement};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Concat {

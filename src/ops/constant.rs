@@ -2,7 +2,8 @@
 //!
 //! Its coordinates are free: whoever uses it decides, and the stored tensor is sliced.
 
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Constant {

@@ -2,9 +2,10 @@
 //!
 //! Its coordinates are free: whoever uses it decides, and the shape is restated.
 
-use super::indexing::{required, restated, shape_from};
-use super::movement::{Move, Moved, Movement};
-use crate::ir::*;
+use super::family::indexing::{required, restated, shape_from};
+use super::family::movement::{Move, Moved, Movement};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct ConstantOfShape {

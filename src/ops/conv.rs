@@ -3,9 +3,10 @@
 //! One to three spatial axes, any group. A depthwise convolution (one input channel per group) reads nothing: its
 //! channels pass through. In any other grouped convolution slot j of every group is one class.
 
-use super::kernels::conv::{self, Geometry};
-use super::spatial::{Window, three};
-use crate::ir::*;
+use super::family::spatial::{Window, three};
+use crate::graph::*;
+use crate::kernels::conv::{self, Geometry};
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Conv {

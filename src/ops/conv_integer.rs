@@ -1,16 +1,17 @@
 //! ConvInteger: Conv of 8-bit integers, with a 32-bit result. <https://onnx.ai/onnx/operators/onnx__ConvInteger.html>
 
-use super::carried::{Counted, Like};
 use super::conv;
-use crate::ir::*;
+use super::family::carried::{Counted, Like};
+use crate::graph::*;
+use crate::tensor::*;
 
 pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
     Ok(Box::new(Like { op: conv::read(r)?, slots: &[0, 1], dtype: |_| Ok(DType::I32) }))
 }
 
 #[cfg(test)]
-pub fn cases() -> Vec<super::carried::Known> {
-    use super::carried::Known;
+pub fn cases() -> Vec<super::family::carried::Known> {
+    use super::family::carried::Known;
     use super::laws::{Case, data, scalar, weight};
     let case = |name| Case::new("ConvInteger").named(name).ints("pads", &[1, 1, 1, 1]);
     vec![

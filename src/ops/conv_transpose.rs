@@ -4,10 +4,11 @@
 //! One to three spatial axes. With one input channel per group it reads nothing: its channels pass through. In any other
 //! grouped form slot j of every group is one class.
 
-use super::indexing::shape_from;
-use super::kernels::conv::{self, Geometry};
-use super::spatial::{Window, three};
-use crate::ir::*;
+use super::family::indexing::shape_from;
+use super::family::spatial::{Window, three};
+use crate::graph::*;
+use crate::kernels::conv::{self, Geometry};
+use crate::tensor::*;
 
 #[derive(Debug, Clone)]
 struct ConvTranspose {

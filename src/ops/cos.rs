@@ -1,7 +1,8 @@
 //! Cos: y = cos x. <https://onnx.ai/onnx/operators/onnx__Cos.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Cos;

@@ -1,7 +1,8 @@
 //! CumSum: y = the running sum of x along an axis. <https://onnx.ai/onnx/operators/onnx__CumSum.html>
 
-use super::reduce::{axis_of, lines, tie_others};
-use crate::ir::*;
+use super::family::reduce::{axis_of, lines, tie_others};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct CumSum {

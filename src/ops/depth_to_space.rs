@@ -2,8 +2,9 @@
 //!
 //! A channel of the result is made of b² channels of the operand: they are one class.
 
-use super::movement::{Move, Moved, Movement, along};
-use crate::ir::*;
+use super::family::movement::{Move, Moved, Movement, along};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct DepthToSpace {
@@ -94,8 +95,8 @@ pub fn cases() -> Vec<super::laws::Case> {
 
 #[cfg(test)]
 mod tests {
-    use crate::ir::{Tensor, volume};
     use crate::ops::laws::*;
+    use crate::tensor::{Tensor, volume};
 
     // Values: onnxruntime 1.31.1.
     #[test]

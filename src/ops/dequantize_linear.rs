@@ -1,8 +1,9 @@
 //! DequantizeLinear: y = (x − zero point)·scale. <https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html>
 
-use super::function::{Function, Values};
-use super::quantization::{Layout, axis_of, channels, each};
-use crate::ir::*;
+use super::family::function::{Function, Values};
+use super::family::quantization::{Layout, axis_of, channels, each};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct DequantizeLinear(Layout);

@@ -1,7 +1,8 @@
 //! Div: y = a/b with broadcasting. <https://onnx.ai/onnx/operators/onnx__Div.html>
 
-use super::binary::{Binary, Pair};
-use crate::ir::*;
+use super::family::binary::{Binary, Pair};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Div;

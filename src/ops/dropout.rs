@@ -1,8 +1,9 @@
 //! Dropout: y = x, as in inference. <https://onnx.ai/onnx/operators/onnx__Dropout.html>
 
-use super::movement::{Move, Moved, Movement, all};
-use super::pointwise::tie_all;
-use crate::ir::*;
+use super::family::movement::{Move, Moved, Movement, all};
+use super::family::pointwise::tie_all;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Dropout {

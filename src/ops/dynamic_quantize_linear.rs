@@ -1,8 +1,9 @@
 //! DynamicQuantizeLinear: 8-bit integers, with the scale and the zero point that fit the operand.
 //! <https://onnx.ai/onnx/operators/onnx__DynamicQuantizeLinear.html>
 
-use super::carried::Counted;
-use crate::ir::*;
+use super::family::carried::Counted;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct DynamicQuantizeLinear;
@@ -22,8 +23,8 @@ impl Counted for DynamicQuantizeLinear {
 }
 
 #[cfg(test)]
-pub fn cases() -> Vec<super::carried::Known> {
-    use super::carried::Known;
+pub fn cases() -> Vec<super::family::carried::Known> {
+    use super::family::carried::Known;
     use super::laws::{Case, data};
     let case = Case::new("DynamicQuantizeLinear").outputs(3).inputs([data(&[1, 3, 4, 4])]);
     vec![Known { case, fact: Fact::new(DType::U8, [1, 3, 4, 4]), macs: 0 }]

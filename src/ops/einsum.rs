@@ -4,8 +4,9 @@
 //! A letter of both operands that the result lacks is contracted: it is read at the first operand. With two operands, letters
 //! of one that the result lacks, repeated letters and ellipses are not supported; nor are more operands.
 
-use super::kernels::matmul::{matmul, plain, transposed};
-use crate::ir::*;
+use crate::graph::*;
+use crate::kernels::matmul::{matmul, plain, transposed};
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Einsum {

@@ -1,7 +1,8 @@
 //! Erf: y = 2/√π · ∫₀ˣ e^(−t²) dt. <https://onnx.ai/onnx/operators/onnx__Erf.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Erf;

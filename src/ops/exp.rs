@@ -1,7 +1,8 @@
 //! Exp: y = eˣ. <https://onnx.ai/onnx/operators/onnx__Exp.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Exp;

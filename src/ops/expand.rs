@@ -2,10 +2,11 @@
 //!
 //! Coordinates that repeat the same element are nobody's: each may go for itself, and the shape is restated.
 
-use super::broadcast::{shape_of, strides};
-use super::indexing::{required, restated, shape_from};
-use super::movement::{Move, Moved, Movement, along};
-use crate::ir::*;
+use super::family::broadcast::{shape_of, strides};
+use super::family::indexing::{required, restated, shape_from};
+use super::family::movement::{Move, Moved, Movement, along};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Expand;

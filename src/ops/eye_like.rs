@@ -1,7 +1,8 @@
 //! EyeLike: ones on a diagonal of a matrix. <https://onnx.ai/onnx/operators/onnx__EyeLike.html>
 
-use super::function::{Function, Values};
-use crate::ir::*;
+use super::family::function::{Function, Values};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct EyeLike {

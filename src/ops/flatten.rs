@@ -1,8 +1,9 @@
 //! Flatten: the axes before one and those from it on become two. <https://onnx.ai/onnx/operators/onnx__Flatten.html>
 
-use super::movement::{Move, Moved, Movement, all};
+use super::family::movement::{Move, Moved, Movement, all};
 use super::reshape::link_blocks;
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Flatten {

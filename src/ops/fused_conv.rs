@@ -1,9 +1,11 @@
 //! FusedConv: Conv, with a sum and an activation behind it.
 //! <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedConv>
 
-use super::carried::{Counted, Like};
 use super::conv;
-use crate::ir::*;
+use super::family::carried::{Counted, Like};
+use crate::graph::*;
+#[cfg(test)]
+use crate::tensor::*;
 
 pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
     r.ignore(&["activation", "activation_params"]);
@@ -11,8 +13,8 @@ pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
 }
 
 #[cfg(test)]
-pub fn cases() -> Vec<super::carried::Known> {
-    use super::carried::Known;
+pub fn cases() -> Vec<super::family::carried::Known> {
+    use super::family::carried::Known;
     use super::laws::{Case, absent, data, weight};
     let case = |name| {
         Case::new("FusedConv")

@@ -1,9 +1,11 @@
 //! FusedGemm: Gemm, with an activation behind it.
 //! <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedGemm>
 
-use super::carried::{Counted, Like};
+use super::family::carried::{Counted, Like};
 use super::gemm;
-use crate::ir::*;
+use crate::graph::*;
+#[cfg(test)]
+use crate::tensor::*;
 
 pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
     r.ignore(&["activation", "activation_alpha", "activation_beta", "activation_gamma"]);
@@ -11,8 +13,8 @@ pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
 }
 
 #[cfg(test)]
-pub fn cases() -> Vec<super::carried::Known> {
-    use super::carried::Known;
+pub fn cases() -> Vec<super::family::carried::Known> {
+    use super::family::carried::Known;
     use super::laws::{Case, data, weight};
     let case = Case::new("FusedGemm")
         .domain("com.microsoft")

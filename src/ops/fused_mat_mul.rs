@@ -1,9 +1,11 @@
 //! FusedMatMul: MatMul of operands with transposed axes, times α.
 //! <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedMatMul>
 
-use super::carried::{Counted, Like};
+use super::family::carried::{Counted, Like};
 use super::mat_mul;
-use crate::ir::*;
+use crate::graph::*;
+#[cfg(test)]
+use crate::tensor::DType;
 
 #[derive(Debug)]
 struct FusedMatMul {
@@ -67,8 +69,8 @@ impl Counted for FusedMatMul {
 }
 
 #[cfg(test)]
-pub fn cases() -> Vec<super::carried::Known> {
-    use super::carried::Known;
+pub fn cases() -> Vec<super::family::carried::Known> {
+    use super::family::carried::Known;
     use super::laws::{Case, data, weight};
     let case = |name| Case::new("FusedMatMul").domain("com.microsoft").named(name).float("alpha", 0.5);
     vec![

@@ -3,9 +3,10 @@
 //! A list of constant indices is renumbered when the axis loses coordinates; an index of its own keeps its coordinate; any
 //! other form keeps the axis whole.
 
-use super::indexing::{axis_in, index_in, restated};
-use super::movement::{Move, Moved, Movement};
-use crate::ir::*;
+use super::family::indexing::{axis_in, index_in, restated};
+use super::family::movement::{Move, Moved, Movement};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Gather {

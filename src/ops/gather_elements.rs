@@ -1,8 +1,9 @@
 //! GatherElements: y[i, j, …] = x[i, index[i, j, …], …]. <https://onnx.ai/onnx/operators/onnx__GatherElements.html>
 
-use super::indexing::{axis_in, index_in, row_major};
-use super::movement::{Move, Moved, Movement};
-use crate::ir::*;
+use super::family::indexing::{axis_in, index_in, row_major};
+use super::family::movement::{Move, Moved, Movement};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct GatherElements {

@@ -1,8 +1,9 @@
 //! GatherND: slices of the operand by index tuples. <https://onnx.ai/onnx/operators/onnx__GatherND.html>
 
-use super::indexing::{index_in, row_major};
-use super::movement::{Move, Moved, Movement};
-use crate::ir::*;
+use super::family::indexing::{index_in, row_major};
+use super::family::movement::{Move, Moved, Movement};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct GatherNd {
@@ -146,8 +147,8 @@ pub fn cases() -> Vec<super::laws::Case> {
 
 #[cfg(test)]
 mod tests {
-    use crate::ir::{Data, Tensor, volume};
     use crate::ops::laws::*;
+    use crate::tensor::{Data, Tensor, volume};
 
     // Values: onnxruntime 1.31.1.
     #[test]

@@ -1,7 +1,8 @@
 //! Gelu: y = x·Φ(x), Φ the normal distribution, exact or by tanh. <https://onnx.ai/onnx/operators/onnx__Gelu.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_2_SQRT_PI};
 
 #[derive(Debug)]

@@ -2,9 +2,10 @@
 //!
 //! The contracted axis of A is read (of B where A is a constant); it is tied to that of the other.
 
-use super::broadcast;
-use super::kernels::matmul::{Mat, matmul, plain, transposed};
-use crate::ir::*;
+use super::family::broadcast;
+use crate::graph::*;
+use crate::kernels::matmul::{Mat, matmul, plain, transposed};
+use crate::tensor::*;
 use std::borrow::Cow;
 
 #[derive(Debug)]

@@ -1,9 +1,10 @@
 //! GlobalAveragePool: y = the mean of x over all spatial axes.
 //! <https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html>
 
-use super::pool::{Global, Whole};
-use super::reduce::sum;
-use crate::ir::*;
+use super::family::pool::{Global, Whole};
+use super::family::reduce::sum;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct GlobalAveragePool;

@@ -3,10 +3,11 @@
 //!
 //! A zero adds nothing, so the spatial axes are read.
 
+use super::family::pool;
+use super::family::reduce::sum;
 use super::lp_pool::{power, root, slope};
-use super::pool;
-use super::reduce::sum;
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct GlobalLpPool {

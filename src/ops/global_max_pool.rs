@@ -1,8 +1,9 @@
 //! GlobalMaxPool: y = the largest x over all spatial axes.
 //! <https://onnx.ai/onnx/operators/onnx__GlobalMaxPool.html>
 
-use super::pool::{Global, Whole};
-use crate::ir::*;
+use super::family::pool::{Global, Whole};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct GlobalMaxPool;

@@ -1,7 +1,7 @@
 //! GreaterOrEqual: a ≥ b, with broadcasting. <https://onnx.ai/onnx/operators/onnx__GreaterOrEqual.html>
 
-use super::binary::comparison;
-use crate::ir::*;
+use super::family::binary::comparison;
+use crate::graph::*;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
     comparison(|a, b| a >= b)

@@ -4,9 +4,10 @@
 //! A group lives and dies as one: its channels are one class, and `num_groups` is restated. Before opset 21 scale and bias
 //! belong to groups, from then on to channels.
 
-use super::normalise::Rows;
-use super::reduce::tie_others;
-use crate::ir::*;
+use super::family::normalise::Rows;
+use super::family::reduce::tie_others;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug, Clone)]
 struct GroupNormalization {

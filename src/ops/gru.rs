@@ -3,9 +3,10 @@
 //!
 //! The candidate takes r ⊙ (R·h + B) with `linear_before_reset`, else R·(r ⊙ h) + B.
 
-use super::kernels::matmul::{matmul, plain, transposed};
-use super::recurrent::{self, Activation, Back, Cell, Step, add, parts};
-use crate::ir::*;
+use super::family::recurrent::{self, Activation, Back, Cell, Step, add, parts};
+use crate::graph::*;
+use crate::kernels::matmul::{matmul, plain, transposed};
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Gru {

@@ -1,7 +1,8 @@
 //! HardSigmoid: y = max(0, min(1, alpha·x + beta)). <https://onnx.ai/onnx/operators/onnx__HardSigmoid.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct HardSigmoid {

@@ -1,7 +1,8 @@
 //! HardSwish: y = x·max(0, min(1, x/6 + 1/2)). <https://onnx.ai/onnx/operators/onnx__HardSwish.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct HardSwish;

@@ -1,9 +1,10 @@
 //! InstanceNormalization: every channel of every image is normalised over its pixels.
 //! <https://onnx.ai/onnx/operators/onnx__InstanceNormalization.html>
 
-use super::normalise::Rows;
-use super::reduce::tie_others;
-use crate::ir::*;
+use super::family::normalise::Rows;
+use super::family::reduce::tie_others;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct InstanceNormalization {

@@ -1,7 +1,8 @@
 //! IsNaN: whether x is not a number. <https://onnx.ai/onnx/operators/onnx__IsNaN.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct IsNaN;

@@ -1,9 +1,10 @@
 //! LayerNormalization: x is normalised over its last axes. <https://onnx.ai/onnx/operators/onnx__LayerNormalization.html>
 
-use super::broadcast::{positions, shape_of};
-use super::normalise::Rows;
-use super::reduce::{axis_of, tie_others};
-use crate::ir::*;
+use super::family::broadcast::{positions, shape_of};
+use super::family::normalise::Rows;
+use super::family::reduce::{axis_of, tie_others};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct LayerNormalization {

@@ -1,7 +1,8 @@
 //! LeakyRelu: y = x for x ≥ 0, else alpha·x. <https://onnx.ai/onnx/operators/onnx__LeakyRelu.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct LeakyRelu {

@@ -1,7 +1,7 @@
 //! LessOrEqual: a ≤ b, with broadcasting. <https://onnx.ai/onnx/operators/onnx__LessOrEqual.html>
 
-use super::binary::comparison;
-use crate::ir::*;
+use super::family::binary::comparison;
+use crate::graph::*;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
     comparison(|a, b| a <= b)

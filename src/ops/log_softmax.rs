@@ -1,6 +1,6 @@
 //! LogSoftmax: y = x − ln Σ eˣ along an axis. <https://onnx.ai/onnx/operators/onnx__LogSoftmax.html>
 
-use crate::ir::*;
+use crate::graph::*;
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     super::softmax::read_as(r, true)

@@ -3,8 +3,9 @@
 //!
 //! A zero adds nothing to the norm and stays zero, so the axis is read and passes through.
 
-use super::reduce::{axis_of, lines};
-use crate::ir::*;
+use super::family::reduce::{axis_of, lines};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct LpNormalization {
@@ -63,7 +64,7 @@ impl Op for LpNormalization {
 
     fn channels(&self, io: &Io, link: &mut dyn Link) {
         let Ok(axis) = self.axis(io.output(0).len()) else { return };
-        super::pointwise::tie_all(io, link);
+        super::family::pointwise::tie_all(io, link);
         link.reads(input(0, axis));
     }
 

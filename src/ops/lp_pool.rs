@@ -1,8 +1,9 @@
 //! LpPool: y = (Σ |x|ᵖ)^(1/p) in a window. <https://onnx.ai/onnx/operators/onnx__LpPool.html>
 
-use super::pool::{Loops, Plane, Pool, Windowed};
-use super::spatial::Window;
-use crate::ir::*;
+use super::family::pool::{Loops, Plane, Pool, Windowed};
+use super::family::spatial::Window;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct LpPool {

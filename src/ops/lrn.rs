@@ -1,8 +1,9 @@
 //! LRN: y = x / (bias + α/size · Σ x²)^β, the sum over neighbouring channels.
 //! <https://onnx.ai/onnx/operators/onnx__LRN.html>
 
-use super::reduce::tie_others;
-use crate::ir::*;
+use super::family::reduce::tie_others;
+use crate::graph::*;
+use crate::tensor::*;
 use std::ops::Range;
 
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! LSTM: gates i, o, f and a candidate c̃; c = f ⊙ c + i ⊙ c̃, h = o ⊙ tanh c.
 //! <https://onnx.ai/onnx/operators/onnx__LSTM.html>
 
-use super::recurrent::{self, Activation, Back, Cell, Step, add, parts};
-use crate::ir::*;
+use super::family::recurrent::{self, Activation, Back, Cell, Step, add, parts};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Lstm {

@@ -3,9 +3,10 @@
 //!
 //! The contracted axis of a is read (of b where a is a constant); it is tied to that of the other.
 
-use super::broadcast::{positions, shape_of};
-use super::kernels::matmul::{matmul, plain, transposed};
-use crate::ir::*;
+use super::family::broadcast::{positions, shape_of};
+use crate::graph::*;
+use crate::kernels::matmul::{matmul, plain, transposed};
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct MatMul;

@@ -1,7 +1,8 @@
 //! Max: y = max xₖ with broadcasting; where several are greatest, each has the gradient. <https://onnx.ai/onnx/operators/onnx__Max.html>
 
-use super::variadic::{Fold, Variadic};
-use crate::ir::*;
+use super::family::variadic::{Fold, Variadic};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Max;

@@ -2,9 +2,10 @@
 //!
 //! The second result, where wanted, counts elements across channels, so these stay whole.
 
-use super::pool::{Loops, Plane, Pool, Windowed};
-use super::spatial::Window;
-use crate::ir::*;
+use super::family::pool::{Loops, Plane, Pool, Windowed};
+use super::family::spatial::Window;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct MaxPool {

@@ -1,7 +1,8 @@
 //! Mean: y = Σ xₖ / n with broadcasting. <https://onnx.ai/onnx/operators/onnx__Mean.html>
 
-use super::variadic::{Fold, Variadic};
-use crate::ir::*;
+use super::family::variadic::{Fold, Variadic};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Mean;

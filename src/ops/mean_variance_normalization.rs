@@ -1,9 +1,10 @@
 //! MeanVarianceNormalization: y = (x − mean)/(σ + 10⁻⁹), mean and σ over some axes.
 //! <https://onnx.ai/onnx/operators/onnx__MeanVarianceNormalization.html>
 
-use super::broadcast::runs;
-use super::reduce::{axis_of, tie_others};
-use crate::ir::*;
+use super::family::broadcast::runs;
+use super::family::reduce::{axis_of, tie_others};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct MeanVarianceNormalization {

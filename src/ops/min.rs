@@ -1,7 +1,8 @@
 //! Min: y = min xₖ with broadcasting; where several are least, each has the gradient. <https://onnx.ai/onnx/operators/onnx__Min.html>
 
-use super::variadic::{Fold, Variadic};
-use crate::ir::*;
+use super::family::variadic::{Fold, Variadic};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Min;

@@ -1,7 +1,8 @@
 //! Mish: y = x·tanh(ln(1 + eˣ)). <https://onnx.ai/onnx/operators/onnx__Mish.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Mish;

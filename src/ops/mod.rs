@@ -2,41 +2,17 @@
 //!
 //! Takes: attributes. Gives: `Box<dyn Op>`. Never: looks at the graph around a node.
 
-use crate::ir::{Attributes, Io, Op, Reader, Refusal, invalid};
+use crate::graph::{Attributes, Io, Op, Reader, Refusal, invalid};
 
-use carried::{Carried, Counted};
-
-pub mod kernels;
+use family::carried::{self, Carried, Counted};
 
 pub use conv::geometry as conv_geometry;
-pub use indexing::indexed;
+pub use family::indexing::indexed;
 
-// Helpers that families of operators share.
-mod arg;
-mod binary;
-mod broadcast;
-mod carried;
-mod function;
-mod indexing;
-mod movement;
-mod normalise;
-mod pointwise;
-mod pool;
-mod quantization;
-mod recurrent;
-mod reduce;
-mod resample;
-mod spatial;
-mod variadic;
+mod family;
 
-#[cfg(test)]
-mod counts;
 #[cfg(test)]
 mod laws;
-#[cfg(test)]
-mod runtimes;
-#[cfg(test)]
-mod shapes;
 
 // The operators.
 mod abs;

@@ -1,8 +1,9 @@
 //! Mod: what is left of a after division by b, with the sign of b, or (fmod) of a.
 //! <https://onnx.ai/onnx/operators/onnx__Mod.html>
 
-use super::binary::{Binary, Pair};
-use crate::ir::*;
+use super::family::binary::{Binary, Pair};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Mod {

@@ -1,7 +1,8 @@
 //! Mul: y = a·b with broadcasting. <https://onnx.ai/onnx/operators/onnx__Mul.html>
 
-use super::binary::{Binary, Pair};
-use crate::ir::*;
+use super::family::binary::{Binary, Pair};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Mul;

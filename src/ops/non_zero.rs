@@ -1,9 +1,10 @@
 //! NonZero: the indices of the elements that are not zero; of constants only, since the result's shape depends on them.
 //! <https://onnx.ai/onnx/operators/onnx__NonZero.html>
 
-use super::function::{Function, Values};
-use super::indexing::row_major;
-use crate::ir::*;
+use super::family::function::{Function, Values};
+use super::family::indexing::row_major;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct NonZero;

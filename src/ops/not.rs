@@ -1,7 +1,8 @@
 //! Not: y = not x. <https://onnx.ai/onnx/operators/onnx__Not.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Not;

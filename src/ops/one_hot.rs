@@ -1,8 +1,9 @@
 //! OneHot: a new axis with one value at an index and another elsewhere. <https://onnx.ai/onnx/operators/onnx__OneHot.html>
 
-use super::function::{Function, Values};
-use super::indexing::{axis_in, required, shape_from};
-use crate::ir::*;
+use super::family::function::{Function, Values};
+use super::family::indexing::{axis_in, required, shape_from};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct OneHot {

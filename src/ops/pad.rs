@@ -3,10 +3,11 @@
 //! Constant padding adds coordinates that nobody computes: each may go for itself. Padding with the axis's own elements
 //! keeps the axis whole.
 
+use super::family::indexing::{axes_in, constant, count, required, restated, row_major, shape_from};
+use super::family::movement::{Move, Moved, Movement, NOWHERE, along};
 use super::identity::passing;
-use super::indexing::{axes_in, constant, count, required, restated, row_major, shape_from};
-use super::movement::{Move, Moved, Movement, NOWHERE, along};
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug, Clone)]
 struct Pad {
@@ -247,8 +248,9 @@ pub fn cases() -> Vec<super::laws::Case> {
 
 #[cfg(test)]
 mod tests {
-    use crate::ir::*;
+    use crate::graph::*;
     use crate::ops::laws::*;
+    use crate::tensor::*;
 
     // Values: onnxruntime 1.31.1.
     #[test]

@@ -1,7 +1,8 @@
 //! Pow: y = aᵇ with broadcasting, in the type of a. <https://onnx.ai/onnx/operators/onnx__Pow.html>
 
-use super::binary::{Binary, Pair};
-use crate::ir::*;
+use super::family::binary::{Binary, Pair};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Pow;

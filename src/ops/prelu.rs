@@ -1,7 +1,8 @@
 //! PRelu: y = x for x ≥ 0, else slope·x; the slope is broadcast to x. <https://onnx.ai/onnx/operators/onnx__PRelu.html>
 
-use super::binary::{Binary, Pair};
-use crate::ir::*;
+use super::family::binary::{Binary, Pair};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct PRelu;
@@ -14,7 +15,7 @@ impl Binary for PRelu {
     const ABSORBS: bool = false;
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let (x_fact, slope) = (need(x, 0)?, need(x, 1)?);
-        let y = super::broadcast::infer_two(x)?;
+        let y = super::family::broadcast::infer_two(x)?;
         if y[0].shape != x_fact.shape {
             return invalid(format!("slope {:?} is larger than input {:?}", slope.shape, x_fact.shape));
         }

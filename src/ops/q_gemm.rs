@@ -1,9 +1,10 @@
 //! QGemm: Gemm of 8-bit integers; its result is floating-point without a zero point of its own.
 //! <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.QGemm>
 
-use super::carried::{Counted, Like};
+use super::family::carried::{Counted, Like};
 use super::gemm;
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 
 pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
     let dtype = |x: &Operands| Ok(x.get(8).copied().flatten().map_or(DType::F32, |zero| zero.fact.dtype));
@@ -11,8 +12,8 @@ pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
 }
 
 #[cfg(test)]
-pub fn cases() -> Vec<super::carried::Known> {
-    use super::carried::Known;
+pub fn cases() -> Vec<super::family::carried::Known> {
+    use super::family::carried::Known;
     use super::laws::{Case, Given, data, scalar, weight};
     let zero = || Given::Fixed(Tensor { shape: vec![], data: Data::U8(vec![128]) });
     let inputs = || [data(&[2, 3]), scalar(0.1), zero(), weight(&[4, 3]), scalar(0.1), zero(), weight(&[4])];

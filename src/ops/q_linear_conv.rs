@@ -1,17 +1,19 @@
 //! QLinearConv: Conv of 8-bit integers, with an 8-bit result.
 //! <https://onnx.ai/onnx/operators/onnx__QLinearConv.html>
 
-use super::carried::{Counted, Like};
 use super::conv;
-use crate::ir::*;
+use super::family::carried::{Counted, Like};
+use crate::graph::*;
+#[cfg(test)]
+use crate::tensor::*;
 
 pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
     Ok(Box::new(Like { op: conv::read(r)?, slots: &[0, 3, 8], dtype: |x| Ok(need(x, 7)?.dtype) }))
 }
 
 #[cfg(test)]
-pub fn cases() -> Vec<super::carried::Known> {
-    use super::carried::Known;
+pub fn cases() -> Vec<super::family::carried::Known> {
+    use super::family::carried::Known;
     use super::laws::{Case, Given, data, scalar, weight};
     let zero = || Given::Fixed(Tensor { shape: vec![], data: Data::U8(vec![128]) });
     let inputs = || [data(&[1, 4, 6, 6]), scalar(0.1), zero(), weight(&[8, 2, 3, 3]), scalar(0.1), zero()];

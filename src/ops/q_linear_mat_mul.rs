@@ -1,17 +1,19 @@
 //! QLinearMatMul: MatMul of 8-bit integers, with an 8-bit result.
 //! <https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html>
 
-use super::carried::{Counted, Like};
+use super::family::carried::{Counted, Like};
 use super::mat_mul;
-use crate::ir::*;
+use crate::graph::*;
+#[cfg(test)]
+use crate::tensor::*;
 
 pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
     Ok(Box::new(Like { op: mat_mul::read(r)?, slots: &[0, 3], dtype: |x| Ok(need(x, 7)?.dtype) }))
 }
 
 #[cfg(test)]
-pub fn cases() -> Vec<super::carried::Known> {
-    use super::carried::Known;
+pub fn cases() -> Vec<super::family::carried::Known> {
+    use super::family::carried::Known;
     use super::laws::{Case, Given, data, scalar, weight};
     let zero = || Given::Fixed(Tensor { shape: vec![], data: Data::I8(vec![3]) });
     let case = Case::new("QLinearMatMul").inputs([

@@ -1,10 +1,11 @@
 //! QuantizeLinear: y = saturate(round(x / scale) + zero point). <https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html>
 
-use super::function::{Function, Values};
-use super::pointwise::Pointwise;
-use super::quantization::{Layout, axis_of, channels, each};
+use super::family::function::{Function, Values};
+use super::family::pointwise::Pointwise;
+use super::family::quantization::{Layout, axis_of, channels, each};
 use super::round::Round;
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 use std::sync::OnceLock;
 
 #[derive(Debug)]
@@ -84,8 +85,8 @@ pub fn cases() -> Vec<super::laws::Case> {
 
 #[cfg(test)]
 mod tests {
-    use crate::ir::{Data, Tensor};
     use crate::ops::laws::*;
+    use crate::tensor::{Data, Tensor};
 
     // Values: onnxruntime 1.31.1.
     #[test]

@@ -1,7 +1,8 @@
 //! Range: start, start + delta, … up to a limit. <https://onnx.ai/onnx/operators/onnx__Range.html>
 
-use super::function::{Function, Values};
-use crate::ir::*;
+use super::family::function::{Function, Values};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Range;

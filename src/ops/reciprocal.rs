@@ -1,7 +1,8 @@
 //! Reciprocal: y = 1/x. <https://onnx.ai/onnx/operators/onnx__Reciprocal.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Reciprocal;

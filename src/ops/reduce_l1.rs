@@ -1,7 +1,7 @@
 //! ReduceL1: y = Σ |x| over some axes. <https://onnx.ai/onnx/operators/onnx__ReduceL1.html>
 
-use super::reduce::{self, Fold};
-use crate::ir::*;
+use super::family::reduce::{self, Fold};
+use crate::graph::*;
 
 /// The opset from which the axes are an input.
 const SINCE: i64 = 18;

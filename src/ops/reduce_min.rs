@@ -1,7 +1,7 @@
 //! ReduceMin: y = the smallest x over some axes. <https://onnx.ai/onnx/operators/onnx__ReduceMin.html>
 
-use super::reduce::{self, Fold};
-use crate::ir::*;
+use super::family::reduce::{self, Fold};
+use crate::graph::*;
 
 /// The opset from which the axes are an input.
 const SINCE: i64 = 18;

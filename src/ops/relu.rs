@@ -1,7 +1,8 @@
 //! Relu: y = max(x, 0). <https://onnx.ai/onnx/operators/onnx__Relu.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 /// The function.
 #[derive(Debug)]

@@ -4,8 +4,9 @@
 //! against several is a product (flatten, channel shuffle, attention heads); [a·p, q, …] and [a, p·q·…] are groups of an axis (heads
 //! that join a batch, the groups of a normalisation); anything else is frozen.
 
-use super::indexing::restated;
-use crate::ir::*;
+use super::family::indexing::restated;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Reshape {

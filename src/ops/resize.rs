@@ -2,9 +2,10 @@
 //!
 //! An axis with scale 1 passes through; where `sizes` restates its width, the width is restated after deletion.
 
-use super::reduce::{axis_of, tie_others};
-use super::resample::{Mode, Place, Rounding, Taps, Zoom};
-use crate::ir::*;
+use super::family::reduce::{axis_of, tie_others};
+use super::family::resample::{Mode, Place, Rounding, Taps, Zoom};
+use crate::graph::*;
+use crate::tensor::*;
 
 /// Resize, or one of its predecessors.
 #[derive(Debug)]
@@ -451,8 +452,8 @@ pub fn cases() -> Vec<super::laws::Case> {
 
 #[cfg(test)]
 mod tests {
-    use crate::ir::{Tensor, volume};
     use crate::ops::laws::{Case, Given, absent, counting, floats, ints};
+    use crate::tensor::{Tensor, volume};
 
     // Values: onnxruntime 1.31.
     #[test]

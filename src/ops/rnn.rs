@@ -1,7 +1,8 @@
 //! RNN: h = f(W·x + R·h + B) in each step. <https://onnx.ai/onnx/operators/onnx__RNN.html>
 
-use super::recurrent::{self, Activation, Back, Cell, Step};
-use crate::ir::*;
+use super::family::recurrent::{self, Activation, Back, Cell, Step};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Rnn;

@@ -1,7 +1,8 @@
 //! Round: y = the nearest integer, of two the even one. <https://onnx.ai/onnx/operators/onnx__Round.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 pub struct Round;

@@ -1,11 +1,12 @@
 //! ScatterElements: y = x, except y[i, index[i, j, …], …] = updates[i, j, …].
 //! <https://onnx.ai/onnx/operators/onnx__ScatterElements.html>
 
-use super::function::{Function, Values};
+use super::family::function::{Function, Values};
+use super::family::indexing::axis_in;
+use super::family::movement::{Move, Moved, Movement};
 use super::gather_elements::{check, named};
-use super::indexing::axis_in;
-use super::movement::{Move, Moved, Movement};
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct ScatterElements {

@@ -1,10 +1,11 @@
 //! ScatterND: y = x, except slices named by index tuples. <https://onnx.ai/onnx/operators/onnx__ScatterND.html>
 
-use super::function::Values;
+use super::family::function::Values;
+use super::family::movement::{Move, Moved, Movement};
 use super::gather_nd::{renumbered, runs, slices};
-use super::movement::{Move, Moved, Movement};
 use super::scatter_elements::{Reduced, Reduction, Scatter, overwrite};
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct ScatterNd {

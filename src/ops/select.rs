@@ -1,7 +1,8 @@
 //! Where: y = a where the condition holds, else b, with broadcasting. <https://onnx.ai/onnx/operators/onnx__Where.html>
 
-use super::broadcast::{channels, infer, positions, reduce_into, runs};
-use crate::ir::*;
+use super::family::broadcast::{channels, infer, positions, reduce_into, runs};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Where;

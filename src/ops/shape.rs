@@ -3,8 +3,9 @@
 //! It says nothing against deletion: the pruned graph computes the new sizes, and whoever takes them for more than sizes
 //! restates or refuses them itself.
 
-use super::function::{Function, Values};
-use crate::ir::*;
+use super::family::function::{Function, Values};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct SizesOf {

@@ -1,7 +1,8 @@
 //! Sigmoid: y = 1 / (1 + e⁻ˣ). <https://onnx.ai/onnx/operators/onnx__Sigmoid.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 /// The function.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! Sign: y = −1, 0 or 1. <https://onnx.ai/onnx/operators/onnx__Sign.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Sign;

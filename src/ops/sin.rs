@@ -1,7 +1,8 @@
 //! Sin: y = sin x. <https://onnx.ai/onnx/operators/onnx__Sin.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Sin;

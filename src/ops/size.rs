@@ -2,8 +2,9 @@
 //!
 //! Whoever divides by it wants the number as it is: the operand stays whole.
 
-use super::function::{Function, Values};
-use crate::ir::*;
+use super::family::function::{Function, Values};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Size;

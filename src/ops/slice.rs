@@ -4,9 +4,10 @@
 //! The coordinates that a larger step skips belong to the one before them: blocks go as a whole, so that what is left is
 //! still every step-th coordinate.
 
-use super::indexing::{axes_in, constant, count, required, restated, row_major};
-use super::movement::{Move, Moved, Movement, along};
-use crate::ir::*;
+use super::family::indexing::{axes_in, constant, count, required, restated, row_major};
+use super::family::movement::{Move, Moved, Movement, along};
+use crate::graph::*;
+use crate::tensor::*;
 
 /// The ranges as they are written.
 #[derive(Debug, Clone)]

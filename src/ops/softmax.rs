@@ -2,8 +2,9 @@
 //!
 //! Before opset 13 the input counts as a matrix, and all axes from `axis` on are normalised together.
 
-use super::reduce::{axis_of, sum, tie_others};
-use crate::ir::*;
+use super::family::reduce::{axis_of, sum, tie_others};
+use crate::graph::*;
+use crate::tensor::*;
 
 /// Softmax, or its logarithm.
 #[derive(Debug)]

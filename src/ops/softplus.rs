@@ -1,7 +1,8 @@
 //! Softplus: y = ln(1 + eˣ). <https://onnx.ai/onnx/operators/onnx__Softplus.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Softplus;

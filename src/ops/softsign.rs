@@ -1,7 +1,8 @@
 //! Softsign: y = x / (1 + |x|). <https://onnx.ai/onnx/operators/onnx__Softsign.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Softsign;

@@ -3,8 +3,9 @@
 //! A channel of the operand becomes b² channels of the result: they are one class. Of these, `mode` puts the same pixel of all
 //! channels side by side (DCR, the only one before opset 28), or all pixels of the same channel (CRD).
 
-use super::movement::{Move, Moved, Movement, along};
-use crate::ir::*;
+use super::family::movement::{Move, Moved, Movement, along};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct SpaceToDepth {
@@ -84,8 +85,8 @@ pub fn cases() -> Vec<super::laws::Case> {
 
 #[cfg(test)]
 mod tests {
-    use crate::ir::{Tensor, volume};
     use crate::ops::laws::*;
+    use crate::tensor::{Tensor, volume};
 
     // Values: onnxruntime 1.31.1.
     #[test]

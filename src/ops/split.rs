@@ -4,9 +4,10 @@
 //! Equal parts that do not stay equal get their sizes as an operand, and so do parts of which one is empty: runtimes differ in what
 //! they make of 5 channels in four (2, 2, 1 and 0 by the standard).
 
-use super::indexing::{axis_in, constant, count, restated};
-use super::movement::{Move, Moved, Movement};
-use crate::ir::*;
+use super::family::indexing::{axis_in, constant, count, restated};
+use super::family::movement::{Move, Moved, Movement};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug, Clone)]
 struct Split {

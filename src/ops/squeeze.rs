@@ -1,8 +1,9 @@
 //! Squeeze: axes of size 1 go. <https://onnx.ai/onnx/operators/onnx__Squeeze.html>
 
-use super::indexing::{axes_in, constant};
-use super::movement::{Move, Moved, Movement, all};
-use crate::ir::*;
+use super::family::indexing::{axes_in, constant};
+use super::family::movement::{Move, Moved, Movement, all};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Squeeze {

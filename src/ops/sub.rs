@@ -1,7 +1,8 @@
 //! Sub: y = a − b with broadcasting. <https://onnx.ai/onnx/operators/onnx__Sub.html>
 
-use super::binary::{Binary, Pair};
-use crate::ir::*;
+use super::family::binary::{Binary, Pair};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Sub;

@@ -1,7 +1,8 @@
 //! Sum: y = Σ xₖ with broadcasting. <https://onnx.ai/onnx/operators/onnx__Sum.html>
 
-use super::variadic::{Fold, Variadic};
-use crate::ir::*;
+use super::family::variadic::{Fold, Variadic};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Sum;

@@ -1,7 +1,8 @@
 //! Swish: y = x / (1 + e^(−alpha·x)). <https://onnx.ai/onnx/operators/onnx__Swish.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Swish {

@@ -1,7 +1,8 @@
 //! Tanh: y = tanh x. <https://onnx.ai/onnx/operators/onnx__Tanh.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 /// The function.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! ThresholdedRelu: y = x for x > alpha, else 0. <https://onnx.ai/onnx/operators/onnx__ThresholdedRelu.html>
 
-use super::pointwise::{Map, Pointwise};
-use crate::ir::*;
+use super::family::pointwise::{Map, Pointwise};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct ThresholdedRelu {

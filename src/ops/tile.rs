@@ -2,9 +2,10 @@
 //!
 //! A coordinate and its repetitions are one class.
 
-use super::indexing::{required, row_major, shape_from};
-use super::movement::{Move, Moved, Movement, along};
-use crate::ir::*;
+use super::family::indexing::{required, row_major, shape_from};
+use super::family::movement::{Move, Moved, Movement, along};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Tile;

@@ -1,8 +1,9 @@
 //! TopK: the k largest (or smallest) elements along an axis, and their indices.
 //! <https://onnx.ai/onnx/operators/onnx__TopK.html>
 
-use super::reduce::{axis_of, lines};
-use crate::ir::*;
+use super::family::reduce::{axis_of, lines};
+use crate::graph::*;
+use crate::tensor::*;
 use std::cmp::Ordering;
 
 #[derive(Debug)]

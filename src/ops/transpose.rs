@@ -1,8 +1,9 @@
 //! Transpose: the axes in another order. <https://onnx.ai/onnx/operators/onnx__Transpose.html>
 
-use super::indexing::axes_in;
-use super::movement::{Move, Moved, Movement, along, identity};
-use crate::ir::*;
+use super::family::indexing::axes_in;
+use super::family::movement::{Move, Moved, Movement, along, identity};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Transpose {

@@ -1,8 +1,9 @@
 //! Trilu: the upper or lower triangle of matrices, zeros elsewhere. <https://onnx.ai/onnx/operators/onnx__Trilu.html>
 
-use super::indexing::constant;
-use super::movement::{Move, Moved, Movement};
-use crate::ir::*;
+use super::family::indexing::constant;
+use super::family::movement::{Move, Moved, Movement};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Trilu {
@@ -72,8 +73,8 @@ pub fn cases() -> Vec<super::laws::Case> {
 
 #[cfg(test)]
 mod tests {
-    use crate::ir::{Tensor, volume};
     use crate::ops::laws::*;
+    use crate::tensor::{Tensor, volume};
 
     // Values: onnxruntime 1.31.1.
     #[test]

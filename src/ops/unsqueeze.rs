@@ -1,8 +1,9 @@
 //! Unsqueeze: new axes of size 1. <https://onnx.ai/onnx/operators/onnx__Unsqueeze.html>
 
-use super::indexing::{axes_in, required};
-use super::movement::{Move, Moved, Movement, all};
-use crate::ir::*;
+use super::family::indexing::{axes_in, required};
+use super::family::movement::{Move, Moved, Movement, all};
+use crate::graph::*;
+use crate::tensor::*;
 
 #[derive(Debug)]
 struct Unsqueeze {

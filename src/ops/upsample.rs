@@ -1,7 +1,7 @@
 //! Upsample: Resize before it had that name. <https://onnx.ai/onnx/operators/onnx__Upsample.html>
 
 use super::resize::read_simple;
-use crate::ir::*;
+use crate::graph::*;
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     match (r.opset, r.floats("scales")?) {

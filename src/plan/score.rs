@@ -1,8 +1,9 @@
 //! Scores that need no data: the group-L1 norm and chance, as baselines for the learned gates.
 
-use crate::channels::{Groups, NONE};
-use crate::ir::*;
-use crate::random::Draw;
+use crate::coupling::{Groups, NONE};
+use crate::graph::*;
+use crate::support::random::Draw;
+use crate::tensor::*;
 
 /// Mean absolute weight of each class over all its coordinates in weights of two or more axes, relative to the mean of its
 /// group (so that layers of different scale can be compared by one threshold).

@@ -1,8 +1,8 @@
 //! The search for a global threshold that meets the budget from below.
 
 use super::Plan;
-use crate::channels::{Groups, NONE};
 use crate::cost::Cost;
+use crate::coupling::{Groups, NONE};
 use crate::error::{Error, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};

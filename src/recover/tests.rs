@@ -2,15 +2,17 @@
 //! mended is mended along the layer's own axes.
 
 use super::*;
-use crate::channels::{Groups, Residual, group};
+use crate::coupling::{Groups, Residual, group};
+use crate::data::{Calibration, InputSpec};
 use crate::error::Result;
-use crate::grad::Pool;
-use crate::ir::*;
-use crate::learn::calib::{Calibration, InputSpec};
-use crate::learn::{self, Session, Task};
-use crate::random::Draw;
+use crate::exec::Pool;
+use crate::exec::Task;
+use crate::gates::Session;
+use crate::graph::*;
 use crate::rewrite::{self, Cuts};
-use crate::{ops, pipeline, verify};
+use crate::support::random::Draw;
+use crate::tensor::*;
+use crate::{ops, pruner, verify};
 use std::sync::Arc;
 
 const IMAGES: usize = 192;
@@ -252,7 +254,7 @@ impl Case {
         let classes = self.groups.axis(self.between, self.axis);
         assert_eq!(classes.len(), CHANNELS[1], "{}", self.name);
         for &c in channels {
-            assert!(classes[c] != crate::channels::NONE, "{}: channel {c} is frozen", self.name);
+            assert!(classes[c] != crate::coupling::NONE, "{}: channel {c} is frozen", self.name);
             kept[classes[c] as usize] = false;
         }
         kept
@@ -270,8 +272,8 @@ impl Case {
 
     /// How far a network is from the original, as a share of the output's range.
     fn far(&self, small: &Graph) -> f64 {
-        let (targets, _) = learn::targets(&self.graph, &self.facts).unwrap();
-        let samples = pipeline::samples(&self.graph, &self.facts, &self.data, &[0, 1, 2, 3]);
+        let (targets, _) = crate::exec::targets(&self.graph, &self.facts).unwrap();
+        let samples = pruner::samples(&self.graph, &self.facts, &self.data, &[0, 1, 2, 3]);
         let network = (&self.graph, &self.facts);
         let proof = verify::compare(network, (&[], &[]), &[], small, &targets, &samples, &self.pool);
         proof.unwrap().difference.relative
@@ -305,7 +307,7 @@ fn recovery_leaves_a_lossless_cut_lossless() {
         let hint = Hint::find((&case.graph, &case.facts), (&fitted, &facts), &cuts);
         let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
         let network = (&case.graph, &case.facts);
-        let (targets, classes) = learn::targets(network.0, network.1).unwrap();
+        let (targets, classes) = crate::exec::targets(network.0, network.1).unwrap();
         let teacher =
             Session::trainable(network, (&targets, classes), &[], &watched, &case.data, &case.pool).unwrap();
         let list: Vec<usize> = (0..IMAGES).collect();

@@ -5,15 +5,17 @@
 use super::json::{
     Channels, DataFacts, Frozen, Group, Layer, ModelFacts, Port, Recovery, Training, Tuning, Verification,
 };
-use crate::channels::{self, Groups};
 use crate::cost::Convention;
-use crate::grad::Reach;
-use crate::ir::{self, Axis, Fact, Facts, Graph, Io, Node, NodeId, Shape, Tensor, ValueId};
-use crate::learn::calib::Calibration;
-use crate::learn::{Trained, unknown};
+use crate::coupling::{self, Groups};
+use crate::data::Calibration;
+use crate::exec::Reach;
+use crate::exec::unknown;
+use crate::gates::Trained;
+use crate::graph::{self, Axis, Fact, Facts, Graph, Io, Node, NodeId, ValueId};
 use crate::onnx::Model;
 use crate::ops;
-use crate::pipeline::{Analysis, Finetuned, Recovered};
+use crate::pruner::{Analysis, Finetuned, Recovered};
+use crate::tensor::{Shape, Tensor};
 use crate::verify::{TOLERANCE, Verdict, allowed, disagree, tried_in_tract};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -117,7 +119,7 @@ pub fn judged_before(graph: &Graph, facts: &Facts) -> Option<String> {
 pub fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis, unlearned: Option<u64>) -> Channels {
     let groups = &analysis.groups;
     let weighted: BTreeSet<NodeId> = layers_of(graph, facts).into_iter().map(|(n, _, _)| n).collect();
-    let one = |g: &channels::Group| {
+    let one = |g: &coupling::Group| {
         let producers = g.axes.iter().filter_map(|&(v, _)| graph.producer(v));
         let tied: BTreeSet<NodeId> =
             producers.filter(|n| weighted.contains(n) && graph.nodes[*n].name != g.name).collect();
@@ -174,7 +176,7 @@ fn layers_of(graph: &Graph, facts: &Facts) -> Vec<(NodeId, ValueId, usize)> {
         let widths: Vec<Axis> =
             node.op.macs(&Io { x: &x, y: &y }).into_iter().flat_map(|p| p.widths).collect();
         let v = node.outputs.first().copied().flatten()?;
-        let out = widths.iter().find(|a| matches!(a.port, ir::Port::Out(0))).map(|a| a.axis);
+        let out = widths.iter().find(|a| matches!(a.port, graph::Port::Out(0))).map(|a| a.axis);
         let counted = !widths.is_empty() && facts.constant[v].is_none();
         counted.then_some((n, v, out.or_else(|| facts.shape(v)?.len().checked_sub(1))?))
     };
@@ -184,7 +186,7 @@ fn layers_of(graph: &Graph, facts: &Facts) -> Vec<(NodeId, ValueId, usize)> {
 fn width(groups: &Groups, facts: &Facts, v: ValueId, axis: usize, kept: &[bool]) -> usize {
     match groups.axis(v, axis) {
         [] => facts.shape(v).map_or(0, |s| s[axis]),
-        classes => classes.iter().filter(|&&c| c == channels::NONE || kept[c as usize]).count(),
+        classes => classes.iter().filter(|&&c| c == coupling::NONE || kept[c as usize]).count(),
     }
 }
 

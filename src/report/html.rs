@@ -6,7 +6,7 @@
 use super::json::{Layer, Run, Training};
 use super::plot::{self, COLOURS, Line, Plot};
 use super::units::{bytes, count, milliseconds, percent, share, small};
-use crate::learn::Agreement;
+use crate::gates::Agreement;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = "

@@ -4,15 +4,16 @@
 //! added; counts are exact (the text rounds them). Never: a number that was not measured in the run, except predicted times,
 //! which are labelled so.
 
-use crate::bench::{self, Timing, board::Board};
 use crate::cost::Convention;
 use crate::error::{Error, Result};
-use crate::files;
-use crate::learn::gate::Unlearned;
-use crate::learn::{Agreement, Record, Traced};
-use crate::pipeline::Stage;
+use crate::gates::gate::Unlearned;
+use crate::gates::{Agreement, Record, Traced};
+use crate::pruner::Stage;
 use crate::recover::{Epoch, Fitted};
 use crate::rewrite::{Bias, Mask, Sliced};
+use crate::support::files;
+use crate::tract::board::Board;
+use crate::tract::timing::{self, Timing};
 use crate::verify::sizes::AtSizes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -232,7 +233,7 @@ pub struct Benched {
     /// Its times.
     pub timing: Timing,
     /// Its nodes' times in tract, if they were asked for.
-    pub layers: Option<Vec<bench::Layer>>,
+    pub layers: Option<Vec<timing::Layer>>,
     /// The first numbers of its first output, on inputs that are the same on every machine.
     pub outputs: Vec<f32>,
     /// max |tract − our executor| on these inputs as a share of the output's range; none where our executor cannot run it.

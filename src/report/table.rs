@@ -3,7 +3,7 @@
 //! Takes: rows of cells, the first row being the head. Gives: text, a line per row. Never: uses colours, cuts a cell, or prints in a
 //! cell what a terminal would obey.
 
-use crate::printable;
+use crate::support::printable;
 use std::borrow::Cow;
 
 /// Where a column's cells stand.

@@ -9,11 +9,11 @@ use super::json::{
 };
 use super::table::{Side, table};
 use super::units::{bytes, count, milliseconds, percent, plural, share, small};
-use crate::bench::board::Board;
 use crate::cost::Convention;
-use crate::learn::Agreement;
-use crate::pipeline::Stage;
-use crate::printable::line;
+use crate::gates::Agreement;
+use crate::pruner::Stage;
+use crate::support::printable::line;
+use crate::tract::board::Board;
 use crate::verify::sizes::AtSizes;
 use std::collections::BTreeMap;
 use std::fmt::Write;

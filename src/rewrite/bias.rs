@@ -2,9 +2,10 @@
 
 use super::Rewritten;
 use super::cuts::Cuts;
-use crate::channels::Groups;
+use crate::coupling::Groups;
 use crate::error::Result;
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 use std::sync::Arc;
 
 /// A bias that took over the means of deleted channels.

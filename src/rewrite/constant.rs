@@ -1,8 +1,9 @@
 //! Stored constants: initializers and Constant nodes alike.
 
 use crate::error::{Error, Result};
-use crate::ir::*;
+use crate::graph::*;
 use crate::ops;
+use crate::tensor::*;
 use std::sync::Arc;
 
 /// The stored tensor of an initializer or of a Constant node.

@@ -1,7 +1,8 @@
 //! Which coordinates of every value and operand stay.
 
-use crate::channels::{Groups, NONE, Select, Site};
-use crate::ir::*;
+use crate::coupling::{Groups, NONE, Select, Site};
+use crate::graph::*;
+use crate::tensor::*;
 use std::collections::{BTreeMap, HashMap};
 
 /// Kept coordinates of every axis that loses some.

@@ -1,9 +1,9 @@
 //! What stood in a graph, at its places in the smaller one.
 
 use super::Cuts;
-use crate::channels::{Groups, Site};
-use crate::grad::{GateSpec, ShiftSpec, UNGATED};
-use crate::ir::*;
+use crate::coupling::{Groups, Site};
+use crate::exec::{GateSpec, ShiftSpec, UNGATED};
+use crate::graph::*;
 use std::collections::HashMap;
 
 /// The `gates` and `shifts` of `graph` where `small`, the rewritten graph that keeps `kept`, has what they stand at. Gates of

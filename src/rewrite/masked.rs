@@ -5,9 +5,10 @@
 
 use super::bias::{Bias, Raising};
 use super::constant::read_op;
-use crate::channels::{Groups, NONE};
+use crate::coupling::{Groups, NONE};
 use crate::error::{Error, Result};
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

@@ -23,9 +23,10 @@ pub use widen::widen;
 
 pub(crate) use cuts::Cuts;
 
-use crate::channels::{Groups, Site};
+use crate::coupling::{Groups, Site};
 use crate::error::{Error, Result};
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 use constant::{constant, set_constant};
 use cuts::NodeKeep;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -2,9 +2,10 @@
 
 use super::Rewriter;
 use super::constant::read_op;
-use crate::channels::{Select, Site};
+use crate::coupling::{Select, Site};
 use crate::error::{Error, Result};
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 use std::sync::Arc;
 
 impl Rewriter<'_> {

@@ -3,7 +3,8 @@
 //! Takes: a node that computes numbers from shapes, its operands at several sizes of the open axes, the wanted results. Gives:
 //! choices of wanted operands. Never: a choice that it did not derive; what an operator's form does not tell is no choice.
 
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 
 /// Elements of a value, row-major.
 pub(super) type Numbers = Vec<f64>;

@@ -4,7 +4,8 @@
 use super::shape_arithmetic::{Numbers, sources};
 use super::{Rewriter, View, cannot_stay_open};
 use crate::error::Result;
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 use std::collections::{BTreeSet, HashMap};
 
 /// Steps of arithmetic between an operand and the literal that is looked for.

@@ -3,9 +3,10 @@
 use super::bias::Raising;
 use super::constant::{constant, store};
 use super::cuts::Cuts;
-use crate::channels::Groups;
+use crate::coupling::Groups;
 use crate::error::Result;
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 
 /// `graph` with the weights of `small`, which was made of it by keeping the classes `kept`, at the coordinates that are left; the
 /// others are as they were. Layers that got a bias on the way get one here too, behind all other values, and the groups know it.

@@ -4,10 +4,11 @@
 //! Never: passes what it did not run.
 
 use crate::error::{Error, Result};
-use crate::grad::{GateSpec, Opened, Plain, Pool, Program, Reach, ShiftSpec, Sums, Workspace};
-use crate::ir::*;
-use crate::random::Draw;
-use crate::runtime::{self, Refusal, Sample};
+use crate::exec::{GateSpec, Opened, Plain, Pool, Program, Reach, ShiftSpec, Sums, Workspace};
+use crate::graph::*;
+use crate::support::random::Draw;
+use crate::tensor::*;
+use crate::tract::{self, Refusal, Sample};
 
 pub mod pair;
 pub mod sizes;
@@ -84,7 +85,7 @@ fn is_half(facts: &Facts) -> bool {
 
 /// Inputs that a network with these facts is run at in tract, of `samples`.
 pub fn tried_in_tract(facts: &Facts, samples: usize) -> usize {
-    if is_half(facts) { samples.min(runtime::HALF_SAMPLES) } else { samples }
+    if is_half(facts) { samples.min(tract::HALF_SAMPLES) } else { samples }
 }
 
 /// Whether tract and our executor, `apart` on a network, compute something else there.
@@ -249,7 +250,7 @@ pub fn compare_executors(
 ) -> Result<Result<f64, String>> {
     let inputs = facts.inputs(graph).unwrap_or_default();
     let ours = || own_outputs((graph, facts), samples);
-    let (tract, ours) = pool.both(|| runtime::run(bytes, &inputs, samples), ours);
+    let (tract, ours) = pool.both(|| tract::run(bytes, &inputs, samples), ours);
     Ok(match (tract, ours?) {
         (Err(refusal), _) => Err(refusal.to_string()),
         (_, None) => Err("our executor computes none of its outputs".into()),
@@ -329,7 +330,7 @@ pub fn rounding_in_tract(
     let whole = double(((masked, facts), &targets), samples, pool);
     let pruned = double(((small, &of_small), &of_pruned), samples, pool);
     let (Some(whole), Some(pruned)) = (whole, pruned) else { return Ok(None) };
-    let Ok(found) = runtime::run(bytes, &inputs, samples) else { return Ok(None) };
+    let Ok(found) = tract::run(bytes, &inputs, samples) else { return Ok(None) };
     let (mut exact, mut rounded) = (Difference::default(), Difference::default());
     for ((whole, pruned), found) in whole.iter().zip(&pruned).zip(&found) {
         for ((whole, pruned), &k) in whole.iter().zip(pruned).zip(&places) {
@@ -352,7 +353,7 @@ pub fn compare_tract(
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Result<f64, String>> {
-    let run = |bytes| runtime::run(bytes, inputs, samples);
+    let run = |bytes| tract::run(bytes, inputs, samples);
     let (whole, pruned) = pool.both(|| run(big), || run(small));
     judge(whole, pruned)
 }

@@ -3,11 +3,12 @@
 //! Takes: both graphs, data. Gives: how far their outputs are apart. Never: needs to know how one was made from the other.
 
 use super::Difference;
+use crate::data::Calibration;
 use crate::error::{Error, Result};
-use crate::grad::{Pool, Reach};
-use crate::ir::{Facts, Graph, ValueId};
-use crate::learn::calib::Calibration;
-use crate::learn::{Aims, Session};
+use crate::exec::Aims;
+use crate::exec::{Pool, Reach};
+use crate::gates::Session;
+use crate::graph::{Facts, Graph, ValueId};
 use std::collections::BTreeSet;
 
 /// Measured over all images.

@@ -5,9 +5,10 @@
 
 use super::{TOLERANCE, allowed, compare_executors, compare_tract, near_enough, prove, rounding_in_tract};
 use crate::error::{Error, Result};
-use crate::grad::Pool;
-use crate::ir::*;
-use crate::runtime::Sample;
+use crate::exec::Pool;
+use crate::graph::*;
+use crate::tensor::*;
+use crate::tract::Sample;
 
 /// Inputs tried at each other set of sizes.
 const SAMPLES: usize = 2;

@@ -3,7 +3,7 @@
 use super::{SHORT, content, digits, model, program, text};
 use assert_cmd::Command;
 use autobot_onnx::onnx::{self, Model};
-use autobot_onnx::pipeline::{Options, Target, analyse};
+use autobot_onnx::pruner::{Options, Target, analyse};
 use predicates::prelude::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};

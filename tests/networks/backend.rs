@@ -4,9 +4,10 @@
 //!     ONNX_NODE_TESTS=FOLDER cargo test --release --test networks -- --ignored node_tests
 
 use super::files_below;
-use autobot_onnx::grad::{Program, Sums, Workspace};
-use autobot_onnx::ir::{DType, Data, Facts, Graph, Origin, Tensor, ValueId, infer};
+use autobot_onnx::exec::{Program, Sums, Workspace};
+use autobot_onnx::graph::{Facts, Graph, Origin, ValueId, infer};
 use autobot_onnx::onnx::{self, Model};
+use autobot_onnx::tensor::{DType, Data, Tensor};
 use std::path::Path;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //! not known. What can be cut there is cut, and proved; what gates cannot learn is said before anything is promised.
 
 use super::{Network, files_below};
-use autobot_onnx::pipeline::{self, Analysis, Criterion, Observer, Options, Outcome, Target};
+use autobot_onnx::pruner::{self, Analysis, Criterion, Observer, Options, Outcome, Target};
 use autobot_onnx::verify::TOLERANCE;
 use std::path::Path;
 
@@ -31,14 +31,14 @@ fn options(criterion: Criterion, target: Target) -> Options {
 
 fn analysis(network: &Network, criterion: Criterion) -> Analysis {
     let options = options(criterion, Target::Share(1.0));
-    pipeline::analyse(&network.model.graph, &network.facts, &options).unwrap()
+    pruner::analyse(&network.model.graph, &network.facts, &options).unwrap()
 }
 
 fn prune(network: &Network, criterion: Criterion, target: Target) -> autobot_onnx::Result<Outcome> {
     let (graph, facts, opset) = (&network.model.graph, &network.facts, network.model.opset());
     let options = options(criterion, target);
-    let analysis = pipeline::analyse(graph, facts, &options)?;
-    pipeline::prune(graph, facts, &analysis, &network.data(16, 1), &options, opset, &mut Silent)
+    let analysis = pruner::analyse(graph, facts, &options)?;
+    pruner::prune(graph, facts, &analysis, &network.data(16, 1), &options, opset, &mut Silent)
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn weights_that_nothing_reads_are_in_no_group_and_no_count() {
 fn whole_numbers_are_served_below_what_they_index() {
     let ends = |name: &str| -> Vec<String> {
         let n = network(name);
-        let specs = autobot_onnx::learn::inputs(&n.model.graph, &n.facts).unwrap();
+        let specs = autobot_onnx::gates::inputs(&n.model.graph, &n.facts).unwrap();
         specs.into_iter().map(|s| s.values.to_string()).collect()
     };
     assert_eq!(ends("tokens"), ["whole numbers from 0 to 127"]);

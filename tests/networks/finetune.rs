@@ -2,15 +2,17 @@
 //! number of threads nor an interruption changes a bit of the result.
 
 use super::{Network, Residual, ours, random_plan, stored};
-use autobot_onnx::grad::{LARGEST, Plain, Pool, Program, Sums, Workspace, batched};
-use autobot_onnx::ir::{Array, DType, Data, Facts, Graph, Tensor};
-use autobot_onnx::learn::calib::{Calibration, InputSpec, Preprocess};
-use autobot_onnx::learn::{Aims, Session, Task};
+use autobot_onnx::Result;
+use autobot_onnx::data::{Calibration, InputSpec, Preprocess};
+use autobot_onnx::exec::{Aims, Task};
+use autobot_onnx::exec::{LARGEST, Plain, Pool, Program, Sums, Workspace, batched};
+use autobot_onnx::gates::Session;
+use autobot_onnx::graph::{Facts, Graph};
 use autobot_onnx::onnx;
-use autobot_onnx::pipeline::{Before, Identity, checkpoint};
-use autobot_onnx::random::Draw;
+use autobot_onnx::pruner::{Before, Identity, checkpoint};
 use autobot_onnx::recover::{Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters};
-use autobot_onnx::{Result, learn};
+use autobot_onnx::support::random::Draw;
+use autobot_onnx::tensor::{Array, DType, Data, Tensor};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -188,7 +190,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         task: Task::Distil { temperature: 2.0 },
         hint: 0.0,
         // With crops the teacher's answers are known once they come again, without from the first epochs on, to mixtures never.
-        augment: Some(learn::calib::Augment {
+        augment: Some(autobot_onnx::data::Augment {
             crop: usize::from(method == Method::AdamW),
             flip: true,
             jitter: method == Method::ScaledAdamW,

@@ -2,12 +2,12 @@
 //! and the same gradients for the gates that are left, and for what stands in for those that are not.
 
 use super::{ALL, ours, random_plan};
-use autobot_onnx::grad::{GateSpec, Program, ShiftSpec, Sums, Workspace};
-use autobot_onnx::ir::{Facts, Graph, ValueId};
-use autobot_onnx::learn::compensate::{Moments, Stand};
-use autobot_onnx::pipeline::gates;
-use autobot_onnx::random::Draw;
-use autobot_onnx::runtime::Sample;
+use autobot_onnx::exec::{GateSpec, Program, ShiftSpec, Sums, Workspace};
+use autobot_onnx::gates::compensate::{Moments, Stand};
+use autobot_onnx::graph::{Facts, Graph, ValueId};
+use autobot_onnx::pruner::gates;
+use autobot_onnx::support::random::Draw;
+use autobot_onnx::tract::Sample;
 use autobot_onnx::{rewrite, verify};
 
 #[test]

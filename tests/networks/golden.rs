@@ -5,10 +5,10 @@
 //! --test networks golden`, then read the diff.
 
 use super::{Network, Residual, files, random_plan};
-use autobot_onnx::channels::Groups;
+use autobot_onnx::coupling::Groups;
 use autobot_onnx::plan::Plan;
 use autobot_onnx::rewrite::{self, Rewritten};
-use autobot_onnx::{ir, verify};
+use autobot_onnx::{graph, verify};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -44,7 +44,7 @@ fn stages(network: &Network, residual: Residual) -> [(&'static str, String); 3] 
     let small_facts = verify::facts_like(graph, facts, &done.graph).unwrap();
     let full = cost.hard(&vec![true; groups.classes.len()]);
     let plan = format!("MACs {} of {full}\n{}", plan.cost, print_plan(&groups, &plan, &done));
-    [("groups", groups.print()), ("plan", plan), ("pruned", ir::print(&done.graph, &small_facts))]
+    [("groups", groups.print()), ("plan", plan), ("pruned", graph::print(&done.graph, &small_facts))]
 }
 
 /// What each group keeps of its classes, and what is left of each constant.

@@ -5,11 +5,11 @@
 //! and ReLUs, takes several images at a time and computes in f32.
 
 use super::{Network, Residual, ours};
-use autobot_onnx::grad::{LARGEST, Plain, Program, Sums, Workspace, batched};
-use autobot_onnx::ir::{Array, volume};
-use autobot_onnx::learn::compensate::{Moments, Stand};
-use autobot_onnx::pipeline::{Compensation, gates};
-use autobot_onnx::random::Draw;
+use autobot_onnx::exec::{LARGEST, Plain, Program, Sums, Workspace, batched};
+use autobot_onnx::gates::compensate::{Moments, Stand};
+use autobot_onnx::pruner::{Compensation, gates};
+use autobot_onnx::support::random::Draw;
+use autobot_onnx::tensor::{Array, volume};
 
 #[test]
 fn executor_equals_interpreter_and_backward_equals_differences() {

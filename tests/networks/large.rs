@@ -1,10 +1,10 @@
 //! Networks of many nodes, and values that many nodes use again: analysed and cut in one ordered pass, on a test's small stack.
 
-use autobot_onnx::channels::Residual;
+use autobot_onnx::coupling::Residual;
 use autobot_onnx::onnx::{self, Model};
-use autobot_onnx::pipeline::{self, Analysis, Options, Target};
 use autobot_onnx::plan::{self, Search};
-use autobot_onnx::{ir, rewrite, verify};
+use autobot_onnx::pruner::{self, Analysis, Options, Target};
+use autobot_onnx::{graph, rewrite, verify};
 use onnx_protobuf::{Message, ModelProto, NodeProto, TensorProto};
 use std::path::Path;
 
@@ -65,14 +65,14 @@ impl Net {
 fn cut(model: &Model, residual: Residual) -> Analysis {
     let facts = model.facts().unwrap();
     let options = Options { residual, ..Options::new(Target::Share(1.0)) };
-    let analysis = pipeline::analyse(&model.graph, &facts, &options).unwrap();
+    let analysis = pruner::analyse(&model.graph, &facts, &options).unwrap();
     let fixed = vec![false; analysis.least.len()];
     let search = Search::new(&analysis.groups, &analysis.cost, options.limits, fixed);
     let target = (analysis.full + search.smallest().cost) / 2;
     let kept = search.meet(&plan::l1(&model.graph, &facts, &analysis.groups), target).unwrap().kept;
     let done = rewrite::rewrite(&model.graph, &facts, &analysis.groups, &kept, model.opset()).unwrap();
     let facts = verify::facts_like(&model.graph, &facts, &done.graph).unwrap();
-    assert!(!ir::print(&done.graph, &facts).is_empty());
+    assert!(!graph::print(&done.graph, &facts).is_empty());
     rewrite::masked(&model.graph, &done.masks, &[]).unwrap();
     model.with_graph(done.graph).unwrap();
     analysis

@@ -19,16 +19,16 @@ mod share;
 mod threads;
 mod widen;
 
-use autobot_onnx::channels::{self, Groups, NONE, Residual};
 use autobot_onnx::cost::{Convention, Cost};
-use autobot_onnx::grad::Pool;
-use autobot_onnx::ir::{Fact, Facts, Graph, ValueId};
-use autobot_onnx::learn::Aims;
-use autobot_onnx::learn::calib::Calibration;
+use autobot_onnx::coupling::{self, Groups, NONE, Residual};
+use autobot_onnx::data::Calibration;
+use autobot_onnx::exec::Aims;
+use autobot_onnx::exec::Pool;
+use autobot_onnx::graph::{Fact, Facts, Graph, ValueId};
 use autobot_onnx::onnx::{self, InputShape, Model};
 use autobot_onnx::plan::{Limits, Plan, Search};
-use autobot_onnx::runtime::Sample;
-use autobot_onnx::{learn, pipeline, plan, rewrite};
+use autobot_onnx::tract::Sample;
+use autobot_onnx::{gates, plan, pruner, rewrite};
 use onnx_protobuf::{Message, ModelProto};
 use std::path::{Path, PathBuf};
 
@@ -91,11 +91,13 @@ impl Network {
     }
 
     fn targets(&self) -> Vec<ValueId> {
-        learn::targets(&self.model.graph, &self.facts).unwrap_or_else(|e| panic!("{}: {e}", self.name)).0
+        autobot_onnx::exec::targets(&self.model.graph, &self.facts)
+            .unwrap_or_else(|e| panic!("{}: {e}", self.name))
+            .0
     }
 
     fn groups(&self, residual: Residual) -> (Groups, Cost) {
-        let groups = channels::group(&self.model.graph, &self.facts, residual);
+        let groups = coupling::group(&self.model.graph, &self.facts, residual);
         let cost = Cost::new(&self.model.graph, &self.facts, &groups, Convention::Macs);
         (groups, cost)
     }
@@ -103,13 +105,13 @@ impl Network {
     /// `n` synthetic images.
     fn data(&self, n: usize, seed: u64) -> Calibration {
         let inputs =
-            learn::inputs(&self.model.graph, &self.facts).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+            gates::inputs(&self.model.graph, &self.facts).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         Calibration::synthetic(&inputs, n, seed)
     }
 
     fn samples(&self, n: usize, seed: u64) -> Vec<Sample> {
         let all: Vec<usize> = (0..n).collect();
-        pipeline::samples(&self.model.graph, &self.facts, &self.data(n, seed), &all)
+        pruner::samples(&self.model.graph, &self.facts, &self.data(n, seed), &all)
     }
 }
 
@@ -202,7 +204,7 @@ fn others() -> Vec<Network> {
         cost.hard(&vec![true; groups.classes.len()])
     };
     let runs = |n: &Network| {
-        let answer = learn::targets(&n.model.graph, &n.facts);
+        let answer = autobot_onnx::exec::targets(&n.model.graph, &n.facts);
         answer.inspect_err(|e| eprintln!("{} is refused: {e}", n.name)).is_ok()
     };
     let read = chosen.map(|p| Network::read(p));

@@ -2,11 +2,11 @@
 
 use super::Network;
 use autobot_onnx::Result;
-use autobot_onnx::channels::Groups;
 use autobot_onnx::cost::latency::Cpu;
 use autobot_onnx::cost::{Convention, Cost};
-use autobot_onnx::ir::Graph;
-use autobot_onnx::pipeline::{self, Clock, Criterion, Observer, Options, Target};
+use autobot_onnx::coupling::Groups;
+use autobot_onnx::graph::Graph;
+use autobot_onnx::pruner::{self, Clock, Criterion, Observer, Options, Target};
 use autobot_onnx::verify;
 use std::path::Path;
 
@@ -48,11 +48,11 @@ fn a_measured_time_is_met() {
     let mut options = Options::new(Target::TimeShare(0.75));
     options.speed = Some(Cpu::CortexA53.speed());
     (options.criterion, options.batches) = (Criterion::Gates, Some(20));
-    let analysis = pipeline::analyse(graph, facts, &options).unwrap();
+    let analysis = pruner::analyse(graph, facts, &options).unwrap();
     let mut slow = Slow { network: &network, asked: 0 };
     let data = network.data(64, 1);
     let opset = network.model.opset();
-    let done = pipeline::prune(graph, facts, &analysis, &data, &options, opset, &mut slow).unwrap();
+    let done = pruner::prune(graph, facts, &analysis, &data, &options, opset, &mut slow).unwrap();
     let measured = done.measured.unwrap();
     assert!(slow.asked > 1, "what was predicted was enough");
     assert_eq!(done.trained.unwrap().target, Some(done.target as f64));

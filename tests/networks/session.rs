@@ -1,9 +1,10 @@
 //! A network that is trained on images goes and comes back.
 
 use super::Network;
-use autobot_onnx::channels::Residual;
-use autobot_onnx::grad::Pool;
-use autobot_onnx::learn::{Choice, Session, Settings, Task, Watching, train};
+use autobot_onnx::coupling::Residual;
+use autobot_onnx::exec::Pool;
+use autobot_onnx::exec::Task;
+use autobot_onnx::gates::{Choice, Session, Settings, Watching, train};
 use std::cell::Cell;
 use std::path::Path;
 

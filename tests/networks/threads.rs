@@ -1,10 +1,10 @@
 //! Same seed, same data, any number of threads: the same gates to the last bit.
 
 use super::Network;
-use autobot_onnx::channels::Residual;
-use autobot_onnx::grad::Pool;
-use autobot_onnx::learn::calib::{Calibration, InputSpec, Preprocess};
-use autobot_onnx::pipeline::{self, Criterion, Observer, Options, Target};
+use autobot_onnx::coupling::Residual;
+use autobot_onnx::data::{Calibration, InputSpec, Preprocess};
+use autobot_onnx::exec::Pool;
+use autobot_onnx::pruner::{self, Criterion, Observer, Options, Target};
 use std::path::Path;
 
 struct Silent;
@@ -23,9 +23,9 @@ fn train(threads: usize, freeze: bool) -> (Vec<u64>, Vec<bool>) {
     (options.threads, options.batches, options.criterion) = (threads, Some(200), Criterion::Gates);
     options.freeze = freeze;
     options.residual = Residual::Expand;
-    let analysis = pipeline::analyse(graph, facts, &options).unwrap();
+    let analysis = pruner::analyse(graph, facts, &options).unwrap();
     let opset = network.model.opset();
-    let done = pipeline::prune(graph, facts, &analysis, &data, &options, opset, &mut Silent).unwrap();
+    let done = pruner::prune(graph, facts, &analysis, &data, &options, opset, &mut Silent).unwrap();
     assert_eq!(Pool::new(threads).unwrap().len(), threads);
     (done.trained.unwrap().alpha.iter().map(|a| a.to_bits()).collect(), done.plan.kept)
 }

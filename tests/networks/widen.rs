@@ -2,11 +2,12 @@
 //! it gives the same.
 
 use super::{ALL, ours, random_plan, single};
-use autobot_onnx::grad::{Program, Sums, Workspace};
-use autobot_onnx::ir::{DType, Graph, NodeId, ValueId, infer};
-use autobot_onnx::learn::hard;
-use autobot_onnx::random::Draw;
-use autobot_onnx::{pipeline, rewrite, verify};
+use autobot_onnx::exec::{Program, Sums, Workspace};
+use autobot_onnx::gates::hard;
+use autobot_onnx::graph::{Graph, NodeId, ValueId, infer};
+use autobot_onnx::support::random::Draw;
+use autobot_onnx::tensor::DType;
+use autobot_onnx::{pruner, rewrite, verify};
 
 #[test]
 fn what_is_widened_and_pruned_anew_is_what_it_was() {
@@ -50,7 +51,7 @@ fn what_is_widened_and_pruned_anew_is_what_it_was() {
                 (0..targets.len()).map(|t| workspace.target(&program, t).data.clone()).collect()
             };
             assert!(outputs(&small) == outputs(&again), "{name}: pruned anew it is another network");
-            let (masked, gates) = ((&wide, &wide_facts), pipeline::gates(&wide, &known));
+            let (masked, gates) = ((&wide, &wide_facts), pruner::gates(&wide, &known));
             let (gates, lambda) = ((&gates[..], &[][..]), hard(&kept, &[]));
             let proof = verify::compare(masked, gates, &lambda, &small, &targets, &samples, &single());
             let difference = proof.unwrap().difference.relative;

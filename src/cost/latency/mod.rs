@@ -8,8 +8,9 @@ mod operators;
 mod tables;
 
 use super::{Cost, Term, Width, width};
-use crate::channels::Groups;
-use crate::ir::*;
+use crate::coupling::Groups;
+use crate::graph::*;
+use crate::tensor::*;
 use std::sync::Arc;
 pub use tables::Cpu;
 
@@ -279,7 +280,7 @@ fn product_behind(graph: &Graph, facts: &Facts, value: Option<ValueId>) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channels::{Residual, group};
+    use crate::coupling::{Residual, group};
     use crate::onnx;
     use std::path::Path;
 

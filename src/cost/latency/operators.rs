@@ -4,7 +4,8 @@
 //! the pass over them. Never: measures. They were counted in QEMU (`benches/instructions`) for single operators over
 //! 1×64×28×28 values, as a Cortex-A53 and, for programs of 32 bits, as a Cortex-A7; a pass alone takes 3 and 7.
 
-use crate::ir::*;
+use crate::graph::*;
+use crate::tensor::*;
 
 /// Instructions per element in programs of 64 and of 32 bits. The latter have vectors in kernels only.
 type Count = (f64, f64);

@@ -185,7 +185,7 @@ fn sparse_initializers_are_refused() {
 fn types_that_we_do_not_hold_travel_along() {
     let proto = with_everything();
     let model = opened(&proto).unwrap();
-    assert!(matches!(model.graph.values[value(&model, "labels")].origin, crate::ir::Origin::Carried));
+    assert!(matches!(model.graph.values[value(&model, "labels")].origin, crate::graph::Origin::Carried));
     assert!(model.facts().unwrap().fact[value(&model, "labels")].is_none());
     assert_eq!(whole(&model.with_graph(model.graph.clone()).unwrap()), proto);
     let proto = edited(|g| {

@@ -4,7 +4,7 @@ use super::super::external::is_external;
 use super::super::write::whole;
 use super::super::*;
 use super::make::*;
-use crate::ir::Origin;
+use crate::graph::Origin;
 use onnx_protobuf::tensor_proto::DataLocation;
 use onnx_protobuf::{StringStringEntryProto, TensorProto};
 use std::fs;
@@ -82,7 +82,7 @@ fn external_weights_stay_external_and_the_input_is_untouched() {
     let mut graph = model.graph.clone();
     let w = value(&model, "w");
     let mut sliced = (**graph.initializer(w).unwrap()).clone();
-    sliced.data = crate::ir::Data::F32(vec![1.5; 108]);
+    sliced.data = crate::tensor::Data::F32(vec![1.5; 108]);
     graph.values[w].origin = Origin::Initializer(Arc::new(sliced));
     let new = model.with_graph(graph).unwrap();
     let out = dir.path().join("out.onnx");

@@ -46,7 +46,7 @@ pub fn counting(name: &str, dims: &[i64]) -> TensorProto {
 pub fn info(name: &str, sizes: &[&str]) -> ValueInfoProto {
     use onnx_protobuf::tensor_shape_proto::dimension::Value as Dim;
     let shape = vec![1; sizes.len()];
-    let mut info = shapes::fresh(name, &crate::ir::Fact::new(crate::ir::DType::F32, shape));
+    let mut info = shapes::fresh(name, &crate::graph::Fact::new(crate::tensor::DType::F32, shape));
     let kind = info.type_.as_mut().unwrap().mut_tensor_type();
     for (dim, size) in kind.shape.as_mut().unwrap().dim.iter_mut().zip(sizes) {
         dim.value = match size.parse() {

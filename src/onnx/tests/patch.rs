@@ -3,8 +3,9 @@
 use super::super::write::whole;
 use super::super::*;
 use super::make::*;
-use crate::ir::*;
+use crate::graph::*;
 use crate::ops;
+use crate::tensor::*;
 use onnx_protobuf::GraphProto;
 use std::sync::Arc;
 

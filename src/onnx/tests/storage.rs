@@ -3,7 +3,8 @@
 use super::super::tensor;
 use super::super::write::whole;
 use super::make::*;
-use crate::ir::{DType, Data, Origin};
+use crate::graph::Origin;
+use crate::tensor::{DType, Data};
 use onnx_protobuf::TensorProto;
 use std::sync::Arc;
 

@@ -3,9 +3,10 @@
 //! Class scores alone say little of an image; the picture of features that they are made from says much more (Romero et al.,
 //! "FitNets", arXiv 1412.6550).
 
-use crate::ir::*;
-use crate::learn::loss;
+use crate::exec::loss;
+use crate::graph::*;
 use crate::rewrite::Cuts;
+use crate::tensor::*;
 
 /// A value that both networks compute.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +70,7 @@ pub(super) fn miss(x: &[f32], taught: &[f32], weight: f64, dx: &mut [f32]) -> f6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channels::{Residual, group};
+    use crate::coupling::{Residual, group};
     use crate::{onnx, rewrite};
     use std::path::Path;
 

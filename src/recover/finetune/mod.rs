@@ -11,12 +11,14 @@ mod parameters;
 mod state;
 mod teacher;
 
+use crate::data::Augment;
 use crate::error::{Error, Result};
-use crate::ir::*;
-use crate::learn::calib::Augment;
-use crate::learn::{Session, Task};
-use crate::random::Draw;
+use crate::exec::Task;
+use crate::gates::Session;
+use crate::graph::*;
 use crate::rewrite;
+use crate::support::random::Draw;
+use crate::tensor::*;
 use half::slice::HalfFloatSliceExt;
 pub use hint::Hint;
 pub use optimizer::Method;

@@ -1,6 +1,6 @@
 //! Which stored constants are trained.
 
-use crate::ir::*;
+use crate::graph::*;
 use crate::rewrite;
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Where a training stands: everything that the next update depends on.
 
 use super::Method;
-use crate::ir::Array;
+use crate::tensor::Array;
 use serde::{Deserialize, Serialize};
 
 /// What an epoch brought.

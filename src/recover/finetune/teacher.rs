@@ -1,8 +1,8 @@
 //! The unpruned network's answers. Those that will be wanted again are asked for once and remembered.
 
 use super::Hint;
-use crate::learn::Session;
-use crate::learn::calib::Augment;
+use crate::data::Augment;
+use crate::gates::Session;
 use half::bf16;
 use std::collections::HashMap;
 

@@ -1,8 +1,10 @@
 //! Layers that can be fitted: their inputs as columns, their weights as a matrix, and what they should give.
 
-use crate::ir::*;
-use crate::ops::{self, kernels::conv::Geometry};
+use crate::graph::*;
+use crate::kernels::conv::Geometry;
+use crate::ops::{self};
 use crate::rewrite;
+use crate::tensor::*;
 
 /// A convolution or a matrix product with stored weights of its own.
 #[derive(Debug, Clone)]

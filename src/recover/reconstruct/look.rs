@@ -2,8 +2,8 @@
 
 use super::layer::{Layer, Others, Target};
 use super::track::Track;
-use crate::ir::*;
-use crate::ops::kernels::matmul::{matmul, plain, transposed};
+use crate::kernels::matmul::{matmul, plain, transposed};
+use crate::tensor::*;
 use std::borrow::Cow;
 use std::ops::Range;
 

@@ -10,13 +10,13 @@ mod layer;
 mod look;
 mod track;
 
-use crate::channels::Groups;
+use crate::coupling::Groups;
+use crate::data::Calibration;
 use crate::error::Result;
-use crate::grad::{LARGEST, Pool, batched};
-use crate::ir::*;
-use crate::learn::{self, calib::Calibration};
-use crate::random::Draw;
+use crate::exec::{LARGEST, Pool, batched};
+use crate::graph::*;
 use crate::rewrite::Cuts;
+use crate::support::random::Draw;
 use layer::Layer;
 use track::Track;
 
@@ -65,7 +65,7 @@ pub fn reconstruct(
         let left = |a: usize| Some((a, cuts.kept(v, a)?.to_vec()));
         (0..rank).filter(|&a| a != axis).filter_map(left).collect()
     };
-    let targets = learn::Aims::compared(big.0, big.1, |_| true).targets;
+    let targets = crate::exec::Aims::compared(big.0, big.1, |_| true).targets;
     // Where the pruned network does not take as many images at a time as the original, both take what the file says.
     let both = |facts: Facts| infer(small, facts.inputs(big.0).as_deref()).map(|of_small| (facts, of_small));
     let (facts, of_small) =

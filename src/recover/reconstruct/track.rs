@@ -3,13 +3,14 @@
 //! Invariants: a value is kept until the last node that uses it has run; chunks of images never mix.
 
 use super::layer::{Layer, Weights};
+use crate::data::Calibration;
 use crate::error::Result;
-use crate::grad::Pool;
-use crate::ir::*;
-use crate::learn::calib::Calibration;
+use crate::exec::Pool;
+use crate::graph::*;
+use crate::kernels::direct::{Direct, Start};
 use crate::ops::conv_geometry;
-use crate::ops::kernels::direct::{Direct, Start};
 use crate::rewrite;
+use crate::tensor::*;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 

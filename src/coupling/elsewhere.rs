@@ -1,0 +1,68 @@
+//! One plan for all sizes: how the classes at the analysed sizes and at others correspond.
+//!
+//! Axes that have the same size everywhere are axes of channels (or of fixed pictures); an axis of another size elsewhere follows an
+//! open one. Classes correspond by the coordinates that they share on axes of the first kind.
+
+use super::groups::{Groups, NONE};
+use crate::graph::Graph;
+use std::collections::BTreeSet;
+
+impl Groups {
+    /// Freezes groups whose channels cannot be deleted alike at the other sizes.
+    pub(super) fn agree(&mut self, graph: &Graph) {
+        let mut apart: BTreeSet<usize> = BTreeSet::new();
+        for other in &self.elsewhere {
+            let mut partner = vec![NONE; other.classes.len()];
+            for (here, there) in shared(self, other) {
+                match (here, there) {
+                    (NONE, _) => {}
+                    (here, NONE) => {
+                        apart.insert(self.classes[here as usize].group);
+                    }
+                    (here, there) => match std::mem::replace(&mut partner[there as usize], here) {
+                        before if before == NONE || before == here => {}
+                        before => apart.extend([before, here].map(|c| self.classes[c as usize].group)),
+                    },
+                }
+            }
+        }
+        for site in self.sites(graph) {
+            let size = |groups: &Self| groups.at(graph, site).len();
+            if self.elsewhere.iter().any(|other| size(other) != size(self)) {
+                let classes = self.at(graph, site).iter().filter(|c| **c != NONE);
+                apart.extend(classes.map(|&c| self.classes[c as usize].group));
+            }
+        }
+        if apart.is_empty() {
+            return;
+        }
+        let first: Vec<usize> = apart.iter().map(|&g| self.groups[g].classes[0]).collect();
+        let is_apart = |classes: &[usize]| classes.first().is_some_and(|c| first.contains(c));
+        let why = "bound to other channels at other sizes of the axes that the file leaves open";
+        self.restrict(|g| if is_apart(&g.classes) { Err(why.into()) } else { Ok(()) });
+    }
+
+    /// Which classes stay at the other sizes with number `k`, where `kept` stay here. None where they cannot stay alike.
+    pub fn kept_elsewhere(&self, k: usize, kept: &[bool]) -> Option<Vec<bool>> {
+        let other = &self.elsewhere[k];
+        let mut stays: Vec<Option<bool>> = vec![None; other.classes.len()];
+        for (here, there) in shared(self, other).filter(|(_, there)| *there != NONE) {
+            let stay = here == NONE || kept[here as usize];
+            if stays[there as usize].replace(stay).is_some_and(|before| before != stay) {
+                return None;
+            }
+        }
+        Some(stays.into_iter().map(|stay| stay.unwrap_or(true)).collect())
+    }
+}
+
+/// Classes of the same coordinate in both, on axes of the same size; picking readers' own ones too.
+fn shared<'a>(a: &'a Groups, b: &'a Groups) -> impl Iterator<Item = (u32, u32)> + 'a {
+    let axes = a.label.iter().zip(&b.label).flat_map(|(a, b)| a.iter().zip(b));
+    let own = a.selects.iter().filter_map(|s| {
+        let other = b.select(s.site)?;
+        Some((&s.own, &other.own))
+    });
+    let same = axes.chain(own).filter(|(a, b)| a.len() == b.len());
+    same.flat_map(|(a, b)| a.iter().copied().zip(b.iter().copied()))
+}

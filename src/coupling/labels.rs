@@ -1,0 +1,451 @@
+//! Union-find over coordinates: every operator states its ties, what it leaves unsaid is frozen.
+//!
+//! Invariants: a class is frozen iff one of its coordinates is; the reason kept is the first one stated.
+
+use crate::graph::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Why a coordinate must stay: a node (or none: the network's interface) and a phrase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The node that needs it.
+    pub node: Option<NodeId>,
+    /// What the node does with it.
+    pub why: String,
+}
+
+/// An input axis of a node that contracts it or absorbs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Site {
+    /// The node.
+    pub node: NodeId,
+    /// Its input slot.
+    pub slot: usize,
+    /// The axis of that input.
+    pub axis: usize,
+}
+
+/// An axis of a value.
+type Place = (ValueId, usize);
+
+/// The union-find and what the operators said.
+#[derive(Debug)]
+pub struct Labels {
+    base: Vec<Vec<usize>>,
+    /// By value, the coordinates of all its axes.
+    span: Vec<std::ops::Range<usize>>,
+    parent: Vec<u32>,
+    frozen: Vec<Option<u32>>,
+    /// All reasons, by number.
+    pub reasons: Vec<Reason>,
+    /// Where classes are contracted: gates stand here.
+    pub reads: Vec<Site>,
+    /// Where zero is neutral: a branch may be cut alone here.
+    pub absorbs: Vec<Site>,
+    /// For each reader that picks what it reads: the coordinates of its own (a weight's) that stand for the value's.
+    picks: BTreeMap<Site, Vec<Option<usize>>>,
+    merges: Vec<(NodeId, Merge)>,
+}
+
+/// Axes with the same row-major product, of which it is settled last what follows what.
+#[derive(Debug)]
+enum Merge {
+    /// As [`Link::product`].
+    Product(Place, Vec<Place>),
+    /// As [`Link::regroup`].
+    Regroup(Vec<Place>, [Place; 2]),
+}
+
+impl Labels {
+    /// Solves the ties of `graph`. At the sites in `cut` a value is not tied to its node: an absorbed branch may go without
+    /// the result, a reader may pick what it reads.
+    pub fn solve(graph: &Graph, facts: &Facts, cut: &BTreeSet<Site>) -> Self {
+        let mut labels = Self::new(graph, facts);
+        for (values, why) in
+            [(&graph.inputs, "an input of the network"), (&graph.outputs, "an output of the network")]
+        {
+            values.iter().for_each(|&v| labels.freeze_value(v, None, why));
+        }
+        let idle = idle(graph, facts);
+        for (n, node) in graph.nodes.iter().enumerate() {
+            if idle[n] {
+                let values = node.inputs.iter().chain(&node.outputs).flatten();
+                values.for_each(|&v| {
+                    labels.freeze_value(v, Some(n), "computes nothing that the network reads")
+                });
+                continue;
+            }
+            node.captured.iter().for_each(|&v| labels.freeze_value(v, Some(n), "uses it inside a subgraph"));
+            labels.node(facts, n, node, cut);
+        }
+        for (n, merge) in std::mem::take(&mut labels.merges) {
+            match merge {
+                Merge::Product(one, many) => labels.resolve_product(facts, n, one, &many),
+                Merge::Regroup(fine, coarse) => labels.resolve_regroup(facts, n, &fine, coarse),
+            }
+        }
+        labels
+    }
+
+    fn new(graph: &Graph, facts: &Facts) -> Self {
+        let mut next = 0;
+        let (mut base, mut span) = (Vec::new(), Vec::new());
+        for v in 0..graph.values.len() {
+            let first = next;
+            let place = |&size: &usize| {
+                next += size;
+                next - size
+            };
+            base.push(facts.shape(v).unwrap_or_default().iter().map(place).collect());
+            span.push(first..next);
+        }
+        Self {
+            base,
+            span,
+            parent: (0..next as u32).collect(),
+            frozen: vec![None; next],
+            reasons: Vec::new(),
+            reads: Vec::new(),
+            absorbs: Vec::new(),
+            picks: BTreeMap::new(),
+            merges: Vec::new(),
+        }
+    }
+
+    /// The readers that pick what they read.
+    pub fn picking(&self) -> Vec<Site> {
+        self.picks.keys().copied().collect()
+    }
+
+    /// Where a reader picks: for each coordinate of the value, the representative of the reader's own.
+    pub fn picked(&mut self, site: Site) -> Vec<Option<usize>> {
+        let own = self.picks.get(&site).cloned().unwrap_or_default();
+        own.into_iter().map(|c| c.map(|c| self.root(c))).collect()
+    }
+
+    /// The class representative of a coordinate.
+    pub fn find(&mut self, value: ValueId, axis: usize, index: usize) -> usize {
+        self.root(self.base[value][axis] + index)
+    }
+
+    /// Why a class is frozen, if it is.
+    pub fn reason(&self, root: usize) -> Option<&Reason> {
+        self.frozen[root].map(|r| &self.reasons[r as usize])
+    }
+
+    /// As [`Labels::find`], without shortening paths.
+    pub fn peek(&self, value: ValueId, axis: usize, index: usize) -> usize {
+        let mut c = self.base[value][axis] + index;
+        while self.parent[c] as usize != c {
+            c = self.parent[c] as usize;
+        }
+        c
+    }
+
+    fn root(&mut self, mut c: usize) -> usize {
+        while self.parent[c] as usize != c {
+            let up = self.parent[c] as usize;
+            self.parent[c] = self.parent[up];
+            c = up;
+        }
+        c
+    }
+
+    fn union(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        if a == b {
+            return;
+        }
+        // The smaller number wins, so that results do not depend on the order of statements.
+        let (keep, drop) = (a.min(b), a.max(b));
+        self.parent[drop] = keep as u32;
+        self.frozen[keep] = match (self.frozen[keep], self.frozen[drop]) {
+            (Some(x), Some(y)) => Some(x.min(y)),
+            (x, y) => x.or(y),
+        };
+    }
+
+    fn freeze(&mut self, coordinate: usize, reason: u32) {
+        let root = self.root(coordinate);
+        self.frozen[root].get_or_insert(reason);
+    }
+
+    fn note(&mut self, node: Option<NodeId>, why: &str) -> u32 {
+        let reason = Reason { node, why: why.to_owned() };
+        if self.reasons.last() != Some(&reason) {
+            self.reasons.push(reason);
+        }
+        self.reasons.len() as u32 - 1
+    }
+
+    fn freeze_value(&mut self, v: ValueId, node: Option<NodeId>, why: &str) {
+        let reason = self.note(node, why);
+        self.span[v].clone().for_each(|c| self.freeze(c, reason));
+    }
+
+    fn node(&mut self, facts: &Facts, n: NodeId, node: &Node, cut: &BTreeSet<Site>) {
+        let known = facts.operands(node).zip(facts.results(node));
+        let (Some((x, y)), None) = (known, &facts.trouble[n]) else {
+            let why = facts.trouble[n].clone().unwrap_or_else(|| "has operands of unknown shape".into());
+            let values: Vec<ValueId> = node.inputs.iter().chain(&node.outputs).flatten().copied().collect();
+            values.into_iter().for_each(|v| self.freeze_value(v, Some(n), &why));
+            return;
+        };
+        let io = Io { x: &x, y: &y };
+        let mut said = Statements::new(&io);
+        node.op.channels(&io, &mut said);
+        self.apply(facts, n, node, said, cut);
+    }
+
+    fn apply(&mut self, facts: &Facts, n: NodeId, node: &Node, said: Statements, cut: &BTreeSet<Site>) {
+        let value = |axis: Axis| match axis.port {
+            Port::In(s) => node.inputs[s],
+            Port::Out(s) => node.outputs[s],
+        };
+        let site = |axis: Axis| match axis.port {
+            Port::In(slot) => Some(Site { node: n, slot, axis: axis.axis }),
+            Port::Out(_) => None,
+        };
+        let cut_among = |axes: &[Axis]| -> BTreeSet<Axis> {
+            axes.iter().copied().filter(|&a| site(a).is_some_and(|s| cut.contains(&s))).collect()
+        };
+        let (alone, picking) = (cut_among(&said.absorbs), cut_among(&said.reads));
+        for &(a, i, b, j) in &said.ties {
+            if alone.contains(&a) || alone.contains(&b) {
+                continue;
+            }
+            let (Some(v), Some(w)) = (value(a), value(b)) else { continue };
+            let (at, other) = (self.base[v][a.axis] + i, self.base[w][b.axis] + j);
+            match (site(a).filter(|_| picking.contains(&a)), site(b).filter(|_| picking.contains(&b))) {
+                (Some(s), _) => self.pick(facts, s, v, i, other),
+                (_, Some(s)) => self.pick(facts, s, w, j, at),
+                _ => self.union(at, other),
+            }
+        }
+        let mut freezes = said.freezes;
+        if facts.is_folded(node) {
+            // No gate stands where nothing is computed at run time, and nothing is to be saved.
+            let why = "sums over this axis before the network runs";
+            freezes.extend(said.reads.iter().map(|&a| (a, why.to_owned())));
+        } else {
+            self.reads.extend(said.reads.iter().filter_map(|&a| site(a)));
+            self.absorbs.extend(said.absorbs.iter().filter_map(|&a| site(a)));
+        }
+        for (a, why) in &freezes {
+            if let Some(v) = value(*a) {
+                let reason = self.note(Some(n), why);
+                let size = facts.shape(v).unwrap_or_default()[a.axis];
+                (0..size).for_each(|i| self.freeze(self.base[v][a.axis] + i, reason));
+            }
+        }
+        let default = self.note(Some(n), "needs every coordinate of this axis");
+        for (axis, spoken) in &said.spoken {
+            let Some(v) = value(*axis) else { continue };
+            for (i, _) in spoken.iter().enumerate().filter(|(_, s)| !**s) {
+                self.freeze(self.base[v][axis.axis] + i, default);
+            }
+        }
+        let place = |a: Axis| value(a).map(|v| (v, a.axis));
+        for (one, many) in said.products {
+            if let Some(one) = place(one) {
+                let many = many.into_iter().filter_map(place).collect();
+                self.merges.push((n, Merge::Product(one, many)));
+            }
+        }
+        for (fine, [outer, inner]) in said.regroups {
+            if let (Some(outer), Some(inner)) = (place(outer), place(inner)) {
+                let fine = fine.into_iter().filter_map(place).collect();
+                self.merges.push((n, Merge::Regroup(fine, [outer, inner])));
+            }
+        }
+    }
+
+    /// Coordinate `index` of the value at a picking reader is `own` there.
+    fn pick(&mut self, facts: &Facts, site: Site, v: ValueId, index: usize, own: usize) {
+        let size = facts.shape(v).unwrap_or_default()[site.axis];
+        let picks = self.picks.entry(site).or_insert_with(|| vec![None; size]);
+        if let Some(before) = picks[index].replace(own) {
+            self.union(before, own);
+        }
+    }
+
+    /// Ties a Reshape's product axis to that one of its factors that is not frozen otherwise (the largest, then the last);
+    /// the other factors stay whole.
+    fn resolve_product(&mut self, facts: &Facts, n: NodeId, one: Place, many: &[Place]) {
+        let size = |(v, axis): Place| facts.shape(v).unwrap_or_default()[axis];
+        let frozen: Vec<usize> = many
+            .iter()
+            .map(|&m| {
+                (0..size(m))
+                    .filter(|&i| {
+                        let r = self.find(m.0, m.1, i);
+                        self.frozen[r].is_some()
+                    })
+                    .count()
+            })
+            .collect();
+        // A factor that has joined an axis before it is as large as it is without that.
+        let joined = many.iter().map(|&m| size(m)).product::<usize>() / size(one).max(1);
+        let own = |k: usize| if k == 0 { size(many[k]) / joined.max(1) } else { size(many[k]) };
+        let best = (0..many.len()).min_by_key(|&k| (frozen[k] > 0, usize::MAX - own(k), usize::MAX - k));
+        let Some(best) = best else { return };
+        let inner: usize = many[best + 1..].iter().map(|&m| size(m)).product();
+        for i in 0..size(one) {
+            let k = i / inner.max(1) % size(many[best]);
+            self.union(self.base[one.0][one.1] + i, self.base[many[best].0][many[best].1] + k);
+        }
+        let reason = self.note(Some(n), "splits or merges this axis");
+        for (_, &(v, axis)) in many.iter().enumerate().filter(|(k, _)| *k != best) {
+            (0..size((v, axis))).for_each(|i| self.freeze(self.base[v][axis] + i, reason));
+        }
+    }
+
+    /// Whole groups of the first fine axis follow the first coarse one where the second is frozen; else the places in the groups
+    /// follow the second, and the first stays whole.
+    fn resolve_regroup(&mut self, facts: &Facts, n: NodeId, fine: &[Place], [outer, inner]: [Place; 2]) {
+        let size = |(v, axis): Place| facts.shape(v).unwrap_or_default()[axis];
+        let Some(&(v, axis)) = fine.first() else { return };
+        let groups = size(outer);
+        let of_group = size(fine[0]) / groups.max(1);
+        let (first, coarse) = (self.base[v][axis], self.base[outer.0][outer.1]);
+        let whole = (0..size(inner)).any(|i| {
+            let r = self.find(inner.0, inner.1, i);
+            self.frozen[r].is_some()
+        });
+        let reason = self.note(Some(n), "splits or merges this axis");
+        if whole {
+            (0..size(fine[0])).for_each(|i| self.union(first + i, coarse + i / of_group.max(1)));
+            for &(v, axis) in fine[1..].iter().chain([&inner]) {
+                (0..size((v, axis))).for_each(|i| self.freeze(self.base[v][axis] + i, reason));
+            }
+        } else {
+            (0..size(fine[0])).for_each(|i| self.union(first + i, first + i % of_group.max(1)));
+            (0..groups).for_each(|i| self.freeze(coarse + i, reason));
+            self.resolve_product(facts, n, inner, fine);
+        }
+    }
+}
+
+/// By node: does it only compute what stands in the graph as a constant too ([`Graph::computed`])?
+fn idle(graph: &Graph, facts: &Facts) -> Vec<bool> {
+    let mut idle = vec![false; graph.nodes.len()];
+    if graph.computed.is_empty() {
+        return idle;
+    }
+    let mut read = vec![false; graph.values.len()];
+    let mut stands = read.clone();
+    graph.outputs.iter().for_each(|&v| read[v] = true);
+    graph.computed.values().for_each(|(v, _)| stands[*v] = true);
+    for (n, node) in graph.nodes.iter().enumerate().rev() {
+        let any = |of: &[bool]| node.outputs.iter().flatten().any(|&y| of[y]);
+        idle[n] = facts.is_folded(node) && any(&stands) && !any(&read);
+        let marked = if idle[n] { &mut stands } else { &mut read };
+        node.inputs.iter().flatten().chain(&node.captured).for_each(|&v| marked[v] = true);
+    }
+    idle
+}
+
+/// What one operator said, before it is applied.
+struct Statements {
+    /// By slot, where the axes of inputs and of results begin in `spoken`.
+    first: [Vec<usize>; 2],
+    spoken: Vec<(Axis, Vec<bool>)>,
+    ties: Vec<(Axis, usize, Axis, usize)>,
+    reads: Vec<Axis>,
+    absorbs: Vec<Axis>,
+    freezes: Vec<(Axis, String)>,
+    products: Vec<(Axis, Vec<Axis>)>,
+    regroups: Vec<(Vec<Axis>, [Axis; 2])>,
+}
+
+impl Statements {
+    fn new(io: &Io) -> Self {
+        let inputs = (0..io.inputs()).flat_map(|s| {
+            let shape = io.input(s).unwrap_or_default();
+            shape.iter().enumerate().map(move |(a, &size)| (input(s, a), size))
+        });
+        let outputs =
+            io.y.iter()
+                .enumerate()
+                .flat_map(|(s, f)| f.shape.iter().enumerate().map(move |(a, &size)| (output(s, a), size)));
+        let spoken: Vec<(Axis, Vec<bool>)> =
+            inputs.chain(outputs).map(|(axis, size)| (axis, vec![false; size])).collect();
+        let mut next = 0;
+        let mut begin = |rank: usize| {
+            next += rank;
+            next - rank
+        };
+        let first = [
+            (0..io.inputs()).map(|s| begin(io.input(s).map_or(0, <[usize]>::len))).collect(),
+            io.y.iter().map(|f| begin(f.shape.len())).collect(),
+        ];
+        Self {
+            first,
+            spoken,
+            ties: vec![],
+            reads: vec![],
+            absorbs: vec![],
+            freezes: vec![],
+            products: vec![],
+            regroups: vec![],
+        }
+    }
+
+    /// Where an axis stands in `spoken`, if the node has it.
+    fn place(&self, axis: Axis) -> Option<usize> {
+        let first = match axis.port {
+            Port::In(slot) => self.first[0].get(slot)?,
+            Port::Out(slot) => self.first[1].get(slot)?,
+        };
+        self.spoken.get(first + axis.axis).filter(|(found, _)| *found == axis).map(|_| first + axis.axis)
+    }
+
+    fn size(&self, axis: Axis) -> usize {
+        self.place(axis).map_or(0, |k| self.spoken[k].1.len())
+    }
+
+    fn speak(&mut self, axis: Axis, index: Option<usize>) {
+        if let Some(k) = self.place(axis) {
+            let spoken = &mut self.spoken[k].1;
+            match index {
+                Some(i) => spoken[i] = true,
+                None => spoken.fill(true),
+            }
+        }
+    }
+}
+
+impl Link for Statements {
+    fn tie(&mut self, a: Axis, i: usize, b: Axis, j: usize) {
+        self.speak(a, Some(i));
+        self.speak(b, Some(j));
+        self.ties.push((a, i, b, j));
+    }
+    fn same(&mut self, a: Axis, b: Axis) {
+        let size = self.size(a);
+        assert_eq!(size, self.size(b), "axes said to be the same have different sizes");
+        (0..size).for_each(|i| self.tie(a, i, b, i));
+    }
+    fn reads(&mut self, a: Axis) {
+        self.reads.push(a);
+    }
+    fn absorbs(&mut self, a: Axis) {
+        self.absorbs.push(a);
+    }
+    fn leave(&mut self, a: Axis, i: usize) {
+        self.speak(a, Some(i));
+    }
+    fn freeze(&mut self, a: Axis, why: &str) {
+        self.speak(a, None);
+        self.freezes.push((a, why.to_owned()));
+    }
+    fn product(&mut self, one: Axis, many: &[Axis]) {
+        self.speak(one, None);
+        many.iter().for_each(|&m| self.speak(m, None));
+        self.products.push((one, many.to_vec()));
+    }
+    fn regroup(&mut self, fine: &[Axis], coarse: [Axis; 2]) {
+        fine.iter().chain(&coarse).for_each(|&a| self.speak(a, None));
+        self.regroups.push((fine.to_vec(), coarse));
+    }
+}

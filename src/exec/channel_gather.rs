@@ -1,0 +1,163 @@
+//! Channels that a step takes from its input, each through its gate, and how their gradients go back.
+
+use super::channel_map::NOWHERE;
+use super::program::UNGATED;
+use super::run::{Gradients, Into};
+use crate::kernels::lines::{Lines, copy, dot, scale, scale_and_dot, vectorised};
+use crate::tensor::*;
+
+/// Which channels are taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Take<'a> {
+    /// Outer size, channels and inner size of the input.
+    pub sizes: [usize; 3],
+    /// For every channel of the result, the one of the input, or [`NOWHERE`]; without it all in their order.
+    pub route: Option<&'a [u32]>,
+    /// For every channel of the result, its λ.
+    pub gate: Option<&'a [u32]>,
+}
+
+/// The sizes of a value to both sides of `axis` and along it.
+pub(super) fn sizes(shape: &[usize], axis: usize) -> [usize; 3] {
+    [volume(&shape[..axis]), shape[axis], volume(&shape[axis + 1..])]
+}
+
+/// λ of a coordinate.
+pub(super) fn lambda_at(lambda: &[f32], index: u32) -> f32 {
+    if index == UNGATED { 1.0 } else { lambda[index as usize] }
+}
+
+impl Take<'_> {
+    /// Channels of the result.
+    fn taken(&self) -> usize {
+        self.route.map_or(self.sizes[1], <[u32]>::len)
+    }
+
+    /// For channel `k` of the result, counted through the outer axes: its place there, and the channel of the input, counted
+    /// likewise.
+    #[inline(always)]
+    fn source(&self, k: usize) -> (usize, Option<usize>) {
+        let taken = self.taken();
+        let (outer, own) = (k / taken, k % taken);
+        let from = match self.route {
+            Some(route) if route[own] == NOWHERE => None,
+            Some(route) => Some(outer * self.sizes[1] + route[own] as usize),
+            None => Some(k),
+        };
+        (own, from)
+    }
+
+    /// λ of channel `own` of the result; 1 where all gates are open.
+    #[inline(always)]
+    pub fn lambda(&self, own: usize, lambda: Option<&[f32]>) -> f32 {
+        self.gate.zip(lambda).map_or(1.0, |(gate, lambda)| lambda_at(lambda, gate[own]))
+    }
+
+    /// y_k = λ_k·x_c
+    pub fn forward(self, x: &[f32], lambda: Option<&[f32]>, y: &mut [f32]) {
+        vectorised(Forward { take: self, x, lambda, y });
+    }
+
+    /// y_k = relu(trunk_k + λ_k·branch_c)
+    pub fn add(self, branch: &[f32], lambda: Option<&[f32]>, trunk: &[f32], relu: bool, y: &mut [f32]) {
+        vectorised(Sum { take: self, branch, lambda, trunk, relu, y });
+    }
+
+    /// dx_c += λ_k·dy_k, dλ_k += Σ x_c·dy_k
+    pub fn backward(self, x: &[f32], dy: &[f32], dx: Option<&mut Into>, into: &mut Gradients) {
+        vectorised(Backward { take: self, x, dy, dx, into });
+    }
+}
+
+struct Forward<'a> {
+    take: Take<'a>,
+    x: &'a [f32],
+    lambda: Option<&'a [f32]>,
+    y: &'a mut [f32],
+}
+
+impl Lines for Forward<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { take, x, lambda, y } = self;
+        let size = take.sizes[2];
+        for (k, y) in y.chunks_exact_mut(size.max(1)).enumerate() {
+            let (own, from) = take.source(k);
+            match (from, take.lambda(own, lambda)) {
+                (None, _) => y.fill(0.0),
+                (Some(at), 1.0) => copy(y, &x[at * size..][..size]),
+                (Some(at), l) => scale(y, l, &x[at * size..][..size], false),
+            }
+        }
+    }
+}
+
+struct Sum<'a> {
+    take: Take<'a>,
+    branch: &'a [f32],
+    lambda: Option<&'a [f32]>,
+    trunk: &'a [f32],
+    relu: bool,
+    y: &'a mut [f32],
+}
+
+impl Lines for Sum<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { take, branch, lambda, trunk, relu, y } = self;
+        let size = take.sizes[2];
+        let least = if relu { 0.0 } else { f32::NEG_INFINITY };
+        let above = |v: f32| if v < least { least } else { v };
+        let lines = y.chunks_exact_mut(size.max(1)).zip(trunk.chunks_exact(size.max(1)));
+        for (k, (y, a)) in lines.enumerate() {
+            let (own, from) = take.source(k);
+            let l = take.lambda(own, lambda);
+            match from {
+                None => y.iter_mut().zip(a).for_each(|(y, a)| *y = above(*a)),
+                Some(at) => {
+                    let all = y.iter_mut().zip(a).zip(&branch[at * size..][..size]);
+                    all.for_each(|((y, a), b)| *y = above(a + l * b));
+                }
+            }
+        }
+    }
+}
+
+struct Backward<'a, 'g> {
+    take: Take<'a>,
+    x: &'a [f32],
+    dy: &'a [f32],
+    dx: Option<&'a mut Into>,
+    into: &'a mut Gradients<'g>,
+}
+
+impl Lines for Backward<'_, '_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { take, x, dy, mut dx, into } = self;
+        let [outer, channels, size] = take.sizes;
+        // Which channels of dx have something in them; they all get it in turn where all are taken.
+        let begun = dx.as_ref().is_some_and(|dx| dx.begun);
+        let mut written = vec![begun; if take.route.is_some() { outer * channels } else { 0 }];
+        for (k, dy) in dy[..outer * take.taken() * size].chunks_exact(size.max(1)).enumerate() {
+            let (own, Some(at)) = take.source(k) else { continue };
+            let index = take.gate.map_or(UNGATED, |gate| gate[own]);
+            let l = lambda_at(into.lambda, index);
+            let line = at * size..(at + 1) * size;
+            let add = written.get_mut(at).map_or(begun, |w| std::mem::replace(w, true));
+            match &mut dx {
+                Some(Into { dx, .. }) if index != UNGATED => {
+                    let dx = &mut dx.data[line.clone()];
+                    into.gates[index as usize] += scale_and_dot(dx, l, dy, add, &x[line]);
+                }
+                Some(Into { dx, .. }) => scale(&mut dx.data[line], l, dy, add),
+                None if index != UNGATED => into.gates[index as usize] += dot(&x[line], dy),
+                None => {}
+            }
+        }
+        if let Some(Into { dx, .. }) = &mut dx {
+            let untouched = written.iter().enumerate().filter(|(_, written)| !**written);
+            untouched.for_each(|(at, _)| dx.data[at * size..(at + 1) * size].fill(0.0));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Forward and backward pass over a network in which gates are trained and all else is frozen, or weights are trained.
+//!
+//! Takes: a graph, its facts, and where gates stand or which constants are parameters. Gives: a [`Program`] and, per thread, a
+//! [`Workspace`] that takes a few images through it and back. Never: decides on an update, shares state between threads, or
+//! sums in an order that depends on their number.
+
+mod batch;
+mod channel_gather;
+mod channel_map;
+pub mod loss;
+mod objective;
+mod passes;
+mod pool;
+mod program;
+mod reach;
+mod reference;
+mod run;
+
+pub use batch::{LARGEST, batched};
+pub use objective::{Aims, Task, Wish, not_run, targets, unknown};
+pub use pool::{MOST_THREADS, Pool};
+pub use program::{GateSpec, Program, ShiftSpec, Sums, UNGATED};
+pub use reach::{Opened, Reach};
+pub use reference::Plain;
+pub use run::Workspace;

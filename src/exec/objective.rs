@@ -1,0 +1,190 @@
+//! What the gated network is to get right: the labels, or the outputs of the unpruned network.
+
+use super::loss;
+use crate::error::{Error, Result};
+use crate::exec::Reach;
+use crate::graph::*;
+use crate::ops;
+use crate::tensor::*;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// What the user asked the network to be judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wish {
+    /// Labels where there are any, else the unpruned outputs: as classes where they look like logits, else as values.
+    #[default]
+    Auto,
+    /// The unpruned network's class probabilities (KL divergence).
+    Classes,
+    /// The unpruned network's values (squared error, normalised by each output's variance).
+    Values,
+}
+
+/// How one image's outputs are judged.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Task {
+    /// Cross-entropy with labels, label smoothing and a share of distillation from the unpruned network's logits.
+    Labels {
+        /// Mass spread over all classes.
+        smoothing: f64,
+        /// Weight of the distillation term beside the labels (0 is labels only).
+        distil: f64,
+        /// Temperature of the distillation.
+        temperature: f64,
+    },
+    /// KL(unpruned ‖ gated) on logits.
+    Distil {
+        /// What the logits are divided by.
+        temperature: f64,
+    },
+    /// Σ over outputs of (gated − unpruned)² / variance of the output.
+    Values {
+        /// Variance of each target over calibration images.
+        variance: Vec<f64>,
+    },
+}
+
+impl Task {
+    /// True if the unpruned network's outputs are needed.
+    pub fn needs_teacher(&self) -> bool {
+        !matches!(self, Task::Labels { distil, .. } if *distil == 0.0)
+    }
+
+    /// True if target 0 holds class scores.
+    pub fn is_classes(&self) -> bool {
+        !matches!(self, Task::Values { .. })
+    }
+
+    /// Loss of one image, whose share in the batch is `weight`; its gradient is added to `dx`, target by target.
+    pub fn loss(
+        &self,
+        x: &[&[f32]],
+        teacher: &[&[f32]],
+        label: Option<u32>,
+        weight: f64,
+        dx: &mut [&mut [f32]],
+    ) -> f64 {
+        match (self, label) {
+            (Task::Labels { smoothing, distil, temperature }, Some(label)) => {
+                let p = loss::one_hot(label as usize, x[0].len(), *smoothing);
+                let hard = loss::cross_entropy(x[0], &p, weight * (1.0 - distil), dx[0]);
+                match *distil > 0.0 {
+                    true => hard + loss::distil(x[0], teacher[0], *temperature, weight * distil, dx[0]),
+                    false => hard,
+                }
+            }
+            (Task::Values { variance }, _) => (0..x.len())
+                .map(|t| loss::squared_error(x[t], teacher[t], variance[t], weight / x.len() as f64, dx[t]))
+                .sum(),
+            (Task::Distil { temperature } | Task::Labels { temperature, .. }, _) => {
+                loss::distil(x[0], teacher[0], *temperature, weight, dx[0])
+            }
+        }
+    }
+}
+
+/// Where a network is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Aims {
+    /// Values at which a loss stands: logits where a Softmax or LogSoftmax would follow.
+    pub targets: Vec<ValueId>,
+    /// True where the only one holds class scores: one row of at least two numbers.
+    pub classes: bool,
+    /// True where gradients come back from the targets.
+    pub learned: bool,
+}
+
+impl Aims {
+    /// For learning: the outputs that can be computed and differentiated by the weights, and what was last reached on the way to
+    /// others, where `takes` accepts it.
+    pub fn learned(graph: &Graph, facts: &Facts, takes: impl Fn(ValueId) -> bool) -> Self {
+        let mut targets = without_softmax(graph, Reach::learned(graph, facts).ends(graph, facts));
+        targets.retain(|&v| takes(v));
+        Self::at(facts, targets, true)
+    }
+
+    /// For comparing: the same where no layer stands behind it, else whatever can be computed.
+    pub fn compared(graph: &Graph, facts: &Facts, takes: impl Fn(ValueId) -> bool) -> Self {
+        let (learned, computed) = (Reach::learned(graph, facts), Reach::computed(graph, facts));
+        let weighs = |node: &Node| {
+            let constants = node.inputs.iter().flatten().filter_map(|&v| facts.constant[v].as_ref());
+            !facts.is_folded(node) && constants.into_iter().any(|t| t.shape.len() > 1)
+        };
+        let behind = |n: &NodeId| computed.nodes[*n] && !learned.nodes[*n] && weighs(&graph.nodes[*n]);
+        let aims = Self::learned(graph, facts, takes);
+        match aims.targets.is_empty() || (0..graph.nodes.len()).any(|n| behind(&n)) {
+            true => Self::at(facts, without_softmax(graph, computed.ends(graph, facts)), false),
+            false => aims,
+        }
+    }
+
+    fn at(facts: &Facts, targets: Vec<ValueId>, learned: bool) -> Self {
+        let row = |v: ValueId| {
+            let shape = facts.shape(v).unwrap_or_default();
+            shape.len() >= 2 && shape[1] >= 2 && volume(&shape[1..]) == shape[1]
+        };
+        let classes = targets.len() == 1 && row(targets[0]);
+        Self { classes, learned: learned && !targets.is_empty(), targets }
+    }
+
+    /// The values, and whether they are class scores.
+    pub fn parts(&self) -> (&[ValueId], bool) {
+        (&self.targets, self.classes)
+    }
+}
+
+/// Values with a final Softmax or LogSoftmax taken off (losses want logits), each once.
+fn without_softmax(graph: &Graph, mut values: Vec<ValueId>) -> Vec<ValueId> {
+    for v in &mut values {
+        if let Some(n) = graph.producer(*v)
+            && matches!(graph.nodes[n].op_type.as_str(), "Softmax" | "LogSoftmax")
+            && let Some(x) = graph.nodes[n].inputs[0]
+        {
+            *v = x;
+        }
+    }
+    let mut seen = BTreeSet::new();
+    values.retain(|&v| seen.insert(v));
+    values
+}
+
+/// The values to learn at, and whether they are class scores. Errors where there are none.
+pub fn targets(graph: &Graph, facts: &Facts) -> Result<(Vec<ValueId>, bool)> {
+    let Aims { targets, classes, .. } = Aims::learned(graph, facts, |_| true);
+    match targets.is_empty() {
+        true => Err(not_run(graph, facts)),
+        false => Ok((targets, classes)),
+    }
+}
+
+/// Not one value of the network can be computed.
+pub fn not_run(graph: &Graph, facts: &Facts) -> Error {
+    let named = |(n, why): (NodeId, Cow<str>)| {
+        format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type)
+    };
+    let mut nodes: Vec<String> = unknown(graph, facts).into_iter().map(named).collect();
+    if nodes.is_empty() {
+        nodes.push("no output of the network depends on its inputs".into());
+    }
+    Error::Unsupported { nodes, hint: "cut the model behind these nodes, or export it without them".into() }
+}
+
+/// Nodes that cannot be analysed for a reason of their own, and why: not those that only stand behind one.
+pub fn unknown<'a>(graph: &Graph, facts: &'a Facts) -> Vec<(NodeId, Cow<'a, str>)> {
+    let known = |op_type: &str| ops::OPERATORS.iter().any(|o| o.name == op_type);
+    let carried = |op_type: &str| {
+        let operator = ops::CARRIED.iter().find(|o| o.name == op_type)?;
+        Some(Cow::Borrowed(operator.why))
+    };
+    let unsupported = |op_type: &str| format!("operator {op_type} is not supported").into();
+    let own = |(n, node): (NodeId, &Node)| {
+        let why = facts.trouble[n].as_deref()?;
+        match facts.operands(node) {
+            Some(_) => Some((n, why.into())),
+            None if known(&node.op_type) => None,
+            None => Some((n, carried(&node.op_type).unwrap_or_else(|| unsupported(&node.op_type)))),
+        }
+    };
+    graph.nodes.iter().enumerate().filter_map(own).collect()
+}

@@ -1,0 +1,104 @@
+//! Folds a BatchNormalization into the convolution before it: y = s·(w⋆x + b − m)/√(v+ε) + t is a convolution again.
+//!
+//! The weights are frozen, so this is exact up to rounding. In the executor only this, `lower` and `route` look at names.
+
+use super::fuse::{count_constants, count_uses};
+use crate::exec::program::{Kind, Program, Source, Step};
+use crate::graph::*;
+use crate::tensor::*;
+use std::sync::Arc;
+
+/// Folds wherever the convolution's result has no other user.
+pub(in crate::exec) fn fold_batch_norm(program: &mut Program) {
+    let (uses, mut reads) = (count_uses(program), count_constants(program));
+    let mut made: Vec<Option<usize>> = vec![None; program.shapes.len()];
+    let mut steps: Vec<Step> = Vec::with_capacity(program.steps.len());
+    for step in std::mem::take(&mut program.steps) {
+        if let Some((conv, folded)) = foldable(program, &steps, &made, (&uses, &mut reads), &step) {
+            steps[conv] = folded;
+            made[steps[conv].outputs[0]] = Some(conv);
+            continue;
+        }
+        step.outputs.iter().for_each(|&o| made[o] = Some(steps.len()));
+        steps.push(step);
+    }
+    program.steps = steps;
+}
+
+fn foldable(
+    program: &mut Program,
+    steps: &[Step],
+    made: &[Option<usize>],
+    (uses, reads): (&[usize], &mut Vec<usize>),
+    bn: &Step,
+) -> Option<(usize, Step)> {
+    if bn.op_type != "BatchNormalization" || bn.shift.is_some() {
+        return None;
+    }
+    let Some(Source::Slot(x)) = bn.inputs[0] else { return None };
+    let at = made[x].filter(|_| uses[x] == 1)?;
+    let conv = &steps[at];
+    if conv.op_type != "Conv" {
+        return None;
+    }
+    // What is trained stands as it is.
+    let constant = |s: Option<&Option<Source>>| match s {
+        Some(Some(Source::Constant(c))) if program.parameter(Some(Source::Constant(*c))).is_none() => {
+            Some(&program.constants[*c])
+        }
+        _ => None,
+    };
+    let Some(Some(Source::Constant(mut w_at))) = conv.inputs.get(1).copied() else { return None };
+    let w = constant(conv.inputs.get(1))?;
+    let bias = match conv.inputs.get(2) {
+        None | Some(None) => None,
+        some => Some(constant(some)?),
+    };
+    let [scale, shift, mean, var] = [1, 2, 3, 4].map(|k| constant(bn.inputs.get(k)));
+    let (scale, shift, mean, var) = (scale?, shift?, mean?, var?);
+    let epsilon = match op_of(bn)?.attributes().get("epsilon") {
+        Some(Attr::Float(e)) => *e,
+        _ => 1e-5,
+    };
+    let factor: Vec<f32> = scale
+        .data
+        .iter()
+        .zip(&var.data)
+        .map(|(s, v)| (f64::from(*s) / (f64::from(*v) + f64::from(epsilon)).sqrt()) as f32)
+        .collect();
+    let per_channel = w.data.len() / factor.len().max(1);
+    let folded_bias: Vec<f32> = (0..factor.len())
+        .map(|o| (bias.map_or(0.0, |b| b.data[o]) - mean.data[o]) * factor[o] + shift.data[o])
+        .collect();
+    // A shift that was added to the convolution's result is scaled with it.
+    let step_shift = conv.shift.clone().map(|mut s| {
+        let columns = s.index.len().max(1);
+        for (row, f) in s.matrix.chunks_mut(columns).zip(&factor) {
+            row.iter_mut().for_each(|m| *m *= f);
+        }
+        s
+    });
+    let mut folded = conv.clone();
+    if reads[w_at] > 1 {
+        reads[w_at] -= 1;
+        program.constants.push(program.constants[w_at].clone());
+        w_at = program.constants.len() - 1;
+    }
+    for (row, f) in program.constants[w_at].data.chunks_mut(per_channel.max(1)).zip(&factor) {
+        row.iter_mut().for_each(|w| *w *= f);
+    }
+    program.constants.push(Array::new(&[factor.len()], folded_bias));
+    let b_at = program.constants.len() - 1;
+    reads.resize(program.constants.len(), 1);
+    folded.inputs = [conv.inputs[0], Some(Source::Constant(w_at)), Some(Source::Constant(b_at))].to_vec();
+    folded.outputs = vec![bn.outputs[0]];
+    folded.shift = step_shift;
+    Some((at, folded))
+}
+
+fn op_of(step: &Step) -> Option<&Arc<dyn Op>> {
+    match &step.kind {
+        Kind::Op(op) => Some(op),
+        _ => None,
+    }
+}

@@ -1,0 +1,20 @@
+//! The intermediate representation: graph, constants, attributes, and the questions every operator answers.
+//!
+//! Invariants: a [`Graph`] is acyclic, sorted and never changed in place. Analysis results ([`Facts`]) stand
+//! beside it, by value number. Never: knows protobuf or any operator by name, except that `Shape` and `Size` need
+//! no data, and that a `Constant` gives what it stores.
+
+mod attributes;
+mod graph;
+mod infer;
+mod op;
+mod print;
+
+pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsupported};
+pub use graph::{Graph, Names, Node, NodeId, Origin, Value, ValueId};
+pub use infer::{Facts, infer, infer_unfinished};
+pub use op::{
+    Axis, Diff, Fact, Io, Keep, Linear, Link, Op, Operand, Operands, Port, Product, Resized, input, need,
+    output,
+};
+pub use print::print;

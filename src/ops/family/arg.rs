@@ -1,0 +1,139 @@
+//! Family: y = the index of an extreme element along an axis (integers, no gradient).
+
+use super::reduce::{axis_of, lines};
+use crate::graph::*;
+use crate::tensor::*;
+
+/// ArgMax or ArgMin.
+#[derive(Debug)]
+pub struct Arg {
+    axis: Option<i64>,
+    keepdims: Option<i64>,
+    select_last_index: Option<i64>,
+    largest: bool,
+}
+
+/// Reads an ArgMax (`largest`) or an ArgMin.
+pub fn read(r: &Reader, largest: bool) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Arg {
+        axis: r.int("axis")?,
+        keepdims: r.int("keepdims")?,
+        select_last_index: if r.opset >= 12 { r.int("select_last_index")? } else { None },
+        largest,
+    }))
+}
+
+impl Arg {
+    fn axis(&self, rank: usize) -> Result<usize, Refusal> {
+        axis_of(self.axis.unwrap_or(0), rank)
+    }
+
+    fn keeps(&self) -> bool {
+        self.keepdims.unwrap_or(1) != 0
+    }
+}
+
+impl Op for Arg {
+    fn attributes(&self) -> Attributes {
+        Writer::default()
+            .maybe("axis", self.axis)
+            .maybe("keepdims", self.keepdims)
+            .maybe("select_last_index", self.select_last_index)
+            .done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let mut shape = need(x, 0)?.shape.clone();
+        let axis = self.axis(shape.len())?;
+        if shape[axis] == 0 {
+            return invalid(format!("an extreme along the empty axis {axis}"));
+        }
+        match self.keeps() {
+            true => shape[axis] = 1,
+            false => _ = shape.remove(axis),
+        }
+        Ok(vec![Fact::new(DType::I64, shape)])
+    }
+
+    fn differentiable(&self) -> bool {
+        false
+    }
+
+    fn never_negative(&self, _: &Operands) -> bool {
+        true
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let Some(x) = io.input(0) else { return };
+        let Ok(whole) = self.axis(x.len()) else { return };
+        link.freeze(input(0, whole), "numbers the elements of this axis");
+        for axis in (0..x.len()).filter(|&a| a != whole) {
+            let shift = usize::from(axis > whole && !self.keeps());
+            link.same(input(0, axis), output(0, axis - shift));
+        }
+    }
+
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<T: Real> Diff<T> for Arg {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let Some(x) = x[0] else { return };
+        let Ok(axis) = self.axis(x.shape.len()) else { return };
+        let (outer, length, inner) = lines(&x.shape, axis);
+        let last = self.select_last_index.unwrap_or(0) != 0;
+        for o in 0..outer {
+            for i in 0..inner {
+                let at = |k: usize| x.data[(o * length + k) * inner + i];
+                let mut best = 0;
+                for k in 1..length {
+                    let ahead = if self.largest { at(k) > at(best) } else { at(k) < at(best) };
+                    if ahead || last && at(k) == at(best) {
+                        best = k;
+                    }
+                }
+                y[0].data[o * inner + i] = T::of(best as f64);
+            }
+        }
+    }
+
+    fn backward(
+        &self,
+        _: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        _: &[Array<T>],
+        _: &mut [Option<&mut Array<T>>],
+    ) {
+    }
+}
+
+/// Cases of ArgMax and ArgMin.
+#[cfg(test)]
+pub fn cases(op: &'static str) -> Vec<crate::ops::laws::Case> {
+    use crate::ops::laws::{Case, data};
+    let case = |name| Case::new(op).named(name);
+    vec![
+        case("first axis").inputs([data(&[2, 3, 4])]).free(7),
+        case("classes").int("axis", 1).int("keepdims", 0).inputs([data(&[2, 3, 2, 2])]).free(6),
+        case("last index")
+            .int("axis", -1)
+            .int("select_last_index", 1)
+            .int("keepdims", 1)
+            .inputs([data(&[2, 3])])
+            .free(2),
+    ]
+}

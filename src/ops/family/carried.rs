@@ -1,0 +1,191 @@
+//! Family: operators that are never run here. What they touch is frozen, and they stay whole. Of some the results' shapes and
+//! multiply-accumulates are known; of the others, and of forms that we do not know, the shapes are what the file declares.
+
+use crate::graph::*;
+use crate::tensor::*;
+use std::fmt::Debug;
+
+/// Why an operator on integers is not run: runtimes round in different ways.
+pub const INTEGERS: &str = "computes with integers";
+/// Why one of onnxruntime's own is not.
+pub const FUSED: &str = "is fused by onnxruntime";
+
+/// What is known of such an operator.
+pub trait Counted: Debug + Send + Sync {
+    /// As [`Op::infer`].
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal>;
+    /// As [`Op::macs`].
+    fn macs(&self, io: &Io) -> Vec<Product>;
+}
+
+/// Carried verbatim by the file.
+#[derive(Debug)]
+pub struct Carried {
+    why: String,
+    attributes: Attributes,
+    counted: Option<Box<dyn Counted>>,
+}
+
+impl Carried {
+    /// An operator that is not run, and why; with the attributes as the file gives them.
+    pub fn counted(why: &str, attributes: Attributes, counted: Box<dyn Counted>) -> Self {
+        Self { why: why.to_owned(), attributes, counted: Some(counted) }
+    }
+
+    /// An operator that is not understood, and why.
+    pub fn opaque(why: String) -> Self {
+        Self { why, attributes: Attributes::new(), counted: None }
+    }
+}
+
+impl Op for Carried {
+    fn attributes(&self) -> Attributes {
+        self.attributes.clone()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let why = self.why.clone();
+        match &self.counted {
+            Some(counted) => Err(Refusal::Carried { why, results: counted.infer(x)? }),
+            None => unsupported(why),
+        }
+    }
+    fn differentiable(&self) -> bool {
+        false
+    }
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+    fn channels(&self, _: &Io, _: &mut dyn Link) {}
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+    fn macs(&self, io: &Io) -> Vec<Product> {
+        // What the file declares in place of inferred results may be anything.
+        match &self.counted {
+            Some(counted) if counted.infer(io.x).is_ok_and(|y| y == io.y) => counted.macs(io),
+            _ => Vec::new(),
+        }
+    }
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        unsupported(self.why.clone())
+    }
+}
+
+impl<T: Real> Diff<T> for Carried {
+    fn forward(&self, _: &[Option<&Array<T>>], _: &mut [Array<T>]) {
+        unreachable!("an operator that is carried is never run")
+    }
+    fn backward(
+        &self,
+        _: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        _: &[Array<T>],
+        _: &mut [Option<&mut Array<T>>],
+    ) {
+        unreachable!("an operator that is carried is never run")
+    }
+}
+
+/// Shapes and multiply-accumulates of another operator.
+#[derive(Debug)]
+pub struct Like {
+    /// The other one.
+    pub op: Box<dyn Op>,
+    /// Slots of the operands that it takes.
+    pub slots: &'static [usize],
+    /// Type of the result.
+    pub dtype: fn(&Operands) -> Result<DType, Refusal>,
+}
+
+impl Like {
+    fn operands<'a>(&self, x: &Operands<'a>) -> Vec<Option<Operand<'a>>> {
+        self.slots.iter().map(|&slot| x.get(slot).copied().flatten()).collect()
+    }
+}
+
+impl Counted for Like {
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let dtype = (self.dtype)(x)?;
+        let y = self.op.infer(&self.operands(x))?;
+        Ok(y.into_iter().map(|fact| Fact::new(dtype, fact.shape)).collect())
+    }
+
+    fn macs(&self, io: &Io) -> Vec<Product> {
+        let io = Io { x: &self.operands(io.x), y: io.y };
+        let mut products = self.op.macs(&io);
+        // Slots of inputs are the other operator's.
+        for product in &mut products {
+            product.widths.retain(|axis| match axis.port {
+                Port::Out(_) => true,
+                Port::In(slot) => {
+                    product.coefficient *= io.input(slot).map_or(1.0, |shape| shape[axis.axis] as f64);
+                    false
+                }
+            });
+        }
+        products
+    }
+}
+
+#[cfg(test)]
+pub use tests::Known;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cost::{Convention, Cost};
+    use crate::coupling::{NONE, Residual, group};
+    use crate::ops::CARRIED;
+    use crate::ops::laws::Case;
+
+    /// A case, with what must be known of it.
+    pub struct Known {
+        /// Operator, attributes and operands.
+        pub case: Case,
+        /// Type and shape of the result.
+        pub fact: Fact,
+        /// Multiply-accumulates.
+        pub macs: u64,
+    }
+
+    #[test]
+    fn shapes_and_macs_are_known_and_nothing_is_free() {
+        for operator in CARRIED {
+            for Known { case, fact, macs } in (operator.cases)() {
+                assert_eq!((case.op, case.domain), (operator.name, operator.domain));
+                let graph = case.graph();
+                let facts = case.facts(&graph);
+                assert_eq!(facts.trouble[0].as_deref(), Some(operator.why), "{case:?}");
+                assert_eq!(facts.fact[graph.nodes[0].outputs[0].unwrap()], Some(fact), "{case:?}");
+                let groups = group(&graph, &facts, Residual::Auto);
+                assert!(groups.label.iter().flatten().flatten().all(|&class| class == NONE), "{case:?}");
+                let cost = Cost::new(&graph, &facts, &groups, Convention::Macs);
+                assert_eq!(cost.hard(&[]), macs, "{case:?}");
+                assert!(facts.is_counted(0, &graph.nodes[0]));
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_what_is_not_known_is_not_counted() {
+        use crate::ops::laws::{data, weight};
+        let case = |op| Case::new(op).inputs([data(&[1, 3, 8, 8]), weight(&[4, 2, 3, 3])]);
+        let facts = |case: &Case| {
+            let mut graph = case.graph();
+            graph.inputs = vec![0];
+            infer(&graph, None)
+        };
+        assert!(facts(&case("ConvInteger")).is_err());
+        let other = case("ConvInteger").int("channels_last", 1);
+        let said = facts(&other).unwrap().trouble[0].clone().unwrap();
+        assert!(said.contains("'channels_last'"), "{said}");
+        let graph = other.graph();
+        assert!(!other.facts(&graph).is_counted(0, &graph.nodes[0]));
+        let elsewhere = case("ConvInteger").domain("my.own");
+        let said = facts(&elsewhere).unwrap().trouble[0].clone().unwrap();
+        assert_eq!(said, "operator ConvInteger of domain 'my.own' is not supported");
+    }
+}

@@ -1,0 +1,70 @@
+//! Family: results that are no smooth function of the operands (sizes, indices, masks): values only, no gradient.
+
+use crate::graph::*;
+use crate::tensor::*;
+use std::fmt::Debug;
+
+/// An operator without gradient, multiply-accumulates or restated sizes.
+pub trait Function: Debug + Send + Sync + 'static {
+    /// As [`Op::attributes`].
+    fn attributes(&self) -> Attributes;
+    /// As [`Op::infer`].
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal>;
+    /// As [`Op::channels`].
+    fn channels(&self, io: &Io, link: &mut dyn Link);
+    /// As [`Op::resize`]; here: nothing restates a size.
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+    /// As [`Diff::forward`].
+    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]);
+}
+
+/// Makes it an operator.
+#[derive(Debug)]
+pub struct Values<F>(pub F);
+
+impl<F: Function> Op for Values<F> {
+    fn attributes(&self) -> Attributes {
+        self.0.attributes()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        self.0.infer(x)
+    }
+    fn differentiable(&self) -> bool {
+        false
+    }
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        self.0.channels(io, link);
+    }
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        self.0.resize(io, keep)
+    }
+}
+
+impl<F: Function, T: Real> Diff<T> for Values<F> {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        self.0.forward(x, y);
+    }
+    fn backward(
+        &self,
+        _: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        _: &[Array<T>],
+        _: &mut [Option<&mut Array<T>>],
+    ) {
+    }
+}

@@ -1,0 +1,20 @@
+//! What operators of a kind share: one implementation of the trait for each family, and helpers.
+//!
+//! Never: knows an operator of its family by name.
+
+pub mod arg;
+pub mod binary;
+pub mod broadcast;
+pub mod carried;
+pub mod function;
+pub mod indexing;
+pub mod movement;
+pub mod normalise;
+pub mod pointwise;
+pub mod pool;
+pub mod quantization;
+pub mod recurrent;
+pub mod reduce;
+pub mod resample;
+pub mod spatial;
+pub mod variadic;

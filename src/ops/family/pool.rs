@@ -1,0 +1,388 @@
+//! Family: y = some mean of x over a window or over whole planes, channel by channel. Batch and channels are tied; the spatial
+//! axes stay whole.
+
+use super::spatial::{Resolved, Window, three};
+use crate::graph::*;
+use crate::tensor::*;
+use std::fmt::Debug;
+
+/// A pool over a sliding window.
+pub trait Windowed: Debug + Send + Sync + 'static {
+    /// What it does along a spatial axis.
+    const DOES: &'static str;
+    /// Is it a plain average?
+    const AVERAGES: bool = false;
+    /// Is the result never negative, whatever x is?
+    const NEVER_NEGATIVE: bool = false;
+    /// Its window.
+    fn window(&self) -> &Window;
+    /// The attribute ceil_mode.
+    fn ceil_mode(&self) -> Option<i64>;
+    /// Writes its other attributes.
+    fn attributes(&self, w: Writer) -> Writer;
+    /// A factor per output, the same for all planes; none for most pools.
+    fn factors<T: Real>(&self, _: &Loops) -> Vec<T> {
+        Vec::new()
+    }
+    /// One plane: y from x.
+    fn forward<T: Real>(&self, loops: &Loops, factors: &[T], x: &[T], y: &mut [T]);
+    /// One plane: dx from x, y and dy.
+    fn backward<T: Real>(&self, loops: &Loops, factors: &[T], io: Plane<T>, dx: &mut [T]);
+}
+
+/// One plane's values on the way back.
+#[derive(Debug, Clone, Copy)]
+pub struct Plane<'a, T> {
+    pub x: &'a [T],
+    pub y: &'a [T],
+    pub dy: &'a [T],
+}
+
+/// Makes it an operator.
+#[derive(Debug)]
+pub struct Pool<P>(pub P);
+
+impl<P: Windowed> Pool<P> {
+    fn ceil(&self) -> bool {
+        self.0.ceil_mode().unwrap_or(0) != 0
+    }
+
+    /// The loops over an operand of shape `x`.
+    pub fn loops(&self, x: &[usize]) -> Option<Loops> {
+        resolve(self.0.window(), self.ceil(), x).ok().map(|r| Loops::new(&r, x))
+    }
+}
+
+impl<P: Windowed> Op for Pool<P> {
+    fn attributes(&self) -> Attributes {
+        let w = Writer::default().maybe("ceil_mode", self.0.ceil_mode());
+        self.0.window().write(self.0.attributes(w)).done()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        infer(self.0.window(), self.ceil(), x)
+    }
+    fn differentiable(&self) -> bool {
+        true
+    }
+    fn never_negative(&self, x: &Operands) -> bool {
+        // A window that lies wholly in the padding holds the least number there is.
+        let window = self.0.window();
+        let inside = !self.ceil() && window.dilations.as_ref().is_none_or(|d| d.iter().all(|&d| d == 1));
+        P::NEVER_NEGATIVE || (inside || P::AVERAGES) && x[0].is_some_and(|x| x.is_never_negative())
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        channels(io, &format!("{} along this axis", P::DOES), link);
+    }
+    fn other_operations(&self, io: &Io) -> Vec<Product> {
+        let window = self.0.window().kernel().ok().flatten().and_then(|k| checked_volume(&k));
+        match window.filter(|_| P::AVERAGES) {
+            Some(window) => averaging(window, io.output(0)),
+            None => Vec::new(),
+        }
+    }
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<P: Windowed, T: Real> Diff<T> for Pool<P> {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let Some((x, loops)) = x[0].and_then(|x| Some((x, self.loops(&x.shape)?))) else { return };
+        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
+        let factors = self.0.factors(&loops);
+        for (x, y) in x.data.chunks_exact(pin).zip(y[0].data.chunks_exact_mut(pout)) {
+            self.0.forward(&loops, &factors, x, y);
+        }
+    }
+
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        y: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
+        let Some(loops) = self.loops(&x.shape) else { return };
+        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
+        let planes = x.data.chunks_exact(pin).zip(dx.data.chunks_exact_mut(pin));
+        let results = y[0].data.chunks_exact(pout).zip(dy[0].data.chunks_exact(pout));
+        let factors = self.0.factors(&loops);
+        for ((x, dx), (y, dy)) in planes.zip(results) {
+            self.0.backward(&loops, &factors, Plane { x, y, dy }, dx);
+        }
+    }
+}
+
+/// A pool over whole planes.
+pub trait Whole: Debug + Send + Sync + 'static {
+    /// What it does over a spatial axis.
+    const DOES: &'static str;
+    /// Is it a plain average?
+    const AVERAGES: bool = false;
+    /// y of a plane.
+    fn forward<T: Real>(&self, x: &[T]) -> T;
+    /// dx of a plane, from its x, y and dy.
+    fn backward<T: Real>(&self, x: &[T], y: T, dy: T, dx: &mut [T]);
+}
+
+/// Makes it an operator.
+#[derive(Debug)]
+pub struct Global<P>(pub P);
+
+impl<P: Whole> Op for Global<P> {
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        infer_global(x)
+    }
+    fn differentiable(&self) -> bool {
+        true
+    }
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        channels(io, &format!("{} over this axis", P::DOES), link);
+    }
+    fn other_operations(&self, io: &Io) -> Vec<Product> {
+        match io.input(0).filter(|_| P::AVERAGES) {
+            Some(x) => averaging(volume(&x[2..]), io.output(0)),
+            None => Vec::new(),
+        }
+    }
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<P: Whole, T: Real> Diff<T> for Global<P> {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let Some(x) = x[0] else { return };
+        let pixels = volume(&x.shape[2..]).max(1);
+        y[0].data.iter_mut().zip(x.data.chunks_exact(pixels)).for_each(|(y, x)| *y = self.0.forward(x));
+    }
+
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        y: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
+        let pixels = volume(&x.shape[2..]).max(1);
+        let planes = x.data.chunks_exact(pixels).zip(dx.data.chunks_exact_mut(pixels));
+        for ((x, dx), (&y, &dy)) in planes.zip(y[0].data.iter().zip(&dy[0].data)) {
+            self.0.backward(x, y, dy, dx);
+        }
+    }
+}
+
+/// Refuses the forms of a window that pools do not have, then resolves it for an input of shape `x`.
+fn resolve(window: &Window, ceil: bool, x: &[usize]) -> Result<Resolved, Refusal> {
+    if x.len() < 3 || x.len() > 5 {
+        return unsupported(format!("a pool over an input of rank {}", x.len()));
+    }
+    let Some(kernel) = window.kernel()? else { return invalid("kernel_shape is missing") };
+    let r = window.resolve(&x[2..], &kernel, ceil)?;
+    for a in 0..kernel.len() {
+        let reach = ((r.kernel[a] - 1) * r.dilation[a] + 1) as isize;
+        if [r.begin[a], r.end[a]].iter().any(|p| !(0..reach).contains(p)) {
+            return unsupported(format!("pads {:?} for windows of reach {reach}", window.pads));
+        }
+        let covered = (r.output[a].max(1) - 1) * r.stride[a] + reach as usize;
+        if window.auto_pad.starts_with("SAME") && covered < x[a + 2] {
+            return unsupported("auto_pad for windows smaller than their stride (runtimes disagree on it)");
+        }
+    }
+    if ceil && window.auto_pad == "VALID" && r.output != window.resolve(&x[2..], &kernel, false)?.output {
+        return unsupported("ceil_mode=1 together with auto_pad=VALID (runtimes disagree on it)");
+    }
+    Ok(r)
+}
+
+/// The window's additions and one division for each result.
+pub fn averaging(window: usize, y: &[usize]) -> Vec<Product> {
+    let Some(&channels) = y.get(1).filter(|&&c| c > 0) else { return Vec::new() };
+    let coefficient = (window as f64 + 1.0) * real_volume(y) / channels as f64;
+    vec![Product { coefficient, widths: vec![output(0, 1)] }]
+}
+
+/// The result of pooling `x`.
+fn infer(window: &Window, ceil: bool, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+    let fact = need(x, 0)?;
+    let mut shape = fact.shape.clone();
+    let r = resolve(window, ceil, &shape)?;
+    shape.truncate(2);
+    shape.extend(&r.output);
+    Ok(vec![Fact::new(fact.dtype, shape)])
+}
+
+/// States the ties of a pool; `why` says what it does along the spatial axes.
+fn channels(io: &Io, why: &str, link: &mut dyn Link) {
+    let rank = io.output(0).len();
+    (0..2).for_each(|axis| link.same(input(0, axis), output(0, axis)));
+    for axis in 2..rank {
+        link.freeze(input(0, axis), why);
+        link.freeze(output(0, axis), why);
+    }
+}
+
+/// The result of pooling all spatial axes.
+pub fn infer_global(x: &Operands) -> Result<Vec<Fact>, Refusal> {
+    let fact = need(x, 0)?;
+    if fact.shape.len() < 2 {
+        return invalid(format!("a global pool over an input of shape {:?}", fact.shape));
+    }
+    if volume(&fact.shape[2..]) == 0 {
+        return unsupported("a global pool over nothing");
+    }
+    let mut shape = fact.shape.clone();
+    shape[2..].fill(1);
+    Ok(vec![Fact::new(fact.dtype, shape)])
+}
+
+/// One kernel tap along one axis: the outputs `first..last` read the input at `at + output·stride`.
+#[derive(Debug)]
+struct Tap {
+    at: isize,
+    first: usize,
+    last: usize,
+}
+
+/// A pool's loops at a given size, per plane.
+#[derive(Debug)]
+pub struct Loops {
+    input: [usize; 3],
+    output: [usize; 3],
+    stride: [usize; 3],
+    taps: [Vec<Tap>; 3],
+    reach: [(isize, isize); 3],
+}
+
+impl Loops {
+    /// The loops of a resolved window over an input of shape `x`.
+    pub fn new(r: &Resolved, x: &[usize]) -> Self {
+        let (input, output) = (three(&x[2..], 1), three(&r.output, 1));
+        let (kernel, stride, dilation) = (three(&r.kernel, 1), three(&r.stride, 1), three(&r.dilation, 1));
+        let (begin, end) = (three(&r.begin, 0), three(&r.end, 0));
+        let taps = [0, 1, 2].map(|a| {
+            let tap = |t: usize| {
+                let (at, step) = ((t * dilation[a]) as isize - begin[a], stride[a] as isize);
+                let below = |limit: isize| {
+                    (limit - at + step - 1).div_euclid(step).clamp(0, output[a] as isize) as usize
+                };
+                Tap { at, first: below(0), last: below(input[a] as isize) }
+            };
+            (0..kernel[a]).map(tap).collect()
+        });
+        let reach = [0, 1, 2].map(|a| (begin[a], input[a] as isize + end[a]));
+        Self { input, output, stride, taps, reach }
+    }
+
+    /// Input elements per plane.
+    pub fn pixels_in(&self) -> usize {
+        self.input.iter().product()
+    }
+
+    /// Output elements per plane.
+    pub fn pixels_out(&self) -> usize {
+        self.output.iter().product()
+    }
+
+    /// Step between the inputs of neighbouring outputs of a row.
+    pub fn stride(&self) -> usize {
+        self.stride[2]
+    }
+
+    /// Calls `f(output start, input start, length)` for each tap and each row of outputs that it has inputs for.
+    #[inline(always)]
+    pub fn rows(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let [d, h, w] = &self.taps;
+        let at = |t: &Tap, o: usize, stride: usize| (t.at + (o * stride) as isize) as usize;
+        for a in 0..self.output[0] {
+            for ta in d.iter().filter(|t| (t.first..t.last).contains(&a)) {
+                let plane = at(ta, a, self.stride[0]) * self.input[1];
+                for b in 0..self.output[1] {
+                    let out = (a * self.output[1] + b) * self.output[2];
+                    for tb in h.iter().filter(|t| (t.first..t.last).contains(&b)) {
+                        let row = (plane + at(tb, b, self.stride[1])) * self.input[2];
+                        for tc in w.iter().filter(|t| t.first < t.last) {
+                            f(out + tc.first, row + at(tc, tc.first, self.stride[2]), tc.last - tc.first);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// `f(y, x)` for each output of a plane and each of its inputs.
+    #[inline(always)]
+    pub fn gather<T: Copy>(&self, x: &[T], y: &mut [T], f: impl Fn(&mut T, T)) {
+        let stride = self.stride();
+        self.rows(|out, from, n| {
+            let y = &mut y[out..out + n];
+            match stride {
+                1 => y.iter_mut().zip(&x[from..from + n]).for_each(|(y, &x)| f(y, x)),
+                2 => y.iter_mut().zip(x[from..].chunks(2)).for_each(|(y, x)| f(y, x[0])),
+                s => y.iter_mut().zip(x[from..].iter().step_by(s)).for_each(|(y, &x)| f(y, x)),
+            }
+        });
+    }
+
+    /// `f(output, dx)` for each output position of a plane and each of its inputs.
+    #[inline(always)]
+    pub fn scatter<T: Copy>(&self, dx: &mut [T], mut f: impl FnMut(usize, usize, &mut T)) {
+        let stride = self.stride();
+        self.rows(|out, from, n| {
+            for (k, dx) in dx[from..].iter_mut().step_by(stride).take(n).enumerate() {
+                f(out + k, from + k * stride, dx);
+            }
+        });
+    }
+
+    /// One over the number of inputs of each output of a plane; padding counts where `padding` is set (but never what
+    /// lies beyond the padding, where the output was rounded up).
+    pub fn inverse_counts<T: Real>(&self, padding: bool) -> Vec<T> {
+        let counts = [0, 1, 2].map(|a| -> Vec<usize> {
+            let inside = |t: &Tap, o: usize| {
+                let i = t.at + (o * self.stride[a]) as isize;
+                let (begin, end) = self.reach[a];
+                i >= -begin && i < end
+            };
+            (0..self.output[a])
+                .map(|o| {
+                    let counts = |t: &&Tap| match padding {
+                        true => inside(t, o),
+                        false => (t.first..t.last).contains(&o),
+                    };
+                    self.taps[a].iter().filter(counts).count()
+                })
+                .collect()
+        });
+        let [d, h, w] = &counts;
+        let mut inverse = Vec::with_capacity(self.pixels_out());
+        for a in d {
+            for b in h {
+                inverse.extend(w.iter().map(|c| T::of(1.0 / (a * b * c).max(1) as f64)));
+            }
+        }
+        inverse
+    }
+}

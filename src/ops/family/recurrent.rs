@@ -1,0 +1,769 @@
+//! Family helper: layers that go along a sequence step by step, in one direction or in both.
+//!
+//! What W gives is one product for the whole sequence; what R gives is one for each step. The gates are no results: a pass
+//! backward goes forward first. Hidden units stay whole; features of the input are read.
+//!
+//! A clip, sequences that end early, coupled gates and activations with parameters are not supported.
+
+use super::indexing::constant;
+use super::pointwise::Pointwise;
+use crate::graph::*;
+use crate::kernels::matmul::{matmul, plain, transposed};
+#[cfg(test)]
+use crate::ops::laws::Given;
+use crate::ops::relu::Relu;
+use crate::ops::sigmoid::Sigmoid;
+use crate::ops::tanh::Tanh;
+use crate::tensor::*;
+use std::fmt::Debug;
+
+/// What is applied to a gate or a state.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Activation {
+    /// max(x, 0)
+    Relu,
+    /// 1 / (1 + e⁻ˣ)
+    Sigmoid,
+    /// tanh x
+    Tanh,
+}
+
+impl Activation {
+    fn named(name: &str) -> Result<Self, Refusal> {
+        match name {
+            _ if name.eq_ignore_ascii_case("Relu") => Ok(Self::Relu),
+            _ if name.eq_ignore_ascii_case("Sigmoid") => Ok(Self::Sigmoid),
+            _ if name.eq_ignore_ascii_case("Tanh") => Ok(Self::Tanh),
+            _ => unsupported(format!("activation '{name}'")),
+        }
+    }
+
+    /// Its value.
+    pub fn of<T: Real>(self, x: T) -> T {
+        match self {
+            Self::Relu => Relu.f(x),
+            Self::Sigmoid => Sigmoid.f(x),
+            Self::Tanh => Tanh.f(x),
+        }
+    }
+
+    /// Its derivative, where its value is `y`: above zero where what it is applied to is, as far as that matters.
+    pub fn slope<T: Real>(self, y: T) -> T {
+        match self {
+            Self::Relu => Relu.df(y, y),
+            Self::Sigmoid => Sigmoid.df(y, y),
+            Self::Tanh => Tanh.df(y, y),
+        }
+    }
+}
+
+/// What an operator of the family does in one step.
+pub trait Cell: Debug + Send + Sync + 'static {
+    /// Gates of W and R, one below the other.
+    const GATES: usize;
+    /// States that go from step to step: the hidden one, and a cell state.
+    const STATES: usize;
+    /// What is applied where the node names nothing else, in the standard's order.
+    const ACTIVATIONS: &'static [Activation];
+
+    /// Writes the attributes that are its own.
+    fn write(&self, w: Writer) -> Writer;
+
+    /// How many gates, from the first on, take the product of R and the hidden state as it is.
+    fn direct(&self) -> usize;
+
+    /// Gates and states of a step.
+    fn forward<T: Real>(&self, f: &[Activation], s: Step<T>);
+
+    /// Gradients of a step.
+    fn backward<T: Real>(&self, f: &[Activation], s: Back<T>);
+}
+
+/// One step of one direction. Rows are images; the gates of an image stand side by side.
+pub struct Step<'a, T> {
+    /// Hidden units.
+    pub hidden: usize,
+    /// What W gives with its bias (and R's, where a gate is not direct), then the gates.
+    pub gates: &'a mut [T],
+    /// What R and its bias give to the direct gates.
+    pub recurrent: &'a [T],
+    /// The rows of R for the other gates.
+    pub rest: &'a [T],
+    /// What gates see the cell state with, gate by gate, where they do.
+    pub peepholes: Option<&'a [T]>,
+    /// The states before the step: hidden, cell.
+    pub before: [&'a [T]; 2],
+    /// The states after it.
+    pub after: [&'a mut [T]; 2],
+}
+
+/// The same backward.
+pub struct Back<'a, T> {
+    /// Hidden units.
+    pub hidden: usize,
+    /// The gates, then the gradients of what W gives.
+    pub gates: &'a mut [T],
+    /// What R gives to the direct gates, then its gradients.
+    pub recurrent: &'a mut [T],
+    /// The rows of R for the other gates.
+    pub rest: &'a [T],
+    /// Their gradient, where it is asked for.
+    pub d_rest: Option<&'a mut [T]>,
+    /// What gates see the cell state with, gate by gate, where they do.
+    pub peepholes: Option<&'a [T]>,
+    /// Its gradient, where it is asked for.
+    pub d_peepholes: Option<&'a mut [T]>,
+    /// The states before the step: hidden, cell.
+    pub before: [&'a [T]; 2],
+    /// The states after it.
+    pub after: [&'a [T]; 2],
+    /// Gradients of the states after it.
+    pub d_after: [&'a [T]; 2],
+    /// Gradients of the states before it, but for what goes through [`Back::recurrent`]: zero at first.
+    pub d_before: [&'a mut [T]; 2],
+}
+
+/// The `N` parts of the gates of an image.
+pub fn parts<T, const N: usize>(row: &mut [T]) -> [&mut [T]; N] {
+    let mut parts = row.chunks_exact_mut((row.len() / N).max(1));
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
+}
+
+/// Adds numbers to others.
+pub fn add<T: Real>(to: &mut [T], from: &[T]) {
+    to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
+}
+
+#[derive(Debug)]
+struct Recurrent<C> {
+    cell: C,
+    hidden_size: Option<i64>,
+    direction: Option<String>,
+    layout: Option<i64>,
+    activations: Option<Vec<String>>,
+    activation_alpha: Option<Vec<f32>>,
+    activation_beta: Option<Vec<f32>>,
+    /// Of each direction: whether it begins with the last step.
+    reversed: &'static [bool],
+    /// Of each direction in turn.
+    applied: Vec<Activation>,
+    outputs: usize,
+}
+
+/// Reads what all of the family have.
+pub fn read<C: Cell>(r: &Reader, cell: C) -> Result<Box<dyn Op>, Refusal> {
+    if r.opset < 7 {
+        return unsupported(format!("a recurrent layer of opset {}", r.opset));
+    }
+    if r.float("clip")?.is_some() {
+        return unsupported("a clip of what the activations are applied to");
+    }
+    if r.outputs > 1 + C::STATES {
+        return invalid(format!("{} outputs, of which it has {}", r.outputs, 1 + C::STATES));
+    }
+    let direction = r.string("direction")?;
+    let reversed: &[bool] = match direction.as_deref() {
+        None | Some("forward") => &[false],
+        Some("reverse") => &[true],
+        Some("bidirectional") => &[false, true],
+        Some(other) => return invalid(format!("direction '{other}' is not defined")),
+    };
+    let layout = if r.opset < 14 { None } else { r.int("layout")? };
+    if let Some(other) = layout.filter(|layout| !matches!(layout, 0 | 1)) {
+        return invalid(format!("layout {other} is not defined"));
+    }
+    let activations = r.strings("activations")?;
+    let applied = match activations.as_deref() {
+        None | Some([]) => C::ACTIVATIONS.repeat(reversed.len()),
+        Some(names) => names.iter().map(|name| Activation::named(name)).collect::<Result<_, _>>()?,
+    };
+    if applied.len() != C::ACTIVATIONS.len() * reversed.len() {
+        return invalid(format!("{} activations for {} directions", applied.len(), reversed.len()));
+    }
+    Ok(Box::new(Recurrent {
+        cell,
+        hidden_size: r.int("hidden_size")?,
+        direction,
+        layout,
+        activations,
+        activation_alpha: r.floats("activation_alpha")?,
+        activation_beta: r.floats("activation_beta")?,
+        reversed,
+        applied,
+        outputs: r.outputs,
+    }))
+}
+
+const LENGTHS: usize = 4;
+const STATE: usize = 5;
+const PEEPHOLES: usize = 7;
+/// Gates that see the cell state.
+const SEEING: usize = 3;
+
+/// Sizes, and where a direction finds its rows.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    steps: usize,
+    batch: usize,
+    features: usize,
+    hidden: usize,
+    directions: usize,
+    batch_first: bool,
+}
+
+impl Sizes {
+    /// Rows of X and of Y, step by step and image by image, in the order in which a direction takes them.
+    fn rows(self, d: usize, reversed: bool) -> impl Iterator<Item = (usize, usize)> {
+        let Self { steps, batch, directions, batch_first, .. } = self;
+        (0..steps).flat_map(move |k| {
+            let t = if reversed { steps - 1 - k } else { k };
+            (0..batch).map(move |n| match batch_first {
+                true => (n * steps + t, (n * steps + t) * directions + d),
+                false => (t * batch + n, (t * directions + d) * batch + n),
+            })
+        })
+    }
+
+    /// Row of an image's state.
+    fn state(self, d: usize, n: usize) -> usize {
+        if self.batch_first { n * self.directions + d } else { d * self.batch + n }
+    }
+
+    /// Elements of the states of a step.
+    fn states(self) -> usize {
+        self.batch * self.hidden
+    }
+}
+
+/// What a direction does, from its first step to its last.
+struct Pass<T> {
+    /// What is read.
+    x: Vec<T>,
+    gates: Vec<T>,
+    recurrent: Vec<T>,
+    /// The states before each step and after the last: hidden, cell (zero where there is none).
+    states: [Vec<T>; 2],
+}
+
+impl<C: Cell> Recurrent<C> {
+    /// Axes of X: steps, images. Those of a state are directions, images.
+    fn axes(&self) -> [usize; 2] {
+        if self.layout == Some(1) { [1, 0] } else { [0, 1] }
+    }
+
+    fn sizes(&self, x: Option<&[usize]>, r: Option<&[usize]>) -> Option<Sizes> {
+        let ([_, _, features], [_, _, hidden]) = (x?, r?) else { return None };
+        let [steps, batch] = self.axes().map(|axis| x.map_or(0, |x| x[axis]));
+        Some(Sizes {
+            steps,
+            batch,
+            features: *features,
+            hidden: *hidden,
+            directions: self.reversed.len(),
+            batch_first: self.layout == Some(1),
+        })
+    }
+
+    /// The sizes at which there is something to compute.
+    fn filled<T>(&self, x: &[Option<&Array<T>>]) -> Option<Sizes> {
+        let shape = |slot: usize| x[slot].map(|x| x.shape.as_slice());
+        self.sizes(shape(0), shape(2)).filter(|s| s.states() > 0)
+    }
+
+    fn applied(&self, d: usize) -> &[Activation] {
+        &self.applied[d * C::ACTIVATIONS.len()..][..C::ACTIVATIONS.len()]
+    }
+
+    /// Rows of all gates, and of the direct ones.
+    fn widths(&self, s: Sizes) -> (usize, usize) {
+        (C::GATES * s.hidden, self.cell.direct() * s.hidden)
+    }
+
+    fn pass<T: Real>(&self, x: &[Option<&Array<T>>], s: Sizes, d: usize) -> Option<Pass<T>> {
+        let ((wide, direct), rows) = (self.widths(s), s.steps * s.batch);
+        let (w, r) = (part(x, 1, d, wide * s.features)?, part(x, 2, d, wide * s.hidden)?);
+        let (data, mut read) = (&x[0]?.data, Vec::with_capacity(rows * s.features));
+        for (row, _) in s.rows(d, self.reversed[d]) {
+            read.extend_from_slice(&data[row * s.features..][..s.features]);
+        }
+        let (mut gates, mut recurrent) = (vec![T::zero(); rows * wide], vec![T::zero(); rows * direct]);
+        matmul(rows, s.features, wide, plain(&read), transposed(w), false, &mut gates);
+        if let Some((own, other)) = part(x, 3, d, 2 * wide).map(|b| b.split_at(wide)) {
+            for row in gates.chunks_exact_mut(wide) {
+                add(row, own);
+                add(&mut row[direct..], &other[direct..]);
+            }
+            recurrent.chunks_exact_mut(direct).for_each(|row| row.copy_from_slice(&other[..direct]));
+        }
+        let mut states = [STATE, STATE + 1].map(|slot| {
+            let mut states = vec![T::zero(); (s.steps + 1) * s.states()];
+            let given = x.get(slot).copied().flatten();
+            for (n, state) in states.chunks_exact_mut(s.hidden).take(s.batch).enumerate() {
+                given.iter().for_each(|x| add(state, &x.data[s.state(d, n) * s.hidden..]));
+            }
+            states
+        });
+        for k in 0..s.steps {
+            let [(h, next_h), (c, next_c)] = states.each_mut().map(|all| {
+                let (before, after) = all.split_at_mut((k + 1) * s.states());
+                (&before[k * s.states()..], &mut after[..s.states()])
+            });
+            let recurrent = &mut recurrent[k * s.batch * direct..][..s.batch * direct];
+            matmul(s.batch, s.hidden, direct, plain(h), transposed(r), true, recurrent);
+            let step = Step {
+                hidden: s.hidden,
+                gates: &mut gates[k * s.batch * wide..][..s.batch * wide],
+                recurrent,
+                rest: &r[direct * s.hidden..],
+                peepholes: part(x, PEEPHOLES, d, SEEING * s.hidden),
+                before: [h, c],
+                after: [next_h, next_c],
+            };
+            self.cell.forward(self.applied(d), step);
+        }
+        Some(Pass { x: read, gates, recurrent, states })
+    }
+}
+
+/// What operand `slot` has for direction `d`.
+fn part<'a, T>(x: &[Option<&'a Array<T>>], slot: usize, d: usize, len: usize) -> Option<&'a [T]> {
+    x.get(slot).copied().flatten().map(|x| &x.data[d * len..][..len])
+}
+
+const DIRECTIONS: &str = "keeps its directions";
+const UNITS: &str = "keeps its hidden units";
+
+impl<C: Cell> Op for Recurrent<C> {
+    fn attributes(&self) -> Attributes {
+        let w = Writer::default()
+            .maybe("hidden_size", self.hidden_size)
+            .maybe("direction", self.direction.clone())
+            .maybe("layout", self.layout)
+            .maybe("activations", self.activations.clone())
+            .maybe("activation_alpha", self.activation_alpha.clone())
+            .maybe("activation_beta", self.activation_beta.clone());
+        self.cell.write(w).done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let (x0, _, r) = (need(x, 0)?, need(x, 1)?, need(x, 2)?);
+        let Some(s) = self.sizes(Some(&x0.shape), Some(&r.shape)) else {
+            return invalid(format!("a sequence of shape {:?} with R of shape {:?}", x0.shape, r.shape));
+        };
+        if let Some(given) = self.hidden_size.filter(|&size| usize::try_from(size) != Ok(s.hidden)) {
+            return invalid(format!("hidden_size {given} with R of shape {:?}", r.shape));
+        }
+        let (d, wide) = (s.directions, C::GATES * s.hidden);
+        let mut state = vec![d, s.batch, s.hidden];
+        let mut y = vec![s.steps, d, s.batch, s.hidden];
+        if s.batch_first {
+            (state, y) = (vec![s.batch, d, s.hidden], vec![s.batch, s.steps, d, s.hidden]);
+        }
+        let mut expected =
+            vec![x0.shape.clone(), vec![d, wide, s.features], vec![d, wide, s.hidden], vec![d, 2 * wide]];
+        expected.push(vec![s.batch]);
+        expected.extend(vec![state.clone(); C::STATES]);
+        expected.extend((C::STATES == 2).then(|| vec![d, SEEING * s.hidden]));
+        if x.len() > expected.len() {
+            return invalid(format!("{} operands, of which it takes {}", x.len(), expected.len()));
+        }
+        for (slot, (found, expected)) in x.iter().zip(&expected).enumerate() {
+            if let Some(found) = found.filter(|found| found.fact.shape != *expected) {
+                let found = &found.fact.shape;
+                return invalid(format!("input {slot} of shape {found:?}, expected {expected:?}"));
+            }
+        }
+        let lengths = constant(x, LENGTHS, "lengths of sequences")?.unwrap_or_default();
+        if lengths.iter().any(|&length| length != s.steps as i64) {
+            return unsupported(format!("sequences of lengths {lengths:?} in {} steps", s.steps));
+        }
+        let mut facts = vec![Fact::new(x0.dtype, y)];
+        facts.resize(self.outputs.max(1), Fact::new(x0.dtype, state));
+        Ok(facts)
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let [steps, images] = self.axes();
+        let directions = steps;
+        link.same(input(0, 2), input(1, 2));
+        link.reads([input(0, 2), input(1, 2)][io.gated(0, 1)]);
+        link.freeze(input(0, steps), "runs along this axis");
+        for (slot, units) in [(1, 1..2), (2, 1..3), (3, 1..2), (PEEPHOLES, 1..2)] {
+            if io.input(slot).is_some() {
+                link.freeze(input(slot, 0), DIRECTIONS);
+                units.for_each(|axis| link.freeze(input(slot, axis), UNITS));
+            }
+        }
+        if io.input(LENGTHS).is_some() {
+            link.same(input(LENGTHS, 0), input(0, images));
+        }
+        let given = (STATE..STATE + C::STATES).filter(|&slot| io.input(slot).is_some());
+        // A result that is not wanted has no axes of its own.
+        let wanted = (1..io.y.len()).filter(|&slot| io.output(slot).len() == 3);
+        let at = |port: Port, axis: usize| Axis { port, axis };
+        for port in given.map(Port::In).chain(wanted.map(Port::Out)) {
+            link.same(input(0, images), at(port, images));
+            link.freeze(at(port, directions), DIRECTIONS);
+            link.freeze(at(port, 2), UNITS);
+        }
+        link.same(input(0, images), output(0, 2 * images));
+        link.freeze(output(0, steps), "runs along this axis");
+        link.freeze(output(0, 1 + directions), DIRECTIONS);
+        link.freeze(output(0, 3), UNITS);
+    }
+
+    fn other_operations(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
+    fn macs(&self, io: &Io) -> Vec<Product> {
+        let Some(r) = io.input(2) else { return Vec::new() };
+        // Hidden units of a state that is wanted, else of Y.
+        let state = (1..io.y.len()).find(|&slot| io.output(slot).len() == 3);
+        let units = state.map_or(output(0, 3), |slot| output(slot, 2));
+        let widths = vec![input(0, 0), input(0, 1), units];
+        let features = [&widths[..], &[input(0, 2)]].concat();
+        vec![
+            Product { coefficient: real_volume(&r[..1]) * C::GATES as f64, widths: features },
+            Product { coefficient: real_volume(&r[..2]), widths },
+        ]
+    }
+
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
+    fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+        Ok(Resized::default())
+    }
+}
+
+impl<T: Real, C: Cell> Diff<T> for Recurrent<C> {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let Some(s) = self.filled(x) else { return };
+        for (d, &reversed) in self.reversed.iter().enumerate() {
+            let Some(pass) = self.pass(x, s, d) else { return };
+            let states = |k: usize, step: usize| pass.states[k][step * s.states()..].chunks_exact(s.hidden);
+            for ((_, row), state) in s.rows(d, reversed).zip(states(0, 1)) {
+                y[0].data[row * s.hidden..][..s.hidden].copy_from_slice(state);
+            }
+            for (k, y) in y[1..].iter_mut().enumerate().filter(|(_, y)| !y.data.is_empty()) {
+                for (n, state) in states(k, s.steps).enumerate() {
+                    y.data[s.state(d, n) * s.hidden..][..s.hidden].copy_from_slice(state);
+                }
+            }
+        }
+    }
+
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        _: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let Some(s) = self.filled(x) else { return };
+        let ((wide, direct), rows) = (self.widths(s), s.steps * s.batch);
+        // A result that nobody wants has no gradient.
+        let of = |slot: usize| dy.get(slot).map(|dy| dy.data.as_slice()).filter(|dy| !dy.is_empty());
+        for (d, &reversed) in self.reversed.iter().enumerate() {
+            let Some(Pass { x: read, mut gates, mut recurrent, states }) = self.pass(x, s, d) else { return };
+            let (Some(w), Some(r)) = (part(x, 1, d, wide * s.features), part(x, 2, d, wide * s.hidden))
+            else {
+                return;
+            };
+            let places: Vec<(usize, usize)> = s.rows(d, reversed).collect();
+            let mut after = [1, 2].map(|slot| {
+                let mut sum = vec![T::zero(); s.states()];
+                for (n, sum) in sum.chunks_exact_mut(s.hidden).enumerate() {
+                    of(slot).iter().for_each(|dy| add(sum, &dy[s.state(d, n) * s.hidden..]));
+                }
+                sum
+            });
+            let mut before = after.clone();
+            for k in (0..s.steps).rev() {
+                let images = places[k * s.batch..].iter().zip(after[0].chunks_exact_mut(s.hidden));
+                for (&(_, row), sum) in images {
+                    of(0).iter().for_each(|dy| add(sum, &dy[row * s.hidden..]));
+                }
+                before.iter_mut().for_each(|sum| sum.fill(T::zero()));
+                let [was, is] =
+                    [k, k + 1].map(|k| states.each_ref().map(|all| &all[k * s.states()..][..s.states()]));
+                let recurrent = &mut recurrent[k * s.batch * direct..][..s.batch * direct];
+                let rest = (d * wide + direct) * s.hidden..(d + 1) * wide * s.hidden;
+                let (front, back) = dx.split_at_mut(STATE.min(dx.len()));
+                let d_peepholes = back.get_mut(PEEPHOLES - STATE).and_then(Option::as_mut);
+                let step = Back {
+                    hidden: s.hidden,
+                    gates: &mut gates[k * s.batch * wide..][..s.batch * wide],
+                    recurrent: &mut *recurrent,
+                    rest: &r[direct * s.hidden..],
+                    d_rest: front[2].as_mut().map(|dr| &mut dr.data[rest]),
+                    peepholes: part(x, PEEPHOLES, d, SEEING * s.hidden),
+                    d_peepholes: d_peepholes.map(|dp| &mut dp.data[d * SEEING * s.hidden..]),
+                    before: was,
+                    after: is,
+                    d_after: after.each_ref().map(|sum| &sum[..]),
+                    d_before: before.each_mut().map(|sum| &mut sum[..]),
+                };
+                self.cell.backward(self.applied(d), step);
+                matmul(s.batch, direct, s.hidden, plain(recurrent), plain(r), true, &mut before[0]);
+                std::mem::swap(&mut before, &mut after);
+            }
+            for (sum, dx) in after.iter().zip(dx.iter_mut().skip(STATE).take(C::STATES)) {
+                let Some(dx) = dx else { continue };
+                for (n, sum) in sum.chunks_exact(s.hidden).enumerate() {
+                    add(&mut dx.data[s.state(d, n) * s.hidden..], sum);
+                }
+            }
+            if let Some(dx) = &mut dx[0] {
+                let mut sum = vec![T::zero(); rows * s.features];
+                matmul(rows, wide, s.features, plain(&gates), plain(w), false, &mut sum);
+                for (&(row, _), sum) in places.iter().zip(sum.chunks_exact(s.features.max(1))) {
+                    add(&mut dx.data[row * s.features..], sum);
+                }
+            }
+            if let Some(dw) = &mut dx[1] {
+                let dw = &mut dw.data[d * wide * s.features..];
+                matmul(wide, rows, s.features, transposed(&gates), plain(&read), true, dw);
+            }
+            if let Some(dr) = &mut dx[2] {
+                let dr = &mut dr.data[d * wide * s.hidden..];
+                matmul(direct, rows, s.hidden, transposed(&recurrent), plain(&states[0]), true, dr);
+            }
+            if let Some(Some(db)) = dx.get_mut(3) {
+                let (own, other) = db.data[2 * d * wide..][..2 * wide].split_at_mut(wide);
+                for row in gates.chunks_exact(wide) {
+                    add(own, row);
+                    add(&mut other[direct..], &row[direct..]);
+                }
+                recurrent.chunks_exact(direct).for_each(|row| add(other, row));
+            }
+        }
+    }
+}
+
+/// Cases of an operator of so many gates and states: two hidden units over four steps of three features.
+#[cfg(test)]
+pub fn cases_of(op: &'static str, gates: usize, states: usize) -> Vec<crate::ops::laws::Case> {
+    use crate::ops::laws::{absent, data, ints, weight};
+    let case = |name, directions, more: &[Given]| case_of(op, name, gates, directions, more).free(2 + 3);
+    let bias = |directions: usize| weight(&[directions, 4 * gates]);
+    let state = |shape: &[usize]| vec![data(shape); states];
+    let reversed = [&[absent(), absent()][..], &state(&[1, 2, 2])].concat();
+    let both = [&[bias(2), ints(&[4, 4])][..], &state(&[2, 2, 2])].concat();
+    let batch_first = [&[bias(2), absent()][..], &state(&[4, 2, 2])].concat();
+    vec![
+        case("without bias", 1, &[]),
+        case("all results", 1, &[bias(1)])
+            .opset(7)
+            .int("hidden_size", 2)
+            .string("direction", "forward")
+            .outputs(1 + states),
+        case("reversed", 1, &reversed).string("direction", "reverse").outputs(2),
+        case("both", 2, &both).string("direction", "bidirectional").outputs(1 + states),
+        case("batch first", 1, &[bias(1)]).int("layout", 1).free(4 + 3),
+        case("both, batch first", 2, &batch_first)
+            .string("direction", "bidirectional")
+            .int("layout", 1)
+            .outputs(1 + states)
+            .free(4 + 3),
+    ]
+}
+
+/// One of them, with its operands from the bias on.
+#[cfg(test)]
+pub fn case_of(
+    op: &'static str,
+    name: &'static str,
+    gates: usize,
+    directions: usize,
+    more: &[Given],
+) -> crate::ops::laws::Case {
+    use crate::ops::laws::{Case, data, weight};
+    let w = [data(&[4, 2, 3]), weight(&[directions, 2 * gates, 3]), weight(&[directions, 2 * gates, 2])];
+    Case::new(op).named(name).inputs([&w, more].concat()).free(2 + 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::graph::*;
+    use crate::ops::laws::{Case, Given, absent};
+    use crate::ops::read;
+    use crate::tensor::*;
+
+    /// Numbers between −0.5 and 0.5.
+    fn wave(shape: &[usize], seed: usize) -> Given {
+        let of = |i: usize| ((7 * i + 3 * seed) % 11) as f32 / 10.0 - 0.5;
+        Given::Fixed(Tensor::floats(shape, (0..volume(shape)).map(of).collect()))
+    }
+
+    /// Three steps of two images, two features and two hidden units; `more` are shapes of operands from the bias on.
+    fn case(op: &'static str, gates: usize, directions: usize, more: &[&[usize]]) -> Case {
+        let w = [vec![3, 2, 2], vec![directions, 2 * gates, 2], vec![directions, 2 * gates, 2]];
+        let shapes = w.iter().map(Vec::as_slice).chain(more.iter().copied()).enumerate();
+        let given = shapes.map(|(seed, shape)| if shape.is_empty() { absent() } else { wave(shape, seed) });
+        Case::new(op).int("hidden_size", 2).inputs(given)
+    }
+
+    fn gives(case: &Case, expected: &[f64]) {
+        let found: Vec<f64> = case.results().into_iter().flat_map(|y| y.data).collect();
+        assert_eq!(found.len(), expected.len());
+        for (a, b) in found.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-6, "{found:?}, expected {expected:?}");
+        }
+    }
+
+    // Values: onnxruntime 1.32.0 without optimisations.
+    #[test]
+    fn an_lstm_in_both_directions_from_given_states() {
+        let state = [2, 2, 2];
+        let case = case("LSTM", 4, 2, &[&[2, 16], &[], &state, &state]).string("direction", "bidirectional");
+        gives(
+            &case.outputs(3),
+            &[
+                0.0459396, 0.0112379, 0.1210364, 0.0349949, 0.1684465, 0.0522477, 0.1626610, -0.0296870,
+                0.1300756, -0.1446966, 0.1987430, -0.1282894, 0.0905489, 0.0910691, 0.1029382, 0.0194202,
+                0.0966225, -0.0466880, 0.1458808, -0.1884605, 0.0246992, 0.0883635, 0.0791732, -0.0094077,
+                0.0966225, -0.0466880, 0.1458808, -0.1884605, 0.1684465, 0.0522477, 0.1626610, -0.0296870,
+                0.3629648, -0.0637902, 0.5359632, -0.2968260, 0.3473049, 0.0961079, 0.3590707, -0.0518481,
+            ],
+        );
+    }
+
+    #[test]
+    fn an_lstm_whose_gates_see_the_cell_state() {
+        let state = [1, 2, 2];
+        gives(
+            &case("LSTM", 4, 1, &[&[1, 16], &[], &state, &state, &[1, 6]]).outputs(3),
+            &[
+                0.0446089, 0.0084336, 0.1118320, 0.0346602, 0.1220100, -0.1402406, 0.1822233, -0.1245766,
+                0.0926351, -0.0501163, 0.1377091, -0.1815022, 0.0926351, -0.0501163, 0.1377091, -0.1815022,
+                0.3782416, -0.0690291, 0.5776641, -0.2985537,
+            ],
+        );
+    }
+
+    #[test]
+    fn a_gru_that_resets_before_and_behind_the_product() {
+        let case = || case("GRU", 3, 1, &[&[1, 12], &[], &[1, 2, 2]]).outputs(2);
+        gives(
+            &case(),
+            &[
+                -0.1756070, -0.3765795, 0.0004798, -0.2020148, -0.1950343, -0.2205932, -0.1409946,
+                -0.1100478, -0.2732401, -0.2645561, -0.1409102, -0.0852163, -0.2732401, -0.2645561,
+                -0.1409102, -0.0852163,
+            ],
+        );
+        gives(
+            &case().int("linear_before_reset", 1),
+            &[
+                -0.1403094, -0.4422435, 0.0328272, -0.2617099, -0.1194747, -0.3317663, -0.0723175,
+                -0.2217150, -0.1766986, -0.3735721, -0.0345677, -0.2164015, -0.1766986, -0.3735721,
+                -0.0345677, -0.2164015,
+            ],
+        );
+    }
+
+    #[test]
+    fn a_rectified_rnn_from_the_end() {
+        let relu = vec!["Relu".to_owned()];
+        let case = case("RNN", 1, 1, &[&[1, 4]]).string("direction", "reverse").attr("activations", relu);
+        gives(
+            &case.outputs(2),
+            &[
+                0.0524, 0.19, 0.188, 0.13, 0.0, 0.492, 0.0, 0.34, 0.23, 0.17, 0.0, 0.44, 0.0524, 0.19, 0.188,
+                0.13,
+            ],
+        );
+    }
+
+    /// The data of a value with its first two axes changed over.
+    fn swapped(shape: &[usize], data: &[f64]) -> Vec<f64> {
+        let (a, b, inner) = (shape[0], shape[1], volume(&shape[2..]));
+        let row = |k: usize| (k % a * b + k / a) * inner;
+        (0..a * b).flat_map(|k| &data[row(k)..][..inner]).copied().collect()
+    }
+
+    #[test]
+    fn images_first_give_what_steps_first_give() {
+        for (op, gates, states) in [("LSTM", 4, 2), ("GRU", 3, 1), ("RNN", 1, 1)] {
+            let bias = [2, 4 * gates];
+            let more = [&bias[..], &[], &[2, 2, 2], &[2, 2, 2]];
+            let steps = case(op, gates, 2, &more[..2 + states])
+                .string("direction", "bidirectional")
+                .outputs(1 + states);
+            let mut images = steps.clone().int("layout", 1);
+            for (_, given) in
+                images.inputs.iter_mut().enumerate().filter(|(slot, _)| [0, 5, 6].contains(slot))
+            {
+                let Given::Fixed(t) = given else { continue };
+                let values = swapped(&t.shape, &t.data.to_real::<f64>());
+                let shape = [&[t.shape[1], t.shape[0]], &t.shape[2..]].concat();
+                *t = t.with_values(&shape, &values);
+            }
+            let (steps, images) = (steps.results(), images.results());
+            for (a, b) in steps.iter().zip(&images).skip(1) {
+                assert_eq!(swapped(&a.shape, &a.data), b.data, "{op}");
+            }
+            // Steps, directions, images: to images, steps, directions.
+            let rows = swapped(&[6, 2, 2], &steps[0].data);
+            assert_eq!(images[0].shape, [2, 3, 2, 2]);
+            assert_eq!(rows, images[0].data, "{op}");
+        }
+    }
+
+    fn refused(case: &Case, op: &str, x: &[&[usize]]) -> Refusal {
+        let facts: Vec<Fact> = x.iter().map(|&s| Fact::new(DType::F32, s)).collect();
+        let x: Vec<Option<Operand>> = facts.iter().map(|fact| Some(Operand::new(fact, None))).collect();
+        let read = read(op, "", 22, &case.attributes, x.len(), 1);
+        read.and_then(|op| op.infer(&x)).expect_err("is taken")
+    }
+
+    #[test]
+    fn what_contradicts_itself_or_is_not_supported_is_refused_in_words() {
+        let x: [&[usize]; 3] = [&[3, 1, 4], &[1, 15, 4], &[1, 15, 5]];
+        let gru = || Case::new("GRU");
+        let wrong = |case: Case, x: &[&[usize]]| matches!(refused(&case, "GRU", x), Refusal::Invalid(_));
+        assert!(wrong(gru().int("hidden_size", 4), &x));
+        assert!(wrong(gru().string("direction", "sideways"), &x));
+        assert!(wrong(gru().string("direction", "bidirectional"), &x));
+        assert!(wrong(gru().int("layout", 2), &x));
+        assert!(wrong(gru(), &[&[3, 1, 4], &[1, 15, 3], &[1, 15, 5]]));
+        assert!(wrong(gru(), &[&[3, 1, 4], &[1, 20, 4], &[1, 20, 5]]));
+        assert!(wrong(gru(), &[x[0], x[1], x[2], &[1, 15]]));
+        let unsupported = |case: Case, of: &str| match refused(&case, "GRU", &x) {
+            Refusal::Unsupported(why) => assert!(why.contains(of), "{why}"),
+            other => panic!("{other:?}"),
+        };
+        unsupported(gru().float("clip", 3.0), "clip");
+        let names = ["HardSigmoid", "Tanh"].map(String::from).to_vec();
+        unsupported(gru().attr("activations", names), "'HardSigmoid'");
+        let early = [x[0], x[1], x[2], &[1, 30], &[1]];
+        assert!(refused(&gru(), "GRU", &early).reason().contains("lengths of sequences"));
+    }
+
+    // Of each step, image and direction: gates · hidden · (features + hidden).
+    #[test]
+    fn macs_are_the_products_with_w_and_r() {
+        let op = read("LSTM", "", 17, &Attributes::new(), 3, 1).unwrap_or_else(|e| panic!("{e:?}"));
+        let facts = [[7, 2, 5], [1, 24, 5], [1, 24, 6]].map(|s| Fact::new(DType::F32, s));
+        let x = facts.each_ref().map(|fact| Some(Operand::new(fact, None)));
+        let y = op.infer(&x).unwrap_or_else(|e| panic!("{e:?}"));
+        let io = Io { x: &x, y: &y };
+        let size = |a: &Axis| match a.port {
+            Port::In(slot) => io.input(slot).map_or(0, |x| x[a.axis]) as f64,
+            Port::Out(slot) => io.output(slot)[a.axis] as f64,
+        };
+        let count = |p: &Product| p.coefficient * p.widths.iter().map(size).product::<f64>();
+        assert_eq!(op.macs(&io).iter().map(count).sum::<f64>(), f64::from(7 * 2 * 4 * 6 * (5 + 6)));
+    }
+}

@@ -1,0 +1,430 @@
+//! Family: y = a fold of x over some axes. Kept axes are tied to the result's; an axis that is summed over is read.
+
+use super::broadcast::runs;
+use crate::graph::*;
+use crate::tensor::*;
+use std::sync::OnceLock;
+
+/// What the fold computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fold {
+    /// Σ x
+    Sum,
+    /// Σ x / n
+    Mean,
+    /// max x
+    Max,
+    /// min x
+    Min,
+    /// Π x
+    Prod,
+    /// Σ |x|
+    L1,
+    /// √Σ x²
+    L2,
+    /// Σ x²
+    SumSquare,
+    /// ln Σ x
+    LogSum,
+    /// ln Σ eˣ
+    LogSumExp,
+}
+
+impl Fold {
+    /// Why an axis of `x` must stay whole; `None` where a zero is as good as absent (in a mean: up to a factor).
+    fn needs(self, x: &Operand) -> Option<&'static str> {
+        match self {
+            Self::Sum | Self::L1 | Self::L2 | Self::SumSquare | Self::LogSum => None,
+            Self::Mean if x.fact.dtype.is_float() => None,
+            Self::Mean => Some("averages integers over this axis"),
+            Self::Max if x.is_never_negative() => None,
+            Self::Max => Some("takes the maximum over this axis, of values that may be negative"),
+            Self::Min => Some("takes the minimum over this axis"),
+            Self::Prod => Some("multiplies along this axis"),
+            Self::LogSumExp => Some("sums exponentials over this axis"),
+        }
+    }
+
+    /// Is the fold of one element that element?
+    fn keeps_one(self) -> bool {
+        !matches!(self, Self::L1 | Self::L2 | Self::SumSquare | Self::LogSum)
+    }
+
+    fn start<T: Real>(self) -> T {
+        match self {
+            Self::Max => T::neg_infinity(),
+            Self::Min => T::infinity(),
+            Self::Prod => T::one(),
+            _ => T::zero(),
+        }
+    }
+}
+
+/// A fold with its attributes.
+#[derive(Debug)]
+pub struct Reduce {
+    fold: Fold,
+    axes: Option<Vec<i64>>,
+    keepdims: Option<i64>,
+    noop_with_empty_axes: Option<i64>,
+    axes_input: bool,
+    /// True for bits, whose largest value is 1: learnt when shapes are inferred.
+    bits: OnceLock<bool>,
+}
+
+/// Reads a reduction whose axes are an input from opset `since` on.
+pub fn read(r: &Reader, fold: Fold, since: i64) -> Result<Box<dyn Op>, Refusal> {
+    let axes_input = r.opset >= since;
+    let reduce = Reduce {
+        fold,
+        axes: if axes_input { None } else { r.ints("axes")? },
+        keepdims: r.int("keepdims")?,
+        noop_with_empty_axes: if axes_input { r.int("noop_with_empty_axes")? } else { None },
+        axes_input,
+        bits: OnceLock::new(),
+    };
+    Ok(Box::new(reduce))
+}
+
+/// `axis` of a tensor of rank `rank`, counted from the end where it is negative.
+pub fn axis_of(axis: i64, rank: usize) -> Result<usize, Refusal> {
+    let positive = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
+    match usize::try_from(positive) {
+        Ok(a) if a < rank => Ok(a),
+        _ => invalid(format!("axis {axis} of a tensor of rank {rank}")),
+    }
+}
+
+/// Lines along `axis`: how many blocks before, elements of a line, lines side by side.
+pub fn lines(x: &[usize], axis: usize) -> (usize, usize, usize) {
+    (volume(&x[..axis]), x[axis], volume(&x[axis + 1..]))
+}
+
+/// Ties every axis of input 0 but those in `whole` to the same axis of output 0; those stay whole, and why.
+pub fn tie_others(io: &Io, whole: impl Fn(usize) -> bool, why: &str, link: &mut dyn Link) {
+    for axis in 0..io.output(0).len() {
+        if whole(axis) {
+            link.freeze(input(0, axis), why);
+            link.freeze(output(0, axis), why);
+        } else {
+            link.same(input(0, axis), output(0, axis));
+        }
+    }
+}
+
+/// `Σ f(x)`, in a fixed order.
+#[inline(always)]
+pub fn sum<T: Real>(x: &[T], f: impl Fn(T) -> T) -> T {
+    let mut lanes = [T::zero(); 8];
+    let chunks = x.chunks_exact(8);
+    let rest = chunks.remainder().iter().fold(T::zero(), |s, &x| s + f(x));
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += f(x);
+        }
+    }
+    lanes.into_iter().sum::<T>() + rest
+}
+
+/// `acc[position in shape] = f(acc, x)` for each element of an operand of shape `x`, of which `shape` keeps some axes
+/// (and has ones for the others).
+#[inline(always)]
+fn accumulate<T: Real>(
+    x: &[usize],
+    data: &[T],
+    shape: &[usize],
+    acc: &mut [T],
+    rows: impl Fn(T, &[T]) -> T,
+    f: impl Fn(T, T) -> T,
+) {
+    runs([shape], x, |o, [i], n, [p]| {
+        let x = &data[o..o + n];
+        match p {
+            0 => acc[i] = rows(acc[i], x),
+            1 => acc[i..i + n].iter_mut().zip(x).for_each(|(a, &x)| *a = f(*a, x)),
+            _ => x.iter().enumerate().for_each(|(k, &x)| acc[i + k * p] = f(acc[i + k * p], x)),
+        }
+    });
+}
+
+/// `acc += Σ f(x)` for each element of the result.
+#[inline(always)]
+fn add_up<T: Real>(x: &Array<T>, shape: &[usize], acc: &mut [T], f: impl Fn(T) -> T) {
+    accumulate(&x.shape, &x.data, shape, acc, |a, row| a + sum(row, &f), |a, x| a + f(x));
+}
+
+impl Reduce {
+    /// The axes to fold, for an input of rank `rank` and the value of the axes input.
+    fn folded(&self, rank: usize, given: Option<Vec<i64>>) -> Result<Vec<bool>, Refusal> {
+        let axes = if self.axes_input { given } else { self.axes.clone() }.unwrap_or_default();
+        if axes.is_empty() {
+            let noop = self.noop_with_empty_axes.unwrap_or(0) != 0;
+            if noop && !self.fold.keeps_one() {
+                return unsupported("noop_with_empty_axes=1 without axes (runtimes disagree on it)");
+            }
+            return Ok(vec![!noop; rank]);
+        }
+        let mut folded = vec![false; rank];
+        for a in axes {
+            let a = axis_of(a, rank)?;
+            if folded[a] {
+                return invalid(format!("axis {a} is reduced twice"));
+            }
+            folded[a] = true;
+        }
+        Ok(folded)
+    }
+
+    fn keeps(&self) -> bool {
+        self.keepdims.unwrap_or(1) != 0
+    }
+
+    /// The result's shape with ones in place of the folded axes, for the values of a node's inputs.
+    fn ones<T: Real>(&self, x: &[Option<&Array<T>>]) -> Option<Shape> {
+        let shape = &x[0]?.shape;
+        let given = x.get(1).copied().flatten().map(Array::ints);
+        let folded = self.folded(shape.len(), given).ok()?;
+        Some(shape.iter().zip(folded).map(|(&size, f)| if f { 1 } else { size }).collect())
+    }
+}
+
+impl Op for Reduce {
+    fn attributes(&self) -> Attributes {
+        Writer::default()
+            .maybe("axes", self.axes.clone())
+            .maybe("keepdims", self.keepdims)
+            .maybe("noop_with_empty_axes", self.noop_with_empty_axes)
+            .done()
+    }
+
+    fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+        let fact = need(x, 0)?;
+        let given = match x.get(1).copied().flatten() {
+            Some(_) if !self.axes_input => {
+                return invalid("axes are an attribute in this opset, not an input");
+            }
+            Some(Operand { value: None, .. }) => {
+                return unsupported("axes that depend on the network's input values");
+            }
+            Some(Operand { value: Some(v), .. }) => Some(v.to_ints()),
+            None => None,
+        };
+        let folded = self.folded(fact.shape.len(), given)?;
+        let empty = fact.shape.iter().zip(&folded).any(|(&size, &f)| f && size == 0);
+        if empty && self.fold == Fold::Mean {
+            return unsupported("a mean over nothing");
+        }
+        self.bits.get_or_init(|| fact.dtype == DType::Bool);
+        let kept = fact.shape.iter().zip(&folded).filter_map(|(&size, &f)| match f {
+            true => self.keeps().then_some(1),
+            false => Some(size),
+        });
+        Ok(vec![Fact::new(fact.dtype, kept.collect::<Shape>())])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn never_negative(&self, x: &Operands) -> bool {
+        match self.fold {
+            Fold::L1 | Fold::L2 | Fold::SumSquare => true,
+            Fold::LogSum | Fold::LogSumExp => false,
+            _ => x[0].is_some_and(|x| x.is_never_negative()),
+        }
+    }
+
+    fn channels(&self, io: &Io, link: &mut dyn Link) {
+        let Some(operand) = io.x.first().copied().flatten() else { return };
+        let x = &operand.fact.shape;
+        let Ok(folded) = self.folded(x.len(), io.value(1).map(Tensor::to_ints)) else { return };
+        let mut result = 0;
+        for (axis, &size) in x.iter().enumerate() {
+            if !folded[axis] {
+                link.same(input(0, axis), output(0, result));
+                result += 1;
+                continue;
+            }
+            result += usize::from(self.keeps());
+            match self.fold.needs(&operand) {
+                Some(why) => link.freeze(input(0, axis), why),
+                None => {
+                    (0..size).for_each(|i| link.leave(input(0, axis), i));
+                    link.reads(input(0, axis));
+                }
+            }
+        }
+        if let Some([n]) = io.input(1) {
+            (0..*n).for_each(|i| link.leave(input(1, 0), i));
+        }
+    }
+
+    fn other_operations(&self, io: &Io) -> Vec<Product> {
+        // Over all pixels of a picture it is a global average pool.
+        let Some(x) = io.input(0).filter(|_| self.fold == Fold::Mean) else { return Vec::new() };
+        match self.folded(x.len(), io.value(1).map(Tensor::to_ints)).as_deref() {
+            Ok([false, false, true, true]) => super::pool::averaging(volume(&x[2..]), io.output(0)),
+            _ => Vec::new(),
+        }
+    }
+
+    fn macs(&self, _: &Io) -> Vec<Product> {
+        Vec::new()
+    }
+
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
+    }
+
+    fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
+        let Some(x) = io.input(0).filter(|_| self.fold == Fold::Mean) else { return Ok(Resized::default()) };
+        let folded = self.folded(x.len(), io.value(1).map(Tensor::to_ints))?;
+        let left = |axis: usize| Some(keep.kept(input(0, axis))?.len() as f64 / x[axis] as f64);
+        let share: f64 = (0..x.len()).filter(|&axis| folded[axis]).filter_map(left).product();
+        Ok(Resized { factor: (share != 1.0).then_some(share), ..Resized::default() })
+    }
+}
+
+impl<T: Real> Diff<T> for Reduce {
+    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+        let (Some(a), Some(ones)) = (x[0], self.ones(x)) else { return };
+        let y = &mut y[0].data;
+        y.fill(self.fold.start());
+        if a.data.is_empty() {
+            let bits = self.bits.get() == Some(&true);
+            match self.fold {
+                Fold::LogSum | Fold::LogSumExp => y.fill(T::neg_infinity()),
+                Fold::Max if bits => y.fill(T::zero()),
+                Fold::Min if bits => y.fill(T::one()),
+                _ => {}
+            }
+            return;
+        }
+        let fold = |y: &mut [T], f: fn(T, T) -> T| {
+            let row = |acc: T, row: &[T]| row.iter().fold(acc, |acc, &x| f(acc, x));
+            accumulate(&a.shape, &a.data, &ones, y, row, f);
+        };
+        match self.fold {
+            Fold::Sum | Fold::Mean | Fold::LogSum => add_up(a, &ones, y, |x| x),
+            Fold::L1 => add_up(a, &ones, y, T::abs),
+            Fold::L2 | Fold::SumSquare => add_up(a, &ones, y, |x| x * x),
+            Fold::Max => fold(y, T::max),
+            Fold::Min => fold(y, T::min),
+            Fold::Prod => fold(y, |a, b| a * b),
+            Fold::LogSumExp => {
+                y.fill(T::neg_infinity());
+                fold(y, T::max);
+                let mut total = vec![T::zero(); y.len()];
+                runs([&ones], &a.shape, |o, [i], n, [p]| {
+                    for (k, &x) in a.data[o..o + n].iter().enumerate() {
+                        total[i + k * p] += (x - y[i + k * p]).exp();
+                    }
+                });
+                y.iter_mut().zip(total).for_each(|(y, s)| *y += s.ln());
+            }
+        }
+        match self.fold {
+            Fold::Mean => {
+                let share = T::of(y.len() as f64 / a.data.len() as f64);
+                y.iter_mut().for_each(|y| *y *= share);
+            }
+            Fold::L2 => y.iter_mut().for_each(|y| *y = y.sqrt()),
+            Fold::LogSum => y.iter_mut().for_each(|y| *y = y.ln()),
+            _ => {}
+        }
+    }
+
+    fn backward(
+        &self,
+        x: &[Option<&Array<T>>],
+        y: &[Array<T>],
+        dy: &[Array<T>],
+        dx: &mut [Option<&mut Array<T>>],
+    ) {
+        let (Some(a), Some(ones), Some(dx)) = (x[0], self.ones(x), &mut dx[0]) else { return };
+        if a.data.is_empty() {
+            return;
+        }
+        let (y, dy, dx) = (&y[0].data, &dy[0].data, &mut dx.data);
+        // dx += dy·g(x, y), for each element with the result it went into
+        let spread = |dx: &mut [T], g: &mut dyn FnMut(T, usize) -> T| {
+            runs([&ones], &a.shape, |o, [i], n, [p]| {
+                for (k, (dx, &x)) in dx[o..o + n].iter_mut().zip(&a.data[o..o + n]).enumerate() {
+                    *dx += dy[i + k * p] * g(x, i + k * p);
+                }
+            });
+        };
+        let zero = T::zero();
+        match self.fold {
+            Fold::Sum => spread(dx, &mut |_, _| T::one()),
+            Fold::Mean => {
+                let share = T::of(y.len() as f64 / a.data.len() as f64);
+                spread(dx, &mut |_, _| share);
+            }
+            Fold::L1 => spread(dx, &mut |x, _| if x == zero { zero } else { x.signum() }),
+            Fold::L2 => spread(dx, &mut |x, o| if y[o] == zero { zero } else { x / y[o] }),
+            Fold::SumSquare => spread(dx, &mut |x, _| x + x),
+            Fold::LogSum => spread(dx, &mut |_, o| (-y[o]).exp()),
+            Fold::LogSumExp => spread(dx, &mut |x, o| (x - y[o]).exp()),
+            Fold::Max | Fold::Min => {
+                // To the first that equals the result.
+                let mut taken = vec![false; y.len()];
+                spread(dx, &mut |x, o| {
+                    let first = x == y[o] && !taken[o];
+                    taken[o] |= first;
+                    if first { T::one() } else { zero }
+                });
+            }
+            Fold::Prod => {
+                // The product of the others: that of the nonzero ones, unless another one is zero.
+                let mut nonzero = vec![T::one(); y.len()];
+                let mut zeros = vec![0usize; y.len()];
+                runs([&ones], &a.shape, |o, [i], n, [p]| {
+                    for (k, &x) in a.data[o..o + n].iter().enumerate() {
+                        match x == zero {
+                            true => zeros[i + k * p] += 1,
+                            false => nonzero[i + k * p] *= x,
+                        }
+                    }
+                });
+                spread(dx, &mut |x, o| match (x == zero, zeros[o]) {
+                    (false, 0) => nonzero[o] / x,
+                    (true, 1) => nonzero[o],
+                    _ => zero,
+                });
+            }
+        }
+    }
+}
+
+/// Cases of a reduction whose axes are an input from opset `since` on; `read` where a summed axis is free.
+#[cfg(test)]
+pub fn cases(op: &'static str, since: i64, reads: bool) -> Vec<crate::ops::laws::Case> {
+    use crate::ops::laws::{Case, ints, positive};
+    let case = |name| Case::new(op).named(name).opset(since);
+    let free = |kept: usize, folded: usize| if reads { kept + folded } else { kept };
+    vec![
+        case("attribute")
+            .opset(since - 1)
+            .ints("axes", &[2, -1])
+            .int("keepdims", 1)
+            .inputs([positive(&[2, 3, 2, 4])])
+            .free(free(5, 6)),
+        case("attribute, channels")
+            .opset(since - 1)
+            .ints("axes", &[1])
+            .int("keepdims", 0)
+            .inputs([positive(&[2, 3, 4])])
+            .free(free(6, 3)),
+        case("input").inputs([positive(&[2, 3, 9]), ints(&[-1])]).free(free(5, 9)),
+        case("input, both ends")
+            .int("keepdims", 0)
+            .inputs([positive(&[2, 3, 4]), ints(&[0, 2])])
+            .free(free(3, 6)),
+        case("everything").inputs([positive(&[2, 3])]).free(free(0, 5)),
+        case("everything, empty axes")
+            .int("noop_with_empty_axes", 0)
+            .inputs([positive(&[2, 3]), ints(&[])])
+            .free(free(0, 5)),
+    ]
+}

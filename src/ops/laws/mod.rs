@@ -1,0 +1,592 @@
+//! The laws (one harness, every operator, every case). An operator's file only lists its cases.
+//!
+//! 1. reading the attributes that an operator writes gives the same attributes
+//! 2. inferred shape = shape of the result; results are finite
+//! 3. backward = central differences, in f64, for every floating-point input
+//! 4. deleting a class = zeroing it where it is read: resize(op)(sliced x) = slice(op(masked x))
+//! 5. macs = the products in the operator's definition, counted one by one (`counts.rs`)
+//! 6. the number of free classes of each case is a committed number
+//! 7. results that are said to be never negative are not
+
+mod counts;
+mod runtimes;
+mod shapes;
+
+use crate::ops::read;
+
+use crate::coupling::{Groups, NONE};
+use crate::graph::*;
+use crate::tensor::*;
+use std::sync::Arc;
+
+/// One input of a case.
+#[derive(Debug, Clone)]
+pub enum Given {
+    /// Activations: random numbers that change from run to run of the network.
+    Data(Shape),
+    /// Positive activations, away from zero (for Sqrt, Log and divisors).
+    Positive(Shape),
+    /// A floating-point constant.
+    Weight(Shape),
+    /// A positive floating-point constant (variances, divisors).
+    PositiveWeight(Shape),
+    /// A given constant.
+    Fixed(Tensor),
+    /// An absent optional input.
+    Absent,
+}
+
+/// Activations of a shape.
+pub fn data(shape: &[usize]) -> Given {
+    Given::Data(shape.to_vec())
+}
+/// Positive activations of a shape.
+pub fn positive(shape: &[usize]) -> Given {
+    Given::Positive(shape.to_vec())
+}
+/// A constant of a shape.
+pub fn weight(shape: &[usize]) -> Given {
+    Given::Weight(shape.to_vec())
+}
+/// A positive constant of a shape.
+pub fn positive_weight(shape: &[usize]) -> Given {
+    Given::PositiveWeight(shape.to_vec())
+}
+/// A constant list of integers.
+pub fn ints(values: &[i64]) -> Given {
+    Given::Fixed(Tensor::ints(values))
+}
+/// A constant list of floats.
+pub fn floats(values: &[f32]) -> Given {
+    Given::Fixed(Tensor::floats(&[values.len()], values.to_vec()))
+}
+/// The constant 0, 1, 2, … of a shape.
+pub fn counting(shape: &[usize]) -> Given {
+    Given::Fixed(Tensor::floats(shape, (0..volume(shape)).map(|i| i as f32).collect()))
+}
+/// A constant scalar.
+pub fn scalar(value: f32) -> Given {
+    Given::Fixed(Tensor::floats(&[], vec![value]))
+}
+/// An absent optional input.
+pub fn absent() -> Given {
+    Given::Absent
+}
+
+/// An operator with attributes and inputs, and how many of its classes are free when nothing around it objects.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub(super) op: &'static str,
+    pub(super) domain: &'static str,
+    name: &'static str,
+    pub(super) opset: i64,
+    pub(super) attributes: Attributes,
+    pub(super) inputs: Vec<Given>,
+    pub(super) outputs: usize,
+    free: usize,
+}
+
+impl Case {
+    /// A case of operator `op`, at opset 17, with one output.
+    pub fn new(op: &'static str) -> Self {
+        Self {
+            op,
+            domain: "",
+            name: "plain",
+            opset: 17,
+            attributes: Attributes::new(),
+            inputs: Vec::new(),
+            outputs: 1,
+            free: 0,
+        }
+    }
+    /// Another domain.
+    pub fn domain(mut self, domain: &'static str) -> Self {
+        self.domain = domain;
+        self
+    }
+    /// What is special about it.
+    pub fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+    /// Another opset.
+    pub fn opset(mut self, opset: i64) -> Self {
+        self.opset = opset;
+        self
+    }
+    /// Number of outputs.
+    pub fn outputs(mut self, outputs: usize) -> Self {
+        self.outputs = outputs;
+        self
+    }
+    /// An attribute.
+    pub fn attr(mut self, name: &str, value: impl Into<Attr>) -> Self {
+        self.attributes.insert(name.to_owned(), value.into());
+        self
+    }
+    /// An INT attribute.
+    pub fn int(self, name: &str, value: i64) -> Self {
+        self.attr(name, value)
+    }
+    /// A FLOAT attribute.
+    pub fn float(self, name: &str, value: f32) -> Self {
+        self.attr(name, value)
+    }
+    /// An INTS attribute.
+    pub fn ints(self, name: &str, value: &[i64]) -> Self {
+        self.attr(name, value.to_vec())
+    }
+    /// A STRING attribute.
+    pub fn string(self, name: &str, value: &str) -> Self {
+        self.attr(name, value.to_owned())
+    }
+    /// The inputs by slot.
+    pub fn inputs(mut self, inputs: impl IntoIterator<Item = Given>) -> Self {
+        self.inputs = inputs.into_iter().collect();
+        self
+    }
+    /// Law 6: the number of free classes (coordinates tied together count once; frozen ones do not count).
+    pub fn free(mut self, classes: usize) -> Self {
+        self.free = classes;
+        self
+    }
+
+    /// The results, for tests that compare values.
+    pub fn results(&self) -> Vec<Array<f64>> {
+        let graph = self.graph();
+        let facts = self.facts(&graph);
+        let node = &graph.nodes[0];
+        let wanted = facts.results(node).unwrap_or_else(|| panic!("{}: no shapes", self.title()));
+        run(node.op.as_ref(), &self.values(&graph, 1), &wanted)
+    }
+
+    /// Asserts the first result, up to rounding.
+    pub fn gives(&self, expected: &[f64]) {
+        let found = &self.results()[0].data;
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 2e-5 * b.abs().max(1.0);
+        let equal = found.len() == expected.len() && found.iter().zip(expected).all(near);
+        assert!(equal, "{}: {found:?}, expected {expected:?}", self.title());
+    }
+
+    fn title(&self) -> String {
+        format!("{} ({})", self.op, self.name)
+    }
+
+    /// The case as a graph of one node, without network outputs (nothing around it objects).
+    pub(super) fn graph(&self) -> Graph {
+        let mut graph = Graph::default();
+        let mut slots = Vec::new();
+        for (k, given) in self.inputs.iter().enumerate() {
+            let origin = match given {
+                Given::Absent => {
+                    slots.push(None);
+                    continue;
+                }
+                Given::Data(_) | Given::Positive(_) => Origin::Input,
+                Given::Weight(shape) => {
+                    Origin::Initializer(Arc::new(random_tensor(shape, 100 + k as u64, false)))
+                }
+                Given::PositiveWeight(shape) => {
+                    Origin::Initializer(Arc::new(random_tensor(shape, 100 + k as u64, true)))
+                }
+                Given::Fixed(t) => Origin::Initializer(Arc::new(t.clone())),
+            };
+            let declared = match given {
+                Given::Data(s) | Given::Positive(s) => Some(Fact::new(DType::F32, s.clone())),
+                _ => None,
+            };
+            slots.push(Some(graph.values.len()));
+            graph.values.push(Value { name: format!("x{k}"), origin, declared });
+        }
+        let mut outputs = Vec::new();
+        for k in 0..self.outputs {
+            outputs.push(Some(graph.values.len()));
+            graph.values.push(Value { name: format!("y{k}"), origin: Origin::Node(0, k), declared: None });
+        }
+        let op = read(self.op, self.domain, self.opset, &self.attributes, self.inputs.len(), self.outputs)
+            .unwrap_or_else(|e| panic!("{}: {e:?}", self.title()));
+        graph.nodes.push(Node {
+            name: self.op.to_owned(),
+            op_type: self.op.to_owned(),
+            op: Arc::from(op),
+            inputs: slots,
+            outputs,
+            captured: Vec::new(),
+            source: None,
+        });
+        graph
+    }
+
+    fn input_facts(&self) -> Vec<Option<Fact>> {
+        self.inputs
+            .iter()
+            .map(|g| match g {
+                Given::Data(s) | Given::Positive(s) => Some(Fact::new(DType::F32, s.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Facts with the case's data inputs in place.
+    pub(super) fn facts(&self, graph: &Graph) -> Facts {
+        // The inputs are not declared as network inputs, so that nothing is frozen; infer needs them as such.
+        let mut with_inputs = graph.clone();
+        with_inputs.inputs =
+            (0..graph.values.len()).filter(|&v| matches!(graph.values[v].origin, Origin::Input)).collect();
+        let given: Vec<Fact> = self.input_facts().into_iter().flatten().collect();
+        infer(&with_inputs, Some(&given)).unwrap_or_else(|e| panic!("{}: {e}", self.title()))
+    }
+
+    /// Values for all inputs, by slot.
+    fn values(&self, graph: &Graph, seed: u64) -> Vec<Option<Array<f64>>> {
+        let node = &graph.nodes[0];
+        (0..self.inputs.len())
+            .map(|k| match &self.inputs[k] {
+                Given::Absent => None,
+                Given::Data(s) => Some(random(s, seed + k as u64, false)),
+                Given::Positive(s) => Some(random(s, seed + k as u64, true)),
+                _ => graph.initializer(node.inputs[k]?).map(|t| t.to_array()),
+            })
+            .collect()
+    }
+}
+
+/// Reproducible numbers in ±[0.1, 1.1], spread so that no two are close (kinks and maxima stay away).
+fn random(shape: &[usize], seed: u64, positive: bool) -> Array<f64> {
+    let n = volume(shape);
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize
+    };
+    let mut order: Vec<usize> = (0..n).collect();
+    for i in (1..n).rev() {
+        order.swap(i, next() % (i + 1));
+    }
+    let data = order.into_iter().map(|rank| {
+        let magnitude = 0.1 + (rank as f64 + 0.5) / n as f64;
+        if positive || next() % 2 == 0 { magnitude } else { -magnitude }
+    });
+    Array::new(shape, data.collect())
+}
+
+fn random_tensor(shape: &[usize], seed: u64, positive: bool) -> Tensor {
+    Tensor::floats(shape, random(shape, seed, positive).data.iter().map(|&v| v as f32).collect())
+}
+
+fn run(op: &dyn Op, x: &[Option<Array<f64>>], facts: &[Fact]) -> Vec<Array<f64>> {
+    let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
+    let mut y: Vec<Array<f64>> =
+        facts.iter().map(|f| Array::new(&f.shape, vec![7.5; volume(&f.shape)])).collect();
+    op.forward(&x, &mut y);
+    y
+}
+
+/// Operands and results of a case.
+fn shapes<'a>(case: &Case, facts: &'a Facts, node: &Node) -> (Vec<Option<Operand<'a>>>, Vec<Fact>) {
+    let shapes = facts.operands(node).zip(facts.results(node));
+    shapes.unwrap_or_else(|| panic!("{}: no shapes", case.title()))
+}
+
+fn for_all_cases(mut law: impl FnMut(&Case)) {
+    for operator in super::OPERATORS {
+        let cases = (operator.cases)();
+        assert!(!cases.is_empty(), "{} lists no case", operator.name);
+        for case in cases {
+            assert_eq!(case.op, operator.name);
+            law(&case);
+        }
+    }
+}
+
+#[test]
+fn the_table_is_sorted() {
+    let names: Vec<&str> = super::OPERATORS.iter().map(|o| o.name).collect();
+    assert!(names.is_sorted(), "{names:?}");
+}
+
+#[test]
+fn law_1_attributes_round_trip() {
+    for_all_cases(|case| {
+        let op = read(case.op, "", case.opset, &case.attributes, case.inputs.len(), case.outputs);
+        let written = op.unwrap_or_else(|e| panic!("{}: {e:?}", case.title())).attributes();
+        let again = read(case.op, "", case.opset, &written, case.inputs.len(), case.outputs);
+        let again = again.unwrap_or_else(|e| panic!("{} read again: {e:?}", case.title()));
+        assert_eq!(again.attributes(), written, "{}", case.title());
+        for (name, value) in &case.attributes {
+            // A default may be left out; what is written must be what was given.
+            assert!(written.get(name).is_none_or(|w| w == value), "{}: attribute {name}", case.title());
+        }
+    });
+}
+
+#[test]
+fn law_2_shapes_and_finite_results() {
+    for_all_cases(|case| {
+        let graph = case.graph();
+        let facts = case.facts(&graph);
+        let node = &graph.nodes[0];
+        assert_eq!(facts.trouble[0], None, "{}", case.title());
+        let wanted = facts.results(node).unwrap_or_else(|| panic!("{}: no shapes", case.title()));
+        for (y, fact) in run(node.op.as_ref(), &case.values(&graph, 1), &wanted).iter().zip(&wanted) {
+            assert_eq!(y.shape, fact.shape, "{}", case.title());
+            assert_eq!(y.data.len(), volume(&fact.shape), "{}", case.title());
+            assert!(y.data.iter().all(|v| v.is_finite()), "{}: {:?}", case.title(), y.data);
+            let untouched = y.data.iter().filter(|v| **v == 7.5).count();
+            assert_eq!(untouched, 0, "{} leaves results unwritten", case.title());
+        }
+    });
+}
+
+#[test]
+fn law_3_backward_is_finite_differences() {
+    for_all_cases(|case| {
+        let graph = case.graph();
+        let facts = case.facts(&graph);
+        let node = &graph.nodes[0];
+        if !node.op.differentiable() {
+            return;
+        }
+        let results = facts.results(node).unwrap_or_else(|| panic!("{}: no shapes", case.title()));
+        let x = case.values(&graph, 3);
+        let y = run(node.op.as_ref(), &x, &results);
+        let dy: Vec<Array<f64>> =
+            results.iter().enumerate().map(|(k, f)| random(&f.shape, 50 + k as u64, false)).collect();
+        let is_float = |k: usize| match &case.inputs[k] {
+            Given::Fixed(t) => t.dtype().is_float() && t.data.len() > 1 && !restates(case.op, k),
+            Given::Absent => false,
+            _ => true,
+        };
+        let mut dx: Vec<Option<Array<f64>>> = x
+            .iter()
+            .enumerate()
+            .map(|(k, x)| {
+                x.as_ref().filter(|_| is_float(k)).map(|x| Array::new(&x.shape, vec![0.25; x.data.len()]))
+            })
+            .collect();
+        {
+            let views: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
+            let mut slots: Vec<Option<&mut Array<f64>>> = dx.iter_mut().map(Option::as_mut).collect();
+            node.op.backward(&views, &y, &dy, &mut slots);
+        }
+        let loss = |x: &[Option<Array<f64>>]| -> f64 {
+            let y = run(node.op.as_ref(), x, &results);
+            y.iter().zip(&dy).flat_map(|(y, dy)| y.data.iter().zip(&dy.data)).map(|(y, dy)| y * dy).sum()
+        };
+        for k in 0..x.len() {
+            let Some(got) = &dx[k] else { continue };
+            for i in 0..got.data.len() {
+                let h = 1e-5;
+                let mut moved = x.clone();
+                let mut at = |d: f64| {
+                    if let (Some(m), Some(x)) = (&mut moved[k], &x[k]) {
+                        m.data[i] = x.data[i] + d;
+                    }
+                    loss(&moved)
+                };
+                let expected = (at(h) - at(-h)) / (2.0 * h);
+                let found = got.data[i] - 0.25;
+                let scale = expected.abs().max(1.0);
+                assert!(
+                    (found - expected).abs() / scale < 1e-6,
+                    "{}: d(input {k})[{i}] is {found}, differences say {expected}",
+                    case.title()
+                );
+            }
+        }
+    });
+}
+
+/// Float inputs that restate sizes and have no gradient (Resize's roi and scales, Upsample's scales).
+fn restates(op: &str, slot: usize) -> bool {
+    matches!((op, slot), ("Resize", 1 | 2) | ("Upsample", 1))
+}
+
+/// Everything free in a graph of one node, classes without weights included.
+fn groups_of(case: &Case, graph: &Graph, facts: &Facts) -> Groups {
+    let groups = crate::coupling::every_class(graph, facts);
+    assert_eq!(groups.classes.len(), case.free, "{}: free classes (law 6)\n{}", case.title(), groups.print());
+    groups
+}
+
+#[test]
+fn law_4_deleting_is_masking_and_law_6_free_classes() {
+    for_all_cases(|case| {
+        let graph = case.graph();
+        let facts = case.facts(&graph);
+        let groups = groups_of(case, &graph, &facts);
+        let node = &graph.nodes[0];
+        for class in 0..groups.classes.len() as u32 {
+            delete_and_compare(case, &graph, &facts, &groups, node, &[class]);
+        }
+        // Several at once, every second class of each axis kept.
+        let some: Vec<u32> = (0..groups.classes.len() as u32).filter(|c| c % 2 == 1).collect();
+        delete_and_compare(case, &graph, &facts, &groups, node, &some);
+    });
+}
+
+struct Kept(Vec<(Axis, Vec<usize>)>);
+
+impl Keep for Kept {
+    fn kept(&self, axis: Axis) -> Option<&[usize]> {
+        self.0.iter().find(|(a, _)| *a == axis).map(|(_, k)| k.as_slice())
+    }
+}
+
+fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups, node: &Node, gone: &[u32]) {
+    let (x, y) = shapes(case, facts, node);
+    let io = Io { x: &x, y: &y };
+    let ports = (0..node.inputs.len()).map(Port::In).chain((0..node.outputs.len()).map(Port::Out));
+    let mut kept = Vec::new();
+    for port in ports {
+        let value = match port {
+            Port::In(s) => node.inputs[s],
+            Port::Out(s) => node.outputs[s],
+        };
+        let Some(v) = value else { continue };
+        for axis in 0..groups.label[v].len() {
+            let classes = groups.axis(v, axis);
+            let keep: Vec<usize> = (0..classes.len()).filter(|&i| !gone.contains(&classes[i])).collect();
+            if keep.is_empty() && !classes.is_empty() {
+                return; // an axis would be empty: never done
+            }
+            if keep.len() < classes.len() {
+                kept.push((Axis { port, axis }, keep));
+            }
+        }
+    }
+    let keep = Kept(kept);
+    let resized =
+        node.op.resize(&io, &keep).unwrap_or_else(|e| panic!("{} without {gone:?}: {e:?}", case.title()));
+    let op = resized.op.as_deref().unwrap_or(node.op.as_ref());
+    let values = case.values(graph, 9);
+
+    // Masked: zero where the class is read, whole otherwise.
+    let mut masked = values.clone();
+    for site in &groups.reads {
+        let v = node.inputs[site.slot].unwrap_or_else(|| panic!("{} reads an absent input", case.title()));
+        let classes = groups.axis(v, site.axis);
+        let Some(array) = &mut masked[site.slot] else { continue };
+        let inner = volume(&array.shape[site.axis + 1..]);
+        for (i, value) in array.data.iter_mut().enumerate() {
+            let class = classes[i / inner % classes.len()];
+            if class != NONE && gone.contains(&class) {
+                *value = 0.0;
+            }
+        }
+    }
+    let whole = run(node.op.as_ref(), &masked, &y);
+
+    let slice = |mut a: Array<f64>, port: Port| {
+        for axis in 0..a.shape.len() {
+            if let Some(k) = keep.kept(Axis { port, axis }) {
+                a.data = slice_of(&a.data, &a.shape, axis, k);
+                a.shape[axis] = k.len();
+            }
+        }
+        a
+    };
+    let mut small: Vec<Option<Array<f64>>> =
+        values.into_iter().enumerate().map(|(k, x)| x.map(|x| slice(x, Port::In(k)))).collect();
+    let mut tensors: Vec<Option<Tensor>> = io.x.iter().map(|o| o.and_then(|o| o.value.cloned())).collect();
+    for (slot, t) in tensors.iter_mut().enumerate() {
+        for axis in 0..t.as_ref().map_or(0, |t| t.shape.len()) {
+            if let Some(k) = keep.kept(input(slot, axis)) {
+                *t = t.as_ref().map(|t| t.slice(axis, k));
+            }
+        }
+    }
+    for (slot, t) in &resized.inputs {
+        let slots = small.len().max(slot + 1);
+        small.resize(slots, None);
+        tensors.resize(slots, None);
+        small[*slot] = Some(t.to_array());
+        tensors[*slot] = Some(t.clone());
+    }
+    if resized.passes.is_some() {
+        small.truncate(1);
+        tensors.truncate(1);
+    }
+    let dtype = |k: usize| match (&tensors[k], io.x.get(k).copied().flatten()) {
+        (_, Some(o)) => Some(o.fact.dtype),
+        (t, None) => t.as_ref().map(Tensor::dtype),
+    };
+    let small_facts: Vec<Option<Fact>> = (0..small.len())
+        .map(|k| small[k].as_ref().zip(dtype(k)).map(|(a, dtype)| Fact::new(dtype, a.shape.clone())))
+        .collect();
+    let operands: Vec<Option<Operand>> = small_facts
+        .iter()
+        .zip(&tensors)
+        .map(|(f, t)| f.as_ref().map(|fact| Operand::new(fact, t.as_ref())))
+        .collect();
+    let small_results =
+        op.infer(&operands).unwrap_or_else(|e| panic!("{} without {gone:?}, shrunk: {e:?}", case.title()));
+    let mut shrunk = run(op, &small, &small_results);
+    if let Some(factor) = resized.factor {
+        shrunk[0].data.iter_mut().for_each(|y| *y *= factor);
+    }
+    for (slot, (whole, shrunk)) in whole.into_iter().zip(shrunk).enumerate() {
+        let expected = slice(whole, Port::Out(slot));
+        assert_eq!(expected.shape, shrunk.shape, "{} without {gone:?}: shape of output {slot}", case.title());
+        for (a, b) in expected.data.iter().zip(&shrunk.data) {
+            assert!(
+                (a - b).abs() < 1e-9,
+                "{} without {gone:?}: output {slot}: {a} masked, {b} deleted",
+                case.title()
+            );
+        }
+    }
+}
+
+#[test]
+fn law_7_what_is_never_negative_is_not() {
+    for_all_cases(|case| {
+        let graph = case.graph();
+        let facts = case.facts(&graph);
+        let node = &graph.nodes[0];
+        let (x, wanted) = shapes(case, &facts, node);
+        for positive in [false, true] {
+            let computed = |x: &Option<Operand>| x.is_some_and(|x| x.value.is_none());
+            let operands: Vec<Option<Operand>> =
+                x.iter().map(|x| x.map(|x| x.never_negative(positive && x.value.is_none()))).collect();
+            if !node.op.never_negative(&operands) {
+                continue;
+            }
+            for seed in 1..4 {
+                let mut values = case.values(&graph, seed);
+                for (value, _) in values.iter_mut().zip(&x).filter(|(_, x)| positive && computed(x)) {
+                    value.iter_mut().flat_map(|v| &mut v.data).for_each(|v| *v = v.abs());
+                }
+                let y = run(node.op.as_ref(), &values, &wanted);
+                let least = y.iter().flat_map(|y| &y.data).copied().fold(0.0, f64::min);
+                assert!(least >= 0.0, "{}: {least}", case.title());
+            }
+        }
+    });
+}
+
+#[test]
+fn law_5_macs_are_the_products_of_the_definition() {
+    for_all_cases(|case| {
+        let graph = case.graph();
+        let facts = case.facts(&graph);
+        let node = &graph.nodes[0];
+        let (x, y) = shapes(case, &facts, node);
+        let io = Io { x: &x, y: &y };
+        let size = |axis: &Axis| {
+            let shape = match axis.port {
+                Port::In(s) => io.input(s).unwrap_or_default(),
+                Port::Out(s) => io.output(s),
+            };
+            assert!(axis.axis < shape.len(), "{}: {axis:?} of {shape:?}", case.title());
+            shape[axis.axis] as f64
+        };
+        let mut macs = 0.0;
+        for product in node.op.macs(&io) {
+            assert!(product.coefficient > 0.0, "{}", case.title());
+            macs += product.coefficient * product.widths.iter().map(size).product::<f64>();
+        }
+        assert_eq!(macs, counts::products(case, &io) as f64, "{}", case.title());
+    });
+}

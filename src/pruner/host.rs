@@ -1,0 +1,95 @@
+//! Times measured on this machine, in tract: what its processor takes for the parts of an inference, and how long a network takes
+//! beside the one that it was made of.
+//!
+//! Takes: a model. Gives: a [`Speed`] fitted to it, a [`Stopwatch`]. Never: predicts.
+
+use super::Clock;
+use crate::cost::latency::Speed;
+use crate::data::Calibration;
+use crate::error::{Error, Result};
+use crate::gates::{self};
+use crate::graph::{Facts, Graph};
+use crate::onnx::Model;
+use crate::tract::board::Board;
+use crate::tract::calibrate::{self, Measured};
+use crate::tract::timing::{self, Rounds};
+use crate::tract::{Refusal, Runtime, Sample};
+use crate::verify;
+use std::path::Path;
+
+/// Runs of a network from which a processor's speed is fitted.
+const FITTED_RUNS: usize = 40;
+
+/// What is left of a network, as a share of what can be saved, in the cuts of it that a processor's speed is fitted to besides:
+/// their widths fill no tiles, as those of pruned networks do.
+const CUTS: [f64; 3] = [0.75, 0.5, 0.25];
+
+/// What this machine's processor takes, and the median error of that on the nodes it was fitted to, relative to what was measured.
+pub fn speed(model: &Model) -> Result<(Speed, f64)> {
+    let name = Board::ask().cpu.unwrap_or_else(|| "this machine".to_owned());
+    Ok(calibrate::speed(&name, &observe(model, &model.facts()?)?))
+}
+
+/// How long a network is compared with the original while it is planned.
+const COMPARED: Rounds = Rounds { warm_up: 3, least: 40, seconds: 1.5 };
+
+/// Measures what is made of a network against that.
+pub struct Stopwatch {
+    original: Model,
+    facts: Facts,
+    ready: Vec<(Runtime, Sample)>,
+}
+
+impl Stopwatch {
+    pub fn new(model: &Model) -> Result<Self> {
+        let facts = model.facts()?;
+        let ready = vec![load(model, &facts)?];
+        Ok(Self { original: model.with_graph(model.graph.clone())?, facts, ready })
+    }
+}
+
+impl Clock for Stopwatch {
+    fn share(&mut self, graph: &Graph) -> Result<f64> {
+        let facts = verify::facts_like(&self.original.graph, &self.facts, graph)?;
+        self.ready.push(load(&self.original.with_graph(graph.clone())?, &facts)?);
+        let measured = timing::measure(&self.ready, COMPARED);
+        self.ready.truncate(1);
+        let (_, timings) = measured.map_err(|(_, why)| refused(self.original.path(), &why))?;
+        Ok(1.0 / timings[1].speedup.median)
+    }
+}
+
+/// What the nodes of a network take in tract, then those of cuts of it.
+pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
+    let mut observed = Vec::new();
+    let mut take = |model: &Model, facts: Facts| -> Result<()> {
+        let layers = timing::layers(&load(model, &facts)?, FITTED_RUNS);
+        let layers = layers.map_err(|why| refused(model.path(), &why))?;
+        observed.push(Measured { graph: model.graph.clone(), facts, layers });
+        Ok(())
+    };
+    take(model, facts.clone())?;
+    for (share, seed) in CUTS.into_iter().zip(1..) {
+        let cut = super::cut_at_random((&model.graph, facts), share, seed, model.opset())?;
+        let Some(cut) = cut else { continue };
+        let of_cut = verify::facts_like(&model.graph, facts, &cut)?;
+        // tract cannot run every cut of what it can run; the others say enough.
+        let _ = take(&model.with_graph(cut)?, of_cut);
+    }
+    Ok(observed)
+}
+
+/// The model in tract, with an input to run it on.
+pub fn load(model: &Model, facts: &Facts) -> Result<(Runtime, Sample)> {
+    let graph = &model.graph;
+    let inputs = facts.inputs(graph).unwrap_or_default();
+    let data = Calibration::synthetic(&gates::inputs(graph, facts)?, 1, 1);
+    let sample = super::samples(graph, facts, &data, &[0]).remove(0);
+    let runtime = Runtime::load(&model.to_bytes()?, &inputs).map_err(|why| refused(model.path(), &why))?;
+    Ok((runtime, sample))
+}
+
+/// Why a file has no times.
+pub fn refused(path: &Path, why: &Refusal) -> Error {
+    Error::file(path, format!("tract cannot run it: {why}"), "times are taken in tract: leave this file out")
+}

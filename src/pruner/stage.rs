@@ -1,0 +1,288 @@
+//! A run, stage by stage: each cuts further what the one before it left, with the weights that were fitted there.
+//!
+//! All stages speak of the original: its classes, its channels, its values as what is to be learned and fitted.
+
+use super::choose::{Chosen, Learning};
+use super::recovery::Recovery;
+use super::{
+    Analysis, Before, Compensation, Criterion, Observer, Options, Outcome, Recover, Stage, samples, some_of,
+};
+use crate::coupling::Groups;
+use crate::data::Calibration;
+use crate::error::{Error, Result};
+use crate::exec::{GateSpec, Pool, ShiftSpec, UNGATED};
+use crate::gates::compensate::{self, Moments, Stand};
+use crate::gates::{Exam, Session, gate, hard};
+use crate::graph::*;
+use crate::plan::{self, Search};
+use crate::recover::State;
+use crate::rewrite;
+use crate::tract::Sample;
+use crate::verify::{self, Proof};
+use std::sync::Arc;
+
+/// Images over which means are taken for the compensation.
+const MEAN_IMAGES: usize = 512;
+
+/// What a run works on.
+pub(super) struct Run<'a> {
+    pub network: (&'a Graph, &'a Facts),
+    pub analysis: &'a Analysis,
+    pub data: &'a Calibration,
+    pub options: &'a Options,
+    pub opset: i64,
+    pub pool: &'a Pool,
+    /// Images to learn on.
+    pub training: &'a [usize],
+    /// Images that nothing is learned on.
+    pub held_out: &'a [usize],
+}
+
+/// The gates of the original and, where something is to stand in for what they close, what passes through them.
+struct Gates {
+    specs: Vec<GateSpec>,
+    moments: Vec<Vec<Moments>>,
+}
+
+/// What a stage left for the next.
+struct Course {
+    /// The original with the fitted weights.
+    graph: Graph,
+    facts: Facts,
+    /// The original's, which know the biases that came in.
+    groups: Groups,
+    /// By class: is it still there?
+    open: Vec<bool>,
+    exam: Exam,
+}
+
+impl Run<'_> {
+    /// All stages down to `target`, in the unit of [`Analysis::budget`].
+    pub fn all(&self, target: u64, observer: &mut dyn Observer) -> Result<Outcome> {
+        if self.analysis.aims.targets.is_empty() {
+            return self.unseen(target);
+        }
+        let (whole, count) = (self.analysis.whole() as f64, self.options.stages.max(1));
+        let gates = self.gates()?;
+        let (mut course, mut stages) = (None, Vec::new());
+        for k in 1..count {
+            let part = (whole * libm::pow(target as f64 / whole, k as f64 / count as f64)) as u64;
+            let outcome =
+                self.stage(part, Recover::Reconstruct, (&gates, course.as_ref()), None, observer)?;
+            let stage = Stage {
+                macs: self.analysis.cost.hard(&outcome.plan.kept),
+                agreement: outcome.recovered.as_ref().map_or(outcome.agreement, |r| Some(r.fitted)),
+                difference: outcome.proof.difference.relative,
+            };
+            observer.staged(&stage, k, count);
+            stages.push(stage);
+            course = Some(self.next(outcome)?);
+        }
+        // What was kept is of the last stage: those before it are gone through again, to the same result.
+        let kept = observer.resume();
+        let outcome = self.stage(target, self.options.recover, (&gates, course.as_ref()), kept, observer)?;
+        Ok(Outcome { stages, source: course.map(|c| c.graph), ..outcome })
+    }
+
+    /// Where the stage after one begins.
+    fn next(&self, outcome: Outcome) -> Result<Course> {
+        let (graph, facts) = self.network;
+        let open = outcome.plan.kept.clone();
+        let (wide, groups) = rewrite::widen((graph, facts), &self.analysis.groups, &open, outcome.graph())?;
+        let at = |facts: &Facts| infer(&wide, facts.inputs(graph).as_deref());
+        let elsewhere = facts.elsewhere.iter().map(|other| at(other).map(Arc::new)).collect::<Result<_>>()?;
+        let facts = Facts { elsewhere, ..at(facts)? };
+        Ok(Course { graph: wide, facts, groups, open, exam: outcome.exam })
+    }
+
+    fn stage(
+        &self,
+        target: u64,
+        how: Recover,
+        (gates, course): (&Gates, Option<&Course>),
+        kept: Option<(Before, State)>,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
+        let Self { network: (original, of_original), data, options, opset, pool, .. } = *self;
+        let (training, held_out) = (self.training, self.held_out);
+        let (graph, facts, groups) = match course {
+            Some(c) => (&c.graph, &c.facts, &c.groups),
+            None => (original, of_original, &self.analysis.groups),
+        };
+        let open = course.map(|c| c.open.as_slice());
+        let stand = self.stand(gates, (graph, facts, groups), open);
+        // Where it is not trained itself it needs nothing in place of what closes.
+        let session = self.original(if open.is_some() { &[] } else { &stand.shifts })?;
+        let exam = course.map_or_else(|| Exam::new(&session, held_out), |c| c.exam.clone());
+        let network = Learning {
+            graph,
+            facts,
+            analysis: self.analysis,
+            groups,
+            open,
+            session: &session,
+            training,
+            held_out,
+            target,
+            opset,
+        };
+        let (before, state) = kept.unzip();
+        let Chosen { plan, trained, levels, measured } =
+            network.choose(options, &stand, before.as_ref(), observer)?;
+        trained.iter().for_each(|gates| observer.trained(gates));
+        let lambda = hard(&plan.kept, &levels);
+        let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
+        let amounts = closed(&stand.shifts, &lambda);
+        let biases = rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &amounts)?;
+        // What follows needs the memory.
+        drop(session);
+        let recovery = Recovery {
+            graph: original,
+            facts: of_original,
+            groups,
+            aims: &self.analysis.aims,
+            data,
+            training,
+            exam: &exam,
+            pool,
+            options,
+            how,
+        };
+        let agreement = Some(recovery.agreement(&rewritten.graph)?);
+        let samples = samples(graph, facts, data, held_out);
+        let closed = (&gates.specs[..], &stand.shifts[..]);
+        let proof = proved((graph, facts), closed, &lambda, &rewritten.graph, &samples, pool)?;
+        let recovered = match how {
+            Recover::None => None,
+            Recover::Reconstruct | Recover::Finetune(_) => {
+                let learned = Before { trained: trained.clone(), levels, ..before.unwrap_or_default() };
+                Some(recovery.run(&rewritten.graph, &plan.kept, learned, state, observer)?)
+            }
+        };
+        let (stages, source) = (Vec::new(), None);
+        Ok(Outcome {
+            target,
+            stages,
+            source,
+            plan,
+            measured,
+            rewritten,
+            biases,
+            exam,
+            agreement,
+            trained,
+            recovered,
+            samples,
+            proof,
+        })
+    }
+
+    /// The only stage of a network of which not one value can be computed, as it begins with what is not known: weights or chance
+    /// rank its channels, and nothing tells how well that went.
+    fn unseen(&self, target: u64) -> Result<Outcome> {
+        let Self { network: (graph, facts), analysis, data, options, opset, pool, .. } = *self;
+        let groups = &analysis.groups;
+        let search = Search::new(groups, analysis.budget(), options.limits, analysis.fixed.clone());
+        let mut score = match options.criterion {
+            Criterion::Random => plan::random(groups, options.seed),
+            Criterion::Gates | Criterion::L1 => plan::l1(graph, facts, groups),
+        };
+        let dead = analysis.dead.iter().enumerate().filter(|(_, dead)| **dead);
+        dead.for_each(|(c, _)| score[c] = f64::NEG_INFINITY);
+        let plan = search.meet(&score, target)?;
+        let rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
+        let (samples, specs) = (samples(graph, facts, data, self.held_out), gate::specs(graph, groups));
+        let lambda = hard(&plan.kept, &[]);
+        let proof = proved(self.network, (&specs, &[]), &lambda, &rewritten.graph, &samples, pool)?;
+        Ok(Outcome {
+            target,
+            stages: Vec::new(),
+            source: None,
+            plan,
+            measured: None,
+            rewritten,
+            biases: Vec::new(),
+            exam: Exam::default(),
+            agreement: None,
+            trained: None,
+            recovered: None,
+            samples,
+            proof,
+        })
+    }
+
+    /// The original, with terms in biases.
+    fn original<'s>(&'s self, shifts: &'s [ShiftSpec]) -> Result<Session<'s>> {
+        let Analysis { groups, aims, .. } = self.analysis;
+        Session::new(self.network, groups, shifts, aims, self.data, self.pool)
+    }
+
+    fn gates(&self) -> Result<Gates> {
+        let specs = gate::specs(self.network.0, &self.analysis.groups);
+        if self.options.compensation == Compensation::None {
+            return Ok(Gates { specs, moments: Vec::new() });
+        }
+        let some = some_of(self.training, MEAN_IMAGES, self.options.seed);
+        let moments = compensate::moments(&self.original(&[])?, &specs, &some);
+        Ok(Gates { specs, moments })
+    }
+
+    /// What stands in for closed channels of a network; for those that were closed before, the fits have found it.
+    fn stand(
+        &self,
+        Gates { specs, moments }: &Gates,
+        (graph, facts, groups): (&Graph, &Facts, &Groups),
+        open: Option<&[bool]>,
+    ) -> Stand {
+        let mut stand = match self.options.compensation {
+            Compensation::None => return Stand::default(),
+            Compensation::Mean => Stand::mean(graph, facts, specs, moments),
+            Compensation::Learned => Stand::learned(graph, facts, specs, moments, groups.classes.len()),
+        };
+        if let Some(open) = open {
+            for shift in &mut stand.shifts {
+                let columns = shift.index.len().max(1);
+                let gone = |k: usize| {
+                    shift.index[k % columns] != UNGATED && !open[shift.index[k % columns] as usize]
+                };
+                (0..shift.matrix.len()).filter(|&k| gone(k)).for_each(|k| shift.matrix[k] = 0.0);
+            }
+        }
+        stand
+    }
+}
+
+/// The proof that a network with closed gates is the small one. Errors where it is not.
+fn proved(
+    network: (&Graph, &Facts),
+    closed: (&[GateSpec], &[ShiftSpec]),
+    lambda: &[f32],
+    small: &Graph,
+    samples: &[Sample],
+    pool: &Pool,
+) -> Result<Proof> {
+    let proof = verify::prove(network, closed, lambda, small, samples, pool)?;
+    let relative = proof.difference.relative;
+    if relative > verify::TOLERANCE {
+        return Err(Error::Verification {
+            reason: format!("max |masked − pruned| is {relative:.2e} of the output's range"),
+            hint: "nothing was written; please report this model".into(),
+        });
+    }
+    Ok(proof)
+}
+
+/// What stands in for closed channels, in each reader's bias: Σ over deleted c of κ_c times the shift's column.
+fn closed(shifts: &[ShiftSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
+    let amount = |(&i, &l): (&u32, &u32)| match i != UNGATED && lambda[i as usize] == 0.0 {
+        true if l == UNGATED => 1.0,
+        true => f64::from(lambda[l as usize]),
+        false => 0.0,
+    };
+    let one = |s: &ShiftSpec| {
+        let amounts: Vec<f64> = s.index.iter().zip(&s.level).map(amount).collect();
+        let row = |row: &[f32]| row.iter().zip(&amounts).map(|(m, a)| f64::from(*m) * a).sum();
+        (s.node, s.matrix.chunks(s.index.len()).map(row).collect())
+    };
+    shifts.iter().map(one).collect()
+}

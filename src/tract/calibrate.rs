@@ -1,0 +1,175 @@
+//! What a processor takes for the parts of an inference, from measured times of networks' nodes.
+//!
+//! Takes: networks and their nodes' times in tract. Gives: a [`Speed`], and how well it says those times. Every size of a tile is
+//! tried; the rest is a least-squares fit of times without negative ones, in which a node counts by its relative error.
+
+use super::timing::Layer;
+use crate::cost::Cost;
+use crate::cost::latency::{self, Kernel, Speed};
+use crate::coupling::Groups;
+use crate::graph::*;
+
+/// Rows and columns of tiles that are tried.
+const ROWS: [usize; 6] = [4, 8, 12, 16, 24, 32];
+const COLUMNS: [usize; 5] = [3, 4, 6, 8, 12];
+
+/// Nodes that take less than this share of the mean count as if they took so much.
+const LEAST: f64 = 0.25;
+
+/// An instruction outside of kernels takes about as long as so many multiply-accumulates in them, where none was measured.
+const INSTRUCTION: f64 = 6.0;
+
+/// Passes over all unknowns.
+const PASSES: usize = 400;
+
+/// One network, and what its nodes took.
+pub struct Measured {
+    /// Its graph.
+    pub graph: Graph,
+    /// Its facts, at the input shapes that were measured.
+    pub facts: Facts,
+    /// Times of its nodes in tract.
+    pub layers: Vec<Layer>,
+}
+
+/// The speed of what `name` was measured on, and the median of |predicted ÷ measured − 1| over nodes that take their share.
+pub fn speed(name: &str, networks: &[Measured]) -> (Speed, f64) {
+    let times: Vec<f64> = networks.iter().flat_map(seconds).collect();
+    let positive = times.iter().filter(|t| **t > 0.0);
+    let mean = positive.clone().sum::<f64>() / positive.count().max(1) as f64;
+    let weights: Vec<f64> = times.iter().map(|t| 1.0 / t.max(LEAST * mean)).collect();
+    let feature = |u: usize, rows: usize, columns: usize| counts(networks, &unit(u, rows, columns));
+    // What lies between the products does not depend on tiles.
+    let between: Vec<Vec<f64>> = (TILED..UNITS).map(|u| feature(u, 1, 1)).collect();
+    let fit = |rows: usize, columns: usize| {
+        let mut features: Vec<Vec<f64>> = (0..TILED).map(|u| feature(u, rows, columns)).collect();
+        features.extend_from_slice(&between);
+        let (found, error) = least_squares(&features, &times, &weights);
+        (error, speed_of(name, rows, columns, &found))
+    };
+    let all = ROWS.iter().flat_map(|&r| COLUMNS.iter().map(move |&c| (r, c)));
+    let best = all.map(|(r, c)| fit(r, c)).min_by(|a, b| a.0.total_cmp(&b.0));
+    let speed = best.map_or_else(|| unit(UNITS, 8, 8), |(_, speed)| speed);
+    // Where no network has one.
+    let instruction =
+        if speed.instruction > 0.0 { speed.instruction } else { INSTRUCTION * speed.kernels[0].mac };
+    let speed = Speed { instruction, ..speed };
+    let predicted = counts(networks, &speed);
+    let mut misses: Vec<f64> = (predicted.iter().zip(&times))
+        .filter(|(_, t)| **t >= LEAST * mean)
+        .map(|(p, t)| (p / t - 1.0).abs())
+        .collect();
+    misses.sort_unstable_by(f64::total_cmp);
+    let median = misses.get(misses.len() / 2).copied().unwrap_or(0.0);
+    (speed, median)
+}
+
+/// Seconds of every node of the graph, whatever steps tract made of it; what was fused into another took none.
+fn seconds(network: &Measured) -> Vec<f64> {
+    let mut times = vec![0.0; network.graph.nodes.len()];
+    for layer in &network.layers {
+        let names = network.graph.nodes.iter().enumerate();
+        let fits = names.filter(|(_, n)| !n.name.is_empty() && layer.name.starts_with(&n.name));
+        if let Some((n, _)) = fits.max_by_key(|(_, n)| n.name.len()) {
+            // tract calls a product by the last that it computes with it.
+            let product = latency::fused_into(&network.graph, &network.facts, n).unwrap_or(n);
+            times[product] += layer.milliseconds / 1e3;
+        }
+    }
+    times
+}
+
+/// Seconds of every node as `speed` has it.
+fn counts(networks: &[Measured], speed: &Speed) -> Vec<f64> {
+    let nodes = |m: &Measured| {
+        let cost = Cost::latency(&m.graph, &m.facts, &Groups::default(), speed);
+        cost.per_node(&[]).into_iter().map(|ns| ns as f64 / 1e9)
+    };
+    networks.iter().flat_map(nodes).collect()
+}
+
+/// Figures that are fitted; the first few belong to the tiles.
+const UNITS: usize = 7;
+const TILED: usize = 2;
+
+/// A processor that takes a second per million of one thing, and none for all else.
+fn unit(which: usize, rows: usize, columns: usize) -> Speed {
+    let mut found = [0.0; UNITS];
+    if let Some(one) = found.get_mut(which) {
+        *one = 1e-6;
+    }
+    speed_of("", rows, columns, &found)
+}
+
+fn speed_of(name: &str, rows: usize, columns: usize, found: &[f64; UNITS]) -> Speed {
+    let [mac, tile, packed, depthwise, element, call, instruction] = *found;
+    let kernel = Kernel { rows, columns, mac, tile, call: 0.0 };
+    // A product of one column takes its memory, not its tiles.
+    let column = Kernel { rows, columns: 1, ..kernel };
+    let kernels = vec![kernel, column];
+    let origin = "fitted to measured times".to_owned();
+    let narrow = cfg!(target_pointer_width = "32");
+    let name = name.to_owned();
+    Speed { name, origin, kernels, element, instruction, narrow, packed, depthwise, call }
+}
+
+/// Coefficients ≥ 0 of the features that give `y`, each row counting by its weight, and the weighted sum of squares that is left.
+/// Coordinate descent; features are scaled.
+fn least_squares(features: &[Vec<f64>], y: &[f64], weights: &[f64]) -> ([f64; UNITS], f64) {
+    let dot =
+        |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).zip(weights).map(|((a, b), w)| a * b * w * w).sum() };
+    let squares: Vec<f64> = features.iter().map(|f| dot(f, f)).collect();
+    let mut x = [0.0; UNITS];
+    let mut left = y.to_vec();
+    for _ in 0..PASSES {
+        for (k, f) in features.iter().enumerate().filter(|(k, _)| squares[*k] > 0.0) {
+            let new = (x[k] + dot(f, &left) / squares[k]).max(0.0);
+            let step = new - x[k];
+            left.iter_mut().zip(f).for_each(|(l, f)| *l -= step * f);
+            x[k] = new;
+        }
+    }
+    // The features stood for a second per million.
+    (x.map(|x| x * 1e-6), dot(&left, &left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cost::latency::Cpu;
+    use crate::onnx;
+    use std::path::Path;
+
+    /// A processor whose times are what the model says is found again.
+    #[test]
+    fn times_made_by_a_model_are_fitted_by_it() {
+        let files = ["digits_chain", "digits_residual", "digits_concat", "digits_depthwise"];
+        let models = files.map(|f| onnx::read(Path::new(&format!("models/{f}.onnx")), &[]).unwrap());
+        let facts = models.each_ref().map(|m| m.facts().unwrap());
+        let truth = Cpu::CortexA72.speed();
+        let layers: Vec<Vec<Layer>> = models
+            .iter()
+            .zip(&facts)
+            .map(|(m, f)| {
+                let times = Cost::latency(&m.graph, f, &Groups::default(), &truth).per_node(&[]);
+                let named = m.graph.nodes.iter().zip(times).filter(|(_, ns)| *ns > 0);
+                let layer = |(n, ns): (&Node, u64)| Layer {
+                    name: n.name.clone(),
+                    operator: n.op_type.clone(),
+                    milliseconds: ns as f64 / 1e6,
+                };
+                named.map(layer).collect()
+            })
+            .collect();
+        let measured: Vec<Measured> = models
+            .into_iter()
+            .zip(facts)
+            .zip(layers)
+            .map(|((m, facts), layers)| Measured { graph: m.graph, facts, layers })
+            .collect();
+        let (speed, error) = super::speed("test", &measured);
+        assert!(error < 0.1, "median error {error}: {speed:?}");
+        let total = |s: &Speed| counts(&measured, s).iter().sum::<f64>();
+        assert!((total(&speed) / total(&truth) - 1.0).abs() < 0.1);
+    }
+}
