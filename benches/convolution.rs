@@ -4,7 +4,7 @@
 use autobot_onnx::kernels::chwn::Chwn;
 use autobot_onnx::kernels::conv::{self, Geometry};
 use autobot_onnx::kernels::direct::{Direct, Start};
-use autobot_onnx::kernels::lines::scale;
+use autobot_onnx::kernels::simd::scale;
 use autobot_onnx::kernels::winograd::Winograd;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;

@@ -3,9 +3,9 @@
 use autobot_onnx::cost::{Convention, Cost};
 use autobot_onnx::coupling::{self, Groups, Residual};
 use autobot_onnx::data::Calibration;
-use autobot_onnx::exec::{Aims, Task};
-use autobot_onnx::exec::{LARGEST, Pool, Program, Sums, Workspace, batched};
-use autobot_onnx::gates::{self, Choice, Session, Settings, Watching};
+use autobot_onnx::exec::{Aims, Objective};
+use autobot_onnx::exec::{LARGEST, Pool, Precision, Program, Workspace, batched};
+use autobot_onnx::gates::{self, Checkpointing, Session, Settings, Watching};
 use autobot_onnx::graph::{Fact, Facts};
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::plan::{self, Limits, Search};
@@ -102,7 +102,7 @@ fn gate_step(c: &mut Bench) {
         let (targets, _) = autobot_onnx::exec::targets(graph, &n.facts).unwrap();
         let facts = batched(graph, &n.facts, &targets, LARGEST).unwrap();
         let gates = pruner::gates(graph, &n.groups);
-        let program = Program::compile(graph, &facts, Sums::Fast, &gates, &[], &targets).unwrap();
+        let program = Program::compile(graph, &facts, Precision::Fast, &gates, &[], &targets).unwrap();
         let lambda = vec![0.9; n.groups.classes.len()];
         let mut workspace = Workspace::new(&program);
         for k in 0..program.inputs() {
@@ -135,13 +135,13 @@ fn gate_step(c: &mut Bench) {
             until_settled: false,
             batch_size: BATCH,
             lr: 0.1,
-            choice: Choice::Batch,
+            choice: Checkpointing::Batch,
             beta: 6.0,
             gamma: 0.4,
             target: n.search().full() as f64 / 2.0,
             seed: 1,
             augment: None,
-            task: Task::Values { variance: session.variances(&all) },
+            task: Objective::Values { variance: session.variances(&all) },
         };
         let mut group = c.benchmark_group("gate_step");
         group.sample_size(10).bench_function(&n.name, |b| {

@@ -23,7 +23,7 @@ pub fn main() -> autobot_onnx::Result<()> {
     let images = Calibration::from_arrays(&pruner.inputs()?, &[pixels.into()], None, &usual)?;
 
     let done = pruner.run(&images, &mut Quiet)?;
-    println!("{} of {} MACs are left", done.outcome.plan.cost, pruner.analysis().full);
+    println!("{} of {} MACs are left", done.outcome.plan.cost, pruner.analysis().macs_total);
     println!("masked and small differ by {:.1e} of the output's range", done.verdict.relative);
     let Some(pruned) = done.pruned else { return Ok(()) };
 

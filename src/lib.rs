@@ -45,7 +45,7 @@
 //! let pruner = Pruner::new(onnx::read(path.as_ref(), &[])?, options)?;
 //! let data = Calibration::synthetic(&pruner.inputs()?, 64, 1); // Calibration::load reads images
 //! let done = pruner.run(&data, &mut Quiet)?;
-//! assert!(done.outcome.plan.cost <= pruner.analysis().full / 2);
+//! assert!(done.outcome.plan.cost <= pruner.analysis().macs_total / 2);
 //! assert!(done.verdict.relative <= 1e-4 && done.verdict.tract.is_ok());
 //! let small = done.pruned.expect("it was proved");
 //! let folder = tempfile::tempdir().expect("a folder");

@@ -6,8 +6,8 @@ use super::value::{self, Batches, Processor};
 use autobot_onnx::cost::Convention;
 use autobot_onnx::coupling::Residual;
 use autobot_onnx::data::{Augment, Layout, Resize};
-use autobot_onnx::exec::Wish;
-use autobot_onnx::gates::Choice;
+use autobot_onnx::exec::LossKind;
+use autobot_onnx::gates::Checkpointing;
 use autobot_onnx::onnx::{self, InputShape};
 use autobot_onnx::plan::Round;
 use autobot_onnx::pruner::{Compensation, Criterion, Finetune, Options, Target};
@@ -529,11 +529,11 @@ pub enum ChoiceArg {
     Batch,
 }
 
-impl From<ChoiceArg> for Choice {
+impl From<ChoiceArg> for Checkpointing {
     fn from(arg: ChoiceArg) -> Self {
         match arg {
-            ChoiceArg::Plan => Choice::Plan,
-            ChoiceArg::Batch => Choice::Batch,
+            ChoiceArg::Plan => Checkpointing::Plan,
+            ChoiceArg::Batch => Checkpointing::Batch,
         }
     }
 }
@@ -580,12 +580,12 @@ pub enum LossArg {
     Values,
 }
 
-impl From<LossArg> for Wish {
+impl From<LossArg> for LossKind {
     fn from(arg: LossArg) -> Self {
         match arg {
-            LossArg::Auto => Wish::Auto,
-            LossArg::Classes => Wish::Classes,
-            LossArg::Values => Wish::Values,
+            LossArg::Auto => LossKind::Auto,
+            LossArg::Classes => LossKind::Classes,
+            LossArg::Values => LossKind::Values,
         }
     }
 }

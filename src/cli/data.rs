@@ -46,7 +46,8 @@ impl DataArgs {
 pub fn preview(data: &Calibration, job: &Job, talk: Talk) -> Result<()> {
     let pool = Pool::new(job.pruner.options().threads)?;
     let network = (&job.pruner.model().graph, job.pruner.facts());
-    let seen = gates::preview(network, job.pruner.analysis().full, data, &pool, job.pruner.options().seed);
+    let seen =
+        gates::preview(network, job.pruner.analysis().macs_total, data, &pool, job.pruner.options().seed);
     let Some(seen) = seen else { return Ok(()) };
     let example = |e: &Example| {
         let label = e.label.map(|l| format!(", label {l}")).unwrap_or_default();

@@ -57,7 +57,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
     let mut job = Job::new(model, bytes.len() as u64, options)?;
     job.announce(talk);
     let amount = job.aim(Target::Share(0.5))?;
-    talk.facts(&text::target(amount, job.pruner.analysis().whole(), false));
+    talk.facts(&text::target(amount, job.pruner.analysis().budget_total(), false));
     let [calibration, test] = [unpack(CALIBRATION, &job)?, unpack(TEST, &job)?];
     let done = job.pruner.run(&calibration, &mut Watch::new(talk))?;
     let written = args.output.as_ref().filter(|_| done.pruned.is_some()).map(|p| p.display().to_string());

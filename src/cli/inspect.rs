@@ -31,7 +31,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
 
 fn inspection(job: Job) -> json::Inspection {
     let a = job.pruner.analysis();
-    let layers = gather::layers(&job.pruner.model().graph, job.pruner.facts(), a, &a.least);
+    let layers = gather::layers(&job.pruner.model().graph, job.pruner.facts(), a, &a.kept_at_min);
     let predicted = job.predicted(None);
     json::Inspection {
         program: gather::program(),

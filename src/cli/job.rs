@@ -25,7 +25,7 @@ impl Job {
         let convention = options.convention;
         let pruner = Pruner::new(model, options)?;
         let (model, facts, analysis) = (pruner.model(), pruner.facts(), pruner.analysis());
-        let known = gather::model(model, facts, bytes, analysis.full, convention);
+        let known = gather::model(model, facts, bytes, analysis.macs_total, convention);
         let channels = gather::channels(&model.graph, facts, analysis, pruner.without_gradients()?);
         Ok(Self { pruner, known, channels })
     }
@@ -57,7 +57,7 @@ impl Job {
             return Error::Unsupported { nodes, hint };
         }
         let path = &self.known.path;
-        if self.pruner.analysis().full == 0 {
+        if self.pruner.analysis().macs_total == 0 {
             let hint =
                 "give a convolutional network whose Conv, Gemm or MatMul weights are stored in the file";
             return Error::graph(format!("{path}: the network has no layer with weights to prune"), hint);
@@ -79,12 +79,12 @@ impl Job {
         let milliseconds = |ns: u64| ns as f64 / 1e6;
         let original = (&self.pruner.model().graph, self.pruner.facts());
         let made = |done: &Done| pruner::predicted(original, done.outcome.graph(), speed).ok();
-        let planned = || done.map_or(&analysis.least, |d| &d.outcome.plan.kept);
+        let planned = || done.map_or(&analysis.kept_at_min, |d| &d.outcome.plan.kept);
         let after = done.and_then(made).unwrap_or_else(|| time.hard(planned()));
         Some(json::Predicted {
             cpu: speed.name.clone(),
             origin: speed.origin.clone(),
-            milliseconds_before: milliseconds(time.hard(&vec![true; analysis.least.len()])),
+            milliseconds_before: milliseconds(time.hard(&vec![true; analysis.kept_at_min.len()])),
             milliseconds_after: milliseconds(after),
             measured: done.and_then(|d| d.outcome.measured),
             milliseconds_target: done
@@ -111,7 +111,7 @@ impl Job {
             channels: self.channels.clone(),
             output,
             macs_target: (!self.pruner.options().target.is_time()).then_some(outcome.target),
-            macs_before: analysis.full,
+            macs_before: analysis.macs_total,
             macs_after: analysis.cost.hard(&outcome.plan.kept),
             parameters_before: self.known.parameters,
             parameters_after: done.parameters as u64,

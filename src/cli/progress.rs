@@ -7,7 +7,7 @@ use super::one_line;
 use super::talk::{self, Talk};
 use autobot_onnx::gates::{Record, Trained};
 use autobot_onnx::pruner::host::Stopwatch;
-use autobot_onnx::pruner::{self, Before, Clock, Identity, Observer, checkpoint};
+use autobot_onnx::pruner::{self, Clock, Identity, Observer, Resume, checkpoint};
 use autobot_onnx::recover::{Epoch, State, Update};
 use autobot_onnx::report::text;
 use autobot_onnx::report::units::{count, milliseconds};
@@ -59,7 +59,7 @@ pub struct Watch {
     kept: Option<Kept>,
     saved: Option<Saved>,
     /// What a run before this one left.
-    found: Option<(Before, State)>,
+    found: Option<(Resume, State)>,
     /// Gates to be used instead of training.
     gates: Option<Trained>,
     /// Measures where the target is a time on this machine.
@@ -204,7 +204,7 @@ fn bar(name: &str, of: usize) -> ProgressBar {
 }
 
 impl Observer for Watch {
-    fn resume(&mut self) -> Option<(Before, State)> {
+    fn resume(&mut self) -> Option<(Resume, State)> {
         self.found.take()
     }
 
@@ -290,7 +290,7 @@ impl Observer for Watch {
         }
     }
 
-    fn keep(&mut self, before: &Before, state: &State) -> Result<()> {
+    fn keep(&mut self, before: &Resume, state: &State) -> Result<()> {
         let Some(kept) = self.kept.as_mut().filter(|k| k.last.is_none_or(|l| l.elapsed() >= KEEP_EVERY))
         else {
             return Ok(());

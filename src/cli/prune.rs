@@ -72,7 +72,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     let mut jobs = Vec::new();
     for (&target, places) in targets.iter().zip(&places) {
         let amount = job.aim(target)?;
-        talk.facts(&text::target(amount, job.pruner.analysis().whole(), target.is_time()));
+        talk.facts(&text::target(amount, job.pruner.analysis().budget_total(), target.is_time()));
         jobs.push((amount, target, places));
     }
     job.pruner.check_open_sizes()?;
@@ -280,7 +280,7 @@ pub fn options(
         ));
     }
     if let Some(l) = learn {
-        (o.criterion, o.compensation, o.wish) = (l.criterion.into(), l.compensation.into(), l.loss.into());
+        (o.criterion, o.compensation, o.loss) = (l.criterion.into(), l.compensation.into(), l.loss.into());
         (o.choice, o.freeze) = (l.choice.into(), l.closed == ClosedArg::Freeze);
         (o.batches, o.batch_size) = (l.batches.0, l.batch_size);
         o.augment = l.gate_augment;

@@ -50,9 +50,9 @@ pub struct Labels {
 /// Axes with the same row-major product, of which it is settled last what follows what.
 #[derive(Debug)]
 enum Merge {
-    /// As [`Link::product`].
+    /// As [`Couplings::product`].
     Product(Place, Vec<Place>),
-    /// As [`Link::regroup`].
+    /// As [`Couplings::regroup`].
     Regroup(Vec<Place>, [Place; 2]),
 }
 
@@ -415,24 +415,24 @@ impl Statements {
     }
 }
 
-impl Link for Statements {
+impl Couplings for Statements {
     fn tie(&mut self, a: Axis, i: usize, b: Axis, j: usize) {
         self.speak(a, Some(i));
         self.speak(b, Some(j));
         self.ties.push((a, i, b, j));
     }
-    fn same(&mut self, a: Axis, b: Axis) {
+    fn tie_axes(&mut self, a: Axis, b: Axis) {
         let size = self.size(a);
         assert_eq!(size, self.size(b), "axes said to be the same have different sizes");
         (0..size).for_each(|i| self.tie(a, i, b, i));
     }
-    fn reads(&mut self, a: Axis) {
+    fn contracts(&mut self, a: Axis) {
         self.reads.push(a);
     }
-    fn absorbs(&mut self, a: Axis) {
+    fn zero_is_neutral(&mut self, a: Axis) {
         self.absorbs.push(a);
     }
-    fn leave(&mut self, a: Axis, i: usize) {
+    fn free(&mut self, a: Axis, i: usize) {
         self.speak(a, Some(i));
     }
     fn freeze(&mut self, a: Axis, why: &str) {

@@ -12,7 +12,7 @@ use half::f16;
 use super::feature::{Feature, Norm, Store};
 use super::fit::Steps;
 use super::npy::{DType, Npy};
-use super::route::{Image, Order, Route, Size, Target};
+use super::pixel_layout::{Image, Order, PixelLayout, Size, Target};
 use super::{Picker, Preprocess, Source, Values, fit, sanity};
 use crate::support::memory;
 use crate::{Error, Result};
@@ -138,7 +138,8 @@ pub(super) fn read<R: Read>(
         (true, false) => Norm::plain(store.default_scale()),
         (false, _) => Norm::none(channels),
     };
-    let route = fit.map(|f| Route { size: f.to, from: f.order, to: f.target_order, swap: ours && pre.bgr });
+    let route =
+        fit.map(|f| PixelLayout { size: f.to, from: f.order, to: f.target_order, swap: ours && pre.bgr });
     let feature = Feature::new(store, target, route, norm);
     feature.check_values().map_err(|(index, value)| {
         let (at, what) = (picks.iter().filter(|i| !bad.contains_key(i)).nth(index), target.describe());

@@ -4,12 +4,12 @@
 //! from, and what becomes of its values. *Never*: draws anything that depends on more than those.
 
 use super::Augment;
-use super::route::{Route, Size};
+use super::pixel_layout::{PixelLayout, Size};
 use crate::support::random::Draw;
 
 /// A displacement of the image, then a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shift {
+pub(super) struct CropOffset {
     /// Output row y shows row y + down - pad.
     down: usize,
     right: usize,
@@ -17,7 +17,7 @@ pub(super) struct Shift {
     flip: bool,
 }
 
-impl Shift {
+impl CropOffset {
     pub const NONE: Self = Self { down: 0, right: 0, pad: 0, flip: false };
 
     /// The shift that belongs to (`seed`, `index`).
@@ -45,7 +45,7 @@ impl Augment {
     pub fn mirrors(&self, seed: u64, index: usize) -> Option<bool> {
         let size = Size { channels: 1, height: 1, width: 1 };
         let only = Self { flip: self.flip, ..Self::default() };
-        (*self == only).then(|| Shift::draw(self, seed, index, size).flip)
+        (*self == only).then(|| CropOffset::draw(self, seed, index, size).flip)
     }
 
     /// True if images become mixtures: no label is theirs then.
@@ -91,7 +91,7 @@ impl Jitter {
     }
 
     /// Changes an image as the network takes it.
-    pub fn apply(&self, route: &Route, image: &mut [f32]) {
+    pub fn apply(&self, route: &PixelLayout, image: &mut [f32]) {
         let n = image.len() as f32;
         let mean = image.iter().sum::<f32>() / n;
         let spread = (image.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n).sqrt();
@@ -129,7 +129,7 @@ impl Mixture {
 
 #[cfg(test)]
 mod tests {
-    use super::super::route::Order;
+    use super::super::pixel_layout::Order;
     use super::super::testing::*;
     use super::super::{Calibration, Preprocess};
     use super::*;
@@ -240,7 +240,7 @@ mod tests {
         let expected = [-3.0, 0.0, 3.0, 9.0, 12.0, 15.0].map(|v| v + 0.25 * spread);
         for scale in [1.0, 255.0] {
             for (to, places) in [(Order::Packed, [0, 1, 2, 3, 4, 5]), (Order::Planar, [0, 2, 4, 1, 3, 5])] {
-                let route = Route { size, from: to, to, swap: false };
+                let route = PixelLayout { size, from: to, to, swap: false };
                 let mut image = [0.0; 6];
                 places.iter().zip([0., 3., 6., 6., 9., 12.]).for_each(|(&at, v)| image[at] = v * scale);
                 jitter.apply(&route, &mut image);

@@ -5,8 +5,8 @@
 
 use half::f16;
 
-use super::augment::{Jitter, Mixture, Shift};
-use super::route::{Order, Route, Target};
+use super::augment::{CropOffset, Jitter, Mixture};
+use super::pixel_layout::{Order, PixelLayout, Target};
 use super::synthetic;
 use super::{Augment, Preprocess, Values};
 use crate::support::hash::Hash;
@@ -81,7 +81,7 @@ pub(super) struct Feature {
     /// Elements of one sample.
     pub len: usize,
     /// `None` for inputs that are no images: copied in order.
-    pub route: Option<Route>,
+    pub route: Option<PixelLayout>,
     pub norm: Norm,
     values: Values,
     /// For uint8: `table[c][value]` is the normalised value.
@@ -89,11 +89,11 @@ pub(super) struct Feature {
 }
 
 impl Feature {
-    pub fn new(store: Store, target: &Target, route: Option<Route>, norm: Norm) -> Self {
+    pub fn new(store: Store, target: &Target, route: Option<PixelLayout>, norm: Norm) -> Self {
         Self::of(store, (target.len(), target.values), route, norm)
     }
 
-    fn of(store: Store, (len, values): (usize, Values), route: Option<Route>, norm: Norm) -> Self {
+    fn of(store: Store, (len, values): (usize, Values), route: Option<PixelLayout>, norm: Norm) -> Self {
         let table = match store {
             Store::U8(_) => {
                 let row = |c| std::array::from_fn(|v| norm.apply(c, v as f32));
@@ -134,7 +134,7 @@ impl Feature {
             Store::F32(all) => Store::F32(some(all, list, self.len)),
             Store::Synthetic(salt) => Store::Synthetic(*salt),
         };
-        Self::of(store, (self.len, self.values), self.route.map(|r| Route { swap, ..r }), norm)
+        Self::of(store, (self.len, self.values), self.route.map(|r| PixelLayout { swap, ..r }), norm)
     }
 
     /// Leaves the samples that are `good`.
@@ -149,7 +149,7 @@ impl Feature {
 
     pub fn synthetic(target: &Target, salt: u64) -> Self {
         let route =
-            target.image.map(|i| Route { size: i.size, from: Order::Planar, to: i.order, swap: false });
+            target.image.map(|i| PixelLayout { size: i.size, from: Order::Planar, to: i.order, swap: false });
         Self::new(Store::Synthetic(salt), target, route, Norm::plain(1.0))
     }
 
@@ -190,8 +190,8 @@ impl Feature {
     pub fn write(&self, index: usize, augment: Option<(&Augment, u64)>, out: &mut [f32]) {
         assert_eq!(out.len(), self.len, "elements of one sample");
         let shift = match (augment, self.route) {
-            (Some((augment, seed)), Some(route)) => Shift::draw(augment, seed, index, route.size),
-            _ => Shift::NONE,
+            (Some((augment, seed)), Some(route)) => CropOffset::draw(augment, seed, index, route.size),
+            _ => CropOffset::NONE,
         };
         let at = index * self.len..(index + 1) * self.len;
         match &self.store {
@@ -234,7 +234,7 @@ impl Feature {
         &self,
         src: &[T],
         zero: T,
-        shift: Shift,
+        shift: CropOffset,
         value: impl Fn(usize, T) -> f32,
         out: &mut [f32],
     ) {

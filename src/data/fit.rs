@@ -6,7 +6,7 @@
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, Pixel, Rgb};
 
-use super::route::{Order, Size};
+use super::pixel_layout::{Order, Size};
 use super::{Preprocess, Resize};
 
 /// First to size `resize`, then cut `crop` = (top, left) off so that the network's size is left.

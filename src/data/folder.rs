@@ -11,7 +11,7 @@ use image::{DynamicImage, ImageReader};
 use rayon::prelude::*;
 
 use super::feature::{Feature, Norm, Store, retain};
-use super::route::{Image, Order, Route, Size, Target};
+use super::pixel_layout::{Image, Order, PixelLayout, Size, Target};
 use super::{Picker, Preprocess, Source, Values, fit, sanity};
 use crate::support::files;
 use crate::{Error, Result};
@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
     let mut picks = picker.pick(files.len());
     let (pixels, bad) = decode(path, &files, &mut picks, image, pre, &mut notes)?;
 
-    let route = Route { size: image.size, from: Order::Packed, to: image.order, swap: pre.bgr };
+    let route = PixelLayout { size: image.size, from: Order::Packed, to: image.order, swap: pre.bgr };
     let scale = pre.scale.unwrap_or(pixels.default_scale());
     let norm = match target.values {
         Values::Real => Norm::new(pre, scale, image.size.channels),

@@ -4,7 +4,7 @@
 
 use super::array::Several;
 use super::npy::{DType, Npy};
-use super::route::Target;
+use super::pixel_layout::Target;
 use super::{Picker, Preprocess, Source};
 use crate::{Error, Result};
 use ndarray::{Array, ArrayD, Dimension};

@@ -19,7 +19,7 @@ mod labels;
 mod npy;
 mod npz;
 mod options;
-mod route;
+mod pixel_layout;
 mod sanity;
 mod synthetic;
 #[cfg(test)]
@@ -33,7 +33,7 @@ use self::augment::Mixture;
 use self::feature::Feature;
 pub use self::given::Samples;
 pub use self::options::{Augment, Layout, Preprocess, Resize, parse_size};
-use self::route::Target;
+use self::pixel_layout::Target;
 pub use self::usual::Usual;
 use crate::support::files;
 use crate::support::hash::Hash;

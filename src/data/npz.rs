@@ -13,7 +13,7 @@ use zip::read::ZipFile;
 
 use super::array::Several;
 use super::npy::Npy;
-use super::route::Target;
+use super::pixel_layout::Target;
 use super::{Picker, Preprocess, Source, labels};
 use crate::support::files;
 use crate::{Error, Result};

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Values;
-use super::route::Target;
+use super::pixel_layout::Target;
 use crate::{Error, Result};
 
 /// The order of the axes of the network's own rank-4 inputs.

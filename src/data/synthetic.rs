@@ -5,7 +5,7 @@
 //! like the training data.
 
 use super::Values;
-use super::route::Size;
+use super::pixel_layout::Size;
 use crate::support::random::Draw;
 
 /// White noise, for inputs that are no images.

@@ -3,7 +3,7 @@
 //! A file is analysed at batch 1. Where every target's first axis follows the batch, a few images are taken together, so
 //! that the small matrices of late layers fill the kernels. The choice depends on the network only, never on timing.
 
-use super::{Program, Sums, Workspace};
+use super::{Precision, Program, Workspace};
 use crate::error::Result;
 use crate::graph::*;
 
@@ -41,7 +41,7 @@ fn facts_at(graph: &Graph, base: &Facts, targets: &[ValueId], batch: usize) -> O
 
 /// The facts to compile with: at the largest useful batch, of `most` images, at which several give what each gives alone.
 pub fn batched(graph: &Graph, base: &Facts, targets: &[ValueId], most: usize) -> Result<Facts> {
-    let single = Program::compile(graph, base, Sums::Plain, &[], &[], targets)?;
+    let single = Program::compile(graph, base, Precision::Exact, &[], &[], targets)?;
     let mut batch = most;
     let few = FEW_BYTES.min(FEW_WEIGHTS * single.constant_bytes).max(WORKSPACE_BYTES);
     let limit = |batch: usize| if batch > FEW { WORKSPACE_BYTES } else { few };
@@ -52,7 +52,7 @@ pub fn batched(graph: &Graph, base: &Facts, targets: &[ValueId], most: usize) ->
         return Ok(base.clone());
     }
     let Some(facts) = facts_at(graph, base, targets, batch) else { return Ok(base.clone()) };
-    let Ok(several) = Program::compile(graph, &facts, Sums::Plain, &[], &[], targets) else {
+    let Ok(several) = Program::compile(graph, &facts, Precision::Exact, &[], &[], targets) else {
         return Ok(base.clone());
     };
     Ok(if independent(&single, &several) { facts } else { base.clone() })

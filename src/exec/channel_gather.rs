@@ -2,13 +2,13 @@
 
 use super::channel_map::NOWHERE;
 use super::program::UNGATED;
-use super::run::{Gradients, Into};
-use crate::kernels::lines::{Lines, copy, dot, scale, scale_and_dot, vectorised};
+use super::run::{GradSlot, Gradients};
+use crate::kernels::simd::{SimdOp, copy, dot, scale, scale_and_dot, vectorised};
 use crate::tensor::*;
 
 /// Which channels are taken.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Take<'a> {
+pub(super) struct ChannelGather<'a> {
     /// Outer size, channels and inner size of the input.
     pub sizes: [usize; 3],
     /// For every channel of the result, the one of the input, or [`NOWHERE`]; without it all in their order.
@@ -27,7 +27,7 @@ pub(super) fn lambda_at(lambda: &[f32], index: u32) -> f32 {
     if index == UNGATED { 1.0 } else { lambda[index as usize] }
 }
 
-impl Take<'_> {
+impl ChannelGather<'_> {
     /// Channels of the result.
     fn taken(&self) -> usize {
         self.route.map_or(self.sizes[1], <[u32]>::len)
@@ -64,19 +64,19 @@ impl Take<'_> {
     }
 
     /// dx_c += λ_k·dy_k, dλ_k += Σ x_c·dy_k
-    pub fn backward(self, x: &[f32], dy: &[f32], dx: Option<&mut Into>, into: &mut Gradients) {
+    pub fn backward(self, x: &[f32], dy: &[f32], dx: Option<&mut GradSlot>, into: &mut Gradients) {
         vectorised(Backward { take: self, x, dy, dx, into });
     }
 }
 
 struct Forward<'a> {
-    take: Take<'a>,
+    take: ChannelGather<'a>,
     x: &'a [f32],
     lambda: Option<&'a [f32]>,
     y: &'a mut [f32],
 }
 
-impl Lines for Forward<'_> {
+impl SimdOp for Forward<'_> {
     #[inline(always)]
     fn run(self) {
         let Self { take, x, lambda, y } = self;
@@ -93,7 +93,7 @@ impl Lines for Forward<'_> {
 }
 
 struct Sum<'a> {
-    take: Take<'a>,
+    take: ChannelGather<'a>,
     branch: &'a [f32],
     lambda: Option<&'a [f32]>,
     trunk: &'a [f32],
@@ -101,7 +101,7 @@ struct Sum<'a> {
     y: &'a mut [f32],
 }
 
-impl Lines for Sum<'_> {
+impl SimdOp for Sum<'_> {
     #[inline(always)]
     fn run(self) {
         let Self { take, branch, lambda, trunk, relu, y } = self;
@@ -124,14 +124,14 @@ impl Lines for Sum<'_> {
 }
 
 struct Backward<'a, 'g> {
-    take: Take<'a>,
+    take: ChannelGather<'a>,
     x: &'a [f32],
     dy: &'a [f32],
-    dx: Option<&'a mut Into>,
+    dx: Option<&'a mut GradSlot>,
     into: &'a mut Gradients<'g>,
 }
 
-impl Lines for Backward<'_, '_> {
+impl SimdOp for Backward<'_, '_> {
     #[inline(always)]
     fn run(self) {
         let Self { take, x, dy, mut dx, into } = self;
@@ -146,16 +146,16 @@ impl Lines for Backward<'_, '_> {
             let line = at * size..(at + 1) * size;
             let add = written.get_mut(at).map_or(begun, |w| std::mem::replace(w, true));
             match &mut dx {
-                Some(Into { dx, .. }) if index != UNGATED => {
+                Some(GradSlot { dx, .. }) if index != UNGATED => {
                     let dx = &mut dx.data[line.clone()];
                     into.gates[index as usize] += scale_and_dot(dx, l, dy, add, &x[line]);
                 }
-                Some(Into { dx, .. }) => scale(&mut dx.data[line], l, dy, add),
+                Some(GradSlot { dx, .. }) => scale(&mut dx.data[line], l, dy, add),
                 None if index != UNGATED => into.gates[index as usize] += dot(&x[line], dy),
                 None => {}
             }
         }
-        if let Some(Into { dx, .. }) = &mut dx {
+        if let Some(GradSlot { dx, .. }) = &mut dx {
             let untouched = written.iter().enumerate().filter(|(_, written)| !**written);
             untouched.for_each(|(at, _)| dx.data[at * size..(at + 1) * size].fill(0.0));
         }

@@ -10,10 +10,10 @@ use crate::tensor::*;
 pub(super) const NOWHERE: u32 = u32::MAX;
 
 /// For every channel of the result (axis 1), the channel it is taken from.
-pub(super) type Route = Vec<u32>;
+pub(super) type ChannelMap = Vec<u32>;
 
 /// A step that only takes whole channels from one input, as a route: found by running it on numbered elements.
-pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) -> Option<Route> {
+pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) -> Option<ChannelMap> {
     let Kind::Op(op) = &step.kind else { return None };
     let (Source::Slot(x), &[y]) = (step.inputs.first().copied().flatten()?, &step.outputs[..]) else {
         return None;
@@ -43,14 +43,14 @@ pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) 
     let mut operands: Vec<Option<&Array<f64>>> = known.iter().map(Option::as_ref).collect();
     operands[0] = Some(&numbered);
     let mut result = [Array::zeros(&shapes[y])];
-    Diff::<f64>::forward(op.as_ref(), &operands, &mut result);
+    Compute::<f64>::forward(op.as_ref(), &operands, &mut result);
     let size = volume(pixels);
     let channel = |row: &[f64]| match row.first() {
         Some(&first) if first > 0.0 => ((first as usize - 1) / size % channels) as u32,
         _ => NOWHERE,
     };
     let rows: Vec<&[f64]> = result[0].data.chunks_exact(size.max(1)).collect();
-    let route: Route = rows.iter().take(*wide).map(|row| channel(row)).collect();
+    let route: ChannelMap = rows.iter().take(*wide).map(|row| channel(row)).collect();
     let expected = |k: usize, p: usize| match route[k % wide] {
         NOWHERE => 0.0,
         c => ((k / wide * channels + c as usize) * size + p + 1) as f64,
@@ -61,7 +61,7 @@ pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) 
 }
 
 /// `second` after `first`: a route, or the gates behind it where those before it come first.
-pub(super) fn compose(first: &[u32], second: &[u32]) -> Route {
+pub(super) fn compose(first: &[u32], second: &[u32]) -> ChannelMap {
     const { assert!(NOWHERE == UNGATED) };
     second.iter().map(|&c| if c == NOWHERE { NOWHERE } else { first[c as usize] }).collect()
 }

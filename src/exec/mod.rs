@@ -17,9 +17,9 @@ mod reference;
 mod run;
 
 pub use batch::{LARGEST, batched};
-pub use objective::{Aims, Task, Wish, not_run, targets, unknown};
+pub use objective::{Aims, LossKind, Objective, not_run, targets, unknown};
 pub use pool::{MOST_THREADS, Pool};
-pub use program::{GateSpec, Program, ShiftSpec, Sums, UNGATED};
+pub use program::{BiasTermSpec, GateSpec, Precision, Program, UNGATED};
 pub use reach::{Opened, Reach};
-pub use reference::Plain;
+pub use reference::ReferenceInterpreter;
 pub use run::Workspace;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 /// What the user asked the network to be judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Wish {
+pub enum LossKind {
     /// Labels where there are any, else the unpruned outputs: as classes where they look like logits, else as values.
     #[default]
     Auto,
@@ -23,7 +23,7 @@ pub enum Wish {
 
 /// How one image's outputs are judged.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Task {
+pub enum Objective {
     /// Cross-entropy with labels, label smoothing and a share of distillation from the unpruned network's logits.
     Labels {
         /// Mass spread over all classes.
@@ -45,15 +45,15 @@ pub enum Task {
     },
 }
 
-impl Task {
+impl Objective {
     /// True if the unpruned network's outputs are needed.
     pub fn needs_teacher(&self) -> bool {
-        !matches!(self, Task::Labels { distil, .. } if *distil == 0.0)
+        !matches!(self, Objective::Labels { distil, .. } if *distil == 0.0)
     }
 
     /// True if target 0 holds class scores.
     pub fn is_classes(&self) -> bool {
-        !matches!(self, Task::Values { .. })
+        !matches!(self, Objective::Values { .. })
     }
 
     /// Loss of one image, whose share in the batch is `weight`; its gradient is added to `dx`, target by target.
@@ -66,7 +66,7 @@ impl Task {
         dx: &mut [&mut [f32]],
     ) -> f64 {
         match (self, label) {
-            (Task::Labels { smoothing, distil, temperature }, Some(label)) => {
+            (Objective::Labels { smoothing, distil, temperature }, Some(label)) => {
                 let p = loss::one_hot(label as usize, x[0].len(), *smoothing);
                 let hard = loss::cross_entropy(x[0], &p, weight * (1.0 - distil), dx[0]);
                 match *distil > 0.0 {
@@ -74,10 +74,10 @@ impl Task {
                     false => hard,
                 }
             }
-            (Task::Values { variance }, _) => (0..x.len())
+            (Objective::Values { variance }, _) => (0..x.len())
                 .map(|t| loss::squared_error(x[t], teacher[t], variance[t], weight / x.len() as f64, dx[t]))
                 .sum(),
-            (Task::Distil { temperature } | Task::Labels { temperature, .. }, _) => {
+            (Objective::Distil { temperature } | Objective::Labels { temperature, .. }, _) => {
                 loss::distil(x[0], teacher[0], *temperature, weight, dx[0])
             }
         }

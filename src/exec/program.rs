@@ -3,7 +3,7 @@
 //! Constants are evaluated, dead nodes dropped, BatchNormalization folded into the convolution before it, and gates put
 //! between a value and the nodes that read it.
 
-use super::channel_map::Route;
+use super::channel_map::ChannelMap;
 use super::passes::fold_batch_norm;
 use super::passes::{Convolution, lower, prepare_again};
 use crate::error::{Error, Result};
@@ -32,7 +32,7 @@ pub struct GateSpec {
 /// A term added to the result of `node` along `axis`: `Σ_c (1 − λ_c)·κ_c·matrix[o][c]` (compensation for what a gate closes).
 /// The levels κ stand behind the λ in the vector that a pass is given.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ShiftSpec {
+pub struct BiasTermSpec {
     /// The node whose result is shifted.
     pub node: NodeId,
     /// The axis of its result that `o` runs over.
@@ -63,13 +63,13 @@ pub(super) enum Kind {
     /// A gate: y = x ⊙ λ.
     Gate { axis: usize, index: Vec<u32> },
     /// Channels of one value taken to others' places.
-    Route(Route),
+    ChannelMap(ChannelMap),
     /// y = relu(trunk + λ ⊙ route(branch)), of inputs of the result's rank; λ by channel of the result.
-    Sum { route: Option<Route>, gate: Option<Vec<u32>>, relu: bool },
+    Sum { route: Option<ChannelMap>, gate: Option<Vec<u32>>, relu: bool },
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Shift {
+pub(super) struct BiasTerm {
     pub axis: usize,
     pub index: Vec<u32>,
     pub level: Vec<u32>,
@@ -83,7 +83,7 @@ pub(super) struct Step {
     pub op_type: String,
     pub inputs: Vec<Option<Source>>,
     pub outputs: Vec<usize>,
-    pub shift: Option<Shift>,
+    pub shift: Option<BiasTerm>,
     /// Types of the results, where one is no floating-point type: they are rounded to it.
     pub whole: Vec<DType>,
     /// True if a gate or a parameter lies before it or in it: then gradients are wanted for its inputs that depend on one.
@@ -92,9 +92,9 @@ pub(super) struct Step {
 
 /// How convolutions with constant weights are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sums {
+pub enum Precision {
     /// As they are written down: for proofs.
-    Plain,
+    Exact,
     /// With fewer multiplications where that is faster. Rounding errors grow some ten times: for training.
     Fast,
 }
@@ -141,9 +141,9 @@ impl Program {
     pub fn compile(
         graph: &Graph,
         facts: &Facts,
-        sums: Sums,
+        sums: Precision,
         gates: &[GateSpec],
-        shifts: &[ShiftSpec],
+        shifts: &[BiasTermSpec],
         targets: &[ValueId],
     ) -> Result<Self> {
         Self::build((graph, facts), sums, (gates, shifts), &[], targets)
@@ -154,7 +154,7 @@ impl Program {
     pub fn trainable(
         graph: &Graph,
         facts: &Facts,
-        sums: Sums,
+        sums: Precision,
         parameters: &[ValueId],
         targets: &[ValueId],
     ) -> Result<Self> {
@@ -163,8 +163,8 @@ impl Program {
 
     fn build(
         (graph, facts): (&Graph, &Facts),
-        sums: Sums,
-        (gates, shifts): (&[GateSpec], &[ShiftSpec]),
+        sums: Precision,
+        (gates, shifts): (&[GateSpec], &[BiasTermSpec]),
         parameters: &[ValueId],
         targets: &[ValueId],
     ) -> Result<Self> {
@@ -188,7 +188,7 @@ impl Program {
         };
         let mut gates_of: HashMap<ValueId, Vec<&GateSpec>> = HashMap::new();
         gates.iter().for_each(|g| gates_of.entry(g.value).or_default().push(g));
-        let mut shift_of: HashMap<NodeId, &ShiftSpec> = HashMap::new();
+        let mut shift_of: HashMap<NodeId, &BiasTermSpec> = HashMap::new();
         shifts.iter().rev().for_each(|s| _ = shift_of.insert(s.node, s));
         let mut c = Compiler {
             facts,
@@ -312,7 +312,7 @@ impl Compiler<'_> {
         }))
     }
 
-    fn node(&mut self, n: NodeId, node: &Node, shift: Option<&ShiftSpec>) {
+    fn node(&mut self, n: NodeId, node: &Node, shift: Option<&BiasTermSpec>) {
         let inputs: Vec<Option<Source>> = (0..node.inputs.len())
             .map(|slot| {
                 let v = node.inputs[slot]?;
@@ -340,8 +340,12 @@ impl Compiler<'_> {
                 None => self.new_slot(shape, false),
             })
             .collect();
-        let shift =
-            shift.cloned().map(|s| Shift { axis: s.axis, index: s.index, level: s.level, matrix: s.matrix });
+        let shift = shift.cloned().map(|s| BiasTerm {
+            axis: s.axis,
+            index: s.index,
+            level: s.level,
+            matrix: s.matrix,
+        });
         self.program.steps.push(Step {
             kind: Kind::Op(node.op.clone()),
             op_type: node.op_type.clone(),

@@ -3,14 +3,14 @@
 //!
 //! Takes: a graph, its facts, gates, inputs. Gives: the targets' values. Never: is used where a [`super::Program`] will do.
 
-use super::program::{GateSpec, ShiftSpec, UNGATED};
+use super::program::{BiasTermSpec, GateSpec, UNGATED};
 use crate::graph::*;
 use crate::tensor::*;
 use std::collections::HashMap;
 
 /// A network as it stands.
 #[derive(Debug, Clone, Copy)]
-pub struct Plain<'a> {
+pub struct ReferenceInterpreter<'a> {
     /// The network.
     pub graph: &'a Graph,
     /// Its facts.
@@ -18,12 +18,12 @@ pub struct Plain<'a> {
     /// Its gates.
     pub gates: &'a [GateSpec],
     /// What closed gates leave behind.
-    pub shifts: &'a [ShiftSpec],
+    pub shifts: &'a [BiasTermSpec],
     /// What is asked for.
     pub targets: &'a [ValueId],
 }
 
-impl Plain<'_> {
+impl ReferenceInterpreter<'_> {
     /// The targets, at gates `lambda` (with the levels of the shifts behind them); `None` if one depends on what cannot be
     /// computed.
     pub fn outputs(&self, inputs: &[Array<f64>], lambda: &[f64]) -> Option<Vec<Array<f64>>> {
@@ -39,7 +39,7 @@ impl Plain<'_> {
         for gate in self.gates {
             gate.readers.iter().for_each(|&(n, slot)| gates.entry(n).or_default().push((gate, slot)));
         }
-        let mut shifts: HashMap<NodeId, Vec<&ShiftSpec>> = HashMap::new();
+        let mut shifts: HashMap<NodeId, Vec<&BiasTermSpec>> = HashMap::new();
         self.shifts.iter().for_each(|s| shifts.entry(s.node).or_default().push(s));
         for (n, node) in graph.nodes.iter().enumerate() {
             let known = |v: &ValueId| values[*v].is_some() || facts.constant[*v].is_some();
@@ -68,7 +68,7 @@ impl Plain<'_> {
 fn result(
     node: &Node,
     results: Vec<Fact>,
-    (gates, shifts): (&[(&GateSpec, usize)], &[&ShiftSpec]),
+    (gates, shifts): (&[(&GateSpec, usize)], &[&BiasTermSpec]),
     values: &[Option<Array<f64>>],
     constant: impl Fn(ValueId) -> Option<Array<f64>>,
     lambda: &[f64],
@@ -81,7 +81,7 @@ fn result(
     }
     let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
     let mut y: Vec<Array<f64>> = results.iter().map(|f| Array::zeros(&f.shape)).collect();
-    Diff::<f64>::forward(node.op.as_ref(), &x, &mut y);
+    Compute::<f64>::forward(node.op.as_ref(), &x, &mut y);
     results.iter().zip(&mut y).for_each(|(fact, y)| fact.dtype.round(&mut y.data));
     for shift in shifts {
         let columns = shift.index.len();

@@ -1,11 +1,11 @@
 //! Runs a program forward and backward in one thread's workspace.
 
-use super::channel_gather::{Take, lambda_at, sizes};
+use super::channel_gather::{ChannelGather, lambda_at, sizes};
 use super::passes::Convolution;
-use super::program::{Kind, Program, Shift, Source, Step, UNGATED};
+use super::program::{BiasTerm, Kind, Program, Source, Step, UNGATED};
 use crate::graph::*;
 use crate::kernels::conv;
-use crate::kernels::lines::{Add, Close, copy, dot, vectorised};
+use crate::kernels::simd::{Add, ReluBackward, copy, dot, vectorised};
 use crate::tensor::*;
 use std::ops::Range;
 
@@ -64,7 +64,7 @@ impl Workspace {
                 .iter()
                 .map(|&o| {
                     let mut a = std::mem::take(&mut self.y[o]);
-                    furnish(&mut a, &program.shapes[o], &mut self.spare);
+                    reserve(&mut a, &program.shapes[o], &mut self.spare);
                     a
                 })
                 .collect();
@@ -86,7 +86,7 @@ impl Workspace {
         for (step, ends) in program.steps.iter().zip(&program.ends) {
             let buffer = |&o: &usize| {
                 let mut a = Array::default();
-                furnish(&mut a, &program.shapes[o], &mut self.spare);
+                reserve(&mut a, &program.shapes[o], &mut self.spare);
                 a
             };
             let mut out: Vec<Array<f32>> = step.outputs.iter().map(buffer).collect();
@@ -138,7 +138,7 @@ impl Workspace {
 
     /// Finds a buffer for the gradient of slot `s`.
     fn prepare(&mut self, program: &Program, s: usize) {
-        furnish(&mut self.dy[s], &program.shapes[s], &mut self.spare);
+        reserve(&mut self.dy[s], &program.shapes[s], &mut self.spare);
     }
 
     /// Clears the gradient of slot `s` unless something is in it.
@@ -150,16 +150,16 @@ impl Workspace {
     }
 
     /// The gradient of slot `s`, where it is wanted, to be given back.
-    fn take(&mut self, program: &Program, s: usize) -> Option<Into> {
+    fn checkout(&mut self, program: &Program, s: usize) -> Option<GradSlot> {
         program.live[s].then(|| {
             self.prepare(program, s);
             let dx = std::mem::take(&mut self.dy[s]);
-            Into { dx, begun: std::mem::replace(&mut self.begun[s], true) }
+            GradSlot { dx, begun: std::mem::replace(&mut self.begun[s], true) }
         })
     }
 
-    fn give_back(&mut self, s: usize, into: Option<Into>) {
-        if let Some(Into { dx, .. }) = into {
+    fn give_back(&mut self, s: usize, into: Option<GradSlot>) {
+        if let Some(GradSlot { dx, .. }) = into {
             self.dy[s] = dx;
         }
     }
@@ -169,24 +169,24 @@ impl Workspace {
         &mut self,
         program: &Program,
         s: usize,
-        take: Take,
+        take: ChannelGather,
         dy: &Array<f32>,
         into: &mut Gradients,
     ) {
-        let mut dx = self.take(program, s);
+        let mut dx = self.checkout(program, s);
         take.backward(&self.y[s].data, &dy.data, dx.as_mut(), into);
         self.give_back(s, dx);
     }
 
     /// Adds a gradient to that of slot `s`. The `last` to get it may keep its buffer.
     fn pass_on(&mut self, program: &Program, s: usize, dy: &mut Array<f32>, last: bool) {
-        let mut dx = self.take(program, s);
+        let mut dx = self.checkout(program, s);
         match &mut dx {
-            Some(Into { dx, begun: true }) => {
+            Some(GradSlot { dx, begun: true }) => {
                 vectorised(Add { to: &mut dx.data, from: &dy.data });
             }
-            Some(Into { dx, .. }) if last => std::mem::swap(dx, dy),
-            Some(Into { dx, .. }) => dx.data.copy_from_slice(&dy.data),
+            Some(GradSlot { dx, .. }) if last => std::mem::swap(dx, dy),
+            Some(GradSlot { dx, .. }) => dx.data.copy_from_slice(&dy.data),
             None => {}
         }
         self.give_back(s, dx);
@@ -217,9 +217,9 @@ impl Workspace {
             Kind::Conv(conv) => {
                 if let Some(Source::Slot(s)) = step.inputs[0] {
                     if conv.relu {
-                        vectorised(Close { y: &self.y[step.outputs[0]].data, dy: &mut dy[0].data });
+                        vectorised(ReluBackward { y: &self.y[step.outputs[0]].data, dy: &mut dy[0].data });
                     }
-                    let mut dx = self.take(program, s);
+                    let mut dx = self.checkout(program, s);
                     let weights = &program.constants[conv.weights].data;
                     let parameters = [1, 2].map(|k| program.parameter(step.inputs.get(k).copied().flatten()));
                     let mut io = ConvIo { x: &self.y[s], dy: &mut dy[0], weights };
@@ -231,26 +231,27 @@ impl Workspace {
             Kind::Gate { axis, index } => {
                 if let Some(Source::Slot(s)) = step.inputs[0] {
                     let sizes = sizes(&program.shapes[s], *axis);
-                    let take = Take { sizes, route: None, gate: Some(index) };
+                    let take = ChannelGather { sizes, route: None, gate: Some(index) };
                     self.take_backward(program, s, take, &dy[0], into);
                 }
             }
-            Kind::Route(route) => {
+            Kind::ChannelMap(route) => {
                 if let Some(Source::Slot(s)) = step.inputs[0] {
-                    let take = Take { sizes: sizes(&program.shapes[s], 1), route: Some(route), gate: None };
+                    let take =
+                        ChannelGather { sizes: sizes(&program.shapes[s], 1), route: Some(route), gate: None };
                     self.take_backward(program, s, take, &dy[0], into);
                 }
             }
             Kind::Sum { route, gate, relu } => {
                 if let [Some(Source::Slot(a)), Some(Source::Slot(b))] = step.inputs[..] {
                     if *relu {
-                        vectorised(Close { y: &self.y[step.outputs[0]].data, dy: &mut dy[0].data });
+                        vectorised(ReluBackward { y: &self.y[step.outputs[0]].data, dy: &mut dy[0].data });
                     }
                     if route.is_none() && gate.is_none() {
                         self.pass_on(program, b, &mut dy[0], false);
                     } else {
                         let (route, gate) = (route.as_deref(), gate.as_deref());
-                        let take = Take { sizes: sizes(&program.shapes[b], 1), route, gate };
+                        let take = ChannelGather { sizes: sizes(&program.shapes[b], 1), route, gate };
                         self.take_backward(program, b, take, &dy[0], into);
                     }
                     self.pass_on(program, a, &mut dy[0], true);
@@ -324,20 +325,20 @@ fn step_forward(
         }
         Kind::Gate { axis, index } => {
             if let Some(Source::Slot(s)) = step.inputs[0] {
-                let take = Take { sizes: sizes(&y[s].shape, *axis), route: None, gate: Some(index) };
+                let take = ChannelGather { sizes: sizes(&y[s].shape, *axis), route: None, gate: Some(index) };
                 take.forward(&y[s].data, lambda, &mut out[0].data);
             }
         }
-        Kind::Route(route) => {
+        Kind::ChannelMap(route) => {
             if let Some(Source::Slot(s)) = step.inputs[0] {
-                let take = Take { sizes: sizes(&y[s].shape, 1), route: Some(route), gate: None };
+                let take = ChannelGather { sizes: sizes(&y[s].shape, 1), route: Some(route), gate: None };
                 take.forward(&y[s].data, None, &mut out[0].data);
             }
         }
         Kind::Sum { route, gate, relu } => {
             if let [Some(Source::Slot(a)), Some(Source::Slot(b))] = step.inputs[..] {
                 let (route, gate) = (route.as_deref(), gate.as_deref());
-                let take = Take { sizes: sizes(&y[b].shape, 1), route, gate };
+                let take = ChannelGather { sizes: sizes(&y[b].shape, 1), route, gate };
                 take.add(&y[b].data, lambda, &y[a].data, *relu, &mut out[0].data);
             }
         }
@@ -349,15 +350,15 @@ fn step_forward(
 }
 
 /// Gives `a` this shape, and out of `spare` a buffer if it has none.
-fn furnish(a: &mut Array<f32>, shape: &[usize], spare: &mut Vec<Vec<f32>>) {
+fn reserve(a: &mut Array<f32>, shape: &[usize], spare: &mut Vec<Vec<f32>>) {
     if a.data.capacity() == 0 {
-        a.data = room(spare, volume(shape));
+        a.data = recycled(spare, volume(shape));
     }
     fit(a, shape);
 }
 
 /// Out of some buffers, the smallest that holds `len` numbers, or else the largest.
-fn room(buffers: &mut Vec<Vec<f32>>, len: usize) -> Vec<f32> {
+fn recycled(buffers: &mut Vec<Vec<f32>>, len: usize) -> Vec<f32> {
     let fits = |buffer: &Vec<f32>| match buffer.capacity() {
         c if c >= len => (false, c),
         c => (true, usize::MAX - c),
@@ -382,7 +383,7 @@ pub(super) struct Gradients<'a> {
 }
 
 /// Where the gradient of a step's operand goes.
-pub(super) struct Into {
+pub(super) struct GradSlot {
     pub dx: Array<f32>,
     /// Something is in it already.
     pub begun: bool,
@@ -418,20 +419,20 @@ fn rows(shape: &[usize], axis: usize, mut f: impl FnMut(usize, Range<usize>)) {
 }
 
 /// y_o += Σ_c (1 − λ_c)·κ_c·m[o, c]
-fn add_shift(shift: &Shift, lambda: &[f32], y: &mut Array<f32>) {
+fn add_shift(shift: &BiasTerm, lambda: &[f32], y: &mut Array<f32>) {
     let by = shift_amounts(shift, lambda);
     let shape = y.shape.clone();
     rows(&shape, shift.axis, |o, r| y.data[r].iter_mut().for_each(|y| *y += by[o]));
 }
 
-fn shift_amounts(shift: &Shift, lambda: &[f32]) -> Vec<f32> {
+fn shift_amounts(shift: &BiasTerm, lambda: &[f32]) -> Vec<f32> {
     let of_gate = |(&i, &l): (&u32, &u32)| (1.0 - lambda_at(lambda, i)) * lambda_at(lambda, l);
     let closed: Vec<f32> = shift.index.iter().zip(&shift.level).map(of_gate).collect();
     shift.matrix.chunks(closed.len().max(1)).map(|row| dot(row, &closed)).collect()
 }
 
 /// With s_c = Σ_o m[o, c]·Σ dy_o: dλ_c −= κ_c·s_c, dκ_c += (1 − λ_c)·s_c
-fn shift_backward(shift: &Shift, dy: &Array<f32>, into: &mut Gradients) {
+fn shift_backward(shift: &BiasTerm, dy: &Array<f32>, into: &mut Gradients) {
     let lambda = into.lambda;
     let columns = shift.index.len().max(1);
     let mut sums = vec![0.0f32; shift.matrix.len() / columns];
@@ -454,7 +455,7 @@ fn shift_backward(shift: &Shift, dy: &Array<f32>, into: &mut Gradients) {
 fn conv_forward(
     c: &Convolution,
     bias: &[f32],
-    shift: Option<&Shift>,
+    shift: Option<&BiasTerm>,
     x: &Array<f32>,
     lambda: Option<&[f32]>,
     y: &mut Array<f32>,
@@ -521,9 +522,9 @@ fn conv_backward_parameters(
 /// Through convolution and gate: dx += λ ⊙ convᵀ(dy), dλ_c += Σ x·convᵀ(dy). `behind` is a buffer for convᵀ(dy).
 fn conv_backward(
     c: &Convolution,
-    shift: Option<&Shift>,
+    shift: Option<&BiasTerm>,
     io: &ConvIo,
-    dx: Option<&mut Into>,
+    dx: Option<&mut GradSlot>,
     behind: &mut Vec<f32>,
     into: &mut Gradients,
 ) {
@@ -545,14 +546,17 @@ fn conv_backward(
     };
     match dx {
         // Without a gate the gradient goes straight to dx; with one it is needed for dλ first.
-        Some(Into { dx, begun }) if c.gate.is_none() && c.reads.is_none() => {
+        Some(GradSlot { dx, begun }) if c.gate.is_none() && c.reads.is_none() => {
             through(*begun, &mut dx.data);
         }
         None if c.gate.is_none() => {}
         dx => {
             whole(behind);
-            let take =
-                Take { sizes: sizes(&io.x.shape, 1), route: c.reads.as_deref(), gate: c.gate.as_deref() };
+            let take = ChannelGather {
+                sizes: sizes(&io.x.shape, 1),
+                route: c.reads.as_deref(),
+                gate: c.gate.as_deref(),
+            };
             take.backward(&io.x.data, &behind[..len], dx, into);
         }
     }

@@ -6,7 +6,7 @@
 //! which κ is learned, and the mean as its start.
 
 use super::Session;
-use crate::exec::{GateSpec, ShiftSpec, UNGATED};
+use crate::exec::{BiasTermSpec, GateSpec, UNGATED};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -21,14 +21,14 @@ pub struct Moments {
 
 /// What stands in for closed channels.
 #[derive(Debug, Clone, Default)]
-pub struct Stand {
+pub struct BiasCompensation {
     /// The terms in the readers' biases.
-    pub shifts: Vec<ShiftSpec>,
+    pub shifts: Vec<BiasTermSpec>,
     /// κ per level, where they are trained.
     pub levels: Vec<f64>,
 }
 
-impl Stand {
+impl BiasCompensation {
     /// Every channel's mean.
     pub fn mean(graph: &Graph, facts: &Facts, gates: &[GateSpec], moments: &[Vec<Moments>]) -> Self {
         let unit: Vec<Vec<f64>> = moments.iter().map(|g| g.iter().map(|m| m.mean).collect()).collect();
@@ -101,7 +101,7 @@ fn shifts(
     gates: &[GateSpec],
     unit: &[Vec<f64>],
     first: Option<usize>,
-) -> Vec<ShiftSpec> {
+) -> Vec<BiasTermSpec> {
     let mut out = Vec::new();
     let mut next = first;
     for (gate, unit) in gates.iter().zip(unit) {
@@ -114,7 +114,7 @@ fn shifts(
         for &(n, slot) in &gate.readers {
             if let Some((axis, matrix)) = response(graph, facts, n, input(slot, gate.axis), unit) {
                 let (index, level) = (gate.index.clone(), level.clone());
-                out.push(ShiftSpec { node: n, axis, index, level, matrix });
+                out.push(BiasTermSpec { node: n, axis, index, level, matrix });
             }
         }
     }

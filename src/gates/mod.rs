@@ -2,19 +2,21 @@
 //!
 //! Takes: a network, its groups and cost, calibration data. Gives: a score per class. Never: changes a weight.
 
-mod closed;
 pub mod compensate;
+mod early_stopping;
 pub mod gate;
 mod inputs;
 mod optim;
 mod preview;
 mod ranking;
 mod session;
-mod settled;
+mod shrinking;
 mod train;
 
-pub use closed::{Left, Smaller};
 pub use inputs::inputs;
 pub use preview::{Doubt, Example, Preview, preview};
-pub use session::{Agreement, Chunk, Exam, Session};
-pub use train::{Choice, Record, Settings, Traced, Trained, Watching, hard, loses, settle, train};
+pub use session::{Agreement, Chunk, HeldOut, Session};
+pub use shrinking::{Rebuild, Resumed};
+pub use train::{
+    Checkpointing, Record, Settings, Traced, Trained, Watching, hard, loses, train, train_compensation,
+};

@@ -4,8 +4,8 @@ use super::gate;
 use crate::coupling::Groups;
 use crate::data::{Augment, Calibration};
 use crate::error::Result;
-use crate::exec::{Aims, Task, not_run};
-use crate::exec::{GateSpec, LARGEST, Pool, Program, ShiftSpec, Sums, Workspace, batched};
+use crate::exec::{Aims, Objective, not_run};
+use crate::exec::{BiasTermSpec, GateSpec, LARGEST, Pool, Precision, Program, Workspace, batched};
 use crate::graph::*;
 use crate::tensor::*;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,12 +55,12 @@ const REMEMBERED: usize = 64 << 20;
 
 /// Images to compare networks on, with what the unpruned one gives unless that is too large to be kept.
 #[derive(Debug, Clone, Default)]
-pub struct Exam {
+pub struct HeldOut {
     images: Vec<usize>,
     outputs: Option<Vec<Vec<Vec<f32>>>>,
 }
 
-impl Exam {
+impl HeldOut {
     /// The images `list`, which the unpruned network `whole` is asked about.
     pub fn new(whole: &Session, list: &[usize]) -> Self {
         if list.is_empty() {
@@ -142,7 +142,7 @@ impl<'a> Session<'a> {
     pub fn new(
         (graph, facts): (&'a Graph, &'a Facts),
         groups: &'a Groups,
-        shifts: &'a [ShiftSpec],
+        shifts: &'a [BiasTermSpec],
         aims: &'a Aims,
         data: &'a Calibration,
         pool: &'a Pool,
@@ -158,7 +158,7 @@ impl<'a> Session<'a> {
         let make = move || {
             let facts = batched(graph, facts, targets, LARGEST)?;
             let gates = gate::specs(graph, groups);
-            Program::compile(graph, &facts, Sums::Fast, &gates, shifts, targets)
+            Program::compile(graph, &facts, Precision::Fast, &gates, shifts, targets)
         };
         let program = make()?;
         Ok(Self { trainable, make: Some(Box::new(make)), ..Self::with(program, aims.classes, data, pool) })
@@ -169,10 +169,10 @@ impl<'a> Session<'a> {
         &self,
         (graph, facts): (&Graph, &Facts),
         gates: &[GateSpec],
-        shifts: &[ShiftSpec],
+        shifts: &[BiasTermSpec],
     ) -> Result<Self> {
         let facts = batched(graph, facts, &self.targets, self.batch)?;
-        let program = Program::compile(graph, &facts, Sums::Fast, gates, shifts, &self.targets)?;
+        let program = Program::compile(graph, &facts, Precision::Fast, gates, shifts, &self.targets)?;
         let (trainable, judged) = (self.trainable.clone(), self.judged);
         Ok(Self { trainable, judged, ..Self::with(program, self.classes, self.data, self.pool) })
     }
@@ -194,7 +194,7 @@ impl<'a> Session<'a> {
         }
         let targets = [aims.0, watched].concat();
         let facts = batched(graph, facts, &targets, LARGEST)?;
-        let program = Program::trainable(graph, &facts, Sums::Fast, parameters, &targets)?;
+        let program = Program::trainable(graph, &facts, Precision::Fast, parameters, &targets)?;
         Ok(Self { judged, ..Self::with(program, classes, data, pool) })
     }
 
@@ -285,7 +285,7 @@ impl<'a> Session<'a> {
         images: &[usize],
         teacher: &[Vec<Vec<f32>>],
         weight: f64,
-        task: &Task,
+        task: &Objective,
     ) -> (f64, Vec<Vec<f32>>) {
         let program = chunk.program;
         let zeros = |t| vec![0.0; chunk.workspace.target(program, t).data.len()];
@@ -315,7 +315,7 @@ impl<'a> Session<'a> {
         (images, teacher): (&[usize], &[Vec<Vec<f32>>]),
         lambda: Option<&[f32]>,
         weight: f64,
-        task: &Task,
+        task: &Objective,
     ) -> f64 {
         let one = |chunk: &mut Chunk| {
             chunk.workspace.evaluate(chunk.program, lambda);

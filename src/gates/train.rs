@@ -1,20 +1,20 @@
 //! The training loop (paper, section "Learning"): Adam on α, L = task + β·budget + γ·hardness. The levels of a learned
 //! compensation are trained beside α, by the task alone, and once more when it is settled which channels stay.
 
-use super::closed::{Closed, Left, Smaller};
+use super::early_stopping::{self, EarlyStopping};
 use super::optim::Adam;
-use super::settled::{self, Settling};
-use super::{Agreement, Exam, Session, gate, ranking};
+use super::shrinking::{Rebuild, Resumed, ShrinkingNetwork};
+use super::{Agreement, HeldOut, Session, gate, ranking};
 use crate::cost::Cost;
 use crate::coupling::{Group, Groups};
 use crate::data::Augment;
-use crate::exec::{Task, loss};
+use crate::exec::{Objective, loss};
 use crate::support::random::Draw;
 use std::ops::Range;
 
 /// How the α to keep is chosen among those after 60 % of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Choice {
+pub enum Checkpointing {
     /// The lowest loss of a single batch (paper).
     Batch,
     /// The lowest task loss of the network that the plan would give, over a few hundred images, at several checkpoints.
@@ -25,7 +25,7 @@ pub enum Choice {
 /// The share of the updates after which α may be kept.
 const EARLY: f64 = 0.6;
 
-/// Checkpoints that [`Choice::Plan`] compares, and the images it compares them on. What is behind on the first of these is
+/// Checkpoints that [`Checkpointing::Plan`] compares, and the images it compares them on. What is behind on the first of these is
 /// not looked at on the rest.
 const CHECKPOINTS: usize = 10;
 const CHECK_IMAGES: usize = 384;
@@ -59,9 +59,9 @@ pub struct Settings {
     /// Crops and flips, if wanted.
     pub augment: Option<Augment>,
     /// What the outputs are judged by.
-    pub task: Task,
+    pub task: Objective,
     /// How the α to keep is chosen.
-    pub choice: Choice,
+    pub choice: Checkpointing,
     /// Where the levels of a learned compensation start; none without one.
     pub levels: Vec<f64>,
     /// Every so many updates it is measured what pruning would give; 0: never.
@@ -71,8 +71,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Updates of [`settle`] after so many of the gates.
-    pub fn settling(&self, updates: usize) -> usize {
+    /// Updates of [`train_compensation`] after so many of the gates.
+    pub fn compensation_steps(&self, updates: usize) -> usize {
         if self.levels.is_empty() { 0 } else { updates.div_ceil(GATES_PER_LEVEL) }
     }
 }
@@ -82,7 +82,7 @@ impl Settings {
 pub struct Record {
     /// 1, 2, …
     pub step: usize,
-    /// Task term.
+    /// Objective term.
     pub task: f64,
     /// Budget term (before β).
     pub budget: f64,
@@ -133,9 +133,9 @@ pub struct Watching<'w, 'a> {
     /// What would be kept at some α.
     pub plan: &'w dyn Fn(&[f64]) -> Vec<bool>,
     /// The network to begin with, where it is not the whole one.
-    pub left: Option<Left<'a>>,
+    pub left: Option<Resumed<'a>>,
     /// The network without what is not kept; none where closed gates stay in it.
-    pub smaller: Option<Smaller<'w, 'a>>,
+    pub smaller: Option<Rebuild<'w, 'a>>,
     /// Called after every update, with the updates there will be.
     pub progress: &'w mut dyn FnMut(&Record, usize),
 }
@@ -164,13 +164,13 @@ pub fn train<'a>(
     let mut order = Order::new(list, settings.seed);
     let mut history = Vec::with_capacity(settings.batches);
     let mut best = ([f64::INFINITY; 2], alpha.clone(), levels.clone(), 0);
-    let judges = Judges::new(session, list, settings);
-    let traced = Exam::new(session, if settings.trace > 0 { &settings.traced } else { &[] });
+    let validation = ValidationSet::new(session, list, settings);
+    let traced = HeldOut::new(session, if settings.trace > 0 { &settings.traced } else { &[] });
     let asked = settings.trace > 0 || settings.task.needs_teacher();
-    let mut network = Closed::new(session, asked, left, n);
-    let mut settling = Settling::new(&alpha);
+    let mut network = ShrinkingNetwork::new(session, asked, left, n);
+    let mut stopping = EarlyStopping::new(&alpha);
     let (mut step, mut end, mut settled_at) = (0, settings.batches, None);
-    let would_keep = |network: &Closed, alpha: &[f64]| plan(&network.ranked(alpha));
+    let would_keep = |network: &ShrinkingNetwork, alpha: &[f64]| plan(&network.ranked(alpha));
     while step < end {
         step += 1;
         let images = order.next(settings.batch_size);
@@ -187,13 +187,13 @@ pub fn train<'a>(
         let late = step as f64 > EARLY * end as f64;
         let every = (2 * end / (5 * CHECKPOINTS)).max(1);
         match settings.choice {
-            Choice::Batch if late && total < best.0[1] || best.3 == 0 => {
+            Checkpointing::Batch if late && total < best.0[1] || best.3 == 0 => {
                 best = ([total; 2], network.ranked(&alpha), levels.clone(), step);
             }
-            Choice::Plan if late && (end - step).is_multiple_of(every) => {
+            Checkpointing::Plan if late && (end - step).is_multiple_of(every) => {
                 let ranked = network.ranked(&alpha);
                 let lambda = hard(&network.left(&plan(&ranked)), &levels);
-                if let Some(loss) = judges.better(network.session(), &lambda, best.0) {
+                if let Some(loss) = validation.better(network.session(), &lambda, best.0) {
                     best = (loss, ranked, levels.clone(), step);
                 }
             }
@@ -217,14 +217,14 @@ pub fn train<'a>(
             let agreement = traced.agreement(Some(session), network.session(), Some(&lambda));
             trace.push(Traced { step, agreement });
         }
-        if step.is_multiple_of(settled::every(settings.batch_size))
+        if step.is_multiple_of(early_stopping::every(settings.batch_size))
             && (settings.until_settled || smaller.is_some())
         {
             let kept = would_keep(&network, &alpha);
             if let Some(smaller) = smaller {
-                network.look(&kept, &alpha, (groups, cost), smaller);
+                network.maybe_shrink(&kept, &alpha, (groups, cost), smaller);
             }
-            if settings.until_settled && settled_at.is_none() && settling.look(kept, &alpha, &masks) {
+            if settings.until_settled && settled_at.is_none() && stopping.observe(kept, &alpha, &masks) {
                 settled_at = Some(step);
                 end = end.min((step as f64 / EARLY).ceil() as usize);
             }
@@ -243,8 +243,8 @@ pub fn train<'a>(
 
 /// How much higher the task loss is with the plan `kept` than with everything, over some of the images `list`.
 pub fn loses(session: &Session, list: &[usize], settings: &Settings, kept: &[bool], levels: &[f64]) -> f64 {
-    let judges = Judges::new(session, list, settings);
-    let of = |kept: &[bool]| judges.loss(session, &hard(kept, levels));
+    let validation = ValidationSet::new(session, list, settings);
+    let of = |kept: &[bool]| validation.loss(session, &hard(kept, levels));
     of(kept) - of(&vec![true; kept.len()])
 }
 
@@ -256,7 +256,7 @@ pub fn hard(kept: &[bool], levels: &[f64]) -> Vec<f32> {
 
 /// Trains the levels alone, for a plan that stands, at a rate that falls to zero as half a cosine: of the second session, which
 /// may have the plan's network in place of the first one's. `progress` hears the task loss of every update.
-pub fn settle(
+pub fn train_compensation(
     sessions: [&Session; 2],
     list: &[usize],
     settings: &Settings,
@@ -279,7 +279,7 @@ pub fn settle(
     }
 }
 
-/// Task loss of a batch and its gradient with respect to λ and κ. Chunks are summed in their order. The first session has the
+/// Objective loss of a batch and its gradient with respect to λ and κ. Chunks are summed in their order. The first session has the
 /// unpruned network, whose outputs teach where the task needs that, the second the one to be trained.
 fn task_gradient(
     [whole, session]: [&Session; 2],
@@ -318,19 +318,19 @@ fn taught(
     whole: &Session,
     images: &[usize],
     augment: Option<(&Augment, u64)>,
-    task: &Task,
+    task: &Objective,
 ) -> Vec<Vec<Vec<f32>>> {
     if task.needs_teacher() { whole.outputs_of(images, augment) } else { vec![Vec::new(); images.len()] }
 }
 
 /// Images to judge plans on, with what the unpruned network gives.
-struct Judges<'s> {
+struct ValidationSet<'s> {
     images: Vec<usize>,
     teacher: Vec<Vec<Vec<f32>>>,
-    task: &'s Task,
+    task: &'s Objective,
 }
 
-impl<'s> Judges<'s> {
+impl<'s> ValidationSet<'s> {
     /// Some of the images `list`.
     fn new(whole: &Session, list: &[usize], settings: &'s Settings) -> Self {
         let mut draw = Draw::new(settings.seed, 4);

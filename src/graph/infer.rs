@@ -4,7 +4,7 @@
 //! network's inputs) value of everything.
 //! Never: changes the graph; folded values serve the analysis and the executor, not the file.
 
-use super::op::{Diff, Fact, Io, Linear, Op, Operand, Port};
+use super::op::{Compute, Fact, Io, Linear, Op, Operand, Port};
 use super::{Graph, Node, NodeId, Origin, Refusal, ValueId};
 use crate::error::{Error, Result};
 use crate::tensor::{Array, Data, Tensor, checked_volume, too_large, volume};
@@ -312,7 +312,7 @@ fn fold(node: &Node, facts: &mut Facts, sizes: &mut Sizes) {
         .collect();
     let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
     let mut y: Vec<Array<f64>> = wanted.iter().map(|f| Array::zeros(&f.shape)).collect();
-    Diff::<f64>::forward(node.op.as_ref() as &dyn Op, &x, &mut y);
+    Compute::<f64>::forward(node.op.as_ref() as &dyn Op, &x, &mut y);
     for ((slot, fact), y) in node.outputs.iter().zip(wanted).zip(y) {
         if let Some(v) = slot {
             let data = Data::from_real(fact.dtype, &y.data);

@@ -128,23 +128,23 @@ pub fn output(slot: usize, axis: usize) -> Axis {
 
 /// Where an operator states how coordinates of its operands and results belong together.
 /// A coordinate it says nothing about is frozen: silence is safe.
-pub trait Link {
+pub trait Couplings {
     /// Coordinate `i` of `a` and coordinate `j` of `b` live and die together.
     fn tie(&mut self, a: Axis, i: usize, b: Axis, j: usize);
 
     /// The axes have equal sizes and correspond index by index.
-    fn same(&mut self, a: Axis, b: Axis);
+    fn tie_axes(&mut self, a: Axis, b: Axis);
 
     /// The operator contracts (sums) over this input axis: a coordinate that is zero here may be deleted here.
     /// The gate of the coordinate stands here.
-    fn reads(&mut self, a: Axis);
+    fn contracts(&mut self, a: Axis);
 
     /// Zero is neutral for this input: its coordinates may be cut alone if what is left is scattered
-    /// back to full width before the operator. Said in addition to `same`.
-    fn absorbs(&mut self, a: Axis);
+    /// back to full width before the operator. Said in addition to `tie_axes`.
+    fn zero_is_neutral(&mut self, a: Axis);
 
     /// Coordinate `i` of `a` may be deleted without any consequence in this node.
-    fn leave(&mut self, a: Axis, i: usize);
+    fn free(&mut self, a: Axis, i: usize);
 
     /// The axis must stay whole, and why (a phrase that follows the node's name: "normalises over this axis").
     fn freeze(&mut self, a: Axis, why: &str);
@@ -233,7 +233,7 @@ impl Linear {
 }
 
 /// Values and gradients of an operator, for one type of real number.
-pub trait Diff<T: Real> {
+pub trait Compute<T: Real> {
     /// Computes the results. `y[k].shape` is as [`Op::infer`] says; the data are to be overwritten.
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]);
 
@@ -248,14 +248,14 @@ pub trait Diff<T: Real> {
 }
 
 /// An ONNX operator with its attributes.
-pub trait Op: Debug + Send + Sync + Diff<f32> + Diff<f64> {
+pub trait Op: Debug + Send + Sync + Compute<f32> + Compute<f64> {
     /// The attributes, as the table reads them. Law 1: reading what this writes gives the same operator.
     fn attributes(&self) -> Attributes;
 
     /// Types and shapes of the results.
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal>;
 
-    /// True where [`Diff::backward`] gives the gradient; false for integer results, index operators and the like.
+    /// True where [`Compute::backward`] gives the gradient; false for integer results, index operators and the like.
     fn differentiable(&self) -> bool;
 
     /// True where no element of a result can be below zero: whatever the operands are, or since those in `x` that are marked
@@ -263,7 +263,7 @@ pub trait Op: Debug + Send + Sync + Diff<f32> + Diff<f64> {
     fn never_negative(&self, x: &Operands) -> bool;
 
     /// States which coordinates belong together. What is unsaid is frozen.
-    fn channels(&self, io: &Io, link: &mut dyn Link);
+    fn channels(&self, io: &Io, link: &mut dyn Couplings);
 
     /// Operations beside multiply-accumulates, for counts that include them: two per element of a BatchNormalization, the
     /// window's additions and one division per average.

@@ -4,13 +4,13 @@ use super::direct::Cpu;
 use pulp::{Arch, Scalar256b, Simd, WithSimd};
 
 /// What can be done with any vectors.
-pub(super) trait Work {
+pub(super) trait SimdOp {
     /// Does it.
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>);
 }
 
 /// Does it with the vectors of `cpu`.
-pub(super) fn dispatch(cpu: Cpu, work: impl Work) {
+pub(super) fn dispatch(cpu: Cpu, work: impl SimdOp) {
     if cpu.portable {
         work.work(Arithmetic::<_, false>(Scalar256b));
     } else {
@@ -20,7 +20,7 @@ pub(super) fn dispatch(cpu: Cpu, work: impl Work) {
 
 struct Fused<W>(W);
 
-impl<W: Work> WithSimd for Fused<W> {
+impl<W: SimdOp> WithSimd for Fused<W> {
     type Output = ();
 
     #[inline(always)]

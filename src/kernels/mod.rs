@@ -6,10 +6,10 @@ mod arithmetic;
 pub mod chwn;
 pub mod conv;
 pub mod direct;
-pub mod fixed;
-pub mod lines;
 pub mod matmul;
+pub mod packed_conv;
 mod products;
+pub mod simd;
 pub mod winograd;
 
 use std::sync::OnceLock;

@@ -5,7 +5,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of fixed size")]
 
-use super::arithmetic::{Arithmetic, Work, dispatch};
+use super::arithmetic::{Arithmetic, SimdOp, dispatch};
 use super::direct::{Cpu, fit, parts};
 use pulp::Simd;
 use std::cell::RefCell;
@@ -124,7 +124,7 @@ struct Multiply<'a, const BACK: bool> {
     to: &'a mut [f32],
 }
 
-impl<const BACK: bool> Work for Multiply<'_, BACK> {
+impl<const BACK: bool> SimdOp for Multiply<'_, BACK> {
     #[inline(always)]
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         assert_eq!(self.of.cpu.lanes, S::F32_LANES, "prepared for other vectors");

@@ -198,7 +198,7 @@ fn decode(bytes: &[u8], path: &Path) -> Result<ModelProto> {
     if bytes.is_empty() {
         return Err(Error::file(path, "the file is empty", "export or download the model again"));
     }
-    let refuse = |reason: String, hint: &str| match sniff::look(bytes) {
+    let refuse = |reason: String, hint: &str| match sniff::sniff(bytes) {
         Some(look) => Error::file(path, format!("this is {}, not an ONNX model", look.kind), look.hint),
         None => Error::file(path, reason, hint),
     };

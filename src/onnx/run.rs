@@ -2,7 +2,7 @@
 
 use super::Model;
 use crate::error::{Error, Result};
-use crate::exec::{Program, Sums, Workspace};
+use crate::exec::{Precision, Program, Workspace};
 use crate::graph::{Fact, infer};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
@@ -33,7 +33,7 @@ impl Model {
             given.push(Fact::new(declared.dtype, x.shape()));
         }
         let facts = infer(graph, Some(&given))?;
-        let program = Program::compile(graph, &facts, Sums::Plain, &[], &[], &graph.outputs)?;
+        let program = Program::compile(graph, &facts, Precision::Exact, &[], &[], &graph.outputs)?;
         let mut workspace = Workspace::new(&program);
         for (k, x) in inputs.iter().enumerate() {
             let to = workspace.input(&program, k);

@@ -5,7 +5,7 @@
 
 /// What a file looks like, and the way to an ONNX model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct Recognised {
     /// As in "this is …".
     pub kind: &'static str,
     /// What to do.
@@ -62,10 +62,10 @@ const MAGIC: &[(usize, &[u8], &str, &str)] = &[
 ];
 
 /// What the bytes look like, where we can tell.
-pub fn look(bytes: &[u8]) -> Option<Look> {
+pub fn sniff(bytes: &[u8]) -> Option<Recognised> {
     let known = MAGIC.iter().find(|(at, magic, ..)| bytes.get(*at..).is_some_and(|b| b.starts_with(magic)));
     if let Some(&(_, _, kind, hint)) = known {
-        return Some(Look { kind, hint });
+        return Some(Recognised { kind, hint });
     }
     let start = &bytes[..bytes.len().min(512)];
     let text = std::str::from_utf8(start).map_or_else(|e| &start[..e.valid_up_to()], str::as_bytes);
@@ -75,7 +75,7 @@ pub fn look(bytes: &[u8]) -> Option<Look> {
     }
     if text.windows(10).any(|w| w == b"ir_version") {
         let hint = "convert it: onnx.save(onnx.parser.parse_model(text), 'model.onnx')";
-        return Some(Look { kind: "a model in ONNX's text syntax", hint });
+        return Some(Recognised { kind: "a model in ONNX's text syntax", hint });
     }
-    Some(Look { kind: "a text file", hint: "give an ONNX model: a binary file, usually called .onnx" })
+    Some(Recognised { kind: "a text file", hint: "give an ONNX model: a binary file, usually called .onnx" })
 }

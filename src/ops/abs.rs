@@ -1,6 +1,6 @@
 //! Abs: y = |x|. <https://onnx.ai/onnx/operators/onnx__Abs.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Abs;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Abs)))
+    Ok(Box::new(Pointwise(Abs)))
 }
 
-impl Pointwise for Abs {
+impl PointwiseFn for Abs {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -26,7 +26,7 @@ impl Op for Add {
     fn never_negative(&self, x: &Operands) -> bool {
         x.iter().all(|x| x.is_some_and(|x| x.is_never_negative()))
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, link, true);
     }
     fn other_operations(&self, _: &Io) -> Vec<Product> {
@@ -44,7 +44,7 @@ impl Op for Add {
     }
 }
 
-impl<T: Real> Diff<T> for Add {
+impl<T: Real> Compute<T> for Add {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(a), Some(b)) = (x[0], x[1]) else { return };
         map2(a, b, &mut y[0], |a, b| a + b);

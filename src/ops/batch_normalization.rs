@@ -77,9 +77,9 @@ impl Op for BatchNormalization {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         super::family::pointwise::tie_all(io, link);
-        (1..5).for_each(|slot| link.same(input(slot, 0), output(0, 1)));
+        (1..5).for_each(|slot| link.tie_axes(input(slot, 0), output(0, 1)));
     }
 
     fn other_operations(&self, io: &Io) -> Vec<Product> {
@@ -101,7 +101,7 @@ impl Op for BatchNormalization {
     }
 }
 
-impl<T: Real> Diff<T> for BatchNormalization {
+impl<T: Real> Compute<T> for BatchNormalization {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let [Some(x), Some(scale), Some(bias), Some(mean), Some(var)] = *x else { return };
         let (images, channels, pixels) = sizes(&x.shape);

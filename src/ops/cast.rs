@@ -1,6 +1,6 @@
 //! Cast: the same numbers in another type; fractions are cut towards zero. <https://onnx.ai/onnx/operators/onnx__Cast.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -18,10 +18,10 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     };
     // Both concern eight-bit floats only, which we do not hold.
     let (saturate, round_mode) = (r.int("saturate")?, r.string("round_mode")?);
-    Ok(Box::new(Map(Cast { to, saturate, round_mode })))
+    Ok(Box::new(Pointwise(Cast { to, saturate, round_mode })))
 }
 
-impl Pointwise for Cast {
+impl PointwiseFn for Cast {
     fn attributes(&self) -> Attributes {
         Writer::default()
             .put("to", i64::from(self.to.onnx()))

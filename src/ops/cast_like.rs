@@ -2,8 +2,8 @@
 //!
 //! The elements of the second operand are never read: its channels may go without any consequence here.
 
-use super::family::movement::{Move, Moved, Movement, all};
 use super::family::pointwise::tie_all;
+use super::family::view::{Move, View, ViewFn, all};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -16,20 +16,20 @@ struct CastLike {
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     // Both concern eight-bit floats only, which we do not hold.
     let (saturate, round_mode) = (r.int("saturate")?, r.string("round_mode")?);
-    Ok(Box::new(Moved(CastLike { saturate, round_mode })))
+    Ok(Box::new(View(CastLike { saturate, round_mode })))
 }
 
-impl Movement for CastLike {
+impl ViewFn for CastLike {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("saturate", self.saturate).maybe("round_mode", self.round_mode.clone()).done()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         Ok(vec![Fact::new(need(x, 1)?.dtype, need(x, 0)?.shape.clone())])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         tie_all(io, link);
         for (axis, &size) in io.input(1).unwrap_or_default().iter().enumerate() {
-            (0..size).for_each(|i| link.leave(input(1, axis), i));
+            (0..size).for_each(|i| link.free(input(1, axis), i));
         }
     }
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {

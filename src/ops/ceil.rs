@@ -1,6 +1,6 @@
 //! Ceil: y = ⌈x⌉. <https://onnx.ai/onnx/operators/onnx__Ceil.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Ceil;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Ceil)))
+    Ok(Box::new(Pointwise(Ceil)))
 }
 
-impl Pointwise for Ceil {
+impl PointwiseFn for Ceil {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

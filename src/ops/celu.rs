@@ -1,6 +1,6 @@
 //! Celu: y = max(0, x) + min(0, alpha·(e^(x/alpha) − 1)). <https://onnx.ai/onnx/operators/onnx__Celu.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -10,7 +10,7 @@ struct Celu {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Celu { alpha: r.float("alpha")? })))
+    Ok(Box::new(Pointwise(Celu { alpha: r.float("alpha")? })))
 }
 
 impl Celu {
@@ -19,7 +19,7 @@ impl Celu {
     }
 }
 
-impl Pointwise for Celu {
+impl PointwiseFn for Celu {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }

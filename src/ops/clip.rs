@@ -52,7 +52,7 @@ impl Op for Clip {
         let above = x[0].is_some_and(|x| x.is_never_negative()) || bound(1, self.min);
         above && (open || bound(2, self.max))
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         tie_all(io, link);
     }
     fn other_operations(&self, _: &Io) -> Vec<Product> {
@@ -70,7 +70,7 @@ impl Op for Clip {
     }
 }
 
-impl<T: Real> Diff<T> for Clip {
+impl<T: Real> Compute<T> for Clip {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (low, high) = self.bounds(x);
         let Some(x) = x[0] else { return };

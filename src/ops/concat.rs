@@ -1,7 +1,7 @@
 //! Concat: operands one after the other along an axis. <https://onnx.ai/onnx/operators/onnx__Concat.html>
 
 use super::family::indexing::axis_in;
-use super::family::movement::{Move, Moved, Movement};
+use super::family::view::{Move, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -15,7 +15,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     if axis.is_none() && r.opset >= 4 {
         return invalid("attribute 'axis' is missing");
     }
-    Ok(Box::new(Moved(Concat { axis })))
+    Ok(Box::new(View(Concat { axis })))
 }
 
 impl Concat {
@@ -24,7 +24,7 @@ impl Concat {
     }
 }
 
-impl Movement for Concat {
+impl ViewFn for Concat {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).done()
     }
@@ -43,13 +43,13 @@ impl Movement for Concat {
         Ok(vec![y])
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let rank = io.output(0).len();
         let Ok(axis) = self.axis(rank) else { return };
         let mut offset = 0;
         for slot in 0..io.inputs() {
             let Some(x) = io.input(slot) else { continue };
-            (0..rank).filter(|&k| k != axis).for_each(|k| link.same(input(slot, k), output(0, k)));
+            (0..rank).filter(|&k| k != axis).for_each(|k| link.tie_axes(input(slot, k), output(0, k)));
             (0..x[axis]).for_each(|i| link.tie(input(slot, axis), i, output(0, axis), offset + i));
             offset += x[axis];
         }

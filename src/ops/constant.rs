@@ -75,9 +75,9 @@ impl Op for Constant {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         for (axis, &size) in io.output(0).iter().enumerate() {
-            (0..size).for_each(|i| link.leave(output(0, axis), i));
+            (0..size).for_each(|i| link.free(output(0, axis), i));
         }
     }
 
@@ -114,7 +114,7 @@ impl Op for Constant {
     }
 }
 
-impl<T: Real> Diff<T> for Constant {
+impl<T: Real> Compute<T> for Constant {
     fn forward(&self, _: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         y[0].data = self.tensor().data.to_real();
     }

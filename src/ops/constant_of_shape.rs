@@ -3,7 +3,7 @@
 //! Its coordinates are free: whoever uses it decides, and the shape is restated.
 
 use super::family::indexing::{required, restated, shape_from};
-use super::family::movement::{Move, Moved, Movement};
+use super::family::view::{Move, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -18,11 +18,11 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         Some(v) if v.data.len() != 1 => {
             invalid(format!("a value of shape {:?}: it must be one number", v.shape))
         }
-        _ => Ok(Box::new(Moved(ConstantOfShape { value }))),
+        _ => Ok(Box::new(View(ConstantOfShape { value }))),
     }
 }
 
-impl Movement for ConstantOfShape {
+impl ViewFn for ConstantOfShape {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("value", self.value.clone()).done()
     }
@@ -30,9 +30,9 @@ impl Movement for ConstantOfShape {
         let dtype = self.value.as_ref().map_or(DType::F32, Tensor::dtype);
         Ok(vec![Fact::new(dtype, shape_from(&required(x, 0, "sizes")?)?)])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         for (axis, &size) in io.output(0).iter().enumerate() {
-            (0..size).for_each(|i| link.leave(output(0, axis), i));
+            (0..size).for_each(|i| link.free(output(0, axis), i));
         }
     }
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {

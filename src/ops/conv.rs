@@ -84,23 +84,23 @@ impl Op for Conv {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(x), Some(w)) = (io.input(0), io.input(1)) else { return };
         let group = self.group as usize;
         let (cin, cout) = (x[1] / group, w[0] / group);
-        link.same(input(0, 0), output(0, 0));
-        link.same(input(1, 0), output(0, 1));
+        link.tie_axes(input(0, 0), output(0, 0));
+        link.tie_axes(input(1, 0), output(0, 1));
         if io.input(2).is_some() {
-            link.same(input(2, 0), output(0, 1));
+            link.tie_axes(input(2, 0), output(0, 1));
         }
         if cin == 1 && group > 1 {
-            link.leave(input(1, 1), 0);
+            link.free(input(1, 1), 0);
             for o in 0..w[0] {
                 link.tie(input(0, 1), o / cout, output(0, 1), o);
             }
             return;
         }
-        link.reads(input(0, 1));
+        link.contracts(input(0, 1));
         for c in 0..x[1] {
             link.tie(input(0, 1), c, input(1, 1), c % cin);
         }
@@ -146,7 +146,7 @@ impl Op for Conv {
     }
 }
 
-impl<T: Real> Diff<T> for Conv {
+impl<T: Real> Compute<T> for Conv {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(a), Some(w)) = (x[0], x[1]) else { return };
         let Ok(g) = self.geometry(&a.shape, &w.shape) else { return };

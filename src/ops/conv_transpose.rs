@@ -145,13 +145,13 @@ impl Op for ConvTranspose {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(x), Some(w), y) = (io.input(0), io.input(1), io.output(0)) else { return };
         let (cin, cout) = (x[1] / self.group(), w[1]);
-        link.same(input(0, 0), output(0, 0));
-        link.same(input(0, 1), input(1, 0));
+        link.tie_axes(input(0, 0), output(0, 0));
+        link.tie_axes(input(0, 1), input(1, 0));
         if io.input(2).is_some() {
-            link.same(input(2, 0), output(0, 1));
+            link.tie_axes(input(2, 0), output(0, 1));
         }
         if self.depthwise(x) {
             for o in 0..y[1] {
@@ -159,7 +159,7 @@ impl Op for ConvTranspose {
             }
             return;
         }
-        link.reads(input(0, 1));
+        link.contracts(input(0, 1));
         for o in 0..y[1] {
             link.tie(input(1, 1), o % cout, output(0, 1), o);
         }
@@ -194,7 +194,7 @@ impl Op for ConvTranspose {
     }
 }
 
-impl<T: Real> Diff<T> for ConvTranspose {
+impl<T: Real> Compute<T> for ConvTranspose {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(a), Some(w)) = (x[0], x[1]) else { return };
         let Ok(g) = self.geometry(&a.shape, &w.shape) else { return };

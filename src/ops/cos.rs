@@ -1,6 +1,6 @@
 //! Cos: y = cos x. <https://onnx.ai/onnx/operators/onnx__Cos.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Cos;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Cos)))
+    Ok(Box::new(Pointwise(Cos)))
 }
 
-impl Pointwise for Cos {
+impl PointwiseFn for Cos {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

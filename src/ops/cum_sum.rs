@@ -63,12 +63,12 @@ impl Op for CumSum {
         x[0].is_some_and(|x| x.is_never_negative())
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(given) = io.value(1) else { return };
         let Ok(whole) = axis(&given.to_ints(), io.output(0).len()) else { return };
         tie_others(io, |axis| axis == whole, "sums up along this axis", link);
         if !given.shape.is_empty() {
-            link.leave(input(1, 0), 0);
+            link.free(input(1, 0), 0);
         }
     }
 
@@ -89,7 +89,7 @@ impl Op for CumSum {
     }
 }
 
-impl<T: Real> Diff<T> for CumSum {
+impl<T: Real> Compute<T> for CumSum {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(x), Some(given)) = (x[0], x[1]) else { return };
         let Ok(axis) = axis(&given.ints(), x.shape.len()) else { return };

@@ -2,7 +2,7 @@
 //!
 //! A channel of the result is made of b² channels of the operand: they are one class.
 
-use super::family::movement::{Move, Moved, Movement, along};
+use super::family::view::{Move, View, ViewFn, along};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -18,7 +18,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     if !(1..=1 << 16).contains(&blocksize) || !matches!(mode.as_deref(), None | Some("DCR" | "CRD")) {
         return invalid(format!("blocks of size {blocksize} in mode {mode:?}"));
     }
-    Ok(Box::new(Moved(DepthToSpace { blocksize, mode })))
+    Ok(Box::new(View(DepthToSpace { blocksize, mode })))
 }
 
 impl DepthToSpace {
@@ -36,7 +36,7 @@ impl DepthToSpace {
     }
 }
 
-impl Movement for DepthToSpace {
+impl ViewFn for DepthToSpace {
     fn attributes(&self) -> Attributes {
         Writer::default().put("blocksize", self.blocksize).maybe("mode", self.mode.clone()).done()
     }
@@ -49,10 +49,10 @@ impl Movement for DepthToSpace {
         }
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(&[_, c, _, _]), b) = (io.input(0), self.block()) else { return };
         let [channel, row, column] = self.steps(c);
-        link.same(input(0, 0), output(0, 0));
+        link.tie_axes(input(0, 0), output(0, 0));
         for i in 0..c / (b * b) {
             for at in (0..b * b).map(|p| i * channel + p / b * row + p % b * column) {
                 link.tie(input(0, 1), at, output(0, 1), i);

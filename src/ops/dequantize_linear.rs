@@ -1,6 +1,6 @@
 //! DequantizeLinear: y = (x − zero point)·scale. <https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html>
 
-use super::family::function::{Function, Values};
+use super::family::no_grad::{NoGrad, NoGradFn};
 use super::family::quantization::{Layout, axis_of, channels, each};
 use crate::graph::*;
 use crate::tensor::*;
@@ -9,10 +9,10 @@ use crate::tensor::*;
 struct DequantizeLinear(Layout);
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Values(DequantizeLinear(Layout::read(r)?))))
+    Ok(Box::new(NoGrad(DequantizeLinear(Layout::read(r)?))))
 }
 
-impl Function for DequantizeLinear {
+impl NoGradFn for DequantizeLinear {
     fn attributes(&self) -> Attributes {
         self.0.write(Writer::default()).done()
     }
@@ -20,7 +20,7 @@ impl Function for DequantizeLinear {
         axis_of(self.0, x)?;
         Ok(vec![Fact::new(need(x, 1)?.dtype, need(x, 0)?.shape.clone())])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(self.0, io, link);
     }
     fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {

@@ -1,6 +1,6 @@
 //! Div: y = a/b with broadcasting. <https://onnx.ai/onnx/operators/onnx__Div.html>
 
-use super::family::binary::{Binary, Pair};
+use super::family::binary::{Binary, BinaryFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Div;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Pair(Div)))
+    Ok(Box::new(Binary(Div)))
 }
 
-impl Binary for Div {
+impl BinaryFn for Div {
     const ABSORBS: bool = false;
     fn never_negative(&self, x: [bool; 2]) -> bool {
         x == [true, true]

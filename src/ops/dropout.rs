@@ -1,7 +1,7 @@
 //! Dropout: y = x, as in inference. <https://onnx.ai/onnx/operators/onnx__Dropout.html>
 
-use super::family::movement::{Move, Moved, Movement, all};
 use super::family::pointwise::tie_all;
+use super::family::view::{Move, View, ViewFn, all};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -28,11 +28,11 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     match op.is_test {
         None if op.opset < 7 => unsupported("dropping in training"),
         Some(0) => unsupported("dropping in training"),
-        _ => Ok(Box::new(Moved(op))),
+        _ => Ok(Box::new(View(op))),
     }
 }
 
-impl Movement for Dropout {
+impl ViewFn for Dropout {
     fn attributes(&self) -> Attributes {
         Writer::default()
             .maybe("ratio", self.ratio)
@@ -55,10 +55,10 @@ impl Movement for Dropout {
         Ok([y, mask].into_iter().take(self.outputs).collect())
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         tie_all(io, link);
         let Some(mask) = io.y.get(1).filter(|mask| mask.shape == io.output(0)) else { return };
-        (0..mask.shape.len()).for_each(|k| link.same(input(0, k), output(1, k)));
+        (0..mask.shape.len()).for_each(|k| link.tie_axes(input(0, k), output(1, k)));
     }
 
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move)) {

@@ -146,17 +146,17 @@ impl Op for Single {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(shape) = io.input(0) else { return };
         let (x, y) = self.letters(shape.len());
         for (k, c) in x.iter().enumerate() {
             match axis(&y, *c) {
                 _ if x.iter().filter(|d| *d == c).count() > 1 => link.freeze(input(0, k), "takes a diagonal"),
-                Some(j) => link.same(input(0, k), output(0, j)),
+                Some(j) => link.tie_axes(input(0, k), output(0, j)),
                 None => {
                     // A sum: what is zero may go.
-                    (0..shape[k]).for_each(|i| link.leave(input(0, k), i));
-                    link.reads(input(0, k));
+                    (0..shape[k]).for_each(|i| link.free(input(0, k), i));
+                    link.contracts(input(0, k));
                 }
             }
         }
@@ -184,7 +184,7 @@ impl Op for Single {
     }
 }
 
-impl<T: Real> Diff<T> for Single {
+impl<T: Real> Compute<T> for Single {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(x), y) = (x[0], &mut y[0].data) else { return };
         y.fill(T::zero());
@@ -316,19 +316,19 @@ impl Op for Einsum {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let r = self.roles();
         for (slot, letters) in [(0, &self.a), (1, &self.b)] {
             for (i, &c) in letters.iter().enumerate() {
                 if let Some(k) = axis(&self.y, c) {
-                    link.same(input(slot, i), output(0, k));
+                    link.tie_axes(input(slot, i), output(0, k));
                 }
             }
         }
         for c in r.inner {
             if let (Some(i), Some(j)) = (axis(&self.a, c), axis(&self.b, c)) {
-                link.same(input(0, i), input(1, j));
-                link.reads([input(0, i), input(1, j)][io.gated(0, 1)]);
+                link.tie_axes(input(0, i), input(1, j));
+                link.contracts([input(0, i), input(1, j)][io.gated(0, 1)]);
             }
         }
     }
@@ -360,7 +360,7 @@ impl Op for Einsum {
     }
 }
 
-impl<T: Real> Diff<T> for Einsum {
+impl<T: Real> Compute<T> for Einsum {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(a), Some(b), y) = (x[0], x[1], &mut y[0]) else { return };
         let p = self.product(&a.shape, &b.shape);

@@ -1,6 +1,6 @@
 //! Elu: y = x for x ≥ 0, else alpha·(eˣ − 1). <https://onnx.ai/onnx/operators/onnx__Elu.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -10,7 +10,7 @@ struct Elu {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Elu { alpha: r.float("alpha")? })))
+    Ok(Box::new(Pointwise(Elu { alpha: r.float("alpha")? })))
 }
 
 impl Elu {
@@ -19,7 +19,7 @@ impl Elu {
     }
 }
 
-impl Pointwise for Elu {
+impl PointwiseFn for Elu {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }

@@ -1,6 +1,6 @@
 //! Erf: y = 2/√π · ∫₀ˣ e^(−t²) dt. <https://onnx.ai/onnx/operators/onnx__Erf.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Erf;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Erf)))
+    Ok(Box::new(Pointwise(Erf)))
 }
 
-impl Pointwise for Erf {
+impl PointwiseFn for Erf {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

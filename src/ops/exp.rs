@@ -1,6 +1,6 @@
 //! Exp: y = eˣ. <https://onnx.ai/onnx/operators/onnx__Exp.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Exp;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Exp)))
+    Ok(Box::new(Pointwise(Exp)))
 }
 
-impl Pointwise for Exp {
+impl PointwiseFn for Exp {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

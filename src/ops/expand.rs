@@ -4,7 +4,7 @@
 
 use super::family::broadcast::{shape_of, strides};
 use super::family::indexing::{required, restated, shape_from};
-use super::family::movement::{Move, Moved, Movement, along};
+use super::family::view::{Move, View, ViewFn, along};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -12,10 +12,10 @@ use crate::tensor::*;
 struct Expand;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Moved(Expand)))
+    Ok(Box::new(View(Expand)))
 }
 
-impl Movement for Expand {
+impl ViewFn for Expand {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
@@ -28,12 +28,12 @@ impl Movement for Expand {
         Ok(vec![Fact::new(fact.dtype, y)])
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(x), y) = (io.input(0), io.output(0)) else { return };
         for (axis, &size) in y.iter().enumerate() {
             match (axis + x.len()).checked_sub(y.len()) {
-                Some(from) if x[from] == size => link.same(input(0, from), output(0, axis)),
-                _ => (0..size).for_each(|i| link.leave(output(0, axis), i)),
+                Some(from) if x[from] == size => link.tie_axes(input(0, from), output(0, axis)),
+                _ => (0..size).for_each(|i| link.free(output(0, axis), i)),
             }
         }
     }

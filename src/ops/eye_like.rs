@@ -1,6 +1,6 @@
 //! EyeLike: ones on a diagonal of a matrix. <https://onnx.ai/onnx/operators/onnx__EyeLike.html>
 
-use super::family::function::{Function, Values};
+use super::family::no_grad::{NoGrad, NoGradFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -16,10 +16,10 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     if dtype == Some(None) {
         return unsupported(format!("elements of type number {code:?}"));
     }
-    Ok(Box::new(Values(EyeLike { dtype: dtype.flatten(), k: r.int("k")? })))
+    Ok(Box::new(NoGrad(EyeLike { dtype: dtype.flatten(), k: r.int("k")? })))
 }
 
-impl Function for EyeLike {
+impl NoGradFn for EyeLike {
     fn attributes(&self) -> Attributes {
         let dtype = self.dtype.map(|d| i64::from(d.onnx()));
         Writer::default().maybe("dtype", dtype).maybe("k", self.k).done()
@@ -31,7 +31,7 @@ impl Function for EyeLike {
         }
         Ok(vec![Fact::new(self.dtype.unwrap_or(x.dtype), x.shape.clone())])
     }
-    fn channels(&self, _: &Io, _: &mut dyn Link) {}
+    fn channels(&self, _: &Io, _: &mut dyn Couplings) {}
     fn forward<T: Real>(&self, _: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (columns, k) = (y[0].shape[1], self.k.unwrap_or(0));
         for (at, y) in y[0].data.iter_mut().enumerate() {

@@ -1,6 +1,6 @@
 //! Flatten: the axes before one and those from it on become two. <https://onnx.ai/onnx/operators/onnx__Flatten.html>
 
-use super::family::movement::{Move, Moved, Movement, all};
+use super::family::view::{Move, View, ViewFn, all};
 use super::reshape::link_blocks;
 use crate::graph::*;
 use crate::tensor::*;
@@ -11,10 +11,10 @@ struct Flatten {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Moved(Flatten { axis: r.int("axis")? })))
+    Ok(Box::new(View(Flatten { axis: r.int("axis")? })))
 }
 
-impl Movement for Flatten {
+impl ViewFn for Flatten {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).done()
     }
@@ -27,7 +27,7 @@ impl Movement for Flatten {
         let (front, back) = x.shape.split_at((if axis < 0 { axis + rank } else { axis }) as usize);
         Ok(vec![Fact::new(x.dtype, [volume(front), volume(back)])])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         if let Some(x) = io.input(0) {
             link_blocks(x, io.output(0), link);
         }

@@ -1,6 +1,6 @@
 //! Floor: y = ⌊x⌋. <https://onnx.ai/onnx/operators/onnx__Floor.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Floor;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Floor)))
+    Ok(Box::new(Pointwise(Floor)))
 }
 
-impl Pointwise for Floor {
+impl PointwiseFn for Floor {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

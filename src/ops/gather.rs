@@ -4,7 +4,7 @@
 //! other form keeps the axis whole.
 
 use super::family::indexing::{axis_in, index_in, restated};
-use super::family::movement::{Move, Moved, Movement};
+use super::family::view::{Move, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -14,7 +14,7 @@ struct Gather {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Moved(Gather { axis: r.int("axis")? })))
+    Ok(Box::new(View(Gather { axis: r.int("axis")? })))
 }
 
 impl Gather {
@@ -23,7 +23,7 @@ impl Gather {
     }
 }
 
-impl Movement for Gather {
+impl ViewFn for Gather {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).done()
     }
@@ -40,18 +40,18 @@ impl Movement for Gather {
         Ok(vec![Fact::new(fact.dtype, [front, &indices.shape, back].concat())])
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(x), Some(indices)) = (io.input(0), io.input(1)) else { return };
         let Ok(axis) = self.axis(x.len()) else { return };
         for k in (0..x.len()).filter(|&k| k != axis) {
-            link.same(input(0, k), output(0, if k < axis { k } else { k - 1 + indices.len() }));
+            link.tie_axes(input(0, k), output(0, if k < axis { k } else { k - 1 + indices.len() }));
         }
         let Some(value) = io.value(1).filter(|_| indices.len() < 2) else {
             return link.freeze(input(0, axis), "takes coordinates of this axis by computed indices");
         };
         let named: Option<Vec<usize>> = value.to_ints().into_iter().map(|i| index_in(i, x[axis])).collect();
         let Some(named) = named else { return };
-        (0..x[axis]).filter(|i| !named.contains(i)).for_each(|i| link.leave(input(0, axis), i));
+        (0..x[axis]).filter(|i| !named.contains(i)).for_each(|i| link.free(input(0, axis), i));
         // A single index says nothing of its coordinate, which must stay.
         if indices.len() == 1 {
             for (j, i) in named.into_iter().enumerate() {

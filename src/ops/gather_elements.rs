@@ -1,7 +1,7 @@
 //! GatherElements: y[i, j, …] = x[i, index[i, j, …], …]. <https://onnx.ai/onnx/operators/onnx__GatherElements.html>
 
 use super::family::indexing::{axis_in, index_in, row_major};
-use super::family::movement::{Move, Moved, Movement};
+use super::family::view::{Move, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -11,7 +11,7 @@ struct GatherElements {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Moved(GatherElements { axis: r.int("axis")? })))
+    Ok(Box::new(View(GatherElements { axis: r.int("axis")? })))
 }
 
 /// For each element of `indices`: the element of a value of shape `x` that it names along `axis`, where there is one.
@@ -35,7 +35,7 @@ pub fn check(x: &[usize], indices: &[usize], axis: usize) -> Result<(), Refusal>
     }
 }
 
-impl Movement for GatherElements {
+impl ViewFn for GatherElements {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).done()
     }
@@ -44,12 +44,12 @@ impl Movement for GatherElements {
         check(&fact.shape, &indices.shape, axis_in(self.axis.unwrap_or(0), fact.shape.len())?)?;
         Ok(vec![Fact::new(fact.dtype, indices.shape.clone())])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(x), y) = (io.input(0), io.output(0)) else { return };
         let Ok(axis) = axis_in(self.axis.unwrap_or(0), x.len()) else { return };
         for k in (0..x.len()).filter(|&k| k != axis && x[k] == y[k]) {
-            link.same(input(0, k), output(0, k));
-            link.same(input(1, k), output(0, k));
+            link.tie_axes(input(0, k), output(0, k));
+            link.tie_axes(input(1, k), output(0, k));
         }
     }
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {

@@ -1,7 +1,7 @@
 //! GatherND: slices of the operand by index tuples. <https://onnx.ai/onnx/operators/onnx__GatherND.html>
 
 use super::family::indexing::{index_in, row_major};
-use super::family::movement::{Move, Moved, Movement};
+use super::family::view::{Move, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -11,7 +11,7 @@ struct GatherNd {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Moved(GatherNd { batch_dims: r.int("batch_dims")? })))
+    Ok(Box::new(View(GatherNd { batch_dims: r.int("batch_dims")? })))
 }
 
 /// For each tuple: the first element of the slice it names in the axes `batch..` of a value of shape `x`, where there is
@@ -77,7 +77,7 @@ impl GatherNd {
     }
 }
 
-impl Movement for GatherNd {
+impl ViewFn for GatherNd {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("batch_dims", self.batch_dims).done()
     }
@@ -91,16 +91,16 @@ impl Movement for GatherNd {
         }
         Ok(vec![Fact::new(fact.dtype, [outer, &fact.shape[batch + tuple..]].concat())])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(x), Some([outer @ .., tuple])) = (io.input(0), io.input(1)) else { return };
         for (k, axis) in (self.batch() + tuple..x.len()).enumerate() {
-            link.same(input(0, axis), output(0, outer.len() + k));
+            link.tie_axes(input(0, axis), output(0, outer.len() + k));
         }
         let Some(indices) = io.value(1) else { return };
         for (axis, &size) in x.iter().enumerate().skip(self.batch()).take(*tuple) {
             let run = runs(indices, axis - self.batch(), size);
             let Some((along, named)) = run.filter(|(along, _)| *along >= self.batch()) else { continue };
-            (0..size).filter(|i| !named.contains(i)).for_each(|i| link.leave(input(0, axis), i));
+            (0..size).filter(|i| !named.contains(i)).for_each(|i| link.free(input(0, axis), i));
             for (j, i) in named.into_iter().enumerate() {
                 link.tie(input(0, axis), i, output(0, along), j);
                 link.tie(input(1, along), j, output(0, along), j);

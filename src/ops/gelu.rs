@@ -1,6 +1,6 @@
 //! Gelu: y = x·Φ(x), Φ the normal distribution, exact or by tanh. <https://onnx.ai/onnx/operators/onnx__Gelu.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_2_SQRT_PI};
@@ -13,7 +13,7 @@ struct Gelu {
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     let approximate = r.string("approximate")?;
     match approximate.as_deref() {
-        None | Some("none" | "tanh") => Ok(Box::new(Map(Gelu { approximate }))),
+        None | Some("none" | "tanh") => Ok(Box::new(Pointwise(Gelu { approximate }))),
         Some(other) => invalid(format!("approximate '{other}' is not defined")),
     }
 }
@@ -29,7 +29,7 @@ impl Gelu {
     }
 }
 
-impl Pointwise for Gelu {
+impl PointwiseFn for Gelu {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("approximate", self.approximate.clone()).done()
     }

@@ -89,12 +89,12 @@ impl Op for Gemm {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let [row, ka, kb, column] = self.axes();
-        link.same(input(0, row), output(0, 0));
-        link.same(input(1, column), output(0, 1));
-        link.same(input(0, ka), input(1, kb));
-        link.reads([input(0, ka), input(1, kb)][io.gated(0, 1)]);
+        link.tie_axes(input(0, row), output(0, 0));
+        link.tie_axes(input(1, column), output(0, 1));
+        link.tie_axes(input(0, ka), input(1, kb));
+        link.contracts([input(0, ka), input(1, kb)][io.gated(0, 1)]);
         broadcast::channels_of(io, 2, link);
     }
 
@@ -136,7 +136,7 @@ impl Op for Gemm {
     }
 }
 
-impl<T: Real> Diff<T> for Gemm {
+impl<T: Real> Compute<T> for Gemm {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(a), Some(b)) = (x[0], x[1]) else { return };
         let (m, k, n) = self.sizes(&a.shape, &b.shape);

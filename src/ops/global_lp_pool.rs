@@ -36,12 +36,12 @@ impl Op for GlobalLpPool {
     fn never_negative(&self, _: &Operands) -> bool {
         true
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(x) = io.input(0) else { return };
-        (0..2).for_each(|axis| link.same(input(0, axis), output(0, axis)));
+        (0..2).for_each(|axis| link.tie_axes(input(0, axis), output(0, axis)));
         for (axis, &size) in x.iter().enumerate().skip(2) {
-            (0..size).for_each(|i| link.leave(input(0, axis), i));
-            link.reads(input(0, axis));
+            (0..size).for_each(|i| link.free(input(0, axis), i));
+            link.contracts(input(0, axis));
         }
     }
     fn other_operations(&self, _: &Io) -> Vec<Product> {
@@ -59,7 +59,7 @@ impl Op for GlobalLpPool {
     }
 }
 
-impl<T: Real> Diff<T> for GlobalLpPool {
+impl<T: Real> Compute<T> for GlobalLpPool {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(x), Ok(p)) = (x[0], power(self.p)) else { return };
         let pixels = volume(&x.shape[2..]).max(1);

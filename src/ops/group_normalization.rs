@@ -87,7 +87,7 @@ impl Op for GroupNormalization {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(x) = io.input(0) else { return };
         tie_others(io, |axis| axis > 1, "normalises over this axis", link);
         let size = self.size(x).max(1);
@@ -121,7 +121,7 @@ impl Op for GroupNormalization {
     }
 }
 
-impl<T: Real> Diff<T> for GroupNormalization {
+impl<T: Real> Compute<T> for GroupNormalization {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let [Some(x), Some(scale), Some(bias)] = *x else { return };
         self.rows(&x.shape, |r| r.forward(&x.data, &scale.data, Some(&bias.data), &mut y[0].data));

@@ -1,6 +1,6 @@
 //! HardSigmoid: y = max(0, min(1, alpha·x + beta)). <https://onnx.ai/onnx/operators/onnx__HardSigmoid.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -11,7 +11,7 @@ struct HardSigmoid {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(HardSigmoid { alpha: r.float("alpha")?, beta: r.float("beta")? })))
+    Ok(Box::new(Pointwise(HardSigmoid { alpha: r.float("alpha")?, beta: r.float("beta")? })))
 }
 
 impl HardSigmoid {
@@ -23,7 +23,7 @@ impl HardSigmoid {
     }
 }
 
-impl Pointwise for HardSigmoid {
+impl PointwiseFn for HardSigmoid {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).maybe("beta", self.beta).done()
     }

@@ -1,6 +1,6 @@
 //! HardSwish: y = x·max(0, min(1, x/6 + 1/2)). <https://onnx.ai/onnx/operators/onnx__HardSwish.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct HardSwish;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(HardSwish)))
+    Ok(Box::new(Pointwise(HardSwish)))
 }
 
-impl Pointwise for HardSwish {
+impl PointwiseFn for HardSwish {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -1,7 +1,7 @@
 //! Identity: y = x. <https://onnx.ai/onnx/operators/onnx__Identity.html>
 
-use super::family::movement::{Move, Moved, Movement, all};
 use super::family::pointwise::tie_all;
+use super::family::view::{Move, View, ViewFn, all};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -9,22 +9,22 @@ use crate::tensor::*;
 struct Identity;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Moved(Identity)))
+    Ok(Box::new(View(Identity)))
 }
 
 /// In place of an operator that has nothing left to do.
 pub fn passing() -> Resized {
-    Resized { passes: Some("Identity"), ..Resized::of(Box::new(Moved(Identity))) }
+    Resized { passes: Some("Identity"), ..Resized::of(Box::new(View(Identity))) }
 }
 
-impl Movement for Identity {
+impl ViewFn for Identity {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         Ok(vec![need(x, 0)?.clone()])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         tie_all(io, link);
     }
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {

@@ -53,9 +53,9 @@ impl Op for InstanceNormalization {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         tie_others(io, |axis| axis > 1, "normalises over this axis", link);
-        (1..3).for_each(|slot| link.same(input(slot, 0), output(0, 1)));
+        (1..3).for_each(|slot| link.tie_axes(input(slot, 0), output(0, 1)));
     }
 
     fn other_operations(&self, _: &Io) -> Vec<Product> {
@@ -75,7 +75,7 @@ impl Op for InstanceNormalization {
     }
 }
 
-impl<T: Real> Diff<T> for InstanceNormalization {
+impl<T: Real> Compute<T> for InstanceNormalization {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let [Some(x), Some(scale), Some(bias)] = *x else { return };
         self.rows(&x.shape, |r| r.forward(&x.data, &scale.data, Some(&bias.data), &mut y[0].data));

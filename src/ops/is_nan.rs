@@ -1,6 +1,6 @@
 //! IsNaN: whether x is not a number. <https://onnx.ai/onnx/operators/onnx__IsNaN.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct IsNaN;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(IsNaN)))
+    Ok(Box::new(Pointwise(IsNaN)))
 }
 
-impl Pointwise for IsNaN {
+impl PointwiseFn for IsNaN {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

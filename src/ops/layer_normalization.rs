@@ -78,12 +78,12 @@ impl Op for LayerNormalization {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Ok(first) = self.axis(io.output(0).len()) else { return };
         tie_others(io, |axis| axis >= first, "normalises over this axis", link);
         for slot in 1..io.y.len() {
             let wanted = io.output(slot).len() == io.output(0).len();
-            (0..first).filter(|_| wanted).for_each(|axis| link.same(input(0, axis), output(slot, axis)));
+            (0..first).filter(|_| wanted).for_each(|axis| link.tie_axes(input(0, axis), output(slot, axis)));
         }
     }
 
@@ -104,7 +104,7 @@ impl Op for LayerNormalization {
     }
 }
 
-impl<T: Real> Diff<T> for LayerNormalization {
+impl<T: Real> Compute<T> for LayerNormalization {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let shapes: Vec<Option<&[usize]>> = x.iter().map(|x| x.map(|x| x.shape.as_slice())).collect();
         let (Some(a), Some(scale)) = (x[0], x[1]) else { return };

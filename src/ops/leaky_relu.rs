@@ -1,6 +1,6 @@
 //! LeakyRelu: y = x for x ≥ 0, else alpha·x. <https://onnx.ai/onnx/operators/onnx__LeakyRelu.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -10,7 +10,7 @@ struct LeakyRelu {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(LeakyRelu { alpha: r.float("alpha")? })))
+    Ok(Box::new(Pointwise(LeakyRelu { alpha: r.float("alpha")? })))
 }
 
 impl LeakyRelu {
@@ -19,7 +19,7 @@ impl LeakyRelu {
     }
 }
 
-impl Pointwise for LeakyRelu {
+impl PointwiseFn for LeakyRelu {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }

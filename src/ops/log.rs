@@ -1,6 +1,6 @@
 //! Log: y = ln x. <https://onnx.ai/onnx/operators/onnx__Log.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Log;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Log)))
+    Ok(Box::new(Pointwise(Log)))
 }
 
-impl Pointwise for Log {
+impl PointwiseFn for Log {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -62,10 +62,10 @@ impl Op for LpNormalization {
         x[0].is_some_and(|x| x.is_never_negative())
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Ok(axis) = self.axis(io.output(0).len()) else { return };
         super::family::pointwise::tie_all(io, link);
-        link.reads(input(0, axis));
+        link.contracts(input(0, axis));
     }
 
     fn other_operations(&self, _: &Io) -> Vec<Product> {
@@ -85,7 +85,7 @@ impl Op for LpNormalization {
     }
 }
 
-impl<T: Real> Diff<T> for LpNormalization {
+impl<T: Real> Compute<T> for LpNormalization {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Some(x) = x[0] else { return };
         self.lines(x, |line, norm| {

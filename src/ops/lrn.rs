@@ -98,7 +98,7 @@ impl Op for Lrn {
         positive(self.bias) && positive(self.alpha) && x[0].is_some_and(|x| x.is_never_negative())
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         tie_others(io, |axis| axis == 1, "normalises over neighbouring channels", link);
     }
 
@@ -119,7 +119,7 @@ impl Op for Lrn {
     }
 }
 
-impl<T: Real> Diff<T> for Lrn {
+impl<T: Real> Compute<T> for Lrn {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Some(x) = x[0].filter(|x| !x.data.is_empty()) else { return };
         let image = volume(&x.shape[1..]);

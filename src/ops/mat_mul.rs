@@ -90,25 +90,25 @@ impl Op for MatMul {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(a), Some(b), y) = (io.input(0), io.input(1), io.output(0)) else { return };
         let (row, ka, kb, column) = axes(a.len(), b.len());
-        link.same(input(0, ka), input(1, kb));
-        link.reads([input(0, ka), input(1, kb)][io.gated(0, 1)]);
+        link.tie_axes(input(0, ka), input(1, kb));
+        link.contracts([input(0, ka), input(1, kb)][io.gated(0, 1)]);
         let matrix = usize::from(row.is_some()) + usize::from(column.is_some());
         let stack = y.len() - matrix;
         if let Some(row) = row {
-            link.same(input(0, row), output(0, stack));
+            link.tie_axes(input(0, row), output(0, stack));
         }
         if let Some(column) = column {
-            link.same(input(1, column), output(0, y.len() - 1));
+            link.tie_axes(input(1, column), output(0, y.len() - 1));
         }
         for (slot, x) in [(0, a), (1, b)] {
             let own = x.len().saturating_sub(2);
             for (axis, &size) in x.iter().enumerate().take(own) {
                 let result = stack - own + axis;
                 match size == y[result] {
-                    true => link.same(input(slot, axis), output(0, result)),
+                    true => link.tie_axes(input(slot, axis), output(0, result)),
                     false => link.freeze(input(slot, axis), "is broadcast along this axis"),
                 }
             }
@@ -158,7 +158,7 @@ impl Op for MatMul {
     }
 }
 
-impl<T: Real> Diff<T> for MatMul {
+impl<T: Real> Compute<T> for MatMul {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(a), Some(b)) = (x[0], x[1]) else { return };
         let Ok(s) = Stacks::of(&a.shape, &b.shape).map(Stacks::folded) else { return };

@@ -1,6 +1,6 @@
 //! Max: y = max xₖ with broadcasting; where several are greatest, each has the gradient. <https://onnx.ai/onnx/operators/onnx__Max.html>
 
-use super::family::variadic::{Fold, Variadic};
+use super::family::variadic::{Variadic, VariadicFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Max;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Fold(Max)))
+    Ok(Box::new(Variadic(Max)))
 }
 
-impl Variadic for Max {
+impl VariadicFn for Max {
     const ABSORBS: bool = false;
     fn neutral<T: Real>(&self) -> T {
         T::neg_infinity()

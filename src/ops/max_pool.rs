@@ -63,7 +63,7 @@ impl Op for WithIndices {
     fn never_negative(&self, _: &Operands) -> bool {
         false
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         for axis in 0..io.output(0).len() {
             link.freeze(input(0, axis), "counts positions across this axis");
             link.freeze(output(0, axis), "counts positions across this axis");
@@ -84,7 +84,7 @@ impl Op for WithIndices {
     }
 }
 
-impl<T: Real> Diff<T> for WithIndices {
+impl<T: Real> Compute<T> for WithIndices {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         self.0.forward(x, y);
         let (Some(x), [y, indices]) = (x[0], y) else { return };

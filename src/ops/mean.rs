@@ -1,6 +1,6 @@
 //! Mean: y = Σ xₖ / n with broadcasting. <https://onnx.ai/onnx/operators/onnx__Mean.html>
 
-use super::family::variadic::{Fold, Variadic};
+use super::family::variadic::{Variadic, VariadicFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Mean;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Fold(Mean)))
+    Ok(Box::new(Variadic(Mean)))
 }
 
-impl Variadic for Mean {
+impl VariadicFn for Mean {
     const ABSORBS: bool = true;
     fn neutral<T: Real>(&self) -> T {
         T::zero()

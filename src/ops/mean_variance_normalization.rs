@@ -79,7 +79,7 @@ impl Op for MeanVarianceNormalization {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Ok(whole) = self.whole(io.output(0).len()) else { return };
         tie_others(io, |axis| whole[axis], "normalises over this axis", link);
     }
@@ -101,7 +101,7 @@ impl Op for MeanVarianceNormalization {
     }
 }
 
-impl<T: Real> Diff<T> for MeanVarianceNormalization {
+impl<T: Real> Compute<T> for MeanVarianceNormalization {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Some((x, m)) = x[0].and_then(|x| Some((x, self.moments(x)?))) else { return };
         each(&m.ones, x, |i, o| {

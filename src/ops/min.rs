@@ -1,6 +1,6 @@
 //! Min: y = min xₖ with broadcasting; where several are least, each has the gradient. <https://onnx.ai/onnx/operators/onnx__Min.html>
 
-use super::family::variadic::{Fold, Variadic};
+use super::family::variadic::{Variadic, VariadicFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Min;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Fold(Min)))
+    Ok(Box::new(Variadic(Min)))
 }
 
-impl Variadic for Min {
+impl VariadicFn for Min {
     const ABSORBS: bool = false;
     fn neutral<T: Real>(&self) -> T {
         T::infinity()

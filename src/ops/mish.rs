@@ -1,6 +1,6 @@
 //! Mish: y = x·tanh(ln(1 + eˣ)). <https://onnx.ai/onnx/operators/onnx__Mish.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Mish;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Mish)))
+    Ok(Box::new(Pointwise(Mish)))
 }
 
-impl Pointwise for Mish {
+impl PointwiseFn for Mish {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

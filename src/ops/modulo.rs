@@ -1,7 +1,7 @@
 //! Mod: what is left of a after division by b, with the sign of b, or (fmod) of a.
 //! <https://onnx.ai/onnx/operators/onnx__Mod.html>
 
-use super::family::binary::{Binary, Pair};
+use super::family::binary::{Binary, BinaryFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -11,10 +11,10 @@ struct Mod {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Pair(Mod { fmod: r.int("fmod")? })))
+    Ok(Box::new(Binary(Mod { fmod: r.int("fmod")? })))
 }
 
-impl Binary for Mod {
+impl BinaryFn for Mod {
     const ABSORBS: bool = false;
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("fmod", self.fmod).done()

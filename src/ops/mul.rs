@@ -1,6 +1,6 @@
 //! Mul: y = a·b with broadcasting. <https://onnx.ai/onnx/operators/onnx__Mul.html>
 
-use super::family::binary::{Binary, Pair};
+use super::family::binary::{Binary, BinaryFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Mul;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Pair(Mul)))
+    Ok(Box::new(Binary(Mul)))
 }
 
-impl Binary for Mul {
+impl BinaryFn for Mul {
     const ABSORBS: bool = false;
     fn never_negative(&self, x: [bool; 2]) -> bool {
         x == [true, true]

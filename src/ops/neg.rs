@@ -1,6 +1,6 @@
 //! Neg: y = −x. <https://onnx.ai/onnx/operators/onnx__Neg.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Neg;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Neg)))
+    Ok(Box::new(Pointwise(Neg)))
 }
 
-impl Pointwise for Neg {
+impl PointwiseFn for Neg {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

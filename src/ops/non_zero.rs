@@ -1,8 +1,8 @@
 //! NonZero: the indices of the elements that are not zero; of constants only, since the result's shape depends on them.
 //! <https://onnx.ai/onnx/operators/onnx__NonZero.html>
 
-use super::family::function::{Function, Values};
 use super::family::indexing::row_major;
+use super::family::no_grad::{NoGrad, NoGradFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -10,10 +10,10 @@ use crate::tensor::*;
 struct NonZero;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Values(NonZero)))
+    Ok(Box::new(NoGrad(NonZero)))
 }
 
-impl Function for NonZero {
+impl NoGradFn for NonZero {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
@@ -27,7 +27,7 @@ impl Function for NonZero {
             None => unsupported("a result whose shape depends on the network's input values"),
         }
     }
-    fn channels(&self, _: &Io, _: &mut dyn Link) {}
+    fn channels(&self, _: &Io, _: &mut dyn Couplings) {}
     fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(x), y) = (x[0], &mut y[0]) else { return };
         let found: Vec<usize> = (0..x.data.len()).filter(|&i| x.data[i] != T::zero()).collect();

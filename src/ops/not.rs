@@ -1,6 +1,6 @@
 //! Not: y = not x. <https://onnx.ai/onnx/operators/onnx__Not.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Not;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Not)))
+    Ok(Box::new(Pointwise(Not)))
 }
 
-impl Pointwise for Not {
+impl PointwiseFn for Not {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -1,7 +1,7 @@
 //! OneHot: a new axis with one value at an index and another elsewhere. <https://onnx.ai/onnx/operators/onnx__OneHot.html>
 
-use super::family::function::{Function, Values};
 use super::family::indexing::{axis_in, required, shape_from};
+use super::family::no_grad::{NoGrad, NoGradFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -11,7 +11,7 @@ struct OneHot {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Values(OneHot { axis: r.int("axis")? })))
+    Ok(Box::new(NoGrad(OneHot { axis: r.int("axis")? })))
 }
 
 impl OneHot {
@@ -20,7 +20,7 @@ impl OneHot {
     }
 }
 
-impl Function for OneHot {
+impl NoGradFn for OneHot {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).done()
     }
@@ -33,11 +33,11 @@ impl Function for OneHot {
         y.insert(self.axis(y.len() + 1)?, depth[0]);
         Ok(vec![Fact::new(values.dtype, shape_from(&y)?)])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let rank = io.output(0).len();
         let Ok(axis) = self.axis(rank) else { return };
         let old = (0..rank).filter(|&k| k != axis);
-        old.enumerate().for_each(|(from, k)| link.same(input(0, from), output(0, k)));
+        old.enumerate().for_each(|(from, k)| link.tie_axes(input(0, from), output(0, k)));
     }
     fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(indices), Some(values), y) = (x[0], x[2], &mut y[0]) else { return };

@@ -4,7 +4,7 @@
 //! keeps the axis whole.
 
 use super::family::indexing::{axes_in, constant, count, required, restated, row_major, shape_from};
-use super::family::movement::{Move, Moved, Movement, NOWHERE, along};
+use super::family::view::{Move, NOWHERE, View, ViewFn, along};
 use super::identity::passing;
 use crate::graph::*;
 use crate::tensor::*;
@@ -26,10 +26,10 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         return unsupported("the form of opset 1");
     }
     if r.opset >= 11 {
-        return Ok(Box::new(Moved(Pad { mode, pads: None, value: None })));
+        return Ok(Box::new(View(Pad { mode, pads: None, value: None })));
     }
     let Some(pads) = r.ints("pads")? else { return invalid("attribute 'pads' is missing") };
-    Ok(Box::new(Moved(Pad { mode, pads: Some(pads), value: r.float("value")? })))
+    Ok(Box::new(View(Pad { mode, pads: Some(pads), value: r.float("value")? })))
 }
 
 impl Pad {
@@ -107,7 +107,7 @@ pub fn caution(attributes: &Attributes, io: &Io) -> Option<String> {
     ))
 }
 
-impl Movement for Pad {
+impl ViewFn for Pad {
     fn attributes(&self) -> Attributes {
         Writer::default()
             .maybe("mode", self.mode.clone())
@@ -135,7 +135,7 @@ impl Movement for Pad {
         Ok(vec![Fact::new(fact.dtype, shape_from(&y)?)])
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(x), Ok((pads, axes))) = (io.input(0), self.written(io.x)) else { return };
         let Ok(pads) = resolve(&pads, axes.as_deref(), x.len()) else { return };
         for (axis, (&size, pad)) in x.iter().zip(pads).enumerate() {
@@ -144,9 +144,9 @@ impl Movement for Pad {
                 link.freeze(output(0, axis), "pads this axis with its own elements");
                 continue;
             }
-            (0..size).for_each(|i| link.leave(input(0, axis), i));
+            (0..size).for_each(|i| link.free(input(0, axis), i));
             for (j, i) in self.table(size, pad).into_iter().enumerate() {
-                link.leave(output(0, axis), j);
+                link.free(output(0, axis), j);
                 if i != NOWHERE {
                     link.tie(input(0, axis), i, output(0, axis), j);
                 }
@@ -179,7 +179,7 @@ impl Movement for Pad {
             return Ok(passing());
         }
         if self.pads.is_some() {
-            let op = Moved(Pad { pads: Some(pads), ..self.clone() });
+            let op = View(Pad { pads: Some(pads), ..self.clone() });
             return Ok(Resized::of(Box::new(op)));
         }
         Ok(Resized::restating(restated(io, 1, &pads)))

@@ -1,6 +1,6 @@
 //! Pow: y = aᵇ with broadcasting, in the type of a. <https://onnx.ai/onnx/operators/onnx__Pow.html>
 
-use super::family::binary::{Binary, Pair};
+use super::family::binary::{Binary, BinaryFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Pow;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Pair(Pow)))
+    Ok(Box::new(Binary(Pow)))
 }
 
-impl Binary for Pow {
+impl BinaryFn for Pow {
     const ABSORBS: bool = false;
     fn never_negative(&self, x: [bool; 2]) -> bool {
         x[0]

@@ -1,6 +1,6 @@
 //! PRelu: y = x for x ≥ 0, else slope·x; the slope is broadcast to x. <https://onnx.ai/onnx/operators/onnx__PRelu.html>
 
-use super::family::binary::{Binary, Pair};
+use super::family::binary::{Binary, BinaryFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct PRelu;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Pair(PRelu)))
+    Ok(Box::new(Binary(PRelu)))
 }
 
-impl Binary for PRelu {
+impl BinaryFn for PRelu {
     const ABSORBS: bool = false;
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let (x_fact, slope) = (need(x, 0)?, need(x, 1)?);

@@ -1,7 +1,7 @@
 //! QuantizeLinear: y = saturate(round(x / scale) + zero point). <https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html>
 
-use super::family::function::{Function, Values};
-use super::family::pointwise::Pointwise;
+use super::family::no_grad::{NoGrad, NoGradFn};
+use super::family::pointwise::PointwiseFn;
 use super::family::quantization::{Layout, axis_of, channels, each};
 use super::round::Round;
 use crate::graph::*;
@@ -24,7 +24,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         output_dtype: r.int("output_dtype")?,
         dtype: OnceLock::new(),
     };
-    Ok(Box::new(Values(op)))
+    Ok(Box::new(NoGrad(op)))
 }
 
 /// Smallest and largest value of an integer type that numbers are quantized to.
@@ -38,7 +38,7 @@ fn range(dtype: DType) -> Option<(f64, f64)> {
     }
 }
 
-impl Function for QuantizeLinear {
+impl NoGradFn for QuantizeLinear {
     fn attributes(&self) -> Attributes {
         let w = self.layout.write(Writer::default());
         w.maybe("saturate", self.saturate).maybe("output_dtype", self.output_dtype).done()
@@ -54,7 +54,7 @@ impl Function for QuantizeLinear {
         self.dtype.get_or_init(|| dtype);
         Ok(vec![Fact::new(dtype, need(x, 0)?.shape.clone())])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(self.layout, io, link);
     }
     fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {

@@ -1,6 +1,6 @@
 //! Range: start, start + delta, … up to a limit. <https://onnx.ai/onnx/operators/onnx__Range.html>
 
-use super::family::function::{Function, Values};
+use super::family::no_grad::{NoGrad, NoGradFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Range;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Values(Range)))
+    Ok(Box::new(NoGrad(Range)))
 }
 
-impl Function for Range {
+impl NoGradFn for Range {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
@@ -33,7 +33,7 @@ impl Function for Range {
         }
         Ok(vec![Fact::new(dtype, [n.max(0.0) as usize])])
     }
-    fn channels(&self, _: &Io, _: &mut dyn Link) {}
+    fn channels(&self, _: &Io, _: &mut dyn Couplings) {}
     fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let number = |slot: usize| x[slot].and_then(|v| v.data.first().copied());
         let (Some(start), Some(delta)) = (number(0), number(2)) else { return };

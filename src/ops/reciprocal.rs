@@ -1,6 +1,6 @@
 //! Reciprocal: y = 1/x. <https://onnx.ai/onnx/operators/onnx__Reciprocal.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Reciprocal;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Reciprocal)))
+    Ok(Box::new(Pointwise(Reciprocal)))
 }
 
-impl Pointwise for Reciprocal {
+impl PointwiseFn for Reciprocal {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

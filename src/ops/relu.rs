@@ -1,6 +1,6 @@
 //! Relu: y = max(x, 0). <https://onnx.ai/onnx/operators/onnx__Relu.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -9,10 +9,10 @@ use crate::tensor::*;
 pub struct Relu;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Relu)))
+    Ok(Box::new(Pointwise(Relu)))
 }
 
-impl Pointwise for Relu {
+impl PointwiseFn for Relu {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

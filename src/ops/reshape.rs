@@ -89,7 +89,7 @@ pub fn blocks(x: &[usize], y: &[usize]) -> Vec<(std::ops::Range<usize>, std::ops
 }
 
 /// States the ties of any operator that keeps the elements in order under another shape.
-pub fn link_blocks(x: &[usize], y: &[usize], link: &mut dyn Link) {
+pub fn link_blocks(x: &[usize], y: &[usize], link: &mut dyn Couplings) {
     // Nothing has no order.
     if volume(x) == 0 {
         return;
@@ -100,7 +100,7 @@ pub fn link_blocks(x: &[usize], y: &[usize], link: &mut dyn Link) {
         let outputs: Vec<Axis> =
             b.clone().filter(|&k| y[k] != 1 || b.len() == 1).map(|k| output(0, k)).collect();
         match (inputs.as_slice(), outputs.as_slice()) {
-            ([one], [other]) if x[one.axis] == y[other.axis] => link.same(*one, *other),
+            ([one], [other]) if x[one.axis] == y[other.axis] => link.tie_axes(*one, *other),
             ([one], many) if !many.is_empty() => link.product(*one, many),
             (many, [one]) if !many.is_empty() => link.product(*one, many),
             (inputs, outputs) => {
@@ -149,11 +149,11 @@ impl Op for Reshape {
         x[0].is_some_and(|x| x.is_never_negative())
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(x) = io.input(0) else { return };
         link_blocks(x, io.output(0), link);
         if let Some(shape) = io.input(1) {
-            (0..shape[0]).for_each(|i| link.leave(input(1, 0), i));
+            (0..shape[0]).for_each(|i| link.free(input(1, 0), i));
         }
     }
 
@@ -193,7 +193,7 @@ impl Op for Reshape {
     }
 }
 
-impl<T: Real> Diff<T> for Reshape {
+impl<T: Real> Compute<T> for Reshape {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         if let Some(x) = x[0] {
             y[0].data.copy_from_slice(&x.data);

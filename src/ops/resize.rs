@@ -122,7 +122,7 @@ pub fn read_simple(r: &Reader, scales: Option<Vec<f32>>) -> Result<Box<dyn Op>, 
 
 /// The values of the inputs that say how to resize.
 #[derive(Default)]
-struct Wish {
+struct Requested {
     roi: Option<Vec<f32>>,
     scales: Option<Vec<f32>>,
     sizes: Option<Vec<i64>>,
@@ -147,13 +147,13 @@ impl Resize {
     }
 
     /// The wish, from `value(slot)`: the elements of a present and not empty input.
-    fn wish(&self, value: impl Fn(usize) -> Option<Vec<f64>>) -> Wish {
+    fn wish(&self, value: impl Fn(usize) -> Option<Vec<f64>>) -> Requested {
         let floats = |slot| value(slot).map(|v| v.iter().map(|&v| v as f32).collect());
         if self.simple {
-            return Wish { scales: self.scales.clone().or_else(|| floats(1)), ..Wish::default() };
+            return Requested { scales: self.scales.clone().or_else(|| floats(1)), ..Requested::default() };
         }
         let sizes = value(3).map(|v| v.iter().map(|&v| v as i64).collect());
-        Wish { roi: floats(1).filter(|_| self.crops()), scales: floats(2), sizes }
+        Requested { roi: floats(1).filter(|_| self.crops()), scales: floats(2), sizes }
     }
 
     /// The axes that scales, sizes and roi speak of, in their order.
@@ -165,7 +165,7 @@ impl Resize {
     }
 
     /// The taps of each axis; `None` where it passes through.
-    fn plan(&self, x: &[usize], wish: &Wish) -> Result<Vec<Option<Taps>>, Refusal> {
+    fn plan(&self, x: &[usize], wish: &Requested) -> Result<Vec<Option<Taps>>, Refusal> {
         let axes = self.axes(x.len())?;
         let mut plan = vec![None; x.len()];
         let fits = |what: &str, n: usize, wanted: usize| match n == wanted {
@@ -273,12 +273,12 @@ impl Op for Resize {
         weighs && x[0].is_some_and(|x| x.is_never_negative())
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(plan) = self.plan_at(io) else { return };
         tie_others(io, |axis| plan[axis].is_some(), "is resized along this axis", link);
         let sizes = if self.simple { None } else { io.input(3) };
         if let Some([n]) = sizes {
-            (0..*n).for_each(|i| link.leave(input(3, 0), i));
+            (0..*n).for_each(|i| link.free(input(3, 0), i));
         }
     }
 
@@ -310,7 +310,7 @@ impl Op for Resize {
     }
 }
 
-impl<T: Real> Diff<T> for Resize {
+impl<T: Real> Compute<T> for Resize {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(x), Some(plan)) = (x[0], self.plan_of(x)) else { return };
         let y = &mut y[0];

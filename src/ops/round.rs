@@ -1,6 +1,6 @@
 //! Round: y = the nearest integer, of two the even one. <https://onnx.ai/onnx/operators/onnx__Round.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 pub struct Round;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Round)))
+    Ok(Box::new(Pointwise(Round)))
 }
 
-impl Pointwise for Round {
+impl PointwiseFn for Round {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -1,9 +1,9 @@
 //! ScatterElements: y = x, except y[i, index[i, j, …], …] = updates[i, j, …].
 //! <https://onnx.ai/onnx/operators/onnx__ScatterElements.html>
 
-use super::family::function::{Function, Values};
 use super::family::indexing::axis_in;
-use super::family::movement::{Move, Moved, Movement};
+use super::family::no_grad::{NoGrad, NoGradFn};
+use super::family::view::{Move, View, ViewFn};
 use super::gather_elements::{check, named};
 use crate::graph::*;
 use crate::tensor::*;
@@ -17,8 +17,8 @@ struct ScatterElements {
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     let (axis, reduction) = (r.int("axis")?, r.string("reduction")?);
     match Reduction::of(reduction.as_deref())? {
-        None => Ok(Box::new(Moved(ScatterElements { axis, reduction }))),
-        Some(how) => Ok(Box::new(Values(Reduced { op: ScatterElements { axis, reduction }, how }))),
+        None => Ok(Box::new(View(ScatterElements { axis, reduction }))),
+        Some(how) => Ok(Box::new(NoGrad(Reduced { op: ScatterElements { axis, reduction }, how }))),
     }
 }
 
@@ -55,7 +55,7 @@ impl Reduction {
 }
 
 /// Where a scatter puts its updates: slices of one length.
-pub trait Scatter: Movement {
+pub trait Scatter: ViewFn {
     /// The first element of each slice (`None` where the index is out of range), and the slices' length.
     fn places<T: Real>(&self, x: &Array<T>, indices: &Array<T>) -> Option<(Vec<Option<usize>>, usize)>;
 }
@@ -69,14 +69,14 @@ pub struct Reduced<S> {
     pub how: Reduction,
 }
 
-impl<S: Scatter> Function for Reduced<S> {
+impl<S: Scatter> NoGradFn for Reduced<S> {
     fn attributes(&self) -> Attributes {
         self.op.attributes()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         self.op.infer(x)
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         self.op.channels(io, link);
     }
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
@@ -112,7 +112,7 @@ pub fn overwrite(elements: usize, places: &[Option<usize>], len: usize, f: &mut 
     }
 }
 
-impl Movement for ScatterElements {
+impl ViewFn for ScatterElements {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).maybe("reduction", self.reduction.clone()).done()
     }
@@ -124,11 +124,11 @@ impl Movement for ScatterElements {
         }
         Ok(vec![fact.clone()])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(x), Some(indices)) = (io.input(0), io.input(1)) else { return };
         let Ok(axis) = axis_in(self.axis.unwrap_or(0), x.len()) else { return };
         for k in (0..x.len()).filter(|&k| k != axis && x[k] == indices[k]) {
-            (0..3).for_each(|slot| link.same(input(slot, k), output(0, k)));
+            (0..3).for_each(|slot| link.tie_axes(input(slot, k), output(0, k)));
         }
     }
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {

@@ -1,7 +1,7 @@
 //! ScatterND: y = x, except slices named by index tuples. <https://onnx.ai/onnx/operators/onnx__ScatterND.html>
 
-use super::family::function::Values;
-use super::family::movement::{Move, Moved, Movement};
+use super::family::no_grad::NoGrad;
+use super::family::view::{Move, View, ViewFn};
 use super::gather_nd::{renumbered, runs, slices};
 use super::scatter_elements::{Reduced, Reduction, Scatter, overwrite};
 use crate::graph::*;
@@ -15,12 +15,12 @@ struct ScatterNd {
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     let reduction = r.string("reduction")?;
     match Reduction::of(reduction.as_deref())? {
-        None => Ok(Box::new(Moved(ScatterNd { reduction }))),
-        Some(how) => Ok(Box::new(Values(Reduced { op: ScatterNd { reduction }, how }))),
+        None => Ok(Box::new(View(ScatterNd { reduction }))),
+        Some(how) => Ok(Box::new(NoGrad(Reduced { op: ScatterNd { reduction }, how }))),
     }
 }
 
-impl Movement for ScatterNd {
+impl ViewFn for ScatterNd {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("reduction", self.reduction.clone()).done()
     }
@@ -32,16 +32,16 @@ impl Movement for ScatterNd {
         }
         Ok(vec![fact.clone()])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(x), Some([outer @ .., tuple])) = (io.input(0), io.input(1)) else { return };
         for (k, axis) in (*tuple..x.len()).enumerate() {
-            link.same(input(0, axis), output(0, axis));
-            link.same(input(2, outer.len() + k), output(0, axis));
+            link.tie_axes(input(0, axis), output(0, axis));
+            link.tie_axes(input(2, outer.len() + k), output(0, axis));
         }
         let Some(indices) = io.value(1) else { return };
         for (axis, &size) in x.iter().enumerate().take(*tuple) {
             let Some((along, named)) = runs(indices, axis, size) else { continue };
-            link.same(input(0, axis), output(0, axis));
+            link.tie_axes(input(0, axis), output(0, axis));
             for (j, i) in named.into_iter().enumerate() {
                 link.tie(input(2, along), j, output(0, axis), i);
                 link.tie(input(1, along), j, output(0, axis), i);

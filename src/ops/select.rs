@@ -26,7 +26,7 @@ impl Op for Where {
     fn never_negative(&self, x: &Operands) -> bool {
         [1, 2].iter().all(|&k| x[k].is_some_and(|x| x.is_never_negative()))
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, link, false);
     }
     fn other_operations(&self, _: &Io) -> Vec<Product> {
@@ -44,7 +44,7 @@ impl Op for Where {
     }
 }
 
-impl<T: Real> Diff<T> for Where {
+impl<T: Real> Compute<T> for Where {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(c), Some(a), Some(b)) = (x[0], x[1], x[2]) else { return };
         let Array { shape, data } = &mut y[0];

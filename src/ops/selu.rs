@@ -1,6 +1,6 @@
 //! Selu: y = gamma·x for x > 0, else gamma·alpha·(eˣ − 1). <https://onnx.ai/onnx/operators/onnx__Selu.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -11,7 +11,7 @@ struct Selu {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Selu { alpha: r.float("alpha")?, gamma: r.float("gamma")? })))
+    Ok(Box::new(Pointwise(Selu { alpha: r.float("alpha")?, gamma: r.float("gamma")? })))
 }
 
 impl Selu {
@@ -23,7 +23,7 @@ impl Selu {
     }
 }
 
-impl Pointwise for Selu {
+impl PointwiseFn for Selu {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).maybe("gamma", self.gamma).done()
     }

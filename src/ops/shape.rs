@@ -3,7 +3,7 @@
 //! It says nothing against deletion: the pruned graph computes the new sizes, and whoever takes them for more than sizes
 //! restates or refuses them itself.
 
-use super::family::function::{Function, Values};
+use super::family::no_grad::{NoGrad, NoGradFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -15,7 +15,7 @@ struct SizesOf {
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     let (start, end) = if r.opset >= 15 { (r.int("start")?, r.int("end")?) } else { (None, None) };
-    Ok(Box::new(Values(SizesOf { start, end })))
+    Ok(Box::new(NoGrad(SizesOf { start, end })))
 }
 
 impl SizesOf {
@@ -28,16 +28,16 @@ impl SizesOf {
     }
 }
 
-impl Function for SizesOf {
+impl NoGradFn for SizesOf {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("start", self.start).maybe("end", self.end).done()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         Ok(vec![Fact::new(DType::I64, [self.sizes(&need(x, 0)?.shape).len()])])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         for (axis, &size) in io.input(0).unwrap_or_default().iter().enumerate() {
-            (0..size).for_each(|i| link.leave(input(0, axis), i));
+            (0..size).for_each(|i| link.free(input(0, axis), i));
         }
     }
     fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {

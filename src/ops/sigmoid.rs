@@ -1,6 +1,6 @@
 //! Sigmoid: y = 1 / (1 + e⁻ˣ). <https://onnx.ai/onnx/operators/onnx__Sigmoid.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -9,10 +9,10 @@ use crate::tensor::*;
 pub struct Sigmoid;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Sigmoid)))
+    Ok(Box::new(Pointwise(Sigmoid)))
 }
 
-impl Pointwise for Sigmoid {
+impl PointwiseFn for Sigmoid {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

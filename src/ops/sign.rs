@@ -1,6 +1,6 @@
 //! Sign: y = −1, 0 or 1. <https://onnx.ai/onnx/operators/onnx__Sign.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Sign;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Sign)))
+    Ok(Box::new(Pointwise(Sign)))
 }
 
-impl Pointwise for Sign {
+impl PointwiseFn for Sign {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

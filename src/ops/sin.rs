@@ -1,6 +1,6 @@
 //! Sin: y = sin x. <https://onnx.ai/onnx/operators/onnx__Sin.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Sin;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Sin)))
+    Ok(Box::new(Pointwise(Sin)))
 }
 
-impl Pointwise for Sin {
+impl PointwiseFn for Sin {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

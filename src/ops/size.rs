@@ -2,7 +2,7 @@
 //!
 //! Whoever divides by it wants the number as it is: the operand stays whole.
 
-use super::family::function::{Function, Values};
+use super::family::no_grad::{NoGrad, NoGradFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -10,10 +10,10 @@ use crate::tensor::*;
 struct Size;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Values(Size)))
+    Ok(Box::new(NoGrad(Size)))
 }
 
-impl Function for Size {
+impl NoGradFn for Size {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
@@ -21,7 +21,7 @@ impl Function for Size {
         need(x, 0)?;
         Ok(vec![Fact::new(DType::I64, [])])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         for axis in 0..io.input(0).unwrap_or_default().len() {
             link.freeze(input(0, axis), "counts the elements");
         }

@@ -5,7 +5,7 @@
 //! still every step-th coordinate.
 
 use super::family::indexing::{axes_in, constant, count, required, restated, row_major};
-use super::family::movement::{Move, Moved, Movement, along};
+use super::family::view::{Move, View, ViewFn, along};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -40,7 +40,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     } else {
         None
     };
-    Ok(Box::new(Moved(Slice { attributes })))
+    Ok(Box::new(View(Slice { attributes })))
 }
 
 impl Ranges {
@@ -132,7 +132,7 @@ impl Slice {
     }
 }
 
-impl Movement for Slice {
+impl ViewFn for Slice {
     fn attributes(&self) -> Attributes {
         let Some(r) = self.attributes.clone() else { return Attributes::new() };
         Writer::default().put("starts", r.starts).put("ends", r.ends).maybe("axes", r.axes).done()
@@ -144,11 +144,11 @@ impl Movement for Slice {
         Ok(vec![Fact::new(fact.dtype, ranges.iter().map(|r| r.len).collect::<Shape>())])
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(x) = io.input(0) else { return };
         let Ok(ranges) = self.ranges(io.x).and_then(|r| r.resolve(x)) else { return };
         for (axis, (range, &size)) in ranges.iter().zip(x).enumerate().filter(|(_, (r, _))| r.len > 0) {
-            (0..size).for_each(|i| link.leave(input(0, axis), i));
+            (0..size).for_each(|i| link.free(input(0, axis), i));
             for i in 0..range.len {
                 range.block(i, size).for_each(|at| link.tie(input(0, axis), at, output(0, axis), i));
             }
@@ -177,7 +177,7 @@ impl Movement for Slice {
             (new.starts[k], new.ends[k]) = (s, e);
         }
         if self.attributes.is_some() {
-            return Ok(Resized::of(Box::new(Moved(Slice { attributes: Some(new) }))));
+            return Ok(Resized::of(Box::new(View(Slice { attributes: Some(new) }))));
         }
         let inputs = [restated(io, 1, &new.starts), restated(io, 2, &new.ends)].concat();
         Ok(Resized::restating(inputs))

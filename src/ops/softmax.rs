@@ -34,7 +34,7 @@ impl Softmax {
         Ok((first, if self.matrix { rank } else { first + 1 }))
     }
 
-    /// Lines before, elements of a line, lines side by side.
+    /// SimdOp before, elements of a line, lines side by side.
     fn split(&self, x: &[usize]) -> (usize, usize, usize) {
         let (first, last) = self.axes(x.len()).unwrap_or((x.len(), x.len()));
         (volume(&x[..first]), volume(&x[first..last]), volume(&x[last..]))
@@ -60,7 +60,7 @@ impl Op for Softmax {
         !self.log
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let rank = io.output(0).len();
         let Ok((first, last)) = self.axes(rank) else { return };
         tie_others(io, |axis| (first..last).contains(&axis), "normalises over this axis", link);
@@ -91,7 +91,7 @@ fn largest<T: Real>(x: &[T], max: &mut [T]) {
     }
 }
 
-impl<T: Real> Diff<T> for Softmax {
+impl<T: Real> Compute<T> for Softmax {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Some(x) = x[0] else { return };
         let (_, length, inner) = self.split(&x.shape);

@@ -1,6 +1,6 @@
 //! Softplus: y = ln(1 + eˣ). <https://onnx.ai/onnx/operators/onnx__Softplus.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Softplus;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Softplus)))
+    Ok(Box::new(Pointwise(Softplus)))
 }
 
-impl Pointwise for Softplus {
+impl PointwiseFn for Softplus {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -1,6 +1,6 @@
 //! Softsign: y = x / (1 + |x|). <https://onnx.ai/onnx/operators/onnx__Softsign.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Softsign;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Softsign)))
+    Ok(Box::new(Pointwise(Softsign)))
 }
 
-impl Pointwise for Softsign {
+impl PointwiseFn for Softsign {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -3,7 +3,7 @@
 //! A channel of the operand becomes b² channels of the result: they are one class. Of these, `mode` puts the same pixel of all
 //! channels side by side (DCR, the only one before opset 28), or all pixels of the same channel (CRD).
 
-use super::family::movement::{Move, Moved, Movement, along};
+use super::family::view::{Move, View, ViewFn, along};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -20,7 +20,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     }
     let mode = r.string("mode")?;
     match mode.as_deref() {
-        None | Some("DCR" | "CRD") => Ok(Box::new(Moved(SpaceToDepth { blocksize, mode }))),
+        None | Some("DCR" | "CRD") => Ok(Box::new(View(SpaceToDepth { blocksize, mode }))),
         Some(other) => invalid(format!("mode '{other}' is not defined")),
     }
 }
@@ -36,7 +36,7 @@ impl SpaceToDepth {
     }
 }
 
-impl Movement for SpaceToDepth {
+impl ViewFn for SpaceToDepth {
     fn attributes(&self) -> Attributes {
         Writer::default().put("blocksize", self.blocksize).maybe("mode", self.mode.clone()).done()
     }
@@ -51,9 +51,9 @@ impl Movement for SpaceToDepth {
         }
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(&[_, c, _, _]), b) = (io.input(0), self.block()) else { return };
-        link.same(input(0, 0), output(0, 0));
+        link.tie_axes(input(0, 0), output(0, 0));
         let source = |i: usize| if self.by_channel() { i / (b * b) } else { i % c };
         (0..c * b * b).for_each(|i| link.tie(input(0, 1), source(i), output(0, 1), i));
     }

@@ -5,7 +5,7 @@
 //! they make of 5 channels in four (2, 2, 1 and 0 by the standard).
 
 use super::family::indexing::{axis_in, constant, count, restated};
-use super::family::movement::{Move, Moved, Movement};
+use super::family::view::{Move, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -32,7 +32,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     };
     match op.num_outputs {
         Some(n) if n != r.outputs as i64 => invalid(format!("num_outputs is {n}, outputs are {}", r.outputs)),
-        _ => Ok(Box::new(Moved(op))),
+        _ => Ok(Box::new(View(op))),
     }
 }
 
@@ -68,7 +68,7 @@ impl Split {
     }
 }
 
-impl Movement for Split {
+impl ViewFn for Split {
     fn attributes(&self) -> Attributes {
         Writer::default()
             .maybe("axis", self.axis)
@@ -89,16 +89,16 @@ impl Movement for Split {
         Ok(parts.into_iter().map(part).collect())
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(x), Some((axis, parts))) = (io.input(0), self.resolved(io)) else { return };
         let mut offset = 0;
         for (slot, &size) in parts.iter().enumerate() {
             let wanted = io.output(slot).len() == x.len() && io.output(slot)[axis] == size;
             for k in (0..x.len()).filter(|&k| k != axis && wanted) {
-                link.same(input(0, k), output(slot, k));
+                link.tie_axes(input(0, k), output(slot, k));
             }
             for i in 0..size {
-                link.leave(input(0, axis), offset + i);
+                link.free(input(0, axis), offset + i);
                 if wanted {
                     link.tie(input(0, axis), offset + i, output(slot, axis), i);
                 }
@@ -119,7 +119,7 @@ impl Movement for Split {
             })
             .collect();
         if self.sizes_are_attribute {
-            let op = Moved(Split { sizes: Some(sizes), ..self.clone() });
+            let op = View(Split { sizes: Some(sizes), ..self.clone() });
             return Ok(Resized::of(Box::new(op)));
         }
         if io.input(1).is_some() {
@@ -130,7 +130,7 @@ impl Movement for Split {
         if self.equal(kept.len()).is_ok_and(same) {
             return Ok(Resized::default());
         }
-        let op = Moved(Split { num_outputs: None, ..self.clone() });
+        let op = View(Split { num_outputs: None, ..self.clone() });
         Ok(Resized { inputs: vec![(1, Tensor::ints(&sizes))], ..Resized::of(Box::new(op)) })
     }
 
@@ -206,8 +206,8 @@ mod tests {
                 sizes_are_attribute: false,
             };
             let operand = [Some(Operand::new(&fact, None))];
-            let y = Movement::infer(&op, &operand).unwrap();
-            let resized = Movement::resize(&op, &Io { x: &operand, y: &y }, &Left(left.to_vec())).unwrap();
+            let y = ViewFn::infer(&op, &operand).unwrap();
+            let resized = ViewFn::resize(&op, &Io { x: &operand, y: &y }, &Left(left.to_vec())).unwrap();
             resized.inputs.first().map(|(_, sizes)| sizes.to_ints())
         };
         // Of 3, 3, 3 and 0.

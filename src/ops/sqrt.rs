@@ -1,6 +1,6 @@
 //! Sqrt: y = √x. <https://onnx.ai/onnx/operators/onnx__Sqrt.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Sqrt;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Sqrt)))
+    Ok(Box::new(Pointwise(Sqrt)))
 }
 
-impl Pointwise for Sqrt {
+impl PointwiseFn for Sqrt {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

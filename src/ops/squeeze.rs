@@ -1,7 +1,7 @@
 //! Squeeze: axes of size 1 go. <https://onnx.ai/onnx/operators/onnx__Squeeze.html>
 
 use super::family::indexing::{axes_in, constant};
-use super::family::movement::{Move, Moved, Movement, all};
+use super::family::view::{Move, View, ViewFn, all};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -15,7 +15,7 @@ struct Squeeze {
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     let axes_are_attribute = r.opset < 13;
     let axes = if axes_are_attribute { r.ints("axes")? } else { None };
-    Ok(Box::new(Moved(Squeeze { axes, axes_are_attribute })))
+    Ok(Box::new(View(Squeeze { axes, axes_are_attribute })))
 }
 
 impl Squeeze {
@@ -29,7 +29,7 @@ impl Squeeze {
     }
 }
 
-impl Movement for Squeeze {
+impl ViewFn for Squeeze {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axes", self.axes.clone()).done()
     }
@@ -43,10 +43,10 @@ impl Movement for Squeeze {
         Ok(vec![Fact::new(fact.dtype, left.collect::<Shape>())])
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let (Some(x), Ok(axes)) = (io.input(0), self.axes(io.x)) else { return };
         let left = (0..x.len()).filter(|k| !axes.contains(k));
-        left.enumerate().for_each(|(to, k)| link.same(input(0, k), output(0, to)));
+        left.enumerate().for_each(|(to, k)| link.tie_axes(input(0, k), output(0, to)));
     }
 
     /// Without axes every axis of size 1 goes, also one that was larger: then the axes must be named.
@@ -60,7 +60,7 @@ impl Movement for Squeeze {
             return unsupported("the axes to squeeze are not named, and another axis is left with size 1");
         }
         let axes = self.axes(io.x)?.into_iter().map(|k| k as i64).collect();
-        let op = Moved(Squeeze { axes: Some(axes), axes_are_attribute: true });
+        let op = View(Squeeze { axes: Some(axes), axes_are_attribute: true });
         Ok(Resized::of(Box::new(op)))
     }
 

@@ -1,6 +1,6 @@
 //! Sub: y = a − b with broadcasting. <https://onnx.ai/onnx/operators/onnx__Sub.html>
 
-use super::family::binary::{Binary, Pair};
+use super::family::binary::{Binary, BinaryFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Sub;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Pair(Sub)))
+    Ok(Box::new(Binary(Sub)))
 }
 
-impl Binary for Sub {
+impl BinaryFn for Sub {
     const ABSORBS: bool = true;
     fn f<T: Real>(&self, a: T, b: T) -> T {
         a - b

@@ -1,6 +1,6 @@
 //! Sum: y = Σ xₖ with broadcasting. <https://onnx.ai/onnx/operators/onnx__Sum.html>
 
-use super::family::variadic::{Fold, Variadic};
+use super::family::variadic::{Variadic, VariadicFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -8,10 +8,10 @@ use crate::tensor::*;
 struct Sum;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Fold(Sum)))
+    Ok(Box::new(Variadic(Sum)))
 }
 
-impl Variadic for Sum {
+impl VariadicFn for Sum {
     const ABSORBS: bool = true;
     fn neutral<T: Real>(&self) -> T {
         T::zero()

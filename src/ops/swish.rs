@@ -1,6 +1,6 @@
 //! Swish: y = x / (1 + e^(−alpha·x)). <https://onnx.ai/onnx/operators/onnx__Swish.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -10,7 +10,7 @@ struct Swish {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Swish { alpha: r.float("alpha")? })))
+    Ok(Box::new(Pointwise(Swish { alpha: r.float("alpha")? })))
 }
 
 impl Swish {
@@ -19,7 +19,7 @@ impl Swish {
     }
 }
 
-impl Pointwise for Swish {
+impl PointwiseFn for Swish {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }

@@ -1,6 +1,6 @@
 //! Tanh: y = tanh x. <https://onnx.ai/onnx/operators/onnx__Tanh.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -9,10 +9,10 @@ use crate::tensor::*;
 pub struct Tanh;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(Tanh)))
+    Ok(Box::new(Pointwise(Tanh)))
 }
 
-impl Pointwise for Tanh {
+impl PointwiseFn for Tanh {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -1,6 +1,6 @@
 //! ThresholdedRelu: y = x for x > alpha, else 0. <https://onnx.ai/onnx/operators/onnx__ThresholdedRelu.html>
 
-use super::family::pointwise::{Map, Pointwise};
+use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -10,7 +10,7 @@ struct ThresholdedRelu {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Map(ThresholdedRelu { alpha: r.float("alpha")? })))
+    Ok(Box::new(Pointwise(ThresholdedRelu { alpha: r.float("alpha")? })))
 }
 
 impl ThresholdedRelu {
@@ -19,7 +19,7 @@ impl ThresholdedRelu {
     }
 }
 
-impl Pointwise for ThresholdedRelu {
+impl PointwiseFn for ThresholdedRelu {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }

@@ -3,7 +3,7 @@
 //! A coordinate and its repetitions are one class.
 
 use super::family::indexing::{required, row_major, shape_from};
-use super::family::movement::{Move, Moved, Movement, along};
+use super::family::view::{Move, View, ViewFn, along};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -14,10 +14,10 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     if r.opset < 6 {
         return unsupported("the form of opset 1");
     }
-    Ok(Box::new(Moved(Tile)))
+    Ok(Box::new(View(Tile)))
 }
 
-impl Movement for Tile {
+impl ViewFn for Tile {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
@@ -31,7 +31,7 @@ impl Movement for Tile {
         Ok(vec![Fact::new(fact.dtype, shape_from(&sizes.collect::<Vec<_>>())?)])
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         for (axis, &size) in io.input(0).unwrap_or_default().iter().enumerate().filter(|(_, s)| **s > 0) {
             (0..io.output(0)[axis]).for_each(|i| link.tie(input(0, axis), i % size, output(0, axis), i));
         }

@@ -75,18 +75,18 @@ impl Op for TopK {
         x[0].is_some_and(|x| x.is_never_negative())
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(x) = io.input(0) else { return };
         let Ok(whole) = self.axis(x.len()) else { return };
         if let Some([n]) = io.input(1) {
-            (0..*n).for_each(|i| link.leave(input(1, 0), i));
+            (0..*n).for_each(|i| link.free(input(1, 0), i));
         }
         link.freeze(input(0, whole), "sorts along this axis");
         // A result that is not wanted has no axes of its own.
         let results: Vec<usize> = (0..io.y.len()).filter(|&slot| io.output(slot).len() == x.len()).collect();
         for axis in (0..x.len()).filter(|&a| a != whole) {
             for &slot in results.iter().filter(|&&slot| io.output(slot)[axis] == x[axis]) {
-                link.same(input(0, axis), output(slot, axis));
+                link.tie_axes(input(0, axis), output(slot, axis));
             }
         }
     }
@@ -108,7 +108,7 @@ impl Op for TopK {
     }
 }
 
-impl<T: Real> Diff<T> for TopK {
+impl<T: Real> Compute<T> for TopK {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Some(x) = x[0] else { return };
         let Ok(axis) = self.axis(x.shape.len()) else { return };

@@ -1,7 +1,7 @@
 //! Transpose: the axes in another order. <https://onnx.ai/onnx/operators/onnx__Transpose.html>
 
 use super::family::indexing::axes_in;
-use super::family::movement::{Move, Moved, Movement, along, identity};
+use super::family::view::{Move, View, ViewFn, along, identity};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -11,7 +11,7 @@ struct Transpose {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Moved(Transpose { perm: r.ints("perm")? })))
+    Ok(Box::new(View(Transpose { perm: r.ints("perm")? })))
 }
 
 impl Transpose {
@@ -26,7 +26,7 @@ impl Transpose {
     }
 }
 
-impl Movement for Transpose {
+impl ViewFn for Transpose {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("perm", self.perm.clone()).done()
     }
@@ -35,9 +35,9 @@ impl Movement for Transpose {
         let y: Shape = self.perm(x.shape.len())?.into_iter().map(|axis| x.shape[axis]).collect();
         Ok(vec![Fact::new(x.dtype, y)])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Ok(perm) = self.perm(io.output(0).len()) else { return };
-        perm.into_iter().enumerate().for_each(|(to, axis)| link.same(input(0, axis), output(0, to)));
+        perm.into_iter().enumerate().for_each(|(to, axis)| link.tie_axes(input(0, axis), output(0, to)));
     }
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
         let Some(x) = x[0] else { return };

@@ -1,7 +1,7 @@
 //! Trilu: the upper or lower triangle of matrices, zeros elsewhere. <https://onnx.ai/onnx/operators/onnx__Trilu.html>
 
 use super::family::indexing::constant;
-use super::family::movement::{Move, Moved, Movement};
+use super::family::view::{Move, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -11,10 +11,10 @@ struct Trilu {
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Moved(Trilu { upper: r.int("upper")? })))
+    Ok(Box::new(View(Trilu { upper: r.int("upper")? })))
 }
 
-impl Movement for Trilu {
+impl ViewFn for Trilu {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("upper", self.upper).done()
     }
@@ -26,11 +26,11 @@ impl Movement for Trilu {
         }
         Ok(vec![fact.clone()])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let rank = io.output(0).len();
         for axis in 0..rank {
             if axis + 2 < rank {
-                link.same(input(0, axis), output(0, axis));
+                link.tie_axes(input(0, axis), output(0, axis));
             } else {
                 link.freeze(input(0, axis), "takes triangles of these axes");
                 link.freeze(output(0, axis), "takes triangles of these axes");

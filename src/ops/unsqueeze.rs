@@ -1,7 +1,7 @@
 //! Unsqueeze: new axes of size 1. <https://onnx.ai/onnx/operators/onnx__Unsqueeze.html>
 
 use super::family::indexing::{axes_in, required};
-use super::family::movement::{Move, Moved, Movement, all};
+use super::family::view::{Move, View, ViewFn, all};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -16,7 +16,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     if axes.is_none() && r.opset < 13 {
         return invalid("attribute 'axes' is missing");
     }
-    Ok(Box::new(Moved(Unsqueeze { axes })))
+    Ok(Box::new(View(Unsqueeze { axes })))
 }
 
 impl Unsqueeze {
@@ -27,7 +27,7 @@ impl Unsqueeze {
     }
 }
 
-impl Movement for Unsqueeze {
+impl ViewFn for Unsqueeze {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axes", self.axes.clone()).done()
     }
@@ -38,10 +38,10 @@ impl Movement for Unsqueeze {
         axes.into_iter().for_each(|axis| y.insert(axis, 1));
         Ok(vec![Fact::new(fact.dtype, y)])
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Ok(axes) = self.axes(io.x) else { return };
         let old = (0..io.output(0).len()).filter(|k| !axes.contains(k));
-        old.enumerate().for_each(|(from, k)| link.same(input(0, from), output(0, k)));
+        old.enumerate().for_each(|(from, k)| link.tie_axes(input(0, from), output(0, k)));
     }
     fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
         all(x, f);

@@ -5,7 +5,7 @@
 //! Invariants: a run that goes on gives the same result, bit for bit, as one that was never cut off; a file holds its own hash,
 //! and one that is damaged is refused. Never: opens a file.
 
-use super::Before;
+use super::Resume;
 use super::identity::Identity;
 use crate::gates::{Agreement, Record, Traced, Trained};
 use crate::recover::{Epoch, Fitted, State};
@@ -23,7 +23,7 @@ struct Notes {
     epochs: Vec<Epoch>,
     parameters: usize,
     moments: usize,
-    gates: Option<Course>,
+    gates: Option<TrainingRecord>,
     layers: Vec<Fitted>,
     fitted: Agreement,
     changed: Vec<Changed>,
@@ -40,7 +40,7 @@ struct Changed {
 
 /// How the gates were trained.
 #[derive(Serialize, Deserialize)]
-struct Course {
+struct TrainingRecord {
     best: usize,
     history: Vec<Record>,
     #[serde(default)]
@@ -55,7 +55,7 @@ struct Course {
     before: Option<f64>,
 }
 
-impl Course {
+impl TrainingRecord {
     fn of(trained: &Trained) -> Self {
         let Trained { best, history, changes, trace, settled, target, before, .. } = trained.clone();
         Self { best, history, changes, trace, settled, target, before }
@@ -81,14 +81,15 @@ struct Gates {
     alpha: Vec<Option<f64>>,
     levels: Vec<f64>,
     #[serde(flatten)]
-    course: Course,
+    course: TrainingRecord,
 }
 
 /// The bytes of a file of trained gates.
 pub fn encode_gates(belongs_to: &Identity, trained: &Trained) -> Result<Vec<u8>, String> {
     let alpha = trained.alpha.iter().map(|&a| a.is_finite().then_some(a)).collect();
     let (belongs_to, levels) = (belongs_to.clone(), trained.levels.clone());
-    let gates = Gates { belongs_to, sha256: hash::blank(), alpha, levels, course: Course::of(trained) };
+    let gates =
+        Gates { belongs_to, sha256: hash::blank(), alpha, levels, course: TrainingRecord::of(trained) };
     serde_json::to_vec(&gates).map(hash::seal).map_err(|e| e.to_string())
 }
 
@@ -106,7 +107,7 @@ pub fn decode_gates(bytes: &[u8]) -> Result<(Identity, Trained), String> {
 }
 
 /// The bytes of a checkpoint.
-pub fn encode(belongs_to: &Identity, before: &Before, state: &State) -> Result<Vec<u8>, String> {
+pub fn encode(belongs_to: &Identity, before: &Resume, state: &State) -> Result<Vec<u8>, String> {
     let describe = |(name, t): &(String, Tensor)| Changed {
         name: name.clone(),
         dtype: t.dtype().onnx(),
@@ -118,7 +119,7 @@ pub fn encode(belongs_to: &Identity, before: &Before, state: &State) -> Result<V
         epochs: state.epochs.clone(),
         parameters: state.weights.len(),
         moments: state.moments.first().map_or(0, Vec::len),
-        gates: before.trained.as_ref().map(Course::of),
+        gates: before.trained.as_ref().map(TrainingRecord::of),
         layers: before.layers.clone(),
         fitted: before.fitted,
         changed: before.changed.iter().map(describe).collect(),
@@ -161,7 +162,7 @@ pub fn encode(belongs_to: &Identity, before: &Before, state: &State) -> Result<V
 }
 
 /// The run that a checkpoint belongs to, and its parts; or what is wrong with the bytes.
-pub fn decode(bytes: &[u8]) -> Result<(Identity, Before, State), String> {
+pub fn decode(bytes: &[u8]) -> Result<(Identity, Resume, State), String> {
     hash::check_seal(bytes)?;
     let (_, head) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
     let about = head.metadata().as_ref().ok_or("it has no description")?;
@@ -205,7 +206,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Identity, Before, State), String> {
         Tensor::new(c.shape, data).map(|t| (c.name, t)).map_err(|e| e.to_string())
     };
     let changed = notes.changed.into_iter().enumerate().map(constant).collect::<Result<_, _>>()?;
-    let before = Before { trained, levels, layers: notes.layers, fitted: notes.fitted, changed };
+    let before = Resume { trained, levels, layers: notes.layers, fitted: notes.fitted, changed };
     Ok((belongs_to, before, state))
 }
 
@@ -213,7 +214,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Identity, Before, State), String> {
 mod tests {
     use super::*;
 
-    fn run() -> (Before, State) {
+    fn run() -> (Resume, State) {
         let record =
             Record { step: 1, task: 0.5, budget: 0.1, hardness: 0.2, soft_cost: 7.0, dissimilarity: 0.0 };
         let fitted = Agreement { images: 3, same_class: Some(0.1), ..Agreement::default() };
@@ -234,7 +235,7 @@ mod tests {
             ("w".to_owned(), Tensor { shape: vec![2, 3], data: half }),
         ];
         let before =
-            Before { levels: vec![1.5], trained: Some(trained), layers: Vec::new(), fitted, changed };
+            Resume { levels: vec![1.5], trained: Some(trained), layers: Vec::new(), fitted, changed };
         let state = State {
             step: 3,
             weights: vec![vec![1.0, -2.0], vec![]],

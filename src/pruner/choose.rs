@@ -1,13 +1,15 @@
 //! Which channels stay: scores from gates, weights or chance, and the plan that meets the target.
 
-use super::{Analysis, Before, Criterion, Observer, Options, predicted, some_of};
+use super::{Analysis, Criterion, Observer, Options, Resume, predicted, some_of};
 use crate::coupling::Groups;
 use crate::data::Augment;
 use crate::error::{Error, Result};
-use crate::exec::ShiftSpec;
-use crate::exec::{Task, Wish, loss};
-use crate::gates::compensate::Stand;
-use crate::gates::{Left, Record, Session, Settings, Smaller, Trained, Watching, gate, loses, settle, train};
+use crate::exec::BiasTermSpec;
+use crate::exec::{LossKind, Objective, loss};
+use crate::gates::compensate::BiasCompensation;
+use crate::gates::{
+    Rebuild, Record, Resumed, Session, Settings, Trained, Watching, gate, loses, train, train_compensation,
+};
 use crate::graph::*;
 use crate::plan::{self, Plan, Search};
 use crate::rewrite;
@@ -61,24 +63,24 @@ impl Learning<'_> {
     pub fn choose(
         &self,
         options: &Options,
-        stand: &Stand,
-        before: Option<&Before>,
+        compensation: &BiasCompensation,
+        before: Option<&Resume>,
         observer: &mut dyn Observer,
     ) -> Result<Chosen> {
         let groups = self.groups;
-        let (cost, full) = (self.analysis.budget(), self.analysis.whole());
+        let (cost, full) = (self.analysis.budget(), self.analysis.budget_total());
         let (session, target) = (self.session, self.target);
         // Weights that were fitted since may have become zero, and need not be counted as such.
         let (dead, fixed) = (&self.analysis.dead, &self.analysis.fixed);
         let search = Search::new(groups, cost, options.limits, fixed.clone());
         let learns = fixed.iter().zip(dead).any(|(fixed, dead)| !fixed && !dead);
-        let settings = self.settings(options, stand);
+        let settings = self.settings(options, compensation);
         let mut trained = match before {
             Some(before) => before.trained.clone(),
             None if options.criterion == Criterion::Gates && learns => {
-                let smaller = |kept: &[bool]| self.smaller(kept, &stand.shifts).ok();
-                let smaller = options.freeze.then_some(&smaller as Smaller);
-                let closed = (self.left(stand)?, smaller);
+                let smaller = |kept: &[bool]| self.smaller(kept, &compensation.shifts).ok();
+                let smaller = options.freeze.then_some(&smaller as Rebuild);
+                let closed = (self.left(compensation)?, smaller);
                 Some(self.gates(options, settings.clone(), &search, closed, observer)?)
             }
             None => None,
@@ -94,16 +96,17 @@ impl Learning<'_> {
         if let Some(before) = before {
             return Ok(Chosen { plan, trained, levels: before.levels.clone(), measured });
         }
-        let mut levels = trained.as_ref().map_or(stand.levels.clone(), |t| t.levels.clone());
+        let mut levels = trained.as_ref().map_or(compensation.levels.clone(), |t| t.levels.clone());
         let mut history = trained.as_mut().map(|t| std::mem::take(&mut t.history)).unwrap_or_default();
-        let steps = settings.settling(if history.is_empty() { settings.batches } else { history.len() });
+        let steps =
+            settings.compensation_steps(if history.is_empty() { settings.batches } else { history.len() });
         let updates = history.len() + steps;
-        let smaller = match (steps > 0).then(|| self.smaller(&plan.kept, &stand.shifts)) {
+        let smaller = match (steps > 0).then(|| self.smaller(&plan.kept, &compensation.shifts)) {
             Some(Err(e)) if self.open.is_some() => return Err(e),
             smaller => smaller.and_then(Result::ok),
         };
         let sessions = [session, smaller.as_ref().unwrap_or(session)];
-        settle(sessions, self.training, &settings, &plan.kept, &mut levels, steps, &mut |task| {
+        train_compensation(sessions, self.training, &settings, &plan.kept, &mut levels, steps, &mut |task| {
             let (budget, _) = loss::budget(plan.cost as f64, target as f64, full as f64);
             let step = history.len() + 1;
             let record =
@@ -137,7 +140,7 @@ impl Learning<'_> {
         options: &Options,
         mut settings: Settings,
         search: &Search,
-        (left, smaller): (Option<Left<'s>>, Option<Smaller<'_, 's>>),
+        (left, smaller): (Option<Resumed<'s>>, Option<Rebuild<'_, 's>>),
         observer: &mut dyn Observer,
     ) -> Result<Trained> {
         let (session, images, target) = (self.session, self.training, self.target);
@@ -159,7 +162,7 @@ impl Learning<'_> {
             }
             settings.batches = settings.batches.div_ceil(SHORTER);
         }
-        let progress = &mut |r: &Record, of: usize| observer.step(r, of + settings.settling(of));
+        let progress = &mut |r: &Record, of: usize| observer.step(r, of + settings.compensation_steps(of));
         let watching = Watching { plan: &would_keep, left, smaller, progress };
         let budget = self.analysis.budget();
         let trained = train(session, self.groups, budget, images, &settings, given.as_ref(), watching);
@@ -167,13 +170,13 @@ impl Learning<'_> {
     }
 
     /// What stages before this one left.
-    fn left(&self, stand: &Stand) -> Result<Option<Left<'_>>> {
+    fn left(&self, compensation: &BiasCompensation) -> Result<Option<Resumed<'_>>> {
         let Some(open) = self.open else { return Ok(None) };
-        Ok(Some(Left { session: self.smaller(open, &stand.shifts)?, open: open.to_vec() }))
+        Ok(Some(Resumed { session: self.smaller(open, &compensation.shifts)?, open: open.to_vec() }))
     }
 
     /// The network that keeps `kept`, with the gates of those classes.
-    fn smaller(&self, kept: &[bool], shifts: &[ShiftSpec]) -> Result<Session<'_>> {
+    fn smaller(&self, kept: &[bool], shifts: &[BiasTermSpec]) -> Result<Session<'_>> {
         let (graph, facts, groups) = (self.graph, self.facts, self.groups);
         let small = rewrite::rewrite(graph, facts, groups, kept, self.opset)?.graph;
         let facts = verify::facts_like(graph, facts, &small)?;
@@ -204,7 +207,7 @@ impl Learning<'_> {
             let small = rewrite::rewrite(graph, facts, self.groups, &plan.kept, self.opset)?.graph;
             let share = observer.clock().map(|clock| clock.share(&small)).transpose()?;
             let real = match share {
-                Some(share) => (self.analysis.whole() as f64 * share) as u64,
+                Some(share) => (self.analysis.budget_total() as f64 * share) as u64,
                 None => predicted((graph, facts), &small, speed)?,
             };
             if real <= target {
@@ -225,7 +228,7 @@ impl Learning<'_> {
         Err(Error::argument("--target-latency", reason, "ask for more, or try --residual tie"))
     }
 
-    fn settings(&self, options: &Options, stand: &Stand) -> Settings {
+    fn settings(&self, options: &Options, compensation: &BiasCompensation) -> Settings {
         Settings {
             batches: options.most_batches(),
             until_settled: options.batches.is_none(),
@@ -239,7 +242,7 @@ impl Learning<'_> {
             augment: options.augment.map(Augment::moves),
             task: task(self.session, options, Some((options.smoothing, options.distil)), 1.0, self.training),
             choice: options.choice,
-            levels: stand.levels.clone(),
+            levels: compensation.levels.clone(),
             trace: options.trace,
             traced: some_of(self.held_out, TRACED, options.seed),
         }
@@ -254,15 +257,15 @@ pub(super) fn task(
     labels: Option<(f64, f64)>,
     temperature: f64,
     images: &[usize],
-) -> Task {
-    match (options.wish, labels.filter(|_| session.data.labels().is_some())) {
-        (Wish::Auto, Some((smoothing, distil))) if session.classes => {
-            Task::Labels { smoothing, distil, temperature }
+) -> Objective {
+    match (options.loss, labels.filter(|_| session.data.labels().is_some())) {
+        (LossKind::Auto, Some((smoothing, distil))) if session.classes => {
+            Objective::Labels { smoothing, distil, temperature }
         }
-        (Wish::Auto, _) if session.classes => Task::Distil { temperature },
-        (Wish::Classes, _) => Task::Distil { temperature },
-        (Wish::Auto | Wish::Values, _) => {
-            Task::Values { variance: session.variances(&some_of(images, 256, options.seed)) }
+        (LossKind::Auto, _) if session.classes => Objective::Distil { temperature },
+        (LossKind::Classes, _) => Objective::Distil { temperature },
+        (LossKind::Auto | LossKind::Values, _) => {
+            Objective::Values { variance: session.variances(&some_of(images, 256, options.seed)) }
         }
     }
 }

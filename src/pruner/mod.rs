@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::exec::Aims;
 use crate::exec::{GateSpec, Pool};
 use crate::gates::gate::{self, Unlearned};
-use crate::gates::{Agreement, Exam, Record, Trained};
+use crate::gates::{Agreement, HeldOut, Record, Trained};
 use crate::graph::*;
 use crate::plan::{self, Plan, Search};
 use crate::recover::{Epoch, State, Update};
@@ -30,7 +30,7 @@ use crate::tract::Sample;
 use crate::verify::{self, Verdict};
 pub use identity::Identity;
 pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target};
-pub use recovery::{Before, Finetuned, Recovered};
+pub use recovery::{Finetuned, Recovered, Resume};
 use regex::Regex;
 pub use run::{Done, Pruned, Pruner};
 use stage::Run;
@@ -55,11 +55,11 @@ pub struct Analysis {
     /// Whether the target is a time.
     timed: bool,
     /// MACs of the whole network.
-    pub full: u64,
+    pub macs_total: u64,
     /// The smallest reachable MACs.
-    pub smallest: u64,
+    pub macs_min: u64,
     /// What is kept there.
-    pub least: Vec<bool>,
+    pub kept_at_min: Vec<bool>,
     /// What becomes of trunks that layers pick from.
     readings: Readings,
 }
@@ -80,8 +80,8 @@ impl Analysis {
     }
 
     /// The whole network's amount of it.
-    pub fn whole(&self) -> u64 {
-        self.budget().hard(&vec![true; self.least.len()])
+    pub fn budget_total(&self) -> u64 {
+        self.budget().hard(&vec![true; self.kept_at_min.len()])
     }
 }
 
@@ -129,7 +129,20 @@ pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analys
     let least = if whole_trunks.cost <= alone.cost { &whole_trunks } else { &alone }.kept.clone();
     let (smallest, whole_trunks) = (cost.hard(&least), whole_trunks.cost);
     let readings = Readings { whole_trunks, fixed_alone };
-    Ok(Analysis { groups, aims, dead, fixed, readings, unlearned, cost, time, timed, full, smallest, least })
+    Ok(Analysis {
+        groups,
+        aims,
+        dead,
+        fixed,
+        readings,
+        unlearned,
+        cost,
+        time,
+        timed,
+        macs_total: full,
+        macs_min: smallest,
+        kept_at_min: least,
+    })
 }
 
 /// Where the network is judged: not at what can lose channels. Before an operator without gradient that is what gates, which
@@ -171,7 +184,7 @@ fn mentions(graph: &Graph, group: &Group, pattern: &Regex) -> bool {
 
 /// The target in the unit of [`Analysis::budget`]. Errors above the whole network or below what can be reached.
 pub fn target_cost(analysis: &Analysis, target: Target) -> Result<u64> {
-    let (budget, whole) = (analysis.budget(), analysis.whole());
+    let (budget, whole) = (analysis.budget(), analysis.budget_total());
     let asked = target.of(whole);
     let refuse = |reason: String, hint: String| Err(Error::argument(budget.flag(), reason, hint));
     if asked > whole {
@@ -179,7 +192,7 @@ pub fn target_cost(analysis: &Analysis, target: Target) -> Result<u64> {
             format!("{} are more than the network has ({})", budget.amount(asked), budget.amount(whole));
         return refuse(reason, "give what is to be kept, at most 100%".into());
     }
-    let least = budget.hard(&analysis.least);
+    let least = budget.hard(&analysis.kept_at_min);
     if asked < least {
         return refuse(unreachable(analysis, asked), way_out(analysis));
     }
@@ -188,8 +201,8 @@ pub fn target_cost(analysis: &Analysis, target: Target) -> Result<u64> {
 
 /// Why an amount cannot be reached.
 fn unreachable(analysis: &Analysis, asked: u64) -> String {
-    let (budget, whole) = (analysis.budget(), analysis.whole());
-    let least = budget.hard(&analysis.least);
+    let (budget, whole) = (analysis.budget(), analysis.budget_total());
+    let least = budget.hard(&analysis.kept_at_min);
     let share = 100.0 * least as f64 / whole.max(1) as f64;
     let (asked, amount) = (budget.amount(asked), budget.amount(least));
     let stays = match least == whole {
@@ -207,8 +220,8 @@ fn unreachable(analysis: &Analysis, asked: u64) -> String {
 
 /// What to do where an amount cannot be reached.
 fn way_out(analysis: &Analysis) -> String {
-    let (budget, whole) = (analysis.budget(), analysis.whole());
-    let least = budget.hard(&analysis.least);
+    let (budget, whole) = (analysis.budget(), analysis.budget_total());
+    let least = budget.hard(&analysis.kept_at_min);
     if !analysis.unlearned.is_empty() {
         return "rank the channels without gradients: --criterion l1 or random".into();
     }
@@ -233,7 +246,8 @@ pub fn cut_at_random(
     opset: i64,
 ) -> Result<Option<Graph>> {
     let options = Options { seed, ..Options::new(Target::Share(share)) };
-    let Analysis { groups, cost, full, smallest, least, .. } = analyse(graph, facts, &options)?;
+    let Analysis { groups, cost, macs_total: full, macs_min: smallest, kept_at_min: least, .. } =
+        analyse(graph, facts, &options)?;
     if smallest == full {
         return Ok(None);
     }
@@ -254,7 +268,7 @@ pub fn check_open_sizes(
     if facts.elsewhere.is_empty() {
         return Ok(());
     }
-    let Analysis { groups, cost, full, smallest, least, .. } = analysis;
+    let Analysis { groups, cost, macs_total: full, macs_min: smallest, kept_at_min: least, .. } = analysis;
     let search = Search::new(groups, cost, options.limits, vec![false; least.len()]);
     for target in [*smallest, smallest.midpoint(*full)] {
         let plan = search.meet(&plan::random(groups, options.seed), target)?;
@@ -272,7 +286,7 @@ pub trait Clock {
 /// Who watches a run. Whoever does not care about a call leaves it out.
 pub trait Observer {
     /// What a run with the same network, data and options kept before it was cut off: this one goes on from there.
-    fn resume(&mut self) -> Option<(Before, State)> {
+    fn resume(&mut self) -> Option<(Resume, State)> {
         None
     }
     /// Gates that were trained before, of the same network in the same reading: they are used instead of training where they
@@ -299,7 +313,7 @@ pub trait Observer {
     /// Called before a network of `nodes` nodes is proved in tract.
     fn proving(&mut self, _nodes: usize) {}
     /// Called after every update of the weights with all that is needed to go on from there.
-    fn keep(&mut self, _before: &Before, _state: &State) -> Result<()> {
+    fn keep(&mut self, _before: &Resume, _state: &State) -> Result<()> {
         Ok(())
     }
 }
@@ -333,7 +347,7 @@ pub struct Outcome {
     /// Biases that took over the means of deleted channels.
     pub biases: Vec<Bias>,
     /// The held-out images, with what the unpruned network gives.
-    pub exam: Exam,
+    pub held_out_outputs: HeldOut,
     /// Agreement with the unpruned network on them.
     pub agreement: Option<Agreement>,
     /// Training history (gates only).

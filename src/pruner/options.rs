@@ -4,8 +4,8 @@ use crate::cost::Convention;
 use crate::cost::latency::Speed;
 use crate::coupling::Residual;
 use crate::data::Augment;
-use crate::exec::Wish;
-use crate::gates::Choice;
+use crate::exec::LossKind;
+use crate::gates::Checkpointing;
 use crate::plan::Limits;
 use crate::recover::{self, Method};
 use regex::Regex;
@@ -173,7 +173,7 @@ pub struct Options {
     /// Lower bounds on widths.
     pub limits: Limits,
     /// What the outputs are judged by.
-    pub wish: Wish,
+    pub loss: LossKind,
     /// Updates; none trains until the plan has settled, on at most 12,800 images.
     pub batches: Option<usize>,
     /// Images per update.
@@ -191,7 +191,7 @@ pub struct Options {
     /// Every so many updates it is measured what pruning would give; 0: never.
     pub trace: usize,
     /// How the gates to keep are chosen.
-    pub choice: Choice,
+    pub choice: Checkpointing,
     /// Whether gates that closed for good are no longer trained, and their channels no longer computed.
     pub freeze: bool,
     /// Crops and mirrors of the images that gates are trained on; they are not changed otherwise.
@@ -224,7 +224,7 @@ impl Options {
             exclude: None,
             only: None,
             limits: Limits::default(),
-            wish: Wish::default(),
+            loss: LossKind::default(),
             batches: None,
             batch_size: 16,
             lr: 0.3,
@@ -233,7 +233,7 @@ impl Options {
             smoothing: 0.0,
             distil: 0.0,
             trace: 0,
-            choice: Choice::default(),
+            choice: Checkpointing::default(),
             freeze: true,
             augment: None,
             seed: 1,

@@ -7,7 +7,7 @@ use crate::data::{Augment, Calibration};
 use crate::error::Result;
 use crate::exec::Aims;
 use crate::exec::Pool;
-use crate::gates::{Agreement, Exam, Session, Trained};
+use crate::gates::{Agreement, HeldOut, Session, Trained};
 use crate::graph::*;
 use crate::recover::{self, Epoch, Fitted, Hint, State, Tuned, Update};
 use crate::rewrite::{self, Cuts};
@@ -53,7 +53,7 @@ pub struct Finetuned {
 
 /// What was learned before the weights were trained: with it and a [`State`] a run goes on where it was cut off.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Before {
+pub struct Resume {
     /// The training of the gates (gates only).
     pub trained: Option<Trained>,
     /// κ per level of the compensation.
@@ -77,7 +77,7 @@ pub(super) struct Recovery<'a> {
     /// Images to learn on.
     pub training: &'a [usize],
     /// Images that nothing is learned on.
-    pub exam: &'a Exam,
+    pub held_out_outputs: &'a HeldOut,
     pub pool: &'a Pool,
     pub options: &'a Options,
     /// What is to be done: in a stage before the last not what the options say.
@@ -90,7 +90,7 @@ impl Recovery<'_> {
         &self,
         small: &Graph,
         kept: &[bool],
-        mut before: Before,
+        mut before: Resume,
         state: Option<State>,
         observer: &mut dyn Observer,
     ) -> Result<Recovered> {
@@ -147,8 +147,8 @@ impl Recovery<'_> {
         let facts = verify::facts_like(self.graph, self.facts, pruned)?;
         let other = Session::plain((pruned, &facts), self.aims, self.data, self.pool)?;
         let whole = || Session::plain((self.graph, self.facts), self.aims, self.data, self.pool);
-        let whole = if self.exam.asks() { Some(whole()?) } else { None };
-        Ok(self.exam.agreement(whole.as_ref(), &other, None))
+        let whole = if self.held_out_outputs.asks() { Some(whole()?) } else { None };
+        Ok(self.held_out_outputs.agreement(whole.as_ref(), &other, None))
     }
 
     fn settings(
@@ -176,7 +176,7 @@ impl Recovery<'_> {
 
 /// Hands a training's state on together with what came before it.
 struct Keeping<'a> {
-    before: &'a Before,
+    before: &'a Resume,
     observer: &'a mut dyn Observer,
 }
 

@@ -114,7 +114,7 @@ impl Pruner {
             return Ok(None);
         }
         let options = Options { criterion: Criterion::L1, ..self.options.clone() };
-        Ok(Some(super::analyse(&self.model.graph, &self.facts, &options)?.smallest))
+        Ok(Some(super::analyse(&self.model.graph, &self.facts, &options)?.macs_min))
     }
 
     /// Takes aim at a target, and gives it as the analysis counts it: MACs, or nanoseconds for a time. Errors where it is more than

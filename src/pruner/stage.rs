@@ -5,14 +5,14 @@
 use super::choose::{Chosen, Learning};
 use super::recovery::Recovery;
 use super::{
-    Analysis, Before, Compensation, Criterion, Observer, Options, Outcome, Recover, Stage, samples, some_of,
+    Analysis, Compensation, Criterion, Observer, Options, Outcome, Recover, Resume, Stage, samples, some_of,
 };
 use crate::coupling::Groups;
 use crate::data::Calibration;
 use crate::error::{Error, Result};
-use crate::exec::{GateSpec, Pool, ShiftSpec, UNGATED};
-use crate::gates::compensate::{self, Moments, Stand};
-use crate::gates::{Exam, Session, gate, hard};
+use crate::exec::{BiasTermSpec, GateSpec, Pool, UNGATED};
+use crate::gates::compensate::{self, BiasCompensation, Moments};
+use crate::gates::{HeldOut, Session, gate, hard};
 use crate::graph::*;
 use crate::plan::{self, Search};
 use crate::recover::State;
@@ -45,7 +45,7 @@ struct Gates {
 }
 
 /// What a stage left for the next.
-struct Course {
+struct StageCarry {
     /// The original with the fitted weights.
     graph: Graph,
     facts: Facts,
@@ -53,7 +53,7 @@ struct Course {
     groups: Groups,
     /// By class: is it still there?
     open: Vec<bool>,
-    exam: Exam,
+    held_out_outputs: HeldOut,
 }
 
 impl Run<'_> {
@@ -62,13 +62,12 @@ impl Run<'_> {
         if self.analysis.aims.targets.is_empty() {
             return self.unseen(target);
         }
-        let (whole, count) = (self.analysis.whole() as f64, self.options.stages.max(1));
+        let (whole, count) = (self.analysis.budget_total() as f64, self.options.stages.max(1));
         let gates = self.gates()?;
-        let (mut course, mut stages) = (None, Vec::new());
+        let (mut carry, mut stages) = (None, Vec::new());
         for k in 1..count {
             let part = (whole * libm::pow(target as f64 / whole, k as f64 / count as f64)) as u64;
-            let outcome =
-                self.stage(part, Recover::Reconstruct, (&gates, course.as_ref()), None, observer)?;
+            let outcome = self.stage(part, Recover::Reconstruct, (&gates, carry.as_ref()), None, observer)?;
             let stage = Stage {
                 macs: self.analysis.cost.hard(&outcome.plan.kept),
                 agreement: outcome.recovered.as_ref().map_or(outcome.agreement, |r| Some(r.fitted)),
@@ -76,44 +75,45 @@ impl Run<'_> {
             };
             observer.staged(&stage, k, count);
             stages.push(stage);
-            course = Some(self.next(outcome)?);
+            carry = Some(self.next(outcome)?);
         }
         // What was kept is of the last stage: those before it are gone through again, to the same result.
         let kept = observer.resume();
-        let outcome = self.stage(target, self.options.recover, (&gates, course.as_ref()), kept, observer)?;
-        Ok(Outcome { stages, source: course.map(|c| c.graph), ..outcome })
+        let outcome = self.stage(target, self.options.recover, (&gates, carry.as_ref()), kept, observer)?;
+        Ok(Outcome { stages, source: carry.map(|c| c.graph), ..outcome })
     }
 
     /// Where the stage after one begins.
-    fn next(&self, outcome: Outcome) -> Result<Course> {
+    fn next(&self, outcome: Outcome) -> Result<StageCarry> {
         let (graph, facts) = self.network;
         let open = outcome.plan.kept.clone();
         let (wide, groups) = rewrite::widen((graph, facts), &self.analysis.groups, &open, outcome.graph())?;
         let at = |facts: &Facts| infer(&wide, facts.inputs(graph).as_deref());
         let elsewhere = facts.elsewhere.iter().map(|other| at(other).map(Arc::new)).collect::<Result<_>>()?;
         let facts = Facts { elsewhere, ..at(facts)? };
-        Ok(Course { graph: wide, facts, groups, open, exam: outcome.exam })
+        Ok(StageCarry { graph: wide, facts, groups, open, held_out_outputs: outcome.held_out_outputs })
     }
 
     fn stage(
         &self,
         target: u64,
         how: Recover,
-        (gates, course): (&Gates, Option<&Course>),
-        kept: Option<(Before, State)>,
+        (gates, carry): (&Gates, Option<&StageCarry>),
+        kept: Option<(Resume, State)>,
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         let Self { network: (original, of_original), data, options, opset, pool, .. } = *self;
         let (training, held_out) = (self.training, self.held_out);
-        let (graph, facts, groups) = match course {
+        let (graph, facts, groups) = match carry {
             Some(c) => (&c.graph, &c.facts, &c.groups),
             None => (original, of_original, &self.analysis.groups),
         };
-        let open = course.map(|c| c.open.as_slice());
-        let stand = self.stand(gates, (graph, facts, groups), open);
+        let open = carry.map(|c| c.open.as_slice());
+        let compensation = self.bias_compensation(gates, (graph, facts, groups), open);
         // Where it is not trained itself it needs nothing in place of what closes.
-        let session = self.original(if open.is_some() { &[] } else { &stand.shifts })?;
-        let exam = course.map_or_else(|| Exam::new(&session, held_out), |c| c.exam.clone());
+        let session = self.original(if open.is_some() { &[] } else { &compensation.shifts })?;
+        let held_out_outputs =
+            carry.map_or_else(|| HeldOut::new(&session, held_out), |c| c.held_out_outputs.clone());
         let network = Learning {
             graph,
             facts,
@@ -128,11 +128,11 @@ impl Run<'_> {
         };
         let (before, state) = kept.unzip();
         let Chosen { plan, trained, levels, measured } =
-            network.choose(options, &stand, before.as_ref(), observer)?;
+            network.choose(options, &compensation, before.as_ref(), observer)?;
         trained.iter().for_each(|gates| observer.trained(gates));
         let lambda = hard(&plan.kept, &levels);
         let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
-        let amounts = closed(&stand.shifts, &lambda);
+        let amounts = closed(&compensation.shifts, &lambda);
         let biases = rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &amounts)?;
         // What follows needs the memory.
         drop(session);
@@ -143,19 +143,19 @@ impl Run<'_> {
             aims: &self.analysis.aims,
             data,
             training,
-            exam: &exam,
+            held_out_outputs: &held_out_outputs,
             pool,
             options,
             how,
         };
         let agreement = Some(recovery.agreement(&rewritten.graph)?);
         let samples = samples(graph, facts, data, held_out);
-        let closed = (&gates.specs[..], &stand.shifts[..]);
+        let closed = (&gates.specs[..], &compensation.shifts[..]);
         let proof = proved((graph, facts), closed, &lambda, &rewritten.graph, &samples, pool)?;
         let recovered = match how {
             Recover::None => None,
             Recover::Reconstruct | Recover::Finetune(_) => {
-                let learned = Before { trained: trained.clone(), levels, ..before.unwrap_or_default() };
+                let learned = Resume { trained: trained.clone(), levels, ..before.unwrap_or_default() };
                 Some(recovery.run(&rewritten.graph, &plan.kept, learned, state, observer)?)
             }
         };
@@ -168,7 +168,7 @@ impl Run<'_> {
             measured,
             rewritten,
             biases,
-            exam,
+            held_out_outputs,
             agreement,
             trained,
             recovered,
@@ -202,7 +202,7 @@ impl Run<'_> {
             measured: None,
             rewritten,
             biases: Vec::new(),
-            exam: Exam::default(),
+            held_out_outputs: HeldOut::default(),
             agreement: None,
             trained: None,
             recovered: None,
@@ -212,7 +212,7 @@ impl Run<'_> {
     }
 
     /// The original, with terms in biases.
-    fn original<'s>(&'s self, shifts: &'s [ShiftSpec]) -> Result<Session<'s>> {
+    fn original<'s>(&'s self, shifts: &'s [BiasTermSpec]) -> Result<Session<'s>> {
         let Analysis { groups, aims, .. } = self.analysis;
         Session::new(self.network, groups, shifts, aims, self.data, self.pool)
     }
@@ -228,19 +228,21 @@ impl Run<'_> {
     }
 
     /// What stands in for closed channels of a network; for those that were closed before, the fits have found it.
-    fn stand(
+    fn bias_compensation(
         &self,
         Gates { specs, moments }: &Gates,
         (graph, facts, groups): (&Graph, &Facts, &Groups),
         open: Option<&[bool]>,
-    ) -> Stand {
-        let mut stand = match self.options.compensation {
-            Compensation::None => return Stand::default(),
-            Compensation::Mean => Stand::mean(graph, facts, specs, moments),
-            Compensation::Learned => Stand::learned(graph, facts, specs, moments, groups.classes.len()),
+    ) -> BiasCompensation {
+        let mut compensation = match self.options.compensation {
+            Compensation::None => return BiasCompensation::default(),
+            Compensation::Mean => BiasCompensation::mean(graph, facts, specs, moments),
+            Compensation::Learned => {
+                BiasCompensation::learned(graph, facts, specs, moments, groups.classes.len())
+            }
         };
         if let Some(open) = open {
-            for shift in &mut stand.shifts {
+            for shift in &mut compensation.shifts {
                 let columns = shift.index.len().max(1);
                 let gone = |k: usize| {
                     shift.index[k % columns] != UNGATED && !open[shift.index[k % columns] as usize]
@@ -248,14 +250,14 @@ impl Run<'_> {
                 (0..shift.matrix.len()).filter(|&k| gone(k)).for_each(|k| shift.matrix[k] = 0.0);
             }
         }
-        stand
+        compensation
     }
 }
 
 /// The proof that a network with closed gates is the small one. Errors where it is not.
 fn proved(
     network: (&Graph, &Facts),
-    closed: (&[GateSpec], &[ShiftSpec]),
+    closed: (&[GateSpec], &[BiasTermSpec]),
     lambda: &[f32],
     small: &Graph,
     samples: &[Sample],
@@ -273,13 +275,13 @@ fn proved(
 }
 
 /// What stands in for closed channels, in each reader's bias: Σ over deleted c of κ_c times the shift's column.
-fn closed(shifts: &[ShiftSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
+fn closed(shifts: &[BiasTermSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
     let amount = |(&i, &l): (&u32, &u32)| match i != UNGATED && lambda[i as usize] == 0.0 {
         true if l == UNGATED => 1.0,
         true => f64::from(lambda[l as usize]),
         false => 0.0,
     };
-    let one = |s: &ShiftSpec| {
+    let one = |s: &BiasTermSpec| {
         let amounts: Vec<f64> = s.index.iter().zip(&s.level).map(amount).collect();
         let row = |row: &[f32]| row.iter().zip(&amounts).map(|(m, a)| f64::from(*m) * a).sum();
         (s.node, s.matrix.chunks(s.index.len()).map(row).collect())

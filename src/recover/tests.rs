@@ -5,8 +5,8 @@ use super::*;
 use crate::coupling::{Groups, Residual, group};
 use crate::data::{Calibration, InputSpec};
 use crate::error::Result;
+use crate::exec::Objective;
 use crate::exec::Pool;
-use crate::exec::Task;
 use crate::gates::Session;
 use crate::graph::*;
 use crate::rewrite::{self, Cuts};
@@ -318,7 +318,7 @@ fn recovery_leaves_a_lossless_cut_lossless() {
             lr: 1e-9,
             warm_up: 0.0,
             weight_decay: 0.0,
-            task: Task::Values { variance: vec![1.0] },
+            task: Objective::Values { variance: vec![1.0] },
             hint: 1.0,
             augment: None,
             seed: 1,

@@ -140,7 +140,7 @@ pub fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis, unlearned: Op
         frozen: frozen.collect(),
         lossless: analysis.dead.iter().filter(|dead| **dead).count(),
         unlearned: analysis.unlearned.clone(),
-        macs_smallest: analysis.smallest,
+        macs_smallest: analysis.macs_min,
         macs_smallest_unlearned: unlearned,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Cuts;
 use crate::coupling::{Groups, Site};
-use crate::exec::{GateSpec, ShiftSpec, UNGATED};
+use crate::exec::{BiasTermSpec, GateSpec, UNGATED};
 use crate::graph::*;
 use std::collections::HashMap;
 
@@ -13,8 +13,8 @@ pub fn follow(
     (graph, groups): (&Graph, &Groups),
     kept: &[bool],
     small: &Graph,
-    (gates, shifts): (&[GateSpec], &[ShiftSpec]),
-) -> (Vec<GateSpec>, Vec<ShiftSpec>) {
+    (gates, shifts): (&[GateSpec], &[BiasTermSpec]),
+) -> (Vec<GateSpec>, Vec<BiasTermSpec>) {
     let cuts = Cuts::new(groups, kept);
     let place = |n: NodeId| small.producer(graph.nodes[n].outputs.first().copied().flatten()?);
     let mut moved: Vec<GateSpec> = Vec::new();
@@ -41,12 +41,12 @@ pub fn follow(
             }
         }
     }
-    let shift = |s: &ShiftSpec| {
+    let shift = |s: &BiasTermSpec| {
         let y = graph.nodes[s.node].outputs.first().copied().flatten()?;
         let columns = s.index.len().max(1);
         let left = cuts.left(y, s.axis, s.matrix.len() / columns);
         let matrix = left.iter().flat_map(|&o| &s.matrix[o * columns..][..columns]).copied().collect();
-        Some(ShiftSpec { node: place(s.node)?, matrix, ..s.clone() })
+        Some(BiasTermSpec { node: place(s.node)?, matrix, ..s.clone() })
     };
     (moved, shifts.iter().filter_map(shift).collect())
 }

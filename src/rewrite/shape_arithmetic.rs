@@ -66,7 +66,7 @@ fn moved(
         }
         let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
         let mut y = [Array::zeros(shapes.get(k)?)];
-        Diff::<f64>::forward(node.op.as_ref(), &x, &mut y);
+        Compute::<f64>::forward(node.op.as_ref(), &x, &mut y);
         let mut stated: Vec<Vec<bool>> =
             aims.iter().map(|a| a.as_ref().map_or(Vec::new(), |a| vec![false; a[k].len()])).collect();
         for (&tag, &wanted) in y[0].data.iter().zip(want) {
@@ -143,7 +143,7 @@ fn holds(
         let shape = if volume(&shape[0]) >= volume(&shape[1]) { &shape[0] } else { &shape[1] };
         let mut y = [Array::zeros(shape)];
         let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
-        Diff::<f64>::forward(node.op.as_ref(), &x, &mut y);
+        Compute::<f64>::forward(node.op.as_ref(), &x, &mut y);
         // Integer division rounds towards zero.
         let same = |(y, w): (&f64, &f64)| y == w || was_whole && y.trunc() == *w;
         y[0].data.len() == want.len() && y[0].data.iter().zip(want).all(same)

@@ -228,7 +228,7 @@ mod tests {
         let panics = |words: String| enter::<()>(|| panic!("{words}"));
         let refusal = panics("index out of bounds\nnote: more".into()).unwrap_err();
         let Refusal::Panicked(words) = &refusal else { panic!("{refusal:?}") };
-        assert!(words.starts_with("index out of bounds (src/tract/runtime.rs:"), "{words}");
+        assert!(words.starts_with("index out of bounds (tract/runtime.rs:"), "{words}");
         assert!(refusal.to_string().starts_with("it panicked: index"));
         let constant: Result<(), _> = enter(|| panic!("plain words"));
         assert!(constant.unwrap_err().to_string().contains("plain words"));
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn a_panic_in_tract_is_silent_and_any_other_is_not() {
         let own = std::env::current_exe().unwrap();
-        let name = "tract::tests::one_panic_inside_and_one_outside";
+        let name = "tract::runtime::tests::one_panic_inside_and_one_outside";
         let child =
             std::process::Command::new(own).args(["--exact", name, "--ignored", "--nocapture"]).output();
         let child = child.unwrap();

@@ -4,7 +4,9 @@
 //! Never: passes what it did not run.
 
 use crate::error::{Error, Result};
-use crate::exec::{GateSpec, Opened, Plain, Pool, Program, Reach, ShiftSpec, Sums, Workspace};
+use crate::exec::{
+    BiasTermSpec, GateSpec, Opened, Pool, Precision, Program, Reach, ReferenceInterpreter, Workspace,
+};
 use crate::graph::*;
 use crate::support::random::Draw;
 use crate::tensor::*;
@@ -162,7 +164,7 @@ pub fn outputs(program: &Program, sample: &Sample, lambda: Option<&[f32]>) -> Ve
 /// run is gone around: the same random numbers stand for what it gives on both sides, and what it reads must be equal.
 pub fn prove(
     big: (&Graph, &Facts),
-    gates: (&[GateSpec], &[ShiftSpec]),
+    gates: (&[GateSpec], &[BiasTermSpec]),
     lambda: &[f32],
     small: &Graph,
     samples: &[Sample],
@@ -188,7 +190,7 @@ fn drawn(fact: &Fact, mut draw: Draw) -> Array<f32> {
 /// beyond the tolerance, that sample is compared again in double precision.
 pub fn compare(
     big: (&Graph, &Facts),
-    (gates, shifts): (&[GateSpec], &[ShiftSpec]),
+    (gates, shifts): (&[GateSpec], &[BiasTermSpec]),
     lambda: &[f32],
     small: &Graph,
     targets: &[ValueId],
@@ -197,13 +199,13 @@ pub fn compare(
 ) -> Result<Proof> {
     let facts = facts_like(big.0, big.1, small)?;
     let (masked, pruned) = pool.both(
-        || Program::compile(big.0, big.1, Sums::Plain, gates, shifts, targets),
-        || Program::compile(small, &facts, Sums::Plain, &[], &[], targets),
+        || Program::compile(big.0, big.1, Precision::Exact, gates, shifts, targets),
+        || Program::compile(small, &facts, Precision::Exact, &[], &[], targets),
     );
     let (masked, pruned) = (masked?, pruned?);
     let wide: Vec<f64> = lambda.iter().map(|&l| l.into()).collect();
     let double = |sample: &Sample, graph, facts, gates, shifts| {
-        let plain = Plain { graph, facts, gates, shifts, targets };
+        let plain = ReferenceInterpreter { graph, facts, gates, shifts, targets };
         let x: Vec<Array<f64>> =
             sample.iter().map(|x| Array::new(&x.shape, x.data.iter().map(|&x| x.into()).collect())).collect();
         plain.outputs(&x, &wide)
@@ -271,7 +273,7 @@ fn own_outputs((graph, facts): (&Graph, &Facts), samples: &[Sample]) -> Result<O
     if targets.is_empty() {
         return Ok(None);
     }
-    let program = Program::compile(graph, facts, Sums::Plain, &[], &[], &targets)?;
+    let program = Program::compile(graph, facts, Precision::Exact, &[], &[], &targets)?;
     let one = |s: &Sample| places.iter().copied().zip(outputs(&program, s, None)).collect();
     Ok(Some(samples.iter().map(one).collect()))
 }
@@ -290,7 +292,7 @@ fn double(
     samples: &[Sample],
     pool: &Pool,
 ) -> Option<Vec<Vec<Array<f64>>>> {
-    let plain = Plain { graph, facts, gates: &[], shifts: &[], targets };
+    let plain = ReferenceInterpreter { graph, facts, gates: &[], shifts: &[], targets };
     let one = |sample: &Sample| {
         let wide = |x: &Array<f32>| Array::new(&x.shape, x.data.iter().map(|&x| x.into()).collect());
         plain.outputs(&sample.iter().map(wide).collect::<Vec<_>>(), &[])
@@ -303,7 +305,7 @@ pub fn rounding((graph, facts): (&Graph, &Facts), samples: &[Sample], pool: &Poo
     let (targets, _) = computed(graph, facts);
     let mut d = Difference::default();
     let Some(exact) = double(((graph, facts), &targets), samples, pool) else { return Ok(0.0) };
-    let program = Program::compile(graph, facts, Sums::Plain, &[], &[], &targets)?;
+    let program = Program::compile(graph, facts, Precision::Exact, &[], &[], &targets)?;
     for (sample, exact) in samples.iter().zip(&exact) {
         for (exact, single) in exact.iter().zip(outputs(&program, sample, None)) {
             d.add(&exact.data, &single.iter().map(|&v| v.into()).collect::<Vec<f64>>());

@@ -49,7 +49,7 @@ fn pruned_well(network: &str) {
     sliced_as_told(&report, &small);
     let macs = |key: &str| report[key].as_u64().unwrap();
     let facts = small.facts().unwrap();
-    let found = analyse(&small.graph, &facts, &Options::new(Target::Share(1.0))).unwrap().full;
+    let found = analyse(&small.graph, &facts, &Options::new(Target::Share(1.0))).unwrap().macs_total;
     assert_eq!(found, macs("macs_after"));
     assert!(found <= macs("macs_target") && macs("macs_target") == macs("macs_before") / 2);
     assert_eq!(file.len() as u64, macs("bytes_after"));
@@ -251,7 +251,7 @@ fn stages_go_a_part_of_the_way_each_and_the_report_tells_of_the_whole() {
     let [before, after, asked] = ["macs_before", "macs_after", "macs_target"].map(|k| macs(&report[k]));
     let full = |m: &Model| {
         let options = Options::new(Target::Share(1.0));
-        analyse(&m.graph, &m.facts().unwrap(), &options).unwrap().full
+        analyse(&m.graph, &m.facts().unwrap(), &options).unwrap().macs_total
     };
     assert_eq!((full(&original), full(&small)), (before, after));
     assert!(after <= asked && asked == before / 2);

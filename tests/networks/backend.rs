@@ -4,7 +4,7 @@
 //!     ONNX_NODE_TESTS=FOLDER cargo test --release --test networks -- --ignored node_tests
 
 use super::files_below;
-use autobot_onnx::exec::{Program, Sums, Workspace};
+use autobot_onnx::exec::{Precision, Program, Workspace};
 use autobot_onnx::graph::{Facts, Graph, Origin, ValueId, infer};
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::tensor::{DType, Data, Tensor};
@@ -80,7 +80,7 @@ fn run(model: &Model, folded: &Facts, mut graph: Graph) -> Result<bool, String> 
     if targets.is_empty() || targets.len() < graph.outputs.len() {
         return Ok(false);
     }
-    let Ok(program) = Program::compile(&graph, &facts, Sums::Plain, &[], &[], &targets) else {
+    let Ok(program) = Program::compile(&graph, &facts, Precision::Exact, &[], &[], &targets) else {
         return Ok(false);
     };
     let mut workspace = Workspace::new(&program);

@@ -4,12 +4,12 @@
 use super::{Network, Residual, ours, random_plan, stored};
 use autobot_onnx::Result;
 use autobot_onnx::data::{Calibration, InputSpec, Preprocess};
-use autobot_onnx::exec::{Aims, Task};
-use autobot_onnx::exec::{LARGEST, Plain, Pool, Program, Sums, Workspace, batched};
+use autobot_onnx::exec::{Aims, Objective};
+use autobot_onnx::exec::{LARGEST, Pool, Precision, Program, ReferenceInterpreter, Workspace, batched};
 use autobot_onnx::gates::Session;
 use autobot_onnx::graph::{Facts, Graph};
 use autobot_onnx::onnx;
-use autobot_onnx::pruner::{Before, Identity, checkpoint};
+use autobot_onnx::pruner::{Identity, Resume, checkpoint};
 use autobot_onnx::recover::{Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters};
 use autobot_onnx::support::random::Draw;
 use autobot_onnx::tensor::{Array, DType, Data, Tensor};
@@ -31,7 +31,7 @@ fn compare(network: &Network) -> usize {
     let targets = network.targets();
     let facts = batched(graph, &network.facts, &targets, LARGEST).unwrap();
     let parameters = parameters(graph, &facts);
-    let program = Program::trainable(graph, &facts, Sums::Plain, &parameters, &targets).unwrap();
+    let program = Program::trainable(graph, &facts, Precision::Exact, &parameters, &targets).unwrap();
     let mut workspace = Workspace::new(&program);
     let mut draw = Draw::new(11, 0);
     let mut inputs = Vec::new();
@@ -51,7 +51,7 @@ fn compare(network: &Network) -> usize {
     workspace.backward_parameters(&program, &mut gradients);
 
     let loss = |facts: &Facts| -> f64 {
-        let plain = Plain { graph, facts, gates: &[], shifts: &[], targets: &targets };
+        let plain = ReferenceInterpreter { graph, facts, gates: &[], shifts: &[], targets: &targets };
         let y = plain.outputs(&inputs, &[]).unwrap();
         y.iter().zip(&weights).flat_map(|(y, w)| y.data.iter().zip(w)).map(|(y, w)| y * f64::from(*w)).sum()
     };
@@ -142,8 +142,8 @@ fn losses_are_those_of_pytorch_update_by_update() {
             warm_up: 0.06,
             weight_decay: curve.weight_decay,
             task: match curve.temperature {
-                Some(temperature) => Task::Distil { temperature },
-                None => Task::Labels { smoothing: 0.0, distil: 0.0, temperature: 1.0 },
+                Some(temperature) => Objective::Distil { temperature },
+                None => Objective::Labels { smoothing: 0.0, distil: 0.0, temperature: 1.0 },
             },
             hint: 0.0,
             augment: None,
@@ -187,7 +187,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         lr: if method == Method::ScaledAdamW { 0.01 } else { 0.001 },
         warm_up: 0.1,
         weight_decay: 1e-3,
-        task: Task::Distil { temperature: 2.0 },
+        task: Objective::Distil { temperature: 2.0 },
         hint: 0.0,
         // With crops the teacher's answers are known once they come again, without from the first epochs on, to mixtures never.
         augment: Some(autobot_onnx::data::Augment {
@@ -226,7 +226,7 @@ fn training_lowers_the_loss_and_no_thread_or_interruption_changes_a_bit() {
         }
 
         // The state goes through a file's bytes.
-        let (before, run) = (Before::default(), Identity::default());
+        let (before, run) = (Resume::default(), Identity::default());
         let bytes = checkpoint::encode(&run, &before, notes.state.as_ref().unwrap()).unwrap();
         let (_, _, state) = checkpoint::decode(&bytes).unwrap();
         let (_, resumed) = tuned(2, method, Some(state), &mut Notes::default());

@@ -2,8 +2,8 @@
 //! and the same gradients for the gates that are left, and for what stands in for those that are not.
 
 use super::{ALL, ours, random_plan};
-use autobot_onnx::exec::{GateSpec, Program, ShiftSpec, Sums, Workspace};
-use autobot_onnx::gates::compensate::{Moments, Stand};
+use autobot_onnx::exec::{BiasTermSpec, GateSpec, Precision, Program, Workspace};
+use autobot_onnx::gates::compensate::{BiasCompensation, Moments};
 use autobot_onnx::graph::{Facts, Graph, ValueId};
 use autobot_onnx::pruner::gates;
 use autobot_onnx::support::random::Draw;
@@ -23,7 +23,8 @@ fn values_and_gradients_are_those_of_the_whole_network() {
             let moments: Vec<Vec<Moments>> =
                 gates.iter().map(|g| g.index.iter().map(|_| moment()).collect()).collect();
             let n = groups.classes.len();
-            let Stand { shifts, levels } = Stand::learned(graph, &network.facts, &gates, &moments, n);
+            let BiasCompensation { shifts, levels } =
+                BiasCompensation::learned(graph, &network.facts, &gates, &moments, n);
             let soft = |c: usize| if plan.kept[c] { 0.2 + 0.7 * ((c * 7) % 11) as f32 / 11.0 } else { 0.0 };
             let parameters: Vec<f32> = (0..n).map(soft).chain(levels.iter().map(|&l| l as f32)).collect();
             let small = rewrite::rewrite(graph, &network.facts, &groups, &plan.kept, network.model.opset())
@@ -50,12 +51,12 @@ fn values_and_gradients_are_those_of_the_whole_network() {
 /// The targets, and the gradients of a weighted sum of them.
 fn run(
     (graph, facts): (&Graph, &Facts),
-    (gates, shifts): (&[GateSpec], &[ShiftSpec]),
+    (gates, shifts): (&[GateSpec], &[BiasTermSpec]),
     targets: &[ValueId],
     parameters: &[f32],
     sample: &Sample,
 ) -> (Vec<f32>, Vec<f32>) {
-    let program = Program::compile(graph, facts, Sums::Plain, gates, shifts, targets).unwrap();
+    let program = Program::compile(graph, facts, Precision::Exact, gates, shifts, targets).unwrap();
     let mut workspace = Workspace::new(&program);
     for (k, x) in sample.iter().enumerate() {
         workspace.input(&program, k).copy_from_slice(&x.data);

@@ -5,8 +5,8 @@
 //! and ReLUs, takes several images at a time and computes in f32.
 
 use super::{Network, Residual, ours};
-use autobot_onnx::exec::{LARGEST, Plain, Program, Sums, Workspace, batched};
-use autobot_onnx::gates::compensate::{Moments, Stand};
+use autobot_onnx::exec::{LARGEST, Precision, Program, ReferenceInterpreter, Workspace, batched};
+use autobot_onnx::gates::compensate::{BiasCompensation, Moments};
 use autobot_onnx::pruner::{Compensation, gates};
 use autobot_onnx::support::random::Draw;
 use autobot_onnx::tensor::{Array, volume};
@@ -36,14 +36,17 @@ fn compare(network: &Network, residual: Residual, compensation: Compensation) {
     };
     let moments: Vec<Vec<Moments>> =
         gates.iter().map(|g| g.index.iter().map(|_| moment()).collect()).collect();
-    let Stand { shifts, levels } = match compensation {
-        Compensation::None => Stand::default(),
-        Compensation::Mean => Stand::mean(graph, &facts, &gates, &moments),
-        Compensation::Learned => Stand::learned(graph, &facts, &gates, &moments, groups.classes.len()),
+    let BiasCompensation { shifts, levels } = match compensation {
+        Compensation::None => BiasCompensation::default(),
+        Compensation::Mean => BiasCompensation::mean(graph, &facts, &gates, &moments),
+        Compensation::Learned => {
+            BiasCompensation::learned(graph, &facts, &gates, &moments, groups.classes.len())
+        }
     };
     let compile = |sums| Program::compile(graph, &facts, sums, &gates, &shifts, &targets).unwrap();
-    let programs = [compile(Sums::Plain), compile(Sums::Fast)];
-    let plain = Plain { graph, facts: &facts, gates: &gates, shifts: &shifts, targets: &targets };
+    let programs = [compile(Precision::Exact), compile(Precision::Fast)];
+    let plain =
+        ReferenceInterpreter { graph, facts: &facts, gates: &gates, shifts: &shifts, targets: &targets };
 
     let mut lambda: Vec<f32> = groups.classes.iter().map(|_| 0.2 + 0.7 * draw.unit()).collect();
     lambda.extend(levels.iter().map(|&l| l as f32));

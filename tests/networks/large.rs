@@ -66,9 +66,9 @@ fn cut(model: &Model, residual: Residual) -> Analysis {
     let facts = model.facts().unwrap();
     let options = Options { residual, ..Options::new(Target::Share(1.0)) };
     let analysis = pruner::analyse(&model.graph, &facts, &options).unwrap();
-    let fixed = vec![false; analysis.least.len()];
+    let fixed = vec![false; analysis.kept_at_min.len()];
     let search = Search::new(&analysis.groups, &analysis.cost, options.limits, fixed);
-    let target = (analysis.full + search.smallest().cost) / 2;
+    let target = (analysis.macs_total + search.smallest().cost) / 2;
     let kept = search.meet(&plan::l1(&model.graph, &facts, &analysis.groups), target).unwrap().kept;
     let done = rewrite::rewrite(&model.graph, &facts, &analysis.groups, &kept, model.opset()).unwrap();
     let facts = verify::facts_like(&model.graph, &facts, &done.graph).unwrap();

@@ -2,9 +2,9 @@
 
 use super::Network;
 use autobot_onnx::coupling::Residual;
+use autobot_onnx::exec::Objective;
 use autobot_onnx::exec::Pool;
-use autobot_onnx::exec::Task;
-use autobot_onnx::gates::{Choice, Session, Settings, Watching, train};
+use autobot_onnx::gates::{Checkpointing, Session, Settings, Watching, train};
 use std::cell::Cell;
 use std::path::Path;
 
@@ -47,8 +47,8 @@ fn a_smaller_network_that_cannot_be_made_changes_nothing() {
         target: 0.3 * cost.hard(&vec![true; groups.classes.len()]) as f64,
         seed: 1,
         augment: None,
-        task: Task::Values { variance: session.variances(&all) },
-        choice: Choice::Batch,
+        task: Objective::Values { variance: session.variances(&all) },
+        choice: Checkpointing::Batch,
         levels: Vec::new(),
         trace: 0,
         traced: Vec::new(),

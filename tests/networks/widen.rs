@@ -2,7 +2,7 @@
 //! it gives the same.
 
 use super::{ALL, ours, random_plan, single};
-use autobot_onnx::exec::{Program, Sums, Workspace};
+use autobot_onnx::exec::{Precision, Program, Workspace};
 use autobot_onnx::gates::hard;
 use autobot_onnx::graph::{Graph, NodeId, ValueId, infer};
 use autobot_onnx::support::random::Draw;
@@ -42,7 +42,8 @@ fn what_is_widened_and_pruned_anew_is_what_it_was() {
             let samples = network.samples(1, 2);
             let outputs = |small: &Graph| -> Vec<Vec<f32>> {
                 let of_small = verify::facts_like(graph, facts, small).unwrap();
-                let program = Program::compile(small, &of_small, Sums::Plain, &[], &[], &targets).unwrap();
+                let program =
+                    Program::compile(small, &of_small, Precision::Exact, &[], &[], &targets).unwrap();
                 let mut workspace = Workspace::new(&program);
                 for (k, x) in samples[0].iter().enumerate() {
                     workspace.input(&program, k).copy_from_slice(&x.data);

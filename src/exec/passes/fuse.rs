@@ -3,17 +3,17 @@
 //!
 //! Only what the loss cannot see is dropped: the value between, where nobody else uses it.
 
-use crate::exec::channel_map::{NOWHERE, Route, compose, route_of};
-use crate::exec::program::{Kind, Program, Source, Step, Sums};
+use crate::exec::channel_map::{ChannelMap, NOWHERE, compose, route_of};
+use crate::exec::program::{Kind, Precision, Program, Source, Step};
 use crate::kernels::conv::Geometry;
-use crate::kernels::fixed::Fixed;
+use crate::kernels::packed_conv::PackedConv;
 use crate::ops::conv_geometry;
 
 /// A convolution with constant weights, the gate before it and the ReLU behind it.
 #[derive(Debug, Clone)]
 pub(in crate::exec) struct Convolution {
     pub geometry: Geometry,
-    pub kernel: Fixed,
+    pub kernel: PackedConv,
     /// Constant with the weights; its numbers are gone where the kernel alone reads them.
     pub weights: usize,
     /// Constant with the bias.
@@ -22,11 +22,11 @@ pub(in crate::exec) struct Convolution {
     /// λ index per input channel.
     pub gate: Option<Vec<u32>>,
     /// Channels of its input that it reads, where it does not read all in their order.
-    pub reads: Option<Route>,
+    pub reads: Option<ChannelMap>,
 }
 
 /// Lowers every convolution that the direct kernel takes, and forgets weights that nothing reads any more.
-pub(in crate::exec) fn lower(program: &mut Program, sums: Sums) {
+pub(in crate::exec) fn lower(program: &mut Program, sums: Precision) {
     let (mut uses, reads) = (count_uses(program), count_constants(program));
     let steps = std::mem::take(&mut program.steps);
     let mut out: Vec<Option<Step>> = Vec::with_capacity(steps.len());
@@ -43,7 +43,7 @@ pub(in crate::exec) fn lower(program: &mut Program, sums: Sums) {
                 step.inputs[0] = inputs[0];
                 out[at] = None;
             }
-            if let Some((at, Step { kind: Kind::Route(route), inputs, .. })) =
+            if let Some((at, Step { kind: Kind::ChannelMap(route), inputs, .. })) =
                 before(&step, 0, &out, &made, &uses)
                 && !route.contains(&NOWHERE)
             {
@@ -54,22 +54,22 @@ pub(in crate::exec) fn lower(program: &mut Program, sums: Sums) {
             step.kind = Kind::Conv(Box::new(conv));
         } else if let Some(mut route) = route_of(&step, &program.shapes, &program.constants) {
             let before = before(&step, 0, &out, &made, &uses);
-            if let Some((at, Step { kind: Kind::Route(first), inputs, .. })) = before {
+            if let Some((at, Step { kind: Kind::ChannelMap(first), inputs, .. })) = before {
                 route = compose(first, &route);
                 step.inputs[0] = inputs[0];
                 out[at] = None;
             }
             step.inputs.truncate(1);
-            step.kind = Kind::Route(route);
+            step.kind = Kind::ChannelMap(route);
         } else if adds(program, &step) {
             let is_part = |k: &usize| {
                 let part = before(&step, *k, &out, &made, &uses);
-                part.is_some_and(|(_, s)| matches!(s.kind, Kind::Route(_) | Kind::Gate { axis: 1, .. }))
+                part.is_some_and(|(_, s)| matches!(s.kind, Kind::ChannelMap(_) | Kind::Gate { axis: 1, .. }))
             };
             let (mut route, mut gate) = (None, None);
             if let Some(branch) = [1, 0].into_iter().find(is_part) {
                 step.inputs.swap(1, branch);
-                if let Some((at, Step { kind: Kind::Route(found), inputs, .. })) =
+                if let Some((at, Step { kind: Kind::ChannelMap(found), inputs, .. })) =
                     before(&step, 1, &out, &made, &uses)
                 {
                     route = Some(found.clone());
@@ -136,7 +136,7 @@ pub(in crate::exec) fn count_uses(program: &Program) -> Vec<usize> {
     uses
 }
 
-fn convolution(program: &Program, step: &Step, sums: Sums) -> Option<Convolution> {
+fn convolution(program: &Program, step: &Step, sums: Precision) -> Option<Convolution> {
     let Kind::Op(op) = &step.kind else { return None };
     let (Some(Some(Source::Slot(x))), Some(Some(Source::Constant(w)))) =
         (step.inputs.first(), step.inputs.get(1))
@@ -153,7 +153,7 @@ fn convolution(program: &Program, step: &Step, sums: Sums) -> Option<Convolution
     };
     let weights = &program.constants[*w];
     let geometry = conv_geometry(&op.attributes(), &program.shapes[*x], &weights.shape)?;
-    let kernel = Fixed::new(&geometry, &weights.data, program.live[*x], sums == Sums::Fast)?;
+    let kernel = PackedConv::new(&geometry, &weights.data, program.live[*x], sums == Precision::Fast)?;
     Some(Convolution { geometry, kernel, weights: *w, bias, relu: false, gate: None, reads: None })
 }
 

@@ -11,7 +11,7 @@ mod multiply;
 mod planes;
 
 use super::conv::Geometry;
-use super::lines::copy;
+use super::simd::copy;
 use gradient::Gather;
 pub use multiply::Cpu;
 use multiply::Multiply;

@@ -1,6 +1,6 @@
 //! Copies the input into the planes that the inner loops read.
 
-use super::super::lines::copy;
+use super::super::simd::copy;
 use super::{Direct, Layout};
 use std::ops::Range;
 

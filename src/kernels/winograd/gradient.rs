@@ -2,7 +2,7 @@
 //!
 //! Tiles of the output's gradient lie side by side; those of the input's overlap, and are added up where they do.
 
-use super::super::arithmetic::{Arithmetic, Work};
+use super::super::arithmetic::{Arithmetic, SimdOp};
 use super::{Group, POINTS, SQUARE, TILE, Winograd};
 use pulp::Simd;
 
@@ -24,7 +24,7 @@ pub(super) struct Inputs<'a> {
     pub dx: &'a mut [f32],
 }
 
-impl<R: FnMut(usize, usize, usize, &mut [f32])> Work for Outputs<'_, R> {
+impl<R: FnMut(usize, usize, usize, &mut [f32])> SimdOp for Outputs<'_, R> {
     #[inline(always)]
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, row, scratch, into } = self;
@@ -73,7 +73,7 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> Work for Outputs<'_, R> {
     }
 }
 
-impl Work for Inputs<'_> {
+impl SimdOp for Inputs<'_> {
     #[inline(always)]
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, from, scratch, dx } = self;

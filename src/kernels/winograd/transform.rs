@@ -2,8 +2,8 @@
 
 #![allow(clippy::needless_range_loop, reason = "one index runs over several places")]
 
-use super::super::arithmetic::{Arithmetic, Work};
-use super::super::lines::copy;
+use super::super::arithmetic::{Arithmetic, SimdOp};
+use super::super::simd::copy;
 use super::{Group, POINTS, SQUARE, TILE, Winograd};
 use pulp::Simd;
 
@@ -27,7 +27,7 @@ pub(super) struct Outputs<'a> {
     pub y: &'a mut [f32],
 }
 
-impl<R: FnMut(usize, usize, usize, &mut [f32])> Work for Inputs<'_, R> {
+impl<R: FnMut(usize, usize, usize, &mut [f32])> SimdOp for Inputs<'_, R> {
     #[inline(always)]
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, row, scratch, into } = self;
@@ -94,7 +94,7 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> Work for Inputs<'_, R> {
     }
 }
 
-impl Work for Outputs<'_> {
+impl SimdOp for Outputs<'_> {
     #[inline(always)]
     fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, from, bias, relu, scratch, y } = self;

@@ -63,13 +63,13 @@ impl Op for Arg {
         true
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(x) = io.input(0) else { return };
         let Ok(whole) = self.axis(x.len()) else { return };
         link.freeze(input(0, whole), "numbers the elements of this axis");
         for axis in (0..x.len()).filter(|&a| a != whole) {
             let shift = usize::from(axis > whole && !self.keeps());
-            link.same(input(0, axis), output(0, axis - shift));
+            link.tie_axes(input(0, axis), output(0, axis - shift));
         }
     }
 
@@ -90,7 +90,7 @@ impl Op for Arg {
     }
 }
 
-impl<T: Real> Diff<T> for Arg {
+impl<T: Real> Compute<T> for Arg {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Some(x) = x[0] else { return };
         let Ok(axis) = self.axis(x.shape.len()) else { return };

@@ -6,7 +6,7 @@ use crate::tensor::*;
 use std::fmt::Debug;
 
 /// A function of two numbers.
-pub trait Binary: Debug + Send + Sync + 'static {
+pub trait BinaryFn: Debug + Send + Sync + 'static {
     /// Zero is neutral: what an operand lost may be scattered back as zeros.
     const ABSORBS: bool;
     /// The attributes as ONNX names them.
@@ -31,9 +31,9 @@ pub trait Binary: Debug + Send + Sync + 'static {
 
 /// Makes a function of two numbers an operator.
 #[derive(Debug)]
-pub struct Pair<F>(pub F);
+pub struct Binary<F>(pub F);
 
-impl<F: Binary> Op for Pair<F> {
+impl<F: BinaryFn> Op for Binary<F> {
     fn attributes(&self) -> Attributes {
         self.0.attributes()
     }
@@ -46,7 +46,7 @@ impl<F: Binary> Op for Pair<F> {
     fn never_negative(&self, x: &Operands) -> bool {
         self.0.never_negative([0, 1].map(|k| x[k].is_some_and(|x| x.is_never_negative())))
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, link, F::ABSORBS);
     }
     fn other_operations(&self, _: &Io) -> Vec<Product> {
@@ -64,7 +64,7 @@ impl<F: Binary> Op for Pair<F> {
     }
 }
 
-impl<F: Binary, T: Real> Diff<T> for Pair<F> {
+impl<F: BinaryFn, T: Real> Compute<T> for Binary<F> {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(a), Some(b)) = (x[0], x[1]) else { return };
         map2(a, b, &mut y[0], |a, b| self.0.f(a, b));
@@ -145,7 +145,7 @@ impl Op for Comparison {
     fn never_negative(&self, _: &Operands) -> bool {
         true
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, link, false);
     }
     fn other_operations(&self, _: &Io) -> Vec<Product> {
@@ -163,7 +163,7 @@ impl Op for Comparison {
     }
 }
 
-impl<T: Real> Diff<T> for Comparison {
+impl<T: Real> Compute<T> for Comparison {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(a), Some(b)) = (x[0], x[1]) else { return };
         map2(a, b, &mut y[0], |a, b| if (self.0)(a.wide(), b.wide()) { T::one() } else { T::zero() });

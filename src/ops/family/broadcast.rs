@@ -40,26 +40,26 @@ pub fn infer_two(x: &Operands) -> Result<Vec<Fact>, Refusal> {
 }
 
 /// States the ties of a broadcasting operator. With `absorbs`, zero is neutral for every operand (Add).
-pub fn channels(io: &Io, link: &mut dyn Link, absorbs: bool) {
+pub fn channels(io: &Io, link: &mut dyn Couplings, absorbs: bool) {
     for slot in 0..io.inputs() {
         channels_of(io, slot, link);
         let Some(x) = io.input(slot).filter(|_| absorbs) else { continue };
         let y = io.output(0);
         for (axis, &size) in x.iter().enumerate() {
             if size > 1 && size == y[y.len() - x.len() + axis] {
-                link.absorbs(input(slot, axis));
+                link.zero_is_neutral(input(slot, axis));
             }
         }
     }
 }
 
 /// States the ties of one operand of a broadcasting operator; nothing where it is absent.
-pub fn channels_of(io: &Io, slot: usize, link: &mut dyn Link) {
+pub fn channels_of(io: &Io, slot: usize, link: &mut dyn Couplings) {
     let (Some(x), y) = (io.input(slot), io.output(0)) else { return };
     for (axis, &size) in x.iter().enumerate() {
         let result = y.len() - x.len() + axis;
         if size == y[result] {
-            link.same(input(slot, axis), output(0, result));
+            link.tie_axes(input(slot, axis), output(0, result));
         } else {
             link.freeze(input(slot, axis), "is broadcast along this axis");
         }

@@ -55,7 +55,7 @@ impl Op for Carried {
     fn never_negative(&self, _: &Operands) -> bool {
         false
     }
-    fn channels(&self, _: &Io, _: &mut dyn Link) {}
+    fn channels(&self, _: &Io, _: &mut dyn Couplings) {}
     fn other_operations(&self, _: &Io) -> Vec<Product> {
         Vec::new()
     }
@@ -74,7 +74,7 @@ impl Op for Carried {
     }
 }
 
-impl<T: Real> Diff<T> for Carried {
+impl<T: Real> Compute<T> for Carried {
     fn forward(&self, _: &[Option<&Array<T>>], _: &mut [Array<T>]) {
         unreachable!("an operator that is carried is never run")
     }

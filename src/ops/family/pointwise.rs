@@ -5,7 +5,7 @@ use crate::tensor::*;
 use std::fmt::Debug;
 
 /// A function of one number, its derivative and its attributes.
-pub trait Pointwise: Debug + Send + Sync + 'static {
+pub trait PointwiseFn: Debug + Send + Sync + 'static {
     /// The attributes as ONNX names them.
     fn attributes(&self) -> Attributes;
     /// Type of y.
@@ -28,9 +28,9 @@ pub trait Pointwise: Debug + Send + Sync + 'static {
 
 /// Makes a pointwise function an operator.
 #[derive(Debug)]
-pub struct Map<F>(pub F);
+pub struct Pointwise<F>(pub F);
 
-impl<F: Pointwise> Op for Map<F> {
+impl<F: PointwiseFn> Op for Pointwise<F> {
     fn attributes(&self) -> Attributes {
         self.0.attributes()
     }
@@ -44,7 +44,7 @@ impl<F: Pointwise> Op for Map<F> {
     fn never_negative(&self, x: &Operands) -> bool {
         self.0.never_negative(x[0].is_some_and(|x| x.is_never_negative()))
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         tie_all(io, link);
     }
     fn other_operations(&self, _: &Io) -> Vec<Product> {
@@ -62,7 +62,7 @@ impl<F: Pointwise> Op for Map<F> {
     }
 }
 
-impl<F: Pointwise, T: Real> Diff<T> for Map<F> {
+impl<F: PointwiseFn, T: Real> Compute<T> for Pointwise<F> {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Some(x) = x[0] else { return };
         for (y, &x) in y[0].data.iter_mut().zip(&x.data) {
@@ -84,8 +84,8 @@ impl<F: Pointwise, T: Real> Diff<T> for Map<F> {
 }
 
 /// Ties every axis of input 0 to the same axis of output 0.
-pub fn tie_all(io: &Io, link: &mut dyn Link) {
+pub fn tie_all(io: &Io, link: &mut dyn Couplings) {
     for axis in 0..io.output(0).len() {
-        link.same(input(0, axis), output(0, axis));
+        link.tie_axes(input(0, axis), output(0, axis));
     }
 }

@@ -70,7 +70,7 @@ impl<P: Windowed> Op for Pool<P> {
         let inside = !self.ceil() && window.dilations.as_ref().is_none_or(|d| d.iter().all(|&d| d == 1));
         P::NEVER_NEGATIVE || (inside || P::AVERAGES) && x[0].is_some_and(|x| x.is_never_negative())
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, &format!("{} along this axis", P::DOES), link);
     }
     fn other_operations(&self, io: &Io) -> Vec<Product> {
@@ -92,7 +92,7 @@ impl<P: Windowed> Op for Pool<P> {
     }
 }
 
-impl<P: Windowed, T: Real> Diff<T> for Pool<P> {
+impl<P: Windowed, T: Real> Compute<T> for Pool<P> {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Some((x, loops)) = x[0].and_then(|x| Some((x, self.loops(&x.shape)?))) else { return };
         let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
@@ -150,7 +150,7 @@ impl<P: Whole> Op for Global<P> {
     fn never_negative(&self, x: &Operands) -> bool {
         x[0].is_some_and(|x| x.is_never_negative())
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, &format!("{} over this axis", P::DOES), link);
     }
     fn other_operations(&self, io: &Io) -> Vec<Product> {
@@ -171,7 +171,7 @@ impl<P: Whole> Op for Global<P> {
     }
 }
 
-impl<P: Whole, T: Real> Diff<T> for Global<P> {
+impl<P: Whole, T: Real> Compute<T> for Global<P> {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Some(x) = x[0] else { return };
         let pixels = volume(&x.shape[2..]).max(1);
@@ -235,9 +235,9 @@ fn infer(window: &Window, ceil: bool, x: &Operands) -> Result<Vec<Fact>, Refusal
 }
 
 /// States the ties of a pool; `why` says what it does along the spatial axes.
-fn channels(io: &Io, why: &str, link: &mut dyn Link) {
+fn channels(io: &Io, why: &str, link: &mut dyn Couplings) {
     let rank = io.output(0).len();
-    (0..2).for_each(|axis| link.same(input(0, axis), output(0, axis)));
+    (0..2).for_each(|axis| link.tie_axes(input(0, axis), output(0, axis)));
     for axis in 2..rank {
         link.freeze(input(0, axis), why);
         link.freeze(output(0, axis), why);

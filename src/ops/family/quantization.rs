@@ -64,14 +64,14 @@ pub fn axis_of(layout: Layout, x: &Operands) -> Result<Option<usize>, Refusal> {
 }
 
 /// Ties operand and result axis by axis, and scale and zero point to their axis.
-pub fn channels(layout: Layout, io: &Io, link: &mut dyn Link) {
+pub fn channels(layout: Layout, io: &Io, link: &mut dyn Couplings) {
     let axis = axis_of(layout, io.x);
     if let (Ok(Some(axis)), Some(_)) = (&axis, layout.block()) {
         let slots = || (0..io.inputs()).filter(|&slot| io.input(slot).is_some());
         for (slot, k) in slots().flat_map(|slot| (0..io.output(0).len()).map(move |k| (slot, k))) {
             match k == *axis {
                 true => link.freeze(input(slot, k), "shares scales along this axis"),
-                false => link.same(input(slot, k), output(0, k)),
+                false => link.tie_axes(input(slot, k), output(0, k)),
             }
         }
         return link.freeze(output(0, *axis), "shares scales along this axis");
@@ -79,7 +79,7 @@ pub fn channels(layout: Layout, io: &Io, link: &mut dyn Link) {
     super::pointwise::tie_all(io, link);
     if let Ok(Some(axis)) = axis {
         for slot in (1..io.inputs()).filter(|&slot| io.input(slot).is_some()) {
-            link.same(input(slot, 0), output(0, axis));
+            link.tie_axes(input(slot, 0), output(0, axis));
         }
     }
 }

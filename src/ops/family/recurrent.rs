@@ -6,7 +6,7 @@
 //! A clip, sequences that end early, coupled gates and activations with parameters are not supported.
 
 use super::indexing::constant;
-use super::pointwise::Pointwise;
+use super::pointwise::PointwiseFn;
 use crate::graph::*;
 use crate::kernels::matmul::{matmul, plain, transposed};
 #[cfg(test)]
@@ -390,11 +390,11 @@ impl<C: Cell> Op for Recurrent<C> {
         false
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let [steps, images] = self.axes();
         let directions = steps;
-        link.same(input(0, 2), input(1, 2));
-        link.reads([input(0, 2), input(1, 2)][io.gated(0, 1)]);
+        link.tie_axes(input(0, 2), input(1, 2));
+        link.contracts([input(0, 2), input(1, 2)][io.gated(0, 1)]);
         link.freeze(input(0, steps), "runs along this axis");
         for (slot, units) in [(1, 1..2), (2, 1..3), (3, 1..2), (PEEPHOLES, 1..2)] {
             if io.input(slot).is_some() {
@@ -403,18 +403,18 @@ impl<C: Cell> Op for Recurrent<C> {
             }
         }
         if io.input(LENGTHS).is_some() {
-            link.same(input(LENGTHS, 0), input(0, images));
+            link.tie_axes(input(LENGTHS, 0), input(0, images));
         }
         let given = (STATE..STATE + C::STATES).filter(|&slot| io.input(slot).is_some());
         // A result that is not wanted has no axes of its own.
         let wanted = (1..io.y.len()).filter(|&slot| io.output(slot).len() == 3);
         let at = |port: Port, axis: usize| Axis { port, axis };
         for port in given.map(Port::In).chain(wanted.map(Port::Out)) {
-            link.same(input(0, images), at(port, images));
+            link.tie_axes(input(0, images), at(port, images));
             link.freeze(at(port, directions), DIRECTIONS);
             link.freeze(at(port, 2), UNITS);
         }
-        link.same(input(0, images), output(0, 2 * images));
+        link.tie_axes(input(0, images), output(0, 2 * images));
         link.freeze(output(0, steps), "runs along this axis");
         link.freeze(output(0, 1 + directions), DIRECTIONS);
         link.freeze(output(0, 3), UNITS);
@@ -446,7 +446,7 @@ impl<C: Cell> Op for Recurrent<C> {
     }
 }
 
-impl<T: Real, C: Cell> Diff<T> for Recurrent<C> {
+impl<T: Real, C: Cell> Compute<T> for Recurrent<C> {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Some(s) = self.filled(x) else { return };
         for (d, &reversed) in self.reversed.iter().enumerate() {

@@ -101,13 +101,13 @@ pub fn lines(x: &[usize], axis: usize) -> (usize, usize, usize) {
 }
 
 /// Ties every axis of input 0 but those in `whole` to the same axis of output 0; those stay whole, and why.
-pub fn tie_others(io: &Io, whole: impl Fn(usize) -> bool, why: &str, link: &mut dyn Link) {
+pub fn tie_others(io: &Io, whole: impl Fn(usize) -> bool, why: &str, link: &mut dyn Couplings) {
     for axis in 0..io.output(0).len() {
         if whole(axis) {
             link.freeze(input(0, axis), why);
             link.freeze(output(0, axis), why);
         } else {
-            link.same(input(0, axis), output(0, axis));
+            link.tie_axes(input(0, axis), output(0, axis));
         }
     }
 }
@@ -234,14 +234,14 @@ impl Op for Reduce {
         }
     }
 
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(operand) = io.x.first().copied().flatten() else { return };
         let x = &operand.fact.shape;
         let Ok(folded) = self.folded(x.len(), io.value(1).map(Tensor::to_ints)) else { return };
         let mut result = 0;
         for (axis, &size) in x.iter().enumerate() {
             if !folded[axis] {
-                link.same(input(0, axis), output(0, result));
+                link.tie_axes(input(0, axis), output(0, result));
                 result += 1;
                 continue;
             }
@@ -249,13 +249,13 @@ impl Op for Reduce {
             match self.fold.needs(&operand) {
                 Some(why) => link.freeze(input(0, axis), why),
                 None => {
-                    (0..size).for_each(|i| link.leave(input(0, axis), i));
-                    link.reads(input(0, axis));
+                    (0..size).for_each(|i| link.free(input(0, axis), i));
+                    link.contracts(input(0, axis));
                 }
             }
         }
         if let Some([n]) = io.input(1) {
-            (0..*n).for_each(|i| link.leave(input(1, 0), i));
+            (0..*n).for_each(|i| link.free(input(1, 0), i));
         }
     }
 
@@ -285,7 +285,7 @@ impl Op for Reduce {
     }
 }
 
-impl<T: Real> Diff<T> for Reduce {
+impl<T: Real> Compute<T> for Reduce {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let (Some(a), Some(ones)) = (x[0], self.ones(x)) else { return };
         let y = &mut y[0].data;

@@ -6,7 +6,7 @@ use crate::tensor::*;
 use std::fmt::Debug;
 
 /// An associative function of numbers.
-pub trait Variadic: Debug + Send + Sync + 'static {
+pub trait VariadicFn: Debug + Send + Sync + 'static {
     /// Zero is neutral: what an operand lost may be scattered back as zeros.
     const ABSORBS: bool;
     /// The neutral element.
@@ -25,9 +25,9 @@ pub trait Variadic: Debug + Send + Sync + 'static {
 
 /// Makes it an operator.
 #[derive(Debug)]
-pub struct Fold<F>(pub F);
+pub struct Variadic<F>(pub F);
 
-impl<F: Variadic> Op for Fold<F> {
+impl<F: VariadicFn> Op for Variadic<F> {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
@@ -40,7 +40,7 @@ impl<F: Variadic> Op for Fold<F> {
     fn never_negative(&self, x: &Operands) -> bool {
         self.0.never_negative(x.iter().flatten().map(|x| x.is_never_negative()))
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, link, F::ABSORBS);
     }
     fn other_operations(&self, _: &Io) -> Vec<Product> {
@@ -58,7 +58,7 @@ impl<F: Variadic> Op for Fold<F> {
     }
 }
 
-impl<F: Variadic, T: Real> Diff<T> for Fold<F> {
+impl<F: VariadicFn, T: Real> Compute<T> for Variadic<F> {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         let Array { shape, data } = &mut y[0];
         data.fill(self.0.neutral());

@@ -175,7 +175,7 @@ fn compute(graph: &Graph, facts: &Facts) {
         .collect();
     let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
     let mut y: Vec<Array<f64>> = results.iter().map(|f| Array::zeros(&f.shape)).collect();
-    Diff::<f64>::forward(node.op.as_ref(), &x, &mut y);
+    Compute::<f64>::forward(node.op.as_ref(), &x, &mut y);
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod teacher;
 
 use crate::data::Augment;
 use crate::error::{Error, Result};
-use crate::exec::Task;
+use crate::exec::Objective;
 use crate::gates::Session;
 use crate::graph::*;
 use crate::rewrite;
@@ -46,7 +46,7 @@ pub struct Settings {
     /// Decay of weights of two or more axes.
     pub weight_decay: f64,
     /// What the outputs are judged by.
-    pub task: Task,
+    pub task: Objective,
     /// Weight of the hint beside the task.
     pub hint: f64,
     /// Random changes to the images, if wanted.
@@ -213,7 +213,7 @@ fn gradient(
 }
 
 /// Mean loss over images, a few at a time: outputs can be large.
-fn judge(session: &Session, teacher: &mut Teacher, images: &[usize], task: &Task) -> f64 {
+fn judge(session: &Session, teacher: &mut Teacher, images: &[usize], task: &Objective) -> f64 {
     let weight = 1.0 / images.len().max(1) as f64;
     let mut part = |some: &[usize]| -> f64 {
         let taught = match task.needs_teacher() {

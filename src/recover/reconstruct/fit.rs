@@ -1,17 +1,17 @@
 //! Least squares for one layer, with a ridge around the weights that it has.
 //!
 //! With columns x (a one appended for the bias), targets t and the weights W₀ at hand, the fit moves by D = (B − W₀G)(G + R)⁻¹,
-//! where G = Σ x·xᵀ, B = Σ t·xᵀ and R is the ridge. Sums are taken in single precision over some chunks of images and in
+//! where G = Σ x·xᵀ, B = Σ t·xᵀ and R is the ridge. Precision are taken in single precision over some chunks of images and in
 //! double between those, in the order of the chunks. Whatever weights are asked about, Σ|t − Wx|² over held-out images follows from
 //! the same sums over those.
 //!
 //! Where a rectifier follows, what it does not let through need not be met. From the least squares on, the targets are taken
-//! anew from what the weights give ([`Look::wanted_of`]) and the fit is repeated: each repetition lowers a bound of the error
+//! anew from what the weights give ([`NormalEquations::wanted_of`]) and the fit is repeated: each repetition lowers a bound of the error
 //! behind the rectifier (Zhang et al., "Accelerating very deep convolutional networks", arXiv 1505.06798, section 3.2, solve
 //! the same problem by other steps).
 
 use super::layer::{Layer, Target, Weights};
-use super::look::Look;
+use super::normal_equations::NormalEquations;
 use super::track::Track;
 use super::{Fitted, HELD_OUT};
 use crate::exec::Pool;
@@ -49,9 +49,9 @@ const ROUNDS: usize = 3;
 /// What such a fit has to take off the error for another one to follow.
 const WORTH: f64 = 0.01;
 
-/// Sums over images.
+/// Precision over images.
 #[derive(Clone)]
-struct Sums {
+struct Precision {
     /// Positions.
     n: f64,
     /// Σ x·xᵀ, `[rows, rows]`.
@@ -62,7 +62,7 @@ struct Sums {
     t: Vec<[f64; 2]>,
 }
 
-/// Sums over some chunks.
+/// Precision over some chunks.
 struct Part {
     positions: usize,
     g: Vec<f32>,
@@ -70,7 +70,7 @@ struct Part {
     t: Vec<[f64; 2]>,
 }
 
-impl Sums {
+impl Precision {
     fn zero(rows: usize, outputs: usize) -> Self {
         Self { n: 0.0, g: vec![0.0; rows * rows], b: vec![0.0; outputs * rows], t: vec![[0.0; 2]; outputs] }
     }
@@ -188,7 +188,7 @@ struct View<'a> {
     together: usize,
     looks: usize,
     /// The looks, where they are small enough to be kept.
-    kept: Option<Vec<Look>>,
+    kept: Option<Vec<NormalEquations>>,
 }
 
 impl<'a> View<'a> {
@@ -210,14 +210,14 @@ impl<'a> View<'a> {
         let mut view = Self { layer, target, group, tracks, pool, step, together, looks, kept: None };
         if 4 * positions * (rows + 1 + 2 * outputs) <= KEPT_BYTES {
             let all: Vec<usize> = (0..looks).collect();
-            view.kept = Some(pool.map(&all, |&k| view.look(k)).into_iter().collect::<Option<_>>()?);
+            view.kept = Some(pool.map(&all, |&k| view.equations(k)).into_iter().collect::<Option<_>>()?);
         }
         Some(view)
     }
 
-    fn look(&self, k: usize) -> Option<Look> {
+    fn equations(&self, k: usize) -> Option<NormalEquations> {
         let chunks = k * self.together..((k + 1) * self.together).min(self.tracks.1.chunks.len());
-        Look::new(self.layer, self.target, self.group, self.tracks, chunks, self.step)
+        NormalEquations::new(self.layer, self.target, self.group, self.tracks, chunks, self.step)
     }
 
     fn fit(&self, old: &Mat<f64>, biased: bool) -> Option<Found> {
@@ -270,10 +270,10 @@ impl<'a> View<'a> {
     }
 
     /// The sums over the images to fit on, and over those that judge.
-    fn sums(&self) -> Option<[Sums; 2]> {
+    fn sums(&self) -> Option<[Precision; 2]> {
         let (_, rows, outputs) = self.layer.sizes();
-        let mut out = [Sums::zero(rows + 1, outputs), Sums::zero(rows + 1, outputs)];
-        let part = |look: &Look, _| Part {
+        let mut out = [Precision::zero(rows + 1, outputs), Precision::zero(rows + 1, outputs)];
+        let part = |look: &NormalEquations, _| Part {
             positions: look.positions,
             g: look.gram(),
             b: look.wanted(),
@@ -295,7 +295,7 @@ impl<'a> View<'a> {
     fn round(&self, w: &Mat<f64>) -> Option<(f64, Vec<f64>)> {
         let (mut error, mut wanted) = (0.0, vec![0.0; w.nrows() * w.ncols()]);
         let w = plain(w);
-        let one = |look: &Look, held| match held {
+        let one = |look: &NormalEquations, held| match held {
             true => (look.error(&w), Vec::new()),
             false => (0.0, look.wanted_of(&w)),
         };
@@ -310,13 +310,13 @@ impl<'a> View<'a> {
     /// `work` on some chunks at a time, given whether it is held out; `then` takes the results in their order.
     fn each<R: Send>(
         &self,
-        work: impl Fn(&Look, bool) -> R + Sync + Send,
+        work: impl Fn(&NormalEquations, bool) -> R + Sync + Send,
         mut then: impl FnMut(bool, R),
     ) -> Option<()> {
         let held = |k: usize| k % HELD_OUT == HELD_OUT - 1 || (self.looks < HELD_OUT && k + 1 == self.looks);
         let one = |&k: &usize| match &self.kept {
             Some(kept) => Some(work(&kept[k], held(k))),
-            None => Some(work(&self.look(k)?, held(k))),
+            None => Some(work(&self.equations(k)?, held(k))),
         };
         // As many at a time as there are threads: the parts are as large as the sums.
         let all: Vec<usize> = (0..self.looks).collect();
@@ -354,7 +354,7 @@ struct Normal<'a> {
 }
 
 impl<'a> Normal<'a> {
-    fn new(train: &'a Sums, old: &'a Mat<f64>, biased: bool) -> Self {
+    fn new(train: &'a Precision, old: &'a Mat<f64>, biased: bool) -> Self {
         let gram = train.gram();
         let rows = old.ncols() - 1;
         let mean = (0..rows).map(|r| gram[(r, r)]).sum::<f64>() / rows.max(1) as f64;

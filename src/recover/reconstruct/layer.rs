@@ -15,7 +15,7 @@ pub(super) struct Layer {
     /// The axis of the output with its channels.
     pub axis: usize,
     pub weight: ValueId,
-    pub shift: Option<Shift>,
+    pub shift: Option<LayerBias>,
     /// The BatchNormalization that alone reads this layer's output.
     pub normalised: Option<BatchNorm>,
     /// The value that goes on from here: the normalisation's, or the sum with the constant that is added.
@@ -29,7 +29,7 @@ pub(super) struct Layer {
 
 /// The constant that is added to a layer's output, by channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Shift {
+pub(super) struct LayerBias {
     /// The stored constant.
     pub value: ValueId,
     /// Where it stands: the node that makes the value, and the slot.
@@ -40,7 +40,7 @@ pub(super) struct Shift {
     pub after: bool,
 }
 
-impl Shift {
+impl LayerBias {
     /// Its numbers in another network that has the same nodes: what is added there to the layer's output after the layer, by
     /// channel.
     pub fn after_in(&self, graph: &Graph, facts: &Facts) -> Option<Vec<f32>> {
@@ -118,10 +118,10 @@ impl Layer {
         let own = match bias {
             // Of one number per channel by definition.
             Some((slot, value, factor)) if layer.window && is_own(graph, facts, value) => {
-                Some(Shift { value, stands: (output, slot), factor, after: false })
+                Some(LayerBias { value, stands: (output, slot), factor, after: false })
             }
             Some((slot, value, factor)) if along(&value) && factor != 0.0 => {
-                Some(Shift { value, stands: (output, slot), factor, after: false })
+                Some(LayerBias { value, stands: (output, slot), factor, after: false })
             }
             Some(_) => return None,
             None => None,
@@ -251,7 +251,7 @@ fn turn(m: &[f64], rows: usize, columns: usize) -> Vec<f64> {
 /// A BatchNormalization with stored statistics.
 #[derive(Debug, Clone)]
 pub(super) struct BatchNorm {
-    mean: Shift,
+    mean: LayerBias,
     output: ValueId,
     /// By channel: scale / √(variance + ε), bias, mean.
     lines: Vec<[f32; 3]>,
@@ -277,17 +277,17 @@ fn batch_norm(graph: &Graph, facts: &Facts, value: ValueId) -> Option<BatchNorm>
     let line = |c: usize| [scale[c] / (variance[c] + epsilon).sqrt(), bias[c], mean[c]].map(|v| v as f32);
     let lines = (0..scale.len()).map(line).collect();
     let output = node.outputs[0]?;
-    let mean = Shift { value: node.inputs[3]?, stands: (output, 3), factor: -1.0, after: true };
+    let mean = LayerBias { value: node.inputs[3]?, stands: (output, 3), factor: -1.0, after: true };
     Some(BatchNorm { mean, output, lines })
 }
 
 /// The addition of a constant that alone uses `value`, and the constant.
-fn added(graph: &Graph, facts: &Facts, value: ValueId) -> Option<(ValueId, Shift)> {
+fn added(graph: &Graph, facts: &Facts, value: ValueId) -> Option<(ValueId, LayerBias)> {
     let (_, node) = only_user(graph, value).filter(|(_, n)| n.op_type == "Add")?;
     let slot = node.inputs.iter().position(|v| v.is_some_and(|v| facts.constant[v].is_some()))?;
     let (constant, sum) = (node.inputs[slot]?, node.outputs[0]?);
     let same = facts.shape(sum) == facts.shape(value);
-    same.then_some((sum, Shift { value: constant, stands: (sum, slot), factor: 1.0, after: true }))
+    same.then_some((sum, LayerBias { value: constant, stands: (sum, slot), factor: 1.0, after: true }))
 }
 
 /// The node that alone uses `value`.

@@ -7,7 +7,7 @@
 
 mod fit;
 mod layer;
-mod look;
+mod normal_equations;
 mod track;
 
 use crate::coupling::Groups;
@@ -86,8 +86,8 @@ pub fn reconstruct(
     if first < 2 {
         return Ok((small.clone(), Vec::new()));
     }
-    original.take(data, &chunks[..first], pool);
-    pruned.take(data, &chunks[..first], pool);
+    original.load(data, &chunks[..first], pool);
+    pruned.load(data, &chunks[..first], pool);
     let mut done = Vec::new();
     for n in 0..small.nodes.len() {
         if let Some(layer) = Layer::of(&pruned.graph, &pruned.facts, n) {
@@ -96,8 +96,8 @@ pub fn reconstruct(
             let more = wanted.min(room(&original, &pruned)).min(MOST.div_ceil(batch));
             // Each of them has to come all the way.
             if more >= 2 * has {
-                original.take(data, &chunks[has..more], pool);
-                pruned.take(data, &chunks[has..more], pool);
+                original.load(data, &chunks[has..more], pool);
+                pruned.load(data, &chunks[has..more], pool);
             }
             let (graph, facts) = (&original.graph, &original.facts);
             let sum = layer::sum_after(graph, facts, (layer.result, layer.output));

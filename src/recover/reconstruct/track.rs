@@ -65,16 +65,16 @@ impl Track {
     }
 
     /// Takes these images too, by chunk, and brings them to where the others are.
-    pub fn take(&mut self, data: &Calibration, images: &[&[usize]], pool: &Pool) {
+    pub fn load(&mut self, data: &Calibration, images: &[&[usize]], pool: &Pool) {
         for some in images.chunks(TOGETHER) {
-            let mut chunks: Vec<Values> = some.iter().map(|images| self.load(data, images)).collect();
+            let mut chunks: Vec<Values> = some.iter().map(|images| self.inputs(data, images)).collect();
             (0..self.next).for_each(|n| self.run(n, &mut chunks, pool));
             self.chunks.extend(chunks);
         }
     }
 
     /// The network's inputs.
-    fn load(&self, data: &Calibration, images: &[usize]) -> Values {
+    fn inputs(&self, data: &Calibration, images: &[usize]) -> Values {
         let input = |(k, &v): (usize, &ValueId)| {
             let mut x = Array::zeros(self.facts.shape(v).unwrap_or_default());
             let rows = if self.facts.is_batched(&self.graph, v) { images.len() } else { 1 };
@@ -119,7 +119,7 @@ impl Track {
                         (Some((direct, bias)), Some(x)) => {
                             direct.run(direct.rows(&x.data), Start::Bias(bias), false, &mut y[0].data);
                         }
-                        _ => Diff::<f32>::forward(node.op.as_ref(), &x, &mut y),
+                        _ => Compute::<f32>::forward(node.op.as_ref(), &x, &mut y),
                     }
                     results.iter().zip(&mut y).for_each(|(fact, y)| fact.dtype.round(&mut y.data));
                     let outputs = node.outputs.iter().zip(y).filter_map(|(v, y)| Some(((*v)?, y)));

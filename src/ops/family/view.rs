@@ -25,13 +25,13 @@ pub struct Move {
 }
 
 /// An operator that moves elements.
-pub trait Movement: Debug + Send + Sync + 'static {
+pub trait ViewFn: Debug + Send + Sync + 'static {
     /// As [`Op::attributes`].
     fn attributes(&self) -> Attributes;
     /// As [`Op::infer`].
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal>;
     /// As [`Op::channels`].
-    fn channels(&self, io: &Io, link: &mut dyn Link);
+    fn channels(&self, io: &Io, link: &mut dyn Couplings);
     /// As [`Op::resize`]; here: nothing restates a size.
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
@@ -51,9 +51,9 @@ pub trait Movement: Debug + Send + Sync + 'static {
 
 /// Makes a movement an operator.
 #[derive(Debug)]
-pub struct Moved<M>(pub M);
+pub struct View<M>(pub M);
 
-impl<M: Movement> Op for Moved<M> {
+impl<M: ViewFn> Op for View<M> {
     fn attributes(&self) -> Attributes {
         self.0.attributes()
     }
@@ -66,7 +66,7 @@ impl<M: Movement> Op for Moved<M> {
     fn never_negative(&self, x: &Operands) -> bool {
         self.0.never_negative(x)
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         self.0.channels(io, link);
     }
     fn other_operations(&self, _: &Io) -> Vec<Product> {
@@ -84,7 +84,7 @@ impl<M: Movement> Op for Moved<M> {
     }
 }
 
-impl<M: Movement, T: Real> Diff<T> for Moved<M> {
+impl<M: ViewFn, T: Real> Compute<T> for View<M> {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         if let Some(value) = self.0.fill(x) {
             y.iter_mut().for_each(|y| y.data.fill(value));

@@ -5,9 +5,9 @@ use super::conv::Geometry;
 use super::direct::{Cpu, Direct, Start};
 use super::winograd::Winograd;
 
-/// A convolution whose weights change by [`Fixed::repack`] only.
+/// A convolution whose weights change by [`PackedConv::repack`] only.
 #[derive(Debug, Clone)]
-pub struct Fixed {
+pub struct PackedConv {
     /// The plain sums, which know the shapes; they hold weights where nothing faster is taken.
     plain: Direct,
     kernel: Kernel,
@@ -55,7 +55,7 @@ impl Fast {
     }
 }
 
-impl Fixed {
+impl PackedConv {
     /// Prepares `y = conv(x, w)`, as [`Direct::new`], and if `back` says so `dx = conv(dy, w)ᵀ`, as [`Direct::transposed`]; with
     /// fewer multiplications and more rounding where that is faster, if `fast` allows it.
     pub fn new(g: &Geometry, w: &[f32], back: bool, fast: bool) -> Option<Self> {
@@ -84,7 +84,7 @@ impl Fixed {
         }
     }
 
-    /// Whether [`Fixed::run_back`] can be called.
+    /// Whether [`PackedConv::run_back`] can be called.
     pub fn goes_back(&self) -> bool {
         matches!(self.kernel, Kernel::Plain { back: Some(_) } | Kernel::Fast { back: true, .. })
     }

@@ -3,14 +3,14 @@
 use pulp::{Arch, Simd, WithSimd};
 
 /// What is done line by line. It is compiled for the CPU's vectors as far as it is inlined.
-pub trait Lines {
+pub trait SimdOp {
     /// Does it.
     fn run(self);
 }
 
 struct Run<L>(L);
 
-impl<L: Lines> WithSimd for Run<L> {
+impl<L: SimdOp> WithSimd for Run<L> {
     type Output = ();
 
     #[inline(always)]
@@ -20,7 +20,7 @@ impl<L: Lines> WithSimd for Run<L> {
 }
 
 /// Does `work` with the vectors of this CPU.
-pub fn vectorised(work: impl Lines) {
+pub fn vectorised(work: impl SimdOp) {
     Arch::new().dispatch(Run(work));
 }
 
@@ -30,7 +30,7 @@ pub struct Add<'a> {
     pub from: &'a [f32],
 }
 
-impl Lines for Add<'_> {
+impl SimdOp for Add<'_> {
     #[inline(always)]
     fn run(self) {
         self.to.iter_mut().zip(self.from).for_each(|(to, from)| *to += from);
@@ -38,12 +38,12 @@ impl Lines for Add<'_> {
 }
 
 /// Takes a gradient through a ReLU whose result is `y`.
-pub struct Close<'a> {
+pub struct ReluBackward<'a> {
     pub y: &'a [f32],
     pub dy: &'a mut [f32],
 }
 
-impl Lines for Close<'_> {
+impl SimdOp for ReluBackward<'_> {
     #[inline(always)]
     fn run(self) {
         self.dy.iter_mut().zip(self.y).for_each(|(d, y)| *d = if *y > 0.0 { *d } else { 0.0 });

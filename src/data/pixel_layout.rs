@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::augment::Shift;
+use super::augment::CropOffset;
 use super::{InputSpec, Layout, Values};
 use crate::{Error, Result};
 
@@ -117,7 +117,7 @@ impl Target {
 
 /// How stored images of one source become the network's images.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Route {
+pub(super) struct PixelLayout {
     pub size: Size,
     pub from: Order,
     pub to: Order,
@@ -125,14 +125,14 @@ pub(super) struct Route {
     pub swap: bool,
 }
 
-impl Route {
+impl PixelLayout {
     /// Writes `src`, moved by `shift`, to `out`: `out[c, y, x] = value(c, src[c', y', x'])`, `zero` outside the image.
     /// Both slices have `size.len()` elements; `c` counts the network's channels.
     pub fn copy<T: Copy>(
         &self,
         src: &[T],
         zero: T,
-        shift: Shift,
+        shift: CropOffset,
         value: impl Fn(usize, T) -> f32,
         out: &mut [f32],
     ) {
@@ -194,8 +194,8 @@ mod tests {
 
     fn copied(from: Order, to: Order, swap: bool) -> Vec<f32> {
         let mut out = vec![f32::NAN; 6];
-        let route = Route { size: SIZE, from, to, swap };
-        route.copy(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 0.0, Shift::NONE, |_, v| v, &mut out);
+        let route = PixelLayout { size: SIZE, from, to, swap };
+        route.copy(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 0.0, CropOffset::NONE, |_, v| v, &mut out);
         out
     }
 
@@ -212,9 +212,9 @@ mod tests {
     #[test]
     fn a_fourth_channel_stays_in_place_when_swapping() {
         let size = Size { channels: 4, height: 1, width: 1 };
-        let route = Route { size, from: Order::Packed, to: Order::Packed, swap: true };
+        let route = PixelLayout { size, from: Order::Packed, to: Order::Packed, swap: true };
         let mut out = [0.0; 4];
-        route.copy(&[1u8, 2, 3, 4], 0, Shift::NONE, |c, v| f32::from(v) + 10.0 * c as f32, &mut out);
+        route.copy(&[1u8, 2, 3, 4], 0, CropOffset::NONE, |c, v| f32::from(v) + 10.0 * c as f32, &mut out);
         assert_eq!(out, [3., 12., 21., 34.]);
     }
 
@@ -222,7 +222,7 @@ mod tests {
     fn a_rectangle_is_pasted_at_all_places_and_sizes() {
         let size = Size { channels: 2, height: 4, width: 3 };
         for to in [Order::Planar, Order::Packed] {
-            let route = Route { size, from: to, to, swap: false };
+            let route = PixelLayout { size, from: to, to, swap: false };
             let pasted = |side, corner| {
                 let mut out = [0.0; 24];
                 route.paste(side, corner, &[1.0; 24], &mut out);

@@ -14,7 +14,7 @@ const CLOSED: f64 = 0.02;
 const RANKED: f64 = 0.05;
 
 /// How the plan changes from look to look.
-pub(super) struct Settling {
+pub(super) struct EarlyStopping {
     kept: Vec<bool>,
     alpha: Vec<f64>,
     /// Of each look: the shares that are compared with [`CLOSED`] and [`RANKED`].
@@ -26,14 +26,14 @@ pub(super) fn every(batch_size: usize) -> usize {
     (LOOK / batch_size.max(1)).max(1)
 }
 
-impl Settling {
+impl EarlyStopping {
     /// Nothing is closed yet, at these α.
     pub fn new(alpha: &[f64]) -> Self {
         Self { kept: vec![true; alpha.len()], alpha: alpha.to_vec(), changes: Vec::new() }
     }
 
     /// Looks at α, and at what would be kept now; the groups have gates, every one. True if the plan has settled.
-    pub fn look(&mut self, kept: Vec<bool>, alpha: &[f64], groups: &[Vec<usize>]) -> bool {
+    pub fn observe(&mut self, kept: Vec<bool>, alpha: &[f64], groups: &[Vec<usize>]) -> bool {
         let fell = kept.iter().zip(&self.kept).filter(|(now, before)| !**now && **before).count();
         let closed = kept.iter().filter(|kept| !**kept).count();
         let distances = ranking::dissimilarities(&self.alpha, alpha, groups);
@@ -60,12 +60,12 @@ mod tests {
         let alpha: Vec<f64> = (0..40).map(f64::from).collect();
         let groups = [(0..40).collect::<Vec<_>>()];
         let plan = |from: usize| (0..40).map(|c| c < from || c >= from + 20).collect::<Vec<_>>();
-        let mut still = Settling::new(&alpha);
-        let looks: Vec<bool> = (0..4).map(|_| still.look(plan(0), &alpha, &groups)).collect();
+        let mut still = EarlyStopping::new(&alpha);
+        let looks: Vec<bool> = (0..4).map(|_| still.observe(plan(0), &alpha, &groups)).collect();
         // The first look closes everything; two quiet ones of three are enough.
         assert_eq!(looks, [false, false, true, true]);
-        let mut moving = Settling::new(&alpha);
-        assert!((0..10).all(|k| !moving.look(plan(2 * k), &alpha, &groups)));
+        let mut moving = EarlyStopping::new(&alpha);
+        assert!((0..10).all(|k| !moving.observe(plan(2 * k), &alpha, &groups)));
     }
 
     #[test]
@@ -73,7 +73,11 @@ mod tests {
         let groups = [(0..4).collect::<Vec<_>>()];
         let kept = vec![true, false, true, false];
         let [up, down] = [[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]];
-        let mut settling = Settling::new(&up);
-        assert!((0..10).all(|k| !settling.look(kept.clone(), if k % 2 == 0 { &down } else { &up }, &groups)));
+        let mut stopping = EarlyStopping::new(&up);
+        assert!((0..10).all(|k| !stopping.observe(
+            kept.clone(),
+            if k % 2 == 0 { &down } else { &up },
+            &groups
+        )));
     }
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 const LEAST_FACTOR: f32 = 1e-3;
 
 /// The positions of some chunks that are looked at.
-pub(super) struct Look {
+pub(super) struct NormalEquations {
     pub positions: usize,
     /// Inputs and a row of ones, `[rows + 1, positions]`.
     x: Vec<f32>,
@@ -29,7 +29,7 @@ struct Bend {
     rising: Vec<bool>,
 }
 
-impl Look {
+impl NormalEquations {
     /// These chunks at every `step`-th position; `None` where a value could not be computed.
     pub fn new(
         layer: &Layer,
@@ -224,11 +224,11 @@ mod tests {
         };
         let bend = Bend { at: numbers(outputs * positions, 3), rising: vec![true, false] };
         let (x, t) = (numbers(rows * positions, 1), numbers(outputs * positions, 2));
-        let look = Look { positions, x, t, bend: Some(bend) };
-        let linear = Look { positions, x: look.x.clone(), t: look.t.clone(), bend: None };
+        let look = NormalEquations { positions, x, t, bend: Some(bend) };
+        let linear = NormalEquations { positions, x: look.x.clone(), t: look.t.clone(), bend: None };
         for seed in 4..20 {
             let (w, other) = (numbers(outputs * rows, seed), numbers(outputs * rows, seed + 100));
-            let anew = Look { positions, x: look.x.clone(), t: look.targets(&w), bend: None };
+            let anew = NormalEquations { positions, x: look.x.clone(), t: look.targets(&w), bend: None };
             for v in [&w, &other] {
                 assert!(look.error(v) <= anew.error(v) * 1.00001);
                 assert!(look.error(v) <= linear.error(v) * 1.00001);

@@ -11,16 +11,16 @@ const GOOD: f64 = -3.0;
 const WORTH: f64 = 0.9;
 
 /// Makes the network that keeps some classes, of the whole one.
-pub type Smaller<'w, 'a> = &'w dyn Fn(&[bool]) -> Option<Session<'a>>;
+pub type Rebuild<'w, 'a> = &'w dyn Fn(&[bool]) -> Option<Session<'a>>;
 
 /// What is left of a network that is trained further, and by class: is it in there?
-pub struct Left<'a> {
+pub struct Resumed<'a> {
     pub session: Session<'a>,
     pub open: Vec<bool>,
 }
 
 /// The network that is trained.
-pub(super) struct Closed<'s, 'a> {
+pub(super) struct ShrinkingNetwork<'s, 'a> {
     whole: &'s Session<'a>,
     /// Whether the whole network is asked while a smaller one is trained.
     asked: bool,
@@ -31,11 +31,11 @@ pub(super) struct Closed<'s, 'a> {
     stuck: bool,
 }
 
-impl<'s, 'a> Closed<'s, 'a> {
+impl<'s, 'a> ShrinkingNetwork<'s, 'a> {
     /// The whole network, in which nothing is closed, or what was left of it before.
-    pub fn new(whole: &'s Session<'a>, asked: bool, left: Option<Left<'a>>, classes: usize) -> Self {
+    pub fn new(whole: &'s Session<'a>, asked: bool, left: Option<Resumed<'a>>, classes: usize) -> Self {
         let (smaller, open) = match left {
-            Some(Left { session, open }) => (Some(session), open),
+            Some(Resumed { session, open }) => (Some(session), open),
             None => (None, vec![true; classes]),
         };
         let network = Self { whole, asked, smaller, open, stuck: false };
@@ -88,12 +88,12 @@ impl<'s, 'a> Closed<'s, 'a> {
     }
 
     /// Takes out what has closed at α and is not in the plan `kept`, if that makes the network clearly smaller.
-    pub fn look(
+    pub fn maybe_shrink(
         &mut self,
         kept: &[bool],
         alpha: &[f64],
         (groups, cost): (&Groups, &Cost),
-        smaller: Smaller<'_, 'a>,
+        smaller: Rebuild<'_, 'a>,
     ) {
         let stays = |c: usize| self.open[c] && (kept[c] || !self.whole.trainable[c] || alpha[c] > GOOD);
         let mut open: Vec<bool> = (0..kept.len()).map(stays).collect();

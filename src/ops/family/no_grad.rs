@@ -5,26 +5,26 @@ use crate::tensor::*;
 use std::fmt::Debug;
 
 /// An operator without gradient, multiply-accumulates or restated sizes.
-pub trait Function: Debug + Send + Sync + 'static {
+pub trait NoGradFn: Debug + Send + Sync + 'static {
     /// As [`Op::attributes`].
     fn attributes(&self) -> Attributes;
     /// As [`Op::infer`].
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal>;
     /// As [`Op::channels`].
-    fn channels(&self, io: &Io, link: &mut dyn Link);
+    fn channels(&self, io: &Io, link: &mut dyn Couplings);
     /// As [`Op::resize`]; here: nothing restates a size.
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::default())
     }
-    /// As [`Diff::forward`].
+    /// As [`Compute::forward`].
     fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]);
 }
 
 /// Makes it an operator.
 #[derive(Debug)]
-pub struct Values<F>(pub F);
+pub struct NoGrad<F>(pub F);
 
-impl<F: Function> Op for Values<F> {
+impl<F: NoGradFn> Op for NoGrad<F> {
     fn attributes(&self) -> Attributes {
         self.0.attributes()
     }
@@ -37,7 +37,7 @@ impl<F: Function> Op for Values<F> {
     fn never_negative(&self, _: &Operands) -> bool {
         false
     }
-    fn channels(&self, io: &Io, link: &mut dyn Link) {
+    fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         self.0.channels(io, link);
     }
     fn other_operations(&self, _: &Io) -> Vec<Product> {
@@ -55,7 +55,7 @@ impl<F: Function> Op for Values<F> {
     }
 }
 
-impl<F: Function, T: Real> Diff<T> for Values<F> {
+impl<F: NoGradFn, T: Real> Compute<T> for NoGrad<F> {
     fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
         self.0.forward(x, y);
     }
