@@ -74,11 +74,12 @@ impl Cost {
                 continue;
             }
             let io = Io { x: &x, y: &y };
-            let others = match convention {
-                Convention::Macs => Vec::new(),
-                Convention::Paper => node.op.other_operations(&io),
+            let work = node.op.cost(&io);
+            let products = match convention {
+                Convention::Macs => work.macs(),
+                Convention::Paper => work.all(),
             };
-            for product in node.op.macs(&io).into_iter().chain(others) {
+            for product in products {
                 let widths = product.widths.iter().map(|&axis| width(n, node, axis, facts, groups)).collect();
                 terms.push(Term { node: n, coefficient: product.coefficient, widths });
             }

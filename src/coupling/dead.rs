@@ -55,7 +55,7 @@ impl Known {
                 continue;
             }
             let trial = Trial { node, facts, groups, x: &x, y: &y };
-            let layer = !node.op.macs(&Io { x: &x, y: &y }).is_empty();
+            let layer = node.op.cost(&Io { x: &x, y: &y }).multiplies();
             if trial.begins(&known, layer) {
                 trial.results(&mut known, layer);
             }

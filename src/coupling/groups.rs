@@ -402,7 +402,7 @@ fn macs_of(facts: &Facts, node: &Node) -> f64 {
         Port::In(s) => io.input(s).unwrap_or_default()[a.axis] as f64,
         Port::Out(s) => io.output(s)[a.axis] as f64,
     };
-    node.op.macs(&io).iter().map(|p| p.coefficient * p.widths.iter().map(size).product::<f64>()).sum()
+    node.op.cost(&io).macs().iter().map(|p| p.coefficient * p.widths.iter().map(size).product::<f64>()).sum()
 }
 
 /// The axis of the result that an absorbing operand's axis is aligned to.
@@ -493,7 +493,7 @@ fn ancestors(graph: &Graph, facts: &Facts, wanted: &[ValueId]) -> Vec<NodeId> {
 /// True for a node that multiplies and accumulates.
 fn multiplies(facts: &Facts, node: &Node) -> bool {
     let known = facts.operands(node).zip(facts.results(node));
-    known.is_some_and(|(x, y)| !node.op.macs(&Io { x: &x, y: &y }).is_empty())
+    known.is_some_and(|(x, y)| node.op.cost(&Io { x: &x, y: &y }).multiplies())
 }
 
 /// The value at an absorbing input, if it is computed (not a constant) and of a rank that has channels.
@@ -617,7 +617,7 @@ fn frozen(graph: &Graph, facts: &Facts, labels: &mut Labels, groups: &Groups) ->
     for node in graph.nodes.iter().filter(|node| !facts.is_folded(node)) {
         let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
         let widths: BTreeSet<Axis> =
-            node.op.macs(&Io { x: &x, y: &y }).into_iter().flat_map(|p| p.widths).collect();
+            node.op.cost(&Io { x: &x, y: &y }).macs().into_iter().flat_map(|p| p.widths).collect();
         for axis in widths {
             let Port::Out(slot) = axis.port else { continue };
             let Some(v) = node.outputs[slot] else { continue };

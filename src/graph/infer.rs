@@ -270,7 +270,7 @@ fn operations(node: &Node, facts: &Facts, results: &[Fact]) -> f64 {
     };
     let product =
         |p: &super::Product| p.widths.iter().map(|a| size(a.port, a.axis)).product::<f64>() * p.coefficient;
-    node.op.macs(&io).iter().chain(&node.op.other_operations(&io)).map(product).sum()
+    node.op.cost(&io).all().iter().map(product).sum()
 }
 
 /// Computes the node's results if all inputs are constants (or only their shapes matter).

@@ -14,7 +14,7 @@ pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsuppo
 pub use graph::{Graph, Names, Node, NodeId, Origin, Value, ValueId};
 pub use infer::{Facts, infer, infer_unfinished};
 pub use op::{
-    Axis, Compute, Couplings, Fact, Io, Keep, Linear, Op, Operand, Operands, Port, Product, Resized, input,
-    need, output,
+    Axis, Compute, Couplings, Fact, Io, Keep, Linear, Op, Operand, Operands, Port, Product, Resized, Work,
+    input, need, output,
 };
 pub use print::print;

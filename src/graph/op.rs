@@ -169,6 +169,39 @@ pub struct Product {
     pub widths: Vec<Axis>,
 }
 
+/// Counted operations of a node.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Work {
+    /// None.
+    #[default]
+    Free,
+    /// Multiply-accumulates, as a sum of products of widths.
+    Macs(Vec<Product>),
+    /// Operations beside multiply-accumulates, for counts that include them: two per element of a BatchNormalization, the
+    /// window's additions and one division per average.
+    Other(Vec<Product>),
+}
+
+impl Work {
+    /// Multiply-accumulates alone.
+    pub fn macs(self) -> Vec<Product> {
+        if let Self::Macs(products) = self { products } else { Vec::new() }
+    }
+
+    /// All that is counted.
+    pub fn all(self) -> Vec<Product> {
+        match self {
+            Self::Free => Vec::new(),
+            Self::Macs(products) | Self::Other(products) => products,
+        }
+    }
+
+    /// Whether it has multiply-accumulates.
+    pub fn multiplies(&self) -> bool {
+        matches!(self, Self::Macs(products) if !products.is_empty())
+    }
+}
+
 /// Which coordinates of a node's axes stay.
 pub trait Keep {
     /// Kept coordinates of an axis, ascending; `None` where the axis stays whole.
@@ -190,14 +223,17 @@ pub struct Resized {
 }
 
 impl Resized {
+    /// Nothing is restated.
+    pub const UNCHANGED: Self = Self { op: None, inputs: Vec::new(), passes: None, factor: None };
+
     /// With restated attributes.
     pub fn of(op: Box<dyn Op>) -> Self {
-        Self { op: Some(op), ..Self::default() }
+        Self { op: Some(op), ..Self::UNCHANGED }
     }
 
     /// With restated constant inputs.
     pub fn restating(inputs: Vec<(usize, Tensor)>) -> Self {
-        Self { inputs, ..Self::default() }
+        Self { inputs, ..Self::UNCHANGED }
     }
 }
 
@@ -265,12 +301,8 @@ pub trait Op: Debug + Send + Sync + Compute<f32> + Compute<f64> {
     /// States which coordinates belong together. What is unsaid is frozen.
     fn channels(&self, io: &Io, link: &mut dyn Couplings);
 
-    /// Operations beside multiply-accumulates, for counts that include them: two per element of a BatchNormalization, the
-    /// window's additions and one division per average.
-    fn other_operations(&self, io: &Io) -> Vec<Product>;
-
-    /// Multiply-accumulates, as a sum of products of widths.
-    fn macs(&self, io: &Io) -> Vec<Product>;
+    /// What it counts for.
+    fn cost(&self, io: &Io) -> Work;
 
     /// The operator as a layer whose weight is a constant: what bias compensation, reconstruction and finetuning ask. `None`
     /// where it is none, or where every output position sees other parts of the weight.

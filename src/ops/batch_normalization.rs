@@ -82,14 +82,13 @@ impl Op for BatchNormalization {
         (1..5).for_each(|slot| link.tie_axes(input(slot, 0), output(0, 1)));
     }
 
-    fn other_operations(&self, io: &Io) -> Vec<Product> {
+    fn cost(&self, io: &Io) -> Work {
         let y = io.output(0);
-        let Some(&channels) = y.get(1).filter(|&&c| c > 0) else { return Vec::new() };
-        vec![Product { coefficient: 2.0 * real_volume(y) / channels as f64, widths: vec![output(0, 1)] }]
-    }
-
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
+        let Some(&channels) = y.get(1).filter(|&&c| c > 0) else { return Work::Free };
+        Work::Other(vec![Product {
+            coefficient: 2.0 * real_volume(y) / channels as f64,
+            widths: vec![output(0, 1)],
+        }])
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -97,7 +96,7 @@ impl Op for BatchNormalization {
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
 }
 

@@ -81,12 +81,8 @@ impl Op for Constant {
         }
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
+    fn cost(&self, _: &Io) -> Work {
+        Work::Free
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -103,7 +99,7 @@ impl Op for Constant {
             }
         }
         if !changed {
-            return Ok(Resized::default());
+            return Ok(Resized::UNCHANGED);
         }
         let form = match (&self.form, &t.data) {
             (Form::Floats(_), Data::F32(v)) => Form::Floats(v.clone()),

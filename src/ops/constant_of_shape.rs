@@ -39,7 +39,7 @@ impl ViewFn for ConstantOfShape {
         let kept = |axis| keep.kept(output(0, axis));
         let y = io.output(0);
         if (0..y.len()).all(|axis| kept(axis).is_none()) {
-            return Ok(Resized::default());
+            return Ok(Resized::UNCHANGED);
         }
         let sizes: Vec<i64> =
             y.iter().enumerate().map(|(axis, &s)| kept(axis).map_or(s, <[usize]>::len) as i64).collect();

@@ -111,18 +111,14 @@ impl Op for Conv {
         }
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, io: &Io) -> Vec<Product> {
-        let (Some(w), y) = (io.input(1), io.output(0)) else { return Vec::new() };
+    fn cost(&self, io: &Io) -> Work {
+        let (Some(w), y) = (io.input(1), io.output(0)) else { return Work::Free };
         let plane = y[0] as f64 * real_volume(&y[2..]) * real_volume(&w[2..]);
         let mut widths = vec![output(0, 1)];
         if w[1] > 1 || self.group == 1 {
             widths.push(input(1, 1));
         }
-        vec![Product { coefficient: plane, widths }]
+        Work::Macs(vec![Product { coefficient: plane, widths }])
     }
 
     fn linear(&self, io: &Io) -> Option<Linear> {
@@ -140,7 +136,7 @@ impl Op for Conv {
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         let depthwise = self.group > 1 && io.input(1).is_some_and(|w| w[1] == 1);
-        let Some(kept) = keep.kept(input(0, 1)).filter(|_| depthwise) else { return Ok(Resized::default()) };
+        let Some(kept) = keep.kept(input(0, 1)).filter(|_| depthwise) else { return Ok(Resized::UNCHANGED) };
         let op = Conv { group: kept.len() as i64, window: self.window.clone() };
         Ok(Resized::of(Box::new(op)))
     }

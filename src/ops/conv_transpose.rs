@@ -168,18 +168,14 @@ impl Op for ConvTranspose {
         }
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, io: &Io) -> Vec<Product> {
-        let (Some(x), Some(w)) = (io.input(0), io.input(1)) else { return Vec::new() };
+    fn cost(&self, io: &Io) -> Work {
+        let (Some(x), Some(w)) = (io.input(0), io.input(1)) else { return Work::Free };
         let plane = x[0] as f64 * real_volume(&x[2..]) * real_volume(&w[2..]);
         if self.depthwise(x) {
-            return vec![Product { coefficient: plane, widths: vec![output(0, 1)] }];
+            return Work::Macs(vec![Product { coefficient: plane, widths: vec![output(0, 1)] }]);
         }
         let coefficient = plane / self.group() as f64;
-        vec![Product { coefficient, widths: vec![output(0, 1), input(0, 1)] }]
+        Work::Macs(vec![Product { coefficient, widths: vec![output(0, 1), input(0, 1)] }])
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -188,7 +184,7 @@ impl Op for ConvTranspose {
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         let depthwise = io.input(0).is_some_and(|x| self.depthwise(x));
-        let Some(kept) = keep.kept(input(0, 1)).filter(|_| depthwise) else { return Ok(Resized::default()) };
+        let Some(kept) = keep.kept(input(0, 1)).filter(|_| depthwise) else { return Ok(Resized::UNCHANGED) };
         let op = ConvTranspose { group: Some(kept.len() as i64), ..self.clone() };
         Ok(Resized::of(Box::new(op)))
     }

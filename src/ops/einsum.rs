@@ -167,12 +167,8 @@ impl Op for Single {
         }
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
+    fn cost(&self, _: &Io) -> Work {
+        Work::Free
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -180,7 +176,7 @@ impl Op for Single {
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
 }
 
@@ -333,11 +329,7 @@ impl Op for Einsum {
         }
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, io: &Io) -> Vec<Product> {
+    fn cost(&self, io: &Io) -> Work {
         // A result axis that comes from a constant is the layer's own.
         let mut widths = Vec::new();
         for (i, &c) in self.a.iter().enumerate() {
@@ -348,7 +340,7 @@ impl Op for Einsum {
             let own = axis(&self.y, c).filter(|_| io.value(1).is_some());
             widths.push(own.map_or(input(1, j), |k| output(0, k)));
         }
-        vec![Product { coefficient: 1.0, widths }]
+        Work::Macs(vec![Product { coefficient: 1.0, widths }])
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -356,7 +348,7 @@ impl Op for Einsum {
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
 }
 

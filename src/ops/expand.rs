@@ -39,7 +39,7 @@ impl ViewFn for Expand {
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
-        let (Some(shape), y) = (io.value(1), io.output(0)) else { return Ok(Resized::default()) };
+        let (Some(shape), y) = (io.value(1), io.output(0)) else { return Ok(Resized::UNCHANGED) };
         let mut sizes = shape.to_ints();
         let mut changed = false;
         for axis in 0..y.len() {

@@ -62,9 +62,9 @@ impl ViewFn for Gather {
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
-        let (Some(x), Some(value)) = (io.input(0), io.value(1)) else { return Ok(Resized::default()) };
+        let (Some(x), Some(value)) = (io.input(0), io.value(1)) else { return Ok(Resized::UNCHANGED) };
         let axis = self.axis(x.len())?;
-        let Some(kept) = keep.kept(input(0, axis)) else { return Ok(Resized::default()) };
+        let Some(kept) = keep.kept(input(0, axis)) else { return Ok(Resized::UNCHANGED) };
         let old = value.to_ints();
         let stay = match io.input(1) {
             Some([_]) => keep.kept(output(0, axis)),

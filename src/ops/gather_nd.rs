@@ -49,12 +49,12 @@ pub fn runs(indices: &Tensor, place: usize, size: usize) -> Option<(usize, Vec<u
 
 /// The tuples of operand 1 that are left, with the numbers that coordinates of operand 0 have after deletion.
 pub fn renumbered(io: &Io, keep: &dyn Keep, batch: usize) -> Result<Resized, Refusal> {
-    let (Some(x), Some(indices)) = (io.input(0), io.value(1)) else { return Ok(Resized::default()) };
-    let Some((&tuple, outer)) = indices.shape.split_last() else { return Ok(Resized::default()) };
+    let (Some(x), Some(indices)) = (io.input(0), io.value(1)) else { return Ok(Resized::UNCHANGED) };
+    let Some((&tuple, outer)) = indices.shape.split_last() else { return Ok(Resized::UNCHANGED) };
     let places = (0..tuple).any(|place| keep.kept(input(0, batch + place)).is_some());
     let rows = (0..outer.len()).any(|axis| keep.kept(input(1, axis)).is_some());
     if !places && !rows {
-        return Ok(Resized::default());
+        return Ok(Resized::UNCHANGED);
     }
     let kept =
         |t: Tensor, axis: usize| keep.kept(input(1, axis)).map_or(t.clone(), |kept| t.slice(axis, kept));

@@ -98,17 +98,16 @@ impl Op for Gemm {
         broadcast::channels_of(io, 2, link);
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, io: &Io) -> Vec<Product> {
+    fn cost(&self, io: &Io) -> Work {
         // A result axis that comes from a constant is the layer's own.
         let [row, ka, _, column] = self.axes();
         let own = |slot, axis, result| {
             if io.value(slot).is_some() { output(0, result) } else { input(slot, axis) }
         };
-        vec![Product { coefficient: 1.0, widths: vec![own(0, row, 0), own(1, column, 1), input(0, ka)] }]
+        Work::Macs(vec![Product {
+            coefficient: 1.0,
+            widths: vec![own(0, row, 0), own(1, column, 1), input(0, ka)],
+        }])
     }
 
     fn linear(&self, io: &Io) -> Option<Linear> {
@@ -132,7 +131,7 @@ impl Op for Gemm {
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
 }
 

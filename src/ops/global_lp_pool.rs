@@ -44,18 +44,15 @@ impl Op for GlobalLpPool {
             link.contracts(input(0, axis));
         }
     }
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
+    fn cost(&self, _: &Io) -> Work {
+        Work::Free
     }
     fn linear(&self, _: &Io) -> Option<Linear> {
         None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
 }
 

@@ -99,12 +99,8 @@ impl Op for GroupNormalization {
         }
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
+    fn cost(&self, _: &Io) -> Work {
+        Work::Free
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -113,7 +109,7 @@ impl Op for GroupNormalization {
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         let (Some(x), Some(kept)) = (io.input(0), keep.kept(input(0, 1))) else {
-            return Ok(Resized::default());
+            return Ok(Resized::UNCHANGED);
         };
         let num_groups = (kept.len() / self.size(x).max(1)) as i64;
         let op = GroupNormalization { num_groups, ..self.clone() };

@@ -115,12 +115,8 @@ impl Op for MatMul {
         }
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, io: &Io) -> Vec<Product> {
-        let (Some(a), Some(b), y) = (io.input(0), io.input(1), io.output(0)) else { return Vec::new() };
+    fn cost(&self, io: &Io) -> Work {
+        let (Some(a), Some(b), y) = (io.input(0), io.input(1), io.output(0)) else { return Work::Free };
         let (row, ka, _, column) = axes(a.len(), b.len());
         // A result axis that comes from a constant is the layer's own.
         let stack = y.len() - usize::from(row.is_some()) - usize::from(column.is_some());
@@ -137,7 +133,7 @@ impl Op for MatMul {
             });
             widths.extend(whole);
         }
-        vec![Product { coefficient: 1.0, widths }]
+        Work::Macs(vec![Product { coefficient: 1.0, widths }])
     }
 
     fn linear(&self, io: &Io) -> Option<Linear> {
@@ -154,7 +150,7 @@ impl Op for MatMul {
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
 }
 

@@ -84,12 +84,8 @@ impl Op for MeanVarianceNormalization {
         tie_others(io, |axis| whole[axis], "normalises over this axis", link);
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
+    fn cost(&self, _: &Io) -> Work {
+        Work::Free
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -97,7 +93,7 @@ impl Op for MeanVarianceNormalization {
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
 }
 

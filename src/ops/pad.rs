@@ -155,7 +155,7 @@ impl ViewFn for Pad {
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
-        let Some(x) = io.input(0) else { return Ok(Resized::default()) };
+        let Some(x) = io.input(0) else { return Ok(Resized::UNCHANGED) };
         let (mut pads, axes) = self.written(io.x)?;
         let at = entries(&pads, axes.as_deref(), x.len())?;
         let mut changed = false;
@@ -172,7 +172,7 @@ impl ViewFn for Pad {
             pads[k + at.len()] = left(end, [wide.saturating_sub(e), wide], [size.saturating_sub(e), size]);
         }
         if !changed {
-            return Ok(Resized::default());
+            return Ok(Resized::UNCHANGED);
         }
         // onnxruntime 1.32 takes out a Pad of a constant by zeros, and refuses the rest.
         if pads.iter().all(|&pad| pad == 0) {

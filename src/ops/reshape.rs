@@ -157,12 +157,8 @@ impl Op for Reshape {
         }
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
+    fn cost(&self, _: &Io) -> Work {
+        Work::Free
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -170,7 +166,7 @@ impl Op for Reshape {
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
-        let (Some(x), Some(wish)) = (io.input(0), io.value(1)) else { return Ok(Resized::default()) };
+        let (Some(x), Some(wish)) = (io.input(0), io.value(1)) else { return Ok(Resized::UNCHANGED) };
         let y = io.output(0);
         let now = |port: fn(usize, usize) -> Axis, shape: &[usize]| -> Shape {
             (0..shape.len()).map(|a| keep.kept(port(0, a)).map_or(shape[a], <[usize]>::len)).collect()
@@ -178,7 +174,7 @@ impl Op for Reshape {
         let (x_now, y_now) = (now(input, x), now(output, y));
         let old = wish.to_ints();
         if self.target(&x_now, &old).is_ok_and(|t| t == y_now) {
-            return Ok(Resized::default());
+            return Ok(Resized::UNCHANGED);
         }
         let mut new = old.clone();
         for (axis, w) in new.iter_mut().enumerate() {

@@ -282,12 +282,8 @@ impl Op for Resize {
         }
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
+    fn cost(&self, _: &Io) -> Work {
+        Work::Free
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -297,7 +293,7 @@ impl Op for Resize {
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         let sizes = if self.simple { None } else { io.value(3) };
         let (Some(sizes), Some(x)) = (sizes.filter(|s| !s.data.is_empty()), io.input(0)) else {
-            return Ok(Resized::default());
+            return Ok(Resized::UNCHANGED);
         };
         let mut new: Vec<f64> = sizes.data.to_real();
         for (size, axis) in new.iter_mut().zip(self.axes(x.len())?) {

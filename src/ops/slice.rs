@@ -156,7 +156,7 @@ impl ViewFn for Slice {
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
-        let Some(x) = io.input(0) else { return Ok(Resized::default()) };
+        let Some(x) = io.input(0) else { return Ok(Resized::UNCHANGED) };
         let old = self.ranges(io.x)?;
         let ranges = old.resolve(x)?;
         let mut new = old.clone();

@@ -108,8 +108,8 @@ impl ViewFn for Split {
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
-        let Some((axis, parts)) = self.resolved(io) else { return Ok(Resized::default()) };
-        let Some(kept) = keep.kept(input(0, axis)) else { return Ok(Resized::default()) };
+        let Some((axis, parts)) = self.resolved(io) else { return Ok(Resized::UNCHANGED) };
+        let Some(kept) = keep.kept(input(0, axis)) else { return Ok(Resized::UNCHANGED) };
         let mut offset = 0;
         let sizes: Vec<i64> = parts
             .iter()
@@ -128,7 +128,7 @@ impl ViewFn for Split {
         // What is left over may make the last part smaller; where it would leave one empty, runtimes differ.
         let same = |equal: Vec<usize>| equal.iter().zip(&sizes).all(|(&e, &s)| e as i64 == s && s > 0);
         if self.equal(kept.len()).is_ok_and(same) {
-            return Ok(Resized::default());
+            return Ok(Resized::UNCHANGED);
         }
         let op = View(Split { num_outputs: None, ..self.clone() });
         Ok(Resized { inputs: vec![(1, Tensor::ints(&sizes))], ..Resized::of(Box::new(op)) })

@@ -54,7 +54,7 @@ impl ViewFn for Squeeze {
         let rank = io.input(0).unwrap_or_default().len();
         let to_one = (0..rank).any(|k| keep.kept(input(0, k)).is_some_and(|kept| kept.len() == 1));
         if !to_one || self.axes.is_some() || io.input(1).is_some() {
-            return Ok(Resized::default());
+            return Ok(Resized::UNCHANGED);
         }
         if !self.axes_are_attribute {
             return unsupported("the axes to squeeze are not named, and another axis is left with size 1");

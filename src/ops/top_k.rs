@@ -91,12 +91,8 @@ impl Op for TopK {
         }
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
+    fn cost(&self, _: &Io) -> Work {
+        Work::Free
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -104,7 +100,7 @@ impl Op for TopK {
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
 }
 

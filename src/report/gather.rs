@@ -174,7 +174,7 @@ fn layers_of(graph: &Graph, facts: &Facts) -> Vec<(NodeId, ValueId, usize)> {
     let layer = |(n, node): (NodeId, &Node)| {
         let (x, y) = facts.operands(node).zip(facts.results(node))?;
         let widths: Vec<Axis> =
-            node.op.macs(&Io { x: &x, y: &y }).into_iter().flat_map(|p| p.widths).collect();
+            node.op.cost(&Io { x: &x, y: &y }).macs().into_iter().flat_map(|p| p.widths).collect();
         let v = node.outputs.first().copied().flatten()?;
         let out = widths.iter().find(|a| matches!(a.port, graph::Port::Out(0))).map(|a| a.axis);
         let counted = !widths.is_empty() && facts.constant[v].is_none();

@@ -46,7 +46,7 @@ fn what_is_said_to_be_reachable_is_reached_by_every_criterion() {
     for network in networks() {
         for criterion in [Criterion::Gates, Criterion::L1, Criterion::Random] {
             let name = format!("{} ({criterion:?})", network.name);
-            let Analysis { smallest: least, groups, .. } = analysis(&network, criterion);
+            let Analysis { macs_min: least, groups, .. } = analysis(&network, criterion);
             if groups.classes.is_empty() {
                 continue;
             }

@@ -167,7 +167,7 @@ impl Cost {
                 continue;
             }
             let io = Io { x: &x, y: &y };
-            let products = node.op.macs(&io);
+            let products = node.op.cost(&io).macs();
             let of = |axis| width(n, node, axis, facts, groups);
             for product in &products {
                 let widths: Vec<Width> = product.widths.iter().map(|&axis| of(axis)).collect();
@@ -270,7 +270,7 @@ fn product_behind(graph: &Graph, facts: &Facts, value: Option<ValueId>) -> Optio
     let n = graph.producer(value?)?;
     let node = &graph.nodes[n];
     let (x, y) = facts.operands(node).zip(facts.results(node))?;
-    if !node.op.macs(&Io { x: &x, y: &y }).is_empty() {
+    if node.op.cost(&Io { x: &x, y: &y }).multiplies() {
         return Some(n);
     }
     let through = ["BatchNormalization", "Add"].contains(&node.op_type.as_str());

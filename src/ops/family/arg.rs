@@ -73,12 +73,8 @@ impl Op for Arg {
         }
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
+    fn cost(&self, _: &Io) -> Work {
+        Work::Free
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -86,7 +82,7 @@ impl Op for Arg {
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
 }
 

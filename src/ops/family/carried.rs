@@ -56,14 +56,11 @@ impl Op for Carried {
         false
     }
     fn channels(&self, _: &Io, _: &mut dyn Couplings) {}
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-    fn macs(&self, io: &Io) -> Vec<Product> {
+    fn cost(&self, io: &Io) -> Work {
         // What the file declares in place of inferred results may be anything.
         match &self.counted {
-            Some(counted) if counted.infer(io.x).is_ok_and(|y| y == io.y) => counted.macs(io),
-            _ => Vec::new(),
+            Some(counted) if counted.infer(io.x).is_ok_and(|y| y == io.y) => Work::Macs(counted.macs(io)),
+            _ => Work::Free,
         }
     }
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -115,7 +112,7 @@ impl Counted for Like {
 
     fn macs(&self, io: &Io) -> Vec<Product> {
         let io = Io { x: &self.operands(io.x), y: io.y };
-        let mut products = self.op.macs(&io);
+        let mut products = self.op.cost(&io).macs();
         // Slots of inputs are the other operator's.
         for product in &mut products {
             product.widths.retain(|axis| match axis.port {

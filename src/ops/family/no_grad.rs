@@ -14,7 +14,7 @@ pub trait NoGradFn: Debug + Send + Sync + 'static {
     fn channels(&self, io: &Io, link: &mut dyn Couplings);
     /// As [`Op::resize`]; here: nothing restates a size.
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
     /// As [`Compute::forward`].
     fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]);
@@ -40,11 +40,8 @@ impl<F: NoGradFn> Op for NoGrad<F> {
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         self.0.channels(io, link);
     }
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
+    fn cost(&self, _: &Io) -> Work {
+        Work::Free
     }
     fn linear(&self, _: &Io) -> Option<Linear> {
         None

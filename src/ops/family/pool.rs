@@ -73,22 +73,19 @@ impl<P: Windowed> Op for Pool<P> {
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, &format!("{} along this axis", P::DOES), link);
     }
-    fn other_operations(&self, io: &Io) -> Vec<Product> {
+    fn cost(&self, io: &Io) -> Work {
         let window = self.0.window().kernel().ok().flatten().and_then(|k| checked_volume(&k));
         match window.filter(|_| P::AVERAGES) {
-            Some(window) => averaging(window, io.output(0)),
-            None => Vec::new(),
+            Some(window) => Work::Other(averaging(window, io.output(0))),
+            None => Work::Free,
         }
-    }
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
     }
     fn linear(&self, _: &Io) -> Option<Linear> {
         None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
 }
 
@@ -153,21 +150,18 @@ impl<P: Whole> Op for Global<P> {
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, &format!("{} over this axis", P::DOES), link);
     }
-    fn other_operations(&self, io: &Io) -> Vec<Product> {
+    fn cost(&self, io: &Io) -> Work {
         match io.input(0).filter(|_| P::AVERAGES) {
-            Some(x) => averaging(volume(&x[2..]), io.output(0)),
-            None => Vec::new(),
+            Some(x) => Work::Other(averaging(volume(&x[2..]), io.output(0))),
+            None => Work::Free,
         }
-    }
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
     }
     fn linear(&self, _: &Io) -> Option<Linear> {
         None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
 }
 

@@ -420,21 +420,17 @@ impl<C: Cell> Op for Recurrent<C> {
         link.freeze(output(0, 3), UNITS);
     }
 
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-
-    fn macs(&self, io: &Io) -> Vec<Product> {
-        let Some(r) = io.input(2) else { return Vec::new() };
+    fn cost(&self, io: &Io) -> Work {
+        let Some(r) = io.input(2) else { return Work::Free };
         // Hidden units of a state that is wanted, else of Y.
         let state = (1..io.y.len()).find(|&slot| io.output(slot).len() == 3);
         let units = state.map_or(output(0, 3), |slot| output(slot, 2));
         let widths = vec![input(0, 0), input(0, 1), units];
         let features = [&widths[..], &[input(0, 2)]].concat();
-        vec![
+        Work::Macs(vec![
             Product { coefficient: real_volume(&r[..1]) * C::GATES as f64, widths: features },
             Product { coefficient: real_volume(&r[..2]), widths },
-        ]
+        ])
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -442,7 +438,7 @@ impl<C: Cell> Op for Recurrent<C> {
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
 }
 
@@ -764,6 +760,6 @@ mod tests {
             Port::Out(slot) => io.output(slot)[a.axis] as f64,
         };
         let count = |p: &Product| p.coefficient * p.widths.iter().map(size).product::<f64>();
-        assert_eq!(op.macs(&io).iter().map(count).sum::<f64>(), f64::from(7 * 2 * 4 * 6 * (5 + 6)));
+        assert_eq!(op.cost(&io).macs().iter().map(count).sum::<f64>(), f64::from(7 * 2 * 4 * 6 * (5 + 6)));
     }
 }

@@ -259,17 +259,15 @@ impl Op for Reduce {
         }
     }
 
-    fn other_operations(&self, io: &Io) -> Vec<Product> {
+    fn cost(&self, io: &Io) -> Work {
         // Over all pixels of a picture it is a global average pool.
-        let Some(x) = io.input(0).filter(|_| self.fold == Fold::Mean) else { return Vec::new() };
+        let Some(x) = io.input(0).filter(|_| self.fold == Fold::Mean) else { return Work::Free };
         match self.folded(x.len(), io.value(1).map(Tensor::to_ints)).as_deref() {
-            Ok([false, false, true, true]) => super::pool::averaging(volume(&x[2..]), io.output(0)),
-            _ => Vec::new(),
+            Ok([false, false, true, true]) => {
+                Work::Other(super::pool::averaging(volume(&x[2..]), io.output(0)))
+            }
+            _ => Work::Free,
         }
-    }
-
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
     }
 
     fn linear(&self, _: &Io) -> Option<Linear> {
@@ -277,11 +275,11 @@ impl Op for Reduce {
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
-        let Some(x) = io.input(0).filter(|_| self.fold == Fold::Mean) else { return Ok(Resized::default()) };
+        let Some(x) = io.input(0).filter(|_| self.fold == Fold::Mean) else { return Ok(Resized::UNCHANGED) };
         let folded = self.folded(x.len(), io.value(1).map(Tensor::to_ints))?;
         let left = |axis: usize| Some(keep.kept(input(0, axis))?.len() as f64 / x[axis] as f64);
         let share: f64 = (0..x.len()).filter(|&axis| folded[axis]).filter_map(left).product();
-        Ok(Resized { factor: (share != 1.0).then_some(share), ..Resized::default() })
+        Ok(Resized { factor: (share != 1.0).then_some(share), ..Resized::UNCHANGED })
     }
 }
 

@@ -34,7 +34,7 @@ pub trait ViewFn: Debug + Send + Sync + 'static {
     fn channels(&self, io: &Io, link: &mut dyn Couplings);
     /// As [`Op::resize`]; here: nothing restates a size.
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
-        Ok(Resized::default())
+        Ok(Resized::UNCHANGED)
     }
     /// As [`Op::never_negative`]; here: real numbers that are moved, and zeros.
     fn never_negative(&self, x: &Operands) -> bool {
@@ -69,11 +69,8 @@ impl<M: ViewFn> Op for View<M> {
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         self.0.channels(io, link);
     }
-    fn other_operations(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
-    }
-    fn macs(&self, _: &Io) -> Vec<Product> {
-        Vec::new()
+    fn cost(&self, _: &Io) -> Work {
+        Work::Free
     }
     fn linear(&self, _: &Io) -> Option<Linear> {
         None

@@ -223,7 +223,8 @@ fn a_grouped_transposed_convolution_counts_each_group_alone() {
         Port::Out(slot) => io.output(slot)[a.axis],
     };
     let macs: f64 = op
-        .macs(&io)
+        .cost(&io)
+        .macs()
         .iter()
         .map(|p| p.coefficient * p.widths.iter().map(|a| size(a) as f64).product::<f64>())
         .sum();
