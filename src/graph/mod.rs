@@ -6,15 +6,19 @@
 
 mod attributes;
 mod graph;
+mod hints;
 mod infer;
+mod kernel;
 mod op;
 mod print;
 
 pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsupported};
 pub use graph::{Graph, Names, Node, NodeId, Origin, Value, ValueId};
+pub use hints::Hints;
 pub use infer::{Facts, infer, infer_unfinished};
+pub use kernel::{Compute, InputGradients, Inputs, Kernel, Results, ResultsMut, optional, present, wanted};
 pub use op::{
-    Axis, Compute, Couplings, Fact, Io, Keep, Linear, Op, Operand, Operands, Port, Product, Resized, Work,
-    input, need, output,
+    Axis, Couplings, Fact, Io, Keep, Linear, Op, Operand, Operands, Port, Product, Resized, Work, input,
+    need, output,
 };
 pub use print::print;

@@ -4,7 +4,9 @@
 //! Never: has default bodies. An operator cannot forget a question.
 
 use super::attributes::{Attributes, Refusal};
-use crate::tensor::{Array, DType, Real, Shape, Tensor};
+use super::hints::Hints;
+use super::kernel::Kernel;
+use crate::tensor::{DType, Shape, Tensor};
 use std::fmt::Debug;
 
 /// Type and shape of a value.
@@ -268,35 +270,23 @@ impl Linear {
     }
 }
 
-/// Values and gradients of an operator, for one type of real number.
-pub trait Compute<T: Real> {
-    /// Computes the results. `y[k].shape` is as [`Op::infer`] says; the data are to be overwritten.
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]);
-
-    /// Adds the gradients: `dx[i] += Σ_k dy[k]·∂y[k]/∂x[i]`, for those inputs where `dx[i]` is asked for.
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    );
-}
-
 /// An ONNX operator with its attributes.
-pub trait Op: Debug + Send + Sync + Compute<f32> + Compute<f64> {
+pub trait Op: Debug + Send + Sync + Hints {
     /// The attributes, as the table reads them. Law 1: reading what this writes gives the same operator.
     fn attributes(&self) -> Attributes;
 
     /// Types and shapes of the results.
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal>;
 
-    /// True where [`Compute::backward`] gives the gradient; false for integer results, index operators and the like.
+    /// True where [`super::Compute::backward`] gives the gradient; false for integer results, index operators and the like.
     fn differentiable(&self) -> bool;
 
     /// True where no element of a result can be below zero: whatever the operands are, or since those in `x` that are marked
     /// cannot be.
     fn never_negative(&self, x: &Operands) -> bool;
+
+    /// The operator at the shapes and constants of one node: all that can fail fails here, and forward and backward cannot.
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal>;
 
     /// States which coordinates belong together. What is unsaid is frozen.
     fn channels(&self, io: &Io, link: &mut dyn Couplings);

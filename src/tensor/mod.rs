@@ -75,31 +75,57 @@ impl Real for f64 {
     }
 }
 
-/// A dense row-major array of reals: what operators compute with. Integer operands (shapes, indices) arrive converted.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Array<T> {
-    /// Axis sizes.
-    pub shape: Shape,
-    /// Row-major elements, `volume(shape)` of them.
-    pub data: Vec<T>,
+/// A dense array of reals, row-major wherever it passes between parts of the program. Integer operands (shapes, indices) arrive
+/// converted.
+pub type Array<T> = ndarray::ArrayD<T>;
+
+/// An array of a shape from its row-major elements, `volume(shape)` of them.
+pub fn array<T>(shape: &[usize], elements: Vec<T>) -> Array<T> {
+    Array::from_shape_vec(shape, elements).expect("as many elements as the shape says")
 }
 
-impl<T: Real> Array<T> {
-    /// An array of zeros.
-    pub fn zeros(shape: &[usize]) -> Self {
-        Self { shape: shape.to_vec(), data: vec![T::zero(); volume(shape)] }
-    }
+/// Elements in row-major order, of arrays and views that are stored so.
+pub trait Elements<T> {
+    /// The elements as a slice.
+    fn elements(&self) -> &[T];
+}
 
-    /// An array from its elements, which must be `volume(shape)` many.
-    pub fn new(shape: &[usize], data: Vec<T>) -> Self {
-        assert_eq!(volume(shape), data.len(), "elements of an array of shape {shape:?}");
-        Self { shape: shape.to_vec(), data }
-    }
+/// As [`Elements`], to be changed.
+pub trait ElementsMut<T>: Elements<T> {
+    /// The elements as a slice.
+    fn elements_mut(&mut self) -> &mut [T];
+}
 
-    /// The elements as integers (an operand that holds axes, sizes or indices).
-    pub fn ints(&self) -> Vec<i64> {
-        self.data.iter().map(|v| v.wide() as i64).collect()
+impl<T, S: ndarray::Data<Elem = T>, D: ndarray::Dimension> Elements<T> for ndarray::ArrayBase<S, D> {
+    fn elements(&self) -> &[T] {
+        self.as_slice().expect("a row-major array")
     }
+}
+
+impl<T, S: ndarray::DataMut<Elem = T>, D: ndarray::Dimension> ElementsMut<T> for ndarray::ArrayBase<S, D> {
+    fn elements_mut(&mut self) -> &mut [T] {
+        self.as_slice_mut().expect("a row-major array")
+    }
+}
+
+/// An array with the axes on both sides of `axis` taken together: (outer, `axis`, inner).
+pub fn around<'a, T>(x: &ndarray::ArrayViewD<'a, T>, axis: usize) -> ndarray::ArrayView3<'a, T> {
+    let shape = sides(x.shape(), axis);
+    x.clone().into_shape_with_order(shape).expect("a row-major array")
+}
+
+/// As [`around`], to be changed.
+pub fn around_mut<'x, T>(
+    x: &'x mut ndarray::ArrayViewMutD<'_, T>,
+    axis: usize,
+) -> ndarray::ArrayViewMut3<'x, T> {
+    let shape = sides(x.shape(), axis);
+    x.view_mut().into_shape_with_order(shape).expect("a row-major array")
+}
+
+/// Sizes of an array with the axes on both sides of `axis` taken together: (outer, `axis`, inner).
+pub fn sides(shape: &[usize], axis: usize) -> (usize, usize, usize) {
+    (volume(&shape[..axis]), shape[axis], volume(&shape[axis + 1..]))
 }
 
 macro_rules! storage {
@@ -298,7 +324,7 @@ impl Tensor {
 
     /// The elements as reals to compute with.
     pub fn to_array<T: Real>(&self) -> Array<T> {
-        Array { shape: self.shape.clone(), data: self.data.to_real() }
+        array(&self.shape, self.data.to_real())
     }
 
     /// The elements as integers.
