@@ -2,7 +2,7 @@
 //!
 //! Zero is neutral, so an operand's channels may be cut alone and scattered back (`link.absorbs`).
 
-use super::family::broadcast::{channels, infer_two, map2, reduce_into};
+use super::family::broadcast::{Runs, channels, infer_two, runs_of_two};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -28,6 +28,10 @@ impl Op for Add {
     fn never_negative(&self, x: &Operands) -> bool {
         x.iter().all(|x| x.is_some_and(|x| x.is_never_negative()))
     }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let operands = [need(io.x, 0)?, need(io.x, 1)?].map(|x| Runs::new([&x.shape], io.output(0)));
+        Ok(Box::new(BoundAdd { runs: runs_of_two(io)?, operands }))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, link, true);
     }
@@ -43,20 +47,24 @@ impl Op for Add {
     }
 }
 
-impl<T: Real> Compute<T> for Add {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(a), Some(b)) = (x[0], x[1]) else { return };
-        map2(a, b, &mut y[0], |a, b| a + b);
+/// The sum at the shapes of one node.
+#[derive(Debug)]
+struct BoundAdd {
+    runs: Runs<2>,
+    /// Runs of each operand alone, in which its gradient is summed.
+    operands: [Runs<1>; 2],
+}
+
+impl<T: Real> Compute<T> for BoundAdd {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let [a, b] = [0, 1].map(|slot| present(x, slot).elements());
+        self.runs.map(a, b, y[0].elements_mut(), |a, b| a + b);
     }
-    fn backward(
-        &self,
-        _: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        for dx in dx.iter_mut().flatten() {
-            reduce_into(dx, &dy[0].shape, |i| dy[0].data[i]);
+    fn backward(&self, _: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let dy = dy[0].elements();
+        for (slot, runs) in self.operands.iter().enumerate() {
+            let Some(dx) = wanted(dx, slot) else { continue };
+            runs.add(dx.elements_mut(), |i, _| dy[i]);
         }
     }
 }

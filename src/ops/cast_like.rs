@@ -3,9 +3,8 @@
 //! The elements of the second operand are never read: its channels may go without any consequence here.
 
 use super::family::pointwise::tie_all;
-use super::family::view::{Move, View, ViewFn, all};
+use super::family::view::{Movement, View, ViewFn, all};
 use crate::graph::*;
-use crate::tensor::*;
 
 #[derive(Debug)]
 struct CastLike {
@@ -32,8 +31,8 @@ impl ViewFn for CastLike {
             (0..size).for_each(|i| link.free(input(1, axis), i));
         }
     }
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        all(x, f);
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        all(io)
     }
 }
 

@@ -4,8 +4,9 @@
 use super::family::pointwise::tie_all;
 use crate::graph::*;
 use crate::tensor::*;
+use ndarray::Zip;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Clip {
     min: Option<f32>,
     max: Option<f32>,
@@ -19,8 +20,8 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl Clip {
-    fn bounds<T: Real>(&self, x: &[Option<&Array<T>>]) -> (T, T) {
-        let operand = |slot: usize| x.get(slot).copied().flatten().and_then(|b| b.data.first().copied());
+    fn bounds<T: Real>(&self, x: &Inputs<T>) -> (T, T) {
+        let operand = |slot: usize| optional(x, slot).map(|bound| bound.elements()[0]);
         let attribute = |v: Option<f32>| v.map(|v| T::of(v.into()));
         let low = operand(1).or(attribute(self.min)).unwrap_or(T::neg_infinity());
         let high = operand(2).or(attribute(self.max)).unwrap_or(T::infinity());
@@ -54,6 +55,10 @@ impl Op for Clip {
         let above = x[0].is_some_and(|x| x.is_never_negative()) || bound(1, self.min);
         above && (open || bound(2, self.max))
     }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        need(io.x, 0)?;
+        Ok(Box::new(self.clone()))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         tie_all(io, link);
     }
@@ -70,34 +75,27 @@ impl Op for Clip {
 }
 
 impl<T: Real> Compute<T> for Clip {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
         let (low, high) = self.bounds(x);
-        let Some(x) = x[0] else { return };
-        y[0].data.iter_mut().zip(&x.data).for_each(|(y, &x)| *y = x.max(low).min(high));
+        Zip::from(&mut y[0]).and(present(x, 0)).for_each(|y, &x| *y = x.max(low).min(high));
     }
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (low, high) = self.bounds(x);
-        let (Some(x), dy) = (x[0], &dy[0].data) else { return };
-        if let Some(dx) = &mut dx[0] {
-            for ((dx, &x), &dy) in dx.data.iter_mut().zip(&x.data).zip(dy) {
-                *dx += if x >= low && x <= high { dy } else { T::zero() };
-            }
+    fn backward(&self, x: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let (low, high): (T, T) = self.bounds(x);
+        let (x, dy) = (present(x, 0), &dy[0]);
+        if let Some(dx) = wanted(dx, 0) {
+            let inside = |x: T| x >= low && x <= high;
+            Zip::from(dx).and(x).and(dy).for_each(|dx, &x, &dy| *dx += if inside(x) { dy } else { T::zero() });
         }
         // A bound has the gradient of the elements that it replaced.
+        let elements = || x.elements().iter().zip(dy.elements());
         let replaced = |by: &dyn Fn(T) -> bool| -> T {
-            x.data.iter().zip(dy).filter(|(x, _)| by(**x)).map(|(_, &dy)| dy).sum()
+            elements().filter(|(x, _)| by(**x)).map(|(_, &dy)| dy).sum()
         };
-        if let Some(Some(d)) = dx.get_mut(1) {
-            d.data[0] += replaced(&|x| x < low && low <= high);
+        if let Some(low_gradient) = wanted(dx, 1) {
+            low_gradient.elements_mut()[0] += replaced(&|x| x < low && low <= high);
         }
-        if let Some(Some(d)) = dx.get_mut(2) {
-            d.data[0] += replaced(&|x| x.max(low) > high);
+        if let Some(high_gradient) = wanted(dx, 2) {
+            high_gradient.elements_mut()[0] += replaced(&|x| x.max(low) > high);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Concat: operands one after the other along an axis. <https://onnx.ai/onnx/operators/onnx__Concat.html>
 
 use super::family::indexing::axis_in;
-use super::family::view::{Move, View, ViewFn};
+use super::family::view::{Filling, Movement, Moves, Part, Run, Runs, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -55,19 +55,19 @@ impl ViewFn for Concat {
         }
     }
 
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move)) {
-        let y = &y[0];
-        let Ok(axis) = self.axis(y.len()) else { return };
-        let width = volume(&y[axis..]);
-        let mut offset = 0;
-        for (slot, x) in x.iter().enumerate() {
-            let Some(x) = x else { continue };
-            let len = volume(&x.shape[axis..]);
-            for outer in 0..volume(&y[..axis]) {
-                f(Move { x: slot, at: outer * len, step: 1, y: 0, to: outer * width + offset, len });
-            }
-            offset += len;
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let y = io.output(0);
+        let axis = self.axis(y.len())?;
+        let (outer, width) = (volume(&y[..axis]), volume(&y[axis..]));
+        let (mut parts, mut to) = (Vec::new(), 0);
+        for (slot, x) in (0..io.inputs()).filter_map(|slot| Some((slot, io.input(slot)?))) {
+            let len = volume(&x[axis..]);
+            let blocks = vec![(0..outer).map(|o| o * len).collect()];
+            let runs = Runs::Listed(vec![Run { to, at: 0, step: 1, len }]);
+            parts.push(Part { x: slot, y: 0, blocks, width, runs });
+            to += len;
         }
+        Ok(Movement::Fixed(Moves { parts, filling: Filling::Nothing }))
     }
 }
 

@@ -77,6 +77,9 @@ impl Op for Constant {
         false
     }
 
+    fn bind(&self, _: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        Ok(Box::new(Stored(self.tensor())))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         for (axis, &size) in io.output(0).iter().enumerate() {
             (0..size).for_each(|i| link.free(output(0, axis), i));
@@ -112,18 +115,15 @@ impl Op for Constant {
     }
 }
 
-impl<T: Real> Compute<T> for Constant {
-    fn forward(&self, _: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        y[0].data = self.tensor().data.to_real();
+/// The stored value.
+#[derive(Debug)]
+struct Stored(Tensor);
+
+impl<T: Real> Compute<T> for Stored {
+    fn forward(&self, _: &Inputs<T>, y: &mut ResultsMut<T>) {
+        y[0].assign(&self.0.to_array());
     }
-    fn backward(
-        &self,
-        _: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        _: &[Array<T>],
-        _: &mut [Option<&mut Array<T>>],
-    ) {
-    }
+    fn backward(&self, _: &Inputs<T>, _: &Results<T>, _: &Results<T>, _: &mut InputGradients<T>) {}
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Its coordinates are free: whoever uses it decides, and the shape is restated.
 
 use super::family::indexing::{required, restated, shape_from};
-use super::family::view::{Move, View, ViewFn};
+use super::family::view::{Filling, Movement, Moves, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -45,9 +45,9 @@ impl ViewFn for ConstantOfShape {
             y.iter().enumerate().map(|(axis, &s)| kept(axis).map_or(s, <[usize]>::len) as i64).collect();
         Ok(Resized::restating(restated(io, 0, &sizes)))
     }
-    fn moves<T: Real>(&self, _: &[Option<&Array<T>>], _: &[Shape], _: &mut dyn FnMut(Move)) {}
-    fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {
-        self.value.as_ref().map_or(Some(T::zero()), |v| v.data.to_real().first().copied())
+    fn bind(&self, _: &Io) -> Result<Movement, Refusal> {
+        let value = self.value.as_ref().and_then(|v| v.data.to_real().first().copied());
+        Ok(Movement::Fixed(Moves { parts: Vec::new(), filling: Filling::Number(value.unwrap_or(0.0)) }))
     }
 }
 

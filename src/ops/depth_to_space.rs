@@ -2,9 +2,8 @@
 //!
 //! A channel of the result is made of b² channels of the operand: they are one class.
 
-use super::family::view::{Move, View, ViewFn, along};
+use super::family::view::{Movement, View, ViewFn, along};
 use crate::graph::*;
-use crate::tensor::*;
 
 #[derive(Debug)]
 struct DepthToSpace {
@@ -60,22 +59,21 @@ impl ViewFn for DepthToSpace {
         }
     }
 
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        let (Some(&[n, c, h, w]), b) = (x[0].map(|x| &x.shape[..]), self.block()) else { return };
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let (Some(&[n, c, h, w]), b) = (io.input(0), self.block()) else {
+            return invalid(format!("{} axes, of which it takes 4", need(io.x, 0)?.shape.len()));
+        };
         let [channel, row, column] = self.steps(c);
         let axis = |size: usize, step: usize| -> Vec<usize> { (0..size).map(|i| i * step).collect() };
         let (map, image) = (h * w, c * h * w);
-        along(
-            &[
-                axis(n, image),
-                axis(c / (b * b), channel * map),
-                axis(h, w),
-                axis(b, row * map),
-                axis(w, 1),
-                axis(b, column * map),
-            ],
-            f,
-        );
+        Ok(along(vec![
+            axis(n, image),
+            axis(c / (b * b), channel * map),
+            axis(h, w),
+            axis(b, row * map),
+            axis(w, 1),
+            axis(b, column * map),
+        ]))
     }
 }
 

@@ -1,7 +1,7 @@
 //! DequantizeLinear: y = (x − zero point)·scale. <https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html>
 
-use super::family::no_grad::{NoGrad, NoGradFn};
-use super::family::quantization::{Layout, axis_of, channels, each};
+use super::family::no_grad::{NoGrad, NoGradFn, Values};
+use super::family::quantization::{Layout, Scales, axis_of, channels};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -13,6 +13,8 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl NoGradFn for DequantizeLinear {
+    type Bound = Scaled;
+
     fn attributes(&self) -> Attributes {
         self.0.write(Writer::default()).done()
     }
@@ -23,8 +25,18 @@ impl NoGradFn for DequantizeLinear {
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(self.0, io, link);
     }
-    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        each(self.0, x, &mut y[0], |x, scale, zero| (x - zero) * scale);
+    fn bind(&self, io: &Io) -> Result<Scaled, Refusal> {
+        Ok(Scaled(Scales::new(self.0, io)?))
+    }
+}
+
+/// y = (x − zero point)·scale
+#[derive(Debug)]
+struct Scaled(Scales);
+
+impl Values for Scaled {
+    fn forward<T: Real>(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        self.0.each(x, &mut y[0], |x, scale, zero| (x - zero) * scale);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Dropout: y = x, as in inference. <https://onnx.ai/onnx/operators/onnx__Dropout.html>
 
 use super::family::pointwise::tie_all;
-use super::family::view::{Move, View, ViewFn, all};
+use super::family::view::{Filling, Movement, View, ViewFn, all};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -61,14 +61,10 @@ impl ViewFn for Dropout {
         (0..mask.shape.len()).for_each(|k| link.tie_axes(input(0, k), output(1, k)));
     }
 
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move)) {
-        if x[0].is_some_and(|x| x.shape == y[0]) {
-            all(x, f);
-        }
-    }
-
-    fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {
-        (self.outputs > 1).then(T::one)
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        // The mask.
+        let filling = if self.outputs > 1 { Filling::Number(1.0) } else { Filling::Nothing };
+        Ok(all(io)?.filled(filling))
     }
 }
 

@@ -4,9 +4,8 @@
 
 use super::family::broadcast::{shape_of, strides};
 use super::family::indexing::{required, restated, shape_from};
-use super::family::view::{Move, View, ViewFn, along};
+use super::family::view::{Movement, View, ViewFn, along};
 use crate::graph::*;
-use crate::tensor::*;
 
 #[derive(Debug)]
 struct Expand;
@@ -53,10 +52,10 @@ impl ViewFn for Expand {
         Ok(Resized::restating(inputs))
     }
 
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move)) {
-        let Some(x) = x[0] else { return };
-        let steps = strides(&x.shape, &y[0]).into_iter().zip(&y[0]);
-        along(&steps.map(|(step, &size)| (0..size).map(|i| i * step).collect()).collect::<Vec<_>>(), f);
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let (x, y) = (need(io.x, 0)?, io.output(0));
+        let steps = strides(&x.shape, y).into_iter().zip(y);
+        Ok(along(steps.map(|(step, &size)| (0..size).map(|i| i * step).collect()).collect()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! EyeLike: ones on a diagonal of a matrix. <https://onnx.ai/onnx/operators/onnx__EyeLike.html>
 
-use super::family::no_grad::{NoGrad, NoGradFn};
+use super::family::no_grad::{Integers, NoGrad, NoGradFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -20,6 +20,8 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl NoGradFn for EyeLike {
+    type Bound = Integers;
+
     fn attributes(&self) -> Attributes {
         let dtype = self.dtype.map(|d| i64::from(d.onnx()));
         Writer::default().maybe("dtype", dtype).maybe("k", self.k).done()
@@ -32,12 +34,13 @@ impl NoGradFn for EyeLike {
         Ok(vec![Fact::new(self.dtype.unwrap_or(x.dtype), x.shape.clone())])
     }
     fn channels(&self, _: &Io, _: &mut dyn Couplings) {}
-    fn forward<T: Real>(&self, _: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (columns, k) = (y[0].shape[1], self.k.unwrap_or(0));
-        for (at, y) in y[0].data.iter_mut().enumerate() {
-            let (i, j) = ((at / columns) as i64, (at % columns) as i64);
-            *y = if j.checked_sub(i) == Some(k) { T::one() } else { T::zero() };
-        }
+    fn bind(&self, io: &Io) -> Result<Integers, Refusal> {
+        let &[rows, columns] = io.output(0) else {
+            return invalid(format!("shape {:?} is not a matrix", io.output(0)));
+        };
+        let k = self.k.unwrap_or(0);
+        let on = |i: usize, j: usize| usize::from((j as i64).checked_sub(i as i64) == Some(k));
+        Ok(Integers((0..rows).flat_map(|i| (0..columns).map(move |j| on(i, j))).collect()))
     }
 }
 

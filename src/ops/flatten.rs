@@ -1,6 +1,6 @@
 //! Flatten: the axes before one and those from it on become two. <https://onnx.ai/onnx/operators/onnx__Flatten.html>
 
-use super::family::view::{Move, View, ViewFn, all};
+use super::family::view::{Movement, View, ViewFn, all};
 use super::reshape::link_blocks;
 use crate::graph::*;
 use crate::tensor::*;
@@ -32,8 +32,8 @@ impl ViewFn for Flatten {
             link_blocks(x, io.output(0), link);
         }
     }
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        all(x, f);
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        all(io)
     }
 }
 

@@ -4,7 +4,7 @@ use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Floor;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {

@@ -4,7 +4,7 @@
 //! other form keeps the axis whole.
 
 use super::family::indexing::{axis_in, index_in, restated};
-use super::family::view::{Move, View, ViewFn};
+use super::family::view::{Filling, Indexed, Movement, Moves, NOWHERE, Part, Runs, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -84,25 +84,29 @@ impl ViewFn for Gather {
         Ok(Resized::restating(restated(io, 1, &new)))
     }
 
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        let (Some(x), Some(indices)) = (x[0], x[1]) else { return };
-        let Ok(axis) = self.axis(x.shape.len()) else { return };
-        let (size, len) = (x.shape[axis], volume(&x.shape[axis + 1..]));
-        let indices: Vec<Option<usize>> = indices.ints().into_iter().map(|i| index_in(i, size)).collect();
-        for outer in 0..volume(&x.shape[..axis]) {
-            for (j, i) in indices.iter().enumerate() {
-                if let Some(i) = i {
-                    let (at, to) = ((outer * size + i) * len, (outer * indices.len() + j) * len);
-                    f(Move { x: 0, at, step: 1, y: 0, to, len });
-                }
-            }
-        }
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let x = &need(io.x, 0)?.shape;
+        let (outer, size, inner) = sides(x, self.axis(x.len())?);
+        Movement::indexed(io, 1, Coordinates { outer, size, inner })
     }
+}
 
-    fn fill<T: Real>(&self, x: &[Option<&Array<T>>]) -> Option<T> {
-        let (Some(x), Some(indices)) = (x[0], x[1]) else { return None };
-        let size = self.axis(x.shape.len()).map_or(0, |axis| x.shape[axis]);
-        indices.ints().into_iter().any(|i| index_in(i, size).is_none()).then(T::zero)
+/// The axis that indices name coordinates of, with the axes on both sides of it taken together.
+#[derive(Debug)]
+struct Coordinates {
+    outer: usize,
+    size: usize,
+    inner: usize,
+}
+
+impl Indexed for Coordinates {
+    fn moves(&self, indices: &[i64]) -> Moves {
+        let offset = |&i: &i64| index_in(i, self.size).map_or(NOWHERE, |i| i * self.inner);
+        let at: Vec<usize> = indices.iter().map(offset).collect();
+        let filling = if at.contains(&NOWHERE) { Filling::Number(0.0) } else { Filling::Nothing };
+        let blocks = vec![(0..self.outer).map(|o| o * self.size * self.inner).collect()];
+        let runs = Runs::Rows { at, len: self.inner };
+        Moves { parts: vec![Part { x: 0, y: 0, blocks, width: indices.len() * self.inner, runs }], filling }
     }
 }
 

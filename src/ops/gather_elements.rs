@@ -1,7 +1,7 @@
 //! GatherElements: y[i, j, …] = x[i, index[i, j, …], …]. <https://onnx.ai/onnx/operators/onnx__GatherElements.html>
 
 use super::family::indexing::{axis_in, index_in, row_major};
-use super::family::view::{Move, View, ViewFn};
+use super::family::view::{Gathered, Movement, NOWHERE, Places, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -14,15 +14,38 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(View(GatherElements { axis: r.int("axis")? })))
 }
 
-/// For each element of `indices`: the element of a value of shape `x` that it names along `axis`, where there is one.
-pub fn named<T: Real>(x: &[usize], indices: &Array<T>, axis: usize) -> Vec<Option<usize>> {
-    let (steps, own) = (row_major(x), row_major(&indices.shape));
-    let place = |(k, i): (usize, i64)| {
-        let i = index_in(i, x[axis])?;
-        let other = (0..x.len()).filter(|&a| a != axis).map(|a| k / own[a] % indices.shape[a] * steps[a]);
-        Some(other.sum::<usize>() + i * steps[axis])
-    };
-    indices.ints().into_iter().enumerate().map(place).collect()
+/// The elements of operand 0 that the elements of operand 1 name along an axis.
+#[derive(Debug)]
+pub struct ElementPlaces {
+    x: Shape,
+    indices: Shape,
+    axis: usize,
+}
+
+impl ElementPlaces {
+    /// Places for the shapes of one node.
+    pub fn new(io: &Io, axis: i64) -> Result<Self, Refusal> {
+        let (x, indices) = (&need(io.x, 0)?.shape, &need(io.x, 1)?.shape);
+        let axis = axis_in(axis, x.len())?;
+        check(x, indices, axis)?;
+        Ok(Self { x: x.clone(), indices: indices.clone(), axis })
+    }
+}
+
+impl Places for ElementPlaces {
+    fn slice(&self) -> usize {
+        1
+    }
+    fn offsets(&self, indices: &[i64]) -> Vec<usize> {
+        let (steps, own) = (row_major(&self.x), row_major(&self.indices));
+        let place = |(k, &i): (usize, &i64)| {
+            let i = index_in(i, self.x[self.axis])?;
+            let axes = (0..self.x.len()).filter(|&a| a != self.axis);
+            let other: usize = axes.map(|a| k / own[a] % self.indices[a] * steps[a]).sum();
+            Some(other + i * steps[self.axis])
+        };
+        indices.iter().enumerate().map(|index| place(index).unwrap_or(NOWHERE)).collect()
+    }
 }
 
 /// Refuses indices that do not lie within a value of shape `x` (the indexed axis aside).
@@ -52,17 +75,9 @@ impl ViewFn for GatherElements {
             link.tie_axes(input(1, k), output(0, k));
         }
     }
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        let (Some(x), Some(indices)) = (x[0], x[1]) else { return };
-        let Ok(axis) = axis_in(self.axis.unwrap_or(0), x.shape.len()) else { return };
-        for (to, at) in named(&x.shape, indices, axis).into_iter().enumerate() {
-            if let Some(at) = at {
-                f(Move { x: 0, at, step: 1, y: 0, to, len: 1 });
-            }
-        }
-    }
-    fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {
-        Some(T::zero())
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let places = ElementPlaces::new(io, self.axis.unwrap_or(0))?;
+        Movement::indexed(io, 1, Gathered(places))
     }
 }
 

@@ -1,7 +1,7 @@
 //! GatherND: slices of the operand by index tuples. <https://onnx.ai/onnx/operators/onnx__GatherND.html>
 
 use super::family::indexing::{index_in, row_major};
-use super::family::view::{Move, View, ViewFn};
+use super::family::view::{Gathered, Movement, NOWHERE, Places, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -14,21 +14,48 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(View(GatherNd { batch_dims: r.int("batch_dims")? })))
 }
 
-/// For each tuple: the first element of the slice it names in the axes `batch..` of a value of shape `x`, where there is
-/// one; the first `batch` axes are shared.
-pub fn slices<T: Real>(x: &[usize], indices: &Array<T>, batch: usize) -> Vec<Option<usize>> {
-    let tuple = indices.shape.last().copied().unwrap_or(0);
-    let steps = row_major(x);
-    let (all, tuples) = (indices.ints(), volume(&indices.shape[..indices.shape.len().saturating_sub(1)]));
-    let (per_batch, image) = (tuples / volume(&x[..batch]).max(1), volume(&x[batch..]));
-    let place = |k: usize| {
-        let mut at = k / per_batch.max(1) * image;
-        for (axis, &i) in (batch..).zip(&all[k * tuple..(k + 1) * tuple]) {
-            at += index_in(i, x[axis])? * steps[axis];
+/// The slices of operand 0 that the tuples along the last axis of operand 1 name.
+#[derive(Debug)]
+pub struct TuplePlaces {
+    x: Shape,
+    /// Number of leading axes that both operands share.
+    batch: usize,
+    /// Indices of a tuple: they name coordinates of the axes from `batch` on.
+    tuple: usize,
+    /// Number of tuples.
+    tuples: usize,
+}
+
+impl TuplePlaces {
+    /// Places for the shapes of one node.
+    pub fn new(io: &Io, batch: usize) -> Result<Self, Refusal> {
+        let (x, indices) = (&need(io.x, 0)?.shape, &need(io.x, 1)?.shape);
+        match indices.split_last() {
+            Some((&tuple, outer)) if batch.checked_add(tuple).is_some_and(|named| named <= x.len()) => {
+                Ok(Self { x: x.clone(), batch, tuple, tuples: volume(outer) })
+            }
+            _ => invalid(format!("indices of shape {indices:?} into {x:?}")),
         }
-        Some(at)
-    };
-    (0..tuples).map(place).collect()
+    }
+}
+
+impl Places for TuplePlaces {
+    fn slice(&self) -> usize {
+        volume(&self.x[self.batch + self.tuple..])
+    }
+    fn offsets(&self, indices: &[i64]) -> Vec<usize> {
+        let steps = row_major(&self.x);
+        let (shared, image) = self.x.split_at(self.batch);
+        let per_batch = (self.tuples / volume(shared).max(1)).max(1);
+        let place = |k: usize| {
+            let mut at = k / per_batch * volume(image);
+            for (axis, &i) in (self.batch..).zip(&indices[k * self.tuple..(k + 1) * self.tuple]) {
+                at += index_in(i, self.x[axis])? * steps[axis];
+            }
+            Some(at)
+        };
+        (0..self.tuples).map(|k| place(k).unwrap_or(NOWHERE)).collect()
+    }
 }
 
 /// The axis of the constant `indices` that place `place` of its tuples runs along, and what stands there at each coordinate:
@@ -110,18 +137,8 @@ impl ViewFn for GatherNd {
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         renumbered(io, keep, self.batch())
     }
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        let (Some(x), Some(indices)) = (x[0], x[1]) else { return };
-        let Some(&tuple) = indices.shape.last() else { return };
-        let len = volume(&x.shape[self.batch() + tuple..]);
-        for (k, at) in slices(&x.shape, indices, self.batch()).into_iter().enumerate() {
-            if let Some(at) = at {
-                f(Move { x: 0, at, step: 1, y: 0, to: k * len, len });
-            }
-        }
-    }
-    fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {
-        Some(T::zero())
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        Movement::indexed(io, 1, Gathered(TuplePlaces::new(io, self.batch())?))
     }
 }
 

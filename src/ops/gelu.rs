@@ -5,7 +5,7 @@ use crate::graph::*;
 use crate::tensor::*;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_2_SQRT_PI};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Gelu {
     approximate: Option<String>,
 }

@@ -1,9 +1,8 @@
 //! Identity: y = x. <https://onnx.ai/onnx/operators/onnx__Identity.html>
 
 use super::family::pointwise::tie_all;
-use super::family::view::{Move, View, ViewFn, all};
+use super::family::view::{Movement, View, ViewFn, all};
 use crate::graph::*;
-use crate::tensor::*;
 
 #[derive(Debug)]
 struct Identity;
@@ -27,8 +26,8 @@ impl ViewFn for Identity {
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         tie_all(io, link);
     }
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        all(x, f);
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        all(io)
     }
 }
 

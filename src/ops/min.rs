@@ -4,7 +4,7 @@ use super::family::variadic::{Variadic, VariadicFn};
 use crate::graph::*;
 use crate::tensor::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Min;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {

@@ -5,7 +5,7 @@ use super::family::binary::{Binary, BinaryFn};
 use crate::graph::*;
 use crate::tensor::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Mod {
     fmod: Option<i64>,
 }

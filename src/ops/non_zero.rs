@@ -2,7 +2,7 @@
 //! <https://onnx.ai/onnx/operators/onnx__NonZero.html>
 
 use super::family::indexing::row_major;
-use super::family::no_grad::{NoGrad, NoGradFn};
+use super::family::no_grad::{Integers, NoGrad, NoGradFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -13,29 +13,32 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(NoGrad(NonZero)))
 }
 
+/// Positions of the elements of a constant that are not zero.
+fn found(x: Option<&Tensor>) -> Result<Vec<usize>, Refusal> {
+    let Some(x) = x else {
+        return unsupported("a result whose shape depends on the network's input values");
+    };
+    let values = x.data.to_real::<f64>().into_iter().enumerate();
+    Ok(values.filter(|&(_, v)| v != 0.0).map(|(i, _)| i).collect())
+}
+
 impl NoGradFn for NonZero {
+    type Bound = Integers;
+
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let fact = need(x, 0)?;
-        match x[0].and_then(|o| o.value) {
-            Some(t) => {
-                let found = t.data.to_real::<f64>().into_iter().filter(|&v| v != 0.0).count();
-                Ok(vec![Fact::new(DType::I64, [fact.shape.len(), found])])
-            }
-            None => unsupported("a result whose shape depends on the network's input values"),
-        }
+        let found = found(x[0].and_then(|o| o.value))?.len();
+        Ok(vec![Fact::new(DType::I64, [fact.shape.len(), found])])
     }
     fn channels(&self, _: &Io, _: &mut dyn Couplings) {}
-    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(x), y) = (x[0], &mut y[0]) else { return };
-        let found: Vec<usize> = (0..x.data.len()).filter(|&i| x.data[i] != T::zero()).collect();
-        for (axis, step) in row_major(&x.shape).into_iter().enumerate() {
-            for (k, &i) in found.iter().enumerate() {
-                y.data[axis * found.len() + k] = T::of((i / step % x.shape[axis]) as f64);
-            }
-        }
+    fn bind(&self, io: &Io) -> Result<Integers, Refusal> {
+        let shape = &need(io.x, 0)?.shape;
+        let found = found(io.value(0))?;
+        let axes = row_major(shape).into_iter().zip(shape);
+        Ok(Integers(axes.flat_map(|(step, size)| found.iter().map(move |i| i / step % size)).collect()))
     }
 }
 

@@ -1,9 +1,10 @@
 //! OneHot: a new axis with one value at an index and another elsewhere. <https://onnx.ai/onnx/operators/onnx__OneHot.html>
 
-use super::family::indexing::{axis_in, required, shape_from};
-use super::family::no_grad::{NoGrad, NoGradFn};
+use super::family::indexing::{axis_in, index_in, integers, required, shape_from};
+use super::family::no_grad::{NoGrad, NoGradFn, Values};
 use crate::graph::*;
 use crate::tensor::*;
+use std::borrow::Cow;
 
 #[derive(Debug)]
 struct OneHot {
@@ -21,6 +22,8 @@ impl OneHot {
 }
 
 impl NoGradFn for OneHot {
+    type Bound = Hot;
+
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).done()
     }
@@ -39,15 +42,36 @@ impl NoGradFn for OneHot {
         let old = (0..rank).filter(|&k| k != axis);
         old.enumerate().for_each(|(from, k)| link.tie_axes(input(0, from), output(0, k)));
     }
-    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(indices), Some(values), y) = (x[0], x[2], &mut y[0]) else { return };
-        let (Ok(axis), &[off, on]) = (self.axis(y.shape.len()), &values.data[..]) else { return };
-        y.data.fill(off);
-        let (depth, inner) = (y.shape[axis], volume(&y.shape[axis + 1..]));
-        for (k, i) in indices.ints().into_iter().enumerate() {
-            let i = if i < 0 { i.saturating_add(depth as i64) } else { i };
-            if (0..depth as i64).contains(&i) {
-                y.data[(k / inner * depth + i as usize) * inner + k % inner] = on;
+    fn bind(&self, io: &Io) -> Result<Hot, Refusal> {
+        let (indices, values) = (need(io.x, 0)?, need(io.x, 2)?);
+        if values.shape != [2] {
+            return invalid(format!("values of shape {:?}", values.shape));
+        }
+        let axis = self.axis(indices.shape.len() + 1)?;
+        Ok(Hot { axis, indices: io.value(0).map(Tensor::to_ints) })
+    }
+}
+
+/// The new axis of one node's result, and the indices, where they are constants.
+#[derive(Debug)]
+struct Hot {
+    axis: usize,
+    indices: Option<Vec<i64>>,
+}
+
+impl Values for Hot {
+    fn forward<T: Real>(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let [off, on] = [0, 1].map(|k| present(x, 2).elements()[k]);
+        let indices = match &self.indices {
+            Some(indices) => Cow::Borrowed(indices),
+            None => Cow::Owned(integers(present(x, 0))),
+        };
+        let (_, depth, inner) = sides(y[0].shape(), self.axis);
+        let y = y[0].elements_mut();
+        y.fill(off);
+        for (k, &i) in indices.iter().enumerate() {
+            if let Some(i) = index_in(i, depth) {
+                y[(k / inner * depth + i) * inner + k % inner] = on;
             }
         }
     }

@@ -4,7 +4,7 @@
 //! keeps the axis whole.
 
 use super::family::indexing::{axes_in, constant, count, required, restated, row_major, shape_from};
-use super::family::view::{Move, NOWHERE, View, ViewFn, along};
+use super::family::view::{Filling, Movement, NOWHERE, View, ViewFn, along};
 use super::identity::passing;
 use crate::graph::*;
 use crate::tensor::*;
@@ -189,24 +189,19 @@ impl ViewFn for Pad {
         let filling = x.get(2).copied().flatten().is_none_or(|x| x.is_never_negative());
         filling && self.value.is_none_or(|v| v >= 0.0) && x[0].is_some_and(|x| x.is_never_negative())
     }
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        let ints = |slot: usize| x.get(slot).copied().flatten().map(Array::ints);
-        let (Some(x), Some(pads)) = (x[0], self.pads.clone().or_else(|| ints(1))) else { return };
-        let Ok(pads) = resolve(&pads, ints(3).as_deref(), x.shape.len()) else { return };
-        let tables: Vec<Vec<usize>> = pads
-            .into_iter()
-            .zip(x.shape.iter().zip(row_major(&x.shape)))
-            .map(|(pad, (&size, step))| {
-                let offset = |i| if i == NOWHERE { i } else { i * step };
-                self.table(size, pad).into_iter().map(offset).collect()
-            })
-            .collect();
-        along(&tables, f);
-    }
-
-    fn fill<T: Real>(&self, x: &[Option<&Array<T>>]) -> Option<T> {
-        let operand = x.get(2).copied().flatten().and_then(|v| v.data.first().copied());
-        operand.or_else(|| Some(T::of(self.value.unwrap_or(0.0).into())))
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let x = &need(io.x, 0)?.shape;
+        let (pads, axes) = self.written(io.x)?;
+        let pads = resolve(&pads, axes.as_deref(), x.len())?.into_iter();
+        let table = |(pad, (&size, step)): ((i64, i64), (&usize, usize))| -> Vec<usize> {
+            let offset = |i| if i == NOWHERE { i } else { i * step };
+            self.table(size, pad).into_iter().map(offset).collect()
+        };
+        let filling = match io.input(2) {
+            Some(value) if volume(value) > 0 => Filling::Operand(2),
+            _ => Filling::Number(self.value.unwrap_or(0.0).into()),
+        };
+        Ok(along(pads.zip(x.iter().zip(row_major(x))).map(table).collect()).filled(filling))
     }
 }
 

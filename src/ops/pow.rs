@@ -4,7 +4,7 @@ use super::family::binary::{Binary, BinaryFn};
 use crate::graph::*;
 use crate::tensor::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Pow;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {

@@ -1,20 +1,17 @@
 //! QuantizeLinear: y = saturate(round(x / scale) + zero point). <https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html>
 
-use super::family::no_grad::{NoGrad, NoGradFn};
+use super::family::no_grad::{NoGrad, NoGradFn, Values};
 use super::family::pointwise::PointwiseFn;
-use super::family::quantization::{Layout, axis_of, channels, each};
+use super::family::quantization::{Layout, Scales, axis_of, channels};
 use super::round::Round;
 use crate::graph::*;
 use crate::tensor::*;
-use std::sync::OnceLock;
 
 #[derive(Debug)]
 struct QuantizeLinear {
     layout: Layout,
     saturate: Option<i64>,
     output_dtype: Option<i64>,
-    /// Type of the result, which the zero point's type decides: learnt when shapes are inferred.
-    dtype: OnceLock<DType>,
 }
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
@@ -22,7 +19,6 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         layout: Layout::read(r)?,
         saturate: r.int("saturate")?,
         output_dtype: r.int("output_dtype")?,
-        dtype: OnceLock::new(),
     };
     Ok(Box::new(NoGrad(op)))
 }
@@ -39,6 +35,8 @@ fn range(dtype: DType) -> Option<(f64, f64)> {
 }
 
 impl NoGradFn for QuantizeLinear {
+    type Bound = Levels;
+
     fn attributes(&self) -> Attributes {
         let w = self.layout.write(Writer::default());
         w.maybe("saturate", self.saturate).maybe("output_dtype", self.output_dtype).done()
@@ -51,18 +49,31 @@ impl NoGradFn for QuantizeLinear {
         let Some(dtype) = dtype.filter(|&d| range(d).is_some()) else {
             return unsupported(format!("results of type {dtype:?}"));
         };
-        self.dtype.get_or_init(|| dtype);
         Ok(vec![Fact::new(dtype, need(x, 0)?.shape.clone())])
     }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(self.layout, io, link);
     }
-    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (low, high) = self.dtype.get().and_then(|&d| range(d)).unwrap_or((0.0, 255.0));
-        let (low, high) = (T::of(low), T::of(high));
+    fn bind(&self, io: &Io) -> Result<Levels, Refusal> {
+        let scales = Scales::new(self.layout, io)?;
+        Ok(Levels { scales, range: range(io.y[0].dtype).unwrap_or((0.0, 255.0)) })
+    }
+}
+
+/// The levels of one node's result.
+#[derive(Debug)]
+struct Levels {
+    scales: Scales,
+    /// Smallest and largest level.
+    range: (f64, f64),
+}
+
+impl Values for Levels {
+    fn forward<T: Real>(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let (low, high) = (T::of(self.range.0), T::of(self.range.1));
         // In single precision, as the standard says: a half must be a half.
         let level = |x: T, scale: T| Round.f(T::of(f64::from((x / scale).wide() as f32)));
-        each(self.layout, x, &mut y[0], |x, scale, zero| (level(x, scale) + zero).max(low).min(high));
+        self.scales.each(x, &mut y[0], |x, scale, zero| (level(x, scale) + zero).max(low).min(high));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Range: start, start + delta, … up to a limit. <https://onnx.ai/onnx/operators/onnx__Range.html>
 
-use super::family::no_grad::{NoGrad, NoGradFn};
+use super::family::no_grad::{NoGrad, NoGradFn, Values};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -11,22 +11,26 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(NoGrad(Range)))
 }
 
+/// The number that a constant operand holds.
+fn number(x: &Operands, slot: usize) -> Result<f64, Refusal> {
+    need(x, slot)?;
+    let value = x[slot].and_then(|o| o.value).map(|t| t.data.to_real::<f64>());
+    match value.as_deref() {
+        Some([v]) => Ok(*v),
+        Some(_) => invalid("start, limit and delta must be one number each"),
+        None => unsupported("a range that depends on the network's input values"),
+    }
+}
+
 impl NoGradFn for Range {
+    type Bound = Progression;
+
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let dtype = need(x, 0)?.dtype;
-        let number = |slot: usize| -> Result<f64, Refusal> {
-            need(x, slot)?;
-            let value = x[slot].and_then(|o| o.value).map(|t| t.data.to_real::<f64>());
-            match value.as_deref() {
-                Some([v]) => Ok(*v),
-                Some(_) => invalid("start, limit and delta must be one number each"),
-                None => unsupported("a range that depends on the network's input values"),
-            }
-        };
-        let (start, limit, delta) = (number(0)?, number(1)?, number(2)?);
+        let (start, limit, delta) = (number(x, 0)?, number(x, 1)?, number(x, 2)?);
         let n = ((limit - start) / delta).ceil();
         if delta == 0.0 || n.is_nan() || n > (1u64 << 36) as f64 {
             return invalid(format!("a range from {start} to {limit} in steps of {delta}"));
@@ -34,10 +38,23 @@ impl NoGradFn for Range {
         Ok(vec![Fact::new(dtype, [n.max(0.0) as usize])])
     }
     fn channels(&self, _: &Io, _: &mut dyn Couplings) {}
-    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let number = |slot: usize| x[slot].and_then(|v| v.data.first().copied());
-        let (Some(start), Some(delta)) = (number(0), number(2)) else { return };
-        y[0].data.iter_mut().enumerate().for_each(|(i, y)| *y = start + T::of(i as f64) * delta);
+    fn bind(&self, io: &Io) -> Result<Progression, Refusal> {
+        Ok(Progression { start: number(io.x, 0)?, delta: number(io.x, 2)? })
+    }
+}
+
+/// `start + i·delta`.
+#[derive(Debug)]
+struct Progression {
+    start: f64,
+    delta: f64,
+}
+
+impl Values for Progression {
+    fn forward<T: Real>(&self, _: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let (start, delta) = (T::of(self.start), T::of(self.delta));
+        let y = y[0].elements_mut().iter_mut().enumerate();
+        y.for_each(|(i, y)| *y = start + T::of(i as f64) * delta);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::graph::*;
 use crate::tensor::*;
 
 /// The function.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Relu;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {

@@ -5,6 +5,7 @@
 //! that join a batch, the groups of a normalisation); anything else is frozen.
 
 use super::family::indexing::restated;
+use super::family::view::all;
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -151,6 +152,9 @@ impl Op for Reshape {
         x[0].is_some_and(|x| x.is_never_negative())
     }
 
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        Ok(Box::new(all(io)?))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(x) = io.input(0) else { return };
         link_blocks(x, io.output(0), link);
@@ -191,24 +195,6 @@ impl Op for Reshape {
     }
 }
 
-impl<T: Real> Compute<T> for Reshape {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        if let Some(x) = x[0] {
-            y[0].data.copy_from_slice(&x.data);
-        }
-    }
-    fn backward(
-        &self,
-        _: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        if let Some(dx) = &mut dx[0] {
-            dx.data.iter_mut().zip(&dy[0].data).for_each(|(dx, &dy)| *dx += dy);
-        }
-    }
-}
 
 #[cfg(test)]
 pub fn cases() -> Vec<super::laws::Case> {

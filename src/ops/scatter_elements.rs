@@ -1,12 +1,13 @@
 //! ScatterElements: y = x, except y[i, index[i, j, …], …] = updates[i, j, …].
 //! <https://onnx.ai/onnx/operators/onnx__ScatterElements.html>
 
-use super::family::indexing::axis_in;
-use super::family::no_grad::{NoGrad, NoGradFn};
-use super::family::view::{Move, View, ViewFn};
-use super::gather_elements::{check, named};
+use super::family::indexing::{axis_in, integers};
+use super::family::no_grad::{NoGrad, NoGradFn, Values};
+use super::family::view::{Filling, Indexed, Movement, Moves, NOWHERE, Part, Places, Run, Runs, View, ViewFn};
+use super::gather_elements::{ElementPlaces, check};
 use crate::graph::*;
 use crate::tensor::*;
+use std::borrow::Cow;
 
 #[derive(Debug)]
 struct ScatterElements {
@@ -54,10 +55,12 @@ impl Reduction {
     }
 }
 
-/// Where a scatter puts its updates: slices of one length.
+/// Where a scatter puts its updates.
 pub trait Scatter: ViewFn {
-    /// The first element of each slice (`None` where the index is out of range), and the slices' length.
-    fn places<T: Real>(&self, x: &Array<T>, indices: &Array<T>) -> Option<(Vec<Option<usize>>, usize)>;
+    /// Slices of the result, by the indices that operand 1 holds.
+    type Places: Places + 'static;
+    /// The slices at the shapes of one node.
+    fn places(&self, io: &Io) -> Result<Self::Places, Refusal>;
 }
 
 /// A scatter that combines; known by value, without gradient.
@@ -70,6 +73,8 @@ pub struct Reduced<S> {
 }
 
 impl<S: Scatter> NoGradFn for Reduced<S> {
+    type Bound = Combined<S::Places>;
+
     fn attributes(&self) -> Attributes {
         self.op.attributes()
     }
@@ -82,33 +87,71 @@ impl<S: Scatter> NoGradFn for Reduced<S> {
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         self.op.resize(io, keep)
     }
-    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(x), Some(indices), Some(updates), y) = (x[0], x[1], x[2], &mut y[0]) else { return };
-        y.data.copy_from_slice(&x.data);
-        let Some((places, len)) = self.op.places(x, indices) else { return };
-        for (update, place) in updates.data.chunks(len.max(1)).zip(places) {
-            let Some(at) = place else { continue };
-            y.data[at..at + len].iter_mut().zip(update).for_each(|(y, &u)| *y = self.how.of_two(*y, u));
+    fn bind(&self, io: &Io) -> Result<Self::Bound, Refusal> {
+        [0, 1, 2].iter().try_for_each(|&slot| need(io.x, slot).map(drop))?;
+        let places = self.op.places(io)?;
+        let constant = io.value(1).map(|indices| places.offsets(&indices.to_ints()));
+        Ok(Combined { how: self.how, places, constant })
+    }
+}
+
+/// A scatter that combines, at the shapes of one node.
+#[derive(Debug)]
+pub struct Combined<P> {
+    how: Reduction,
+    places: P,
+    /// Offsets of the slices, where the indices are constants.
+    constant: Option<Vec<usize>>,
+}
+
+impl<P: Places + 'static> Values for Combined<P> {
+    fn forward<T: Real>(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let (updates, y) = (present(x, 2).elements(), y[0].elements_mut());
+        y.copy_from_slice(present(x, 0).elements());
+        let offsets = match &self.constant {
+            Some(offsets) => Cow::Borrowed(offsets),
+            None => Cow::Owned(self.places.offsets(&integers(present(x, 1)))),
+        };
+        let len = self.places.slice();
+        for (update, &at) in updates.chunks(len.max(1)).zip(offsets.iter()).filter(|(_, at)| **at != NOWHERE) {
+            y[at..at + len].iter_mut().zip(update).for_each(|(y, &u)| *y = self.how.of_two(*y, u));
         }
     }
 }
 
-/// Operand 0 moves to the result, except where slice `k` of operand 2, of `len` elements, goes to `places[k]`.
-pub fn overwrite(elements: usize, places: &[Option<usize>], len: usize, f: &mut dyn FnMut(Move)) {
-    // The last one that names a place wins.
-    let mut from: Vec<Option<usize>> = vec![None; elements];
-    for (k, place) in places.iter().enumerate() {
-        if let Some(at) = place {
-            (0..len).for_each(|i| from[at + i] = Some(k * len + i));
+/// Operand 0, except where a slice of operand 2 goes to a place that operand 1 names; the last one wins.
+#[derive(Debug)]
+pub struct Overwritten<P> {
+    /// The slices.
+    pub places: P,
+    /// Number of elements of the result.
+    pub elements: usize,
+}
+
+impl<P: Places> Indexed for Overwritten<P> {
+    fn moves(&self, indices: &[i64]) -> Moves {
+        let len = self.places.slice();
+        let mut from = vec![NOWHERE; self.elements];
+        for (k, at) in self.places.offsets(indices).into_iter().enumerate().filter(|(_, at)| *at != NOWHERE) {
+            from[at..at + len].iter_mut().enumerate().for_each(|(i, from)| *from = k * len + i);
         }
-    }
-    let mut to = 0;
-    while to < elements {
-        let source = |i: usize| from[i].map_or((0, i), |at| (2, at));
-        let (x, at) = source(to);
-        let len = (0..elements - to).take_while(|&k| source(to + k) == (x, at + k)).count();
-        f(Move { x, at, step: 1, y: 0, to, len });
-        to += len;
+        let source = |to: usize| if from[to] == NOWHERE { (0, to) } else { (2, from[to]) };
+        let (mut kept, mut updated, mut to) = (Vec::new(), Vec::new(), 0);
+        while to < self.elements {
+            let (x, at) = source(to);
+            let len = (0..self.elements - to).take_while(|&k| source(to + k) == (x, at + k)).count();
+            let runs = if x == 0 { &mut kept } else { &mut updated };
+            runs.push(Run { to, at, step: 1, len });
+            to += len;
+        }
+        let part = |(x, runs)| Part {
+            x,
+            y: 0,
+            blocks: Vec::new(),
+            width: self.elements,
+            runs: Runs::Listed(runs),
+        };
+        Moves { parts: [(0, kept), (2, updated)].map(part).into(), filling: Filling::Nothing }
     }
 }
 
@@ -131,17 +174,18 @@ impl ViewFn for ScatterElements {
             (0..3).for_each(|slot| link.tie_axes(input(slot, k), output(0, k)));
         }
     }
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        let (Some(x), Some(indices)) = (x[0], x[1]) else { return };
-        let Some((places, len)) = self.places(x, indices) else { return };
-        overwrite(x.data.len(), &places, len, f);
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let elements = volume(&need(io.x, 0)?.shape);
+        need(io.x, 2)?;
+        Movement::indexed(io, 1, Overwritten { places: self.places(io)?, elements })
     }
 }
 
 impl Scatter for ScatterElements {
-    fn places<T: Real>(&self, x: &Array<T>, indices: &Array<T>) -> Option<(Vec<Option<usize>>, usize)> {
-        let axis = axis_in(self.axis.unwrap_or(0), x.shape.len()).ok()?;
-        Some((named(&x.shape, indices, axis), 1))
+    type Places = ElementPlaces;
+
+    fn places(&self, io: &Io) -> Result<ElementPlaces, Refusal> {
+        ElementPlaces::new(io, self.axis.unwrap_or(0))
     }
 }
 

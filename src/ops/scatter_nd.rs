@@ -1,9 +1,9 @@
 //! ScatterND: y = x, except slices named by index tuples. <https://onnx.ai/onnx/operators/onnx__ScatterND.html>
 
 use super::family::no_grad::NoGrad;
-use super::family::view::{Move, View, ViewFn};
-use super::gather_nd::{renumbered, runs, slices};
-use super::scatter_elements::{Reduced, Reduction, Scatter, overwrite};
+use super::family::view::{Movement, View, ViewFn};
+use super::gather_nd::{TuplePlaces, renumbered, runs};
+use super::scatter_elements::{Overwritten, Reduced, Reduction, Scatter};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -51,17 +51,18 @@ impl ViewFn for ScatterNd {
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         renumbered(io, keep, 0)
     }
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        let (Some(x), Some(indices)) = (x[0], x[1]) else { return };
-        let Some((places, len)) = self.places(x, indices) else { return };
-        overwrite(x.data.len(), &places, len, f);
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let elements = volume(&need(io.x, 0)?.shape);
+        need(io.x, 2)?;
+        Movement::indexed(io, 1, Overwritten { places: self.places(io)?, elements })
     }
 }
 
 impl Scatter for ScatterNd {
-    fn places<T: Real>(&self, x: &Array<T>, indices: &Array<T>) -> Option<(Vec<Option<usize>>, usize)> {
-        let &tuple = indices.shape.last()?;
-        Some((slices(&x.shape, indices, 0), volume(&x.shape[tuple..])))
+    type Places = TuplePlaces;
+
+    fn places(&self, io: &Io) -> Result<TuplePlaces, Refusal> {
+        TuplePlaces::new(io, 0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where: y = a where the condition holds, else b, with broadcasting. <https://onnx.ai/onnx/operators/onnx__Where.html>
 
-use super::family::broadcast::{channels, infer, positions, reduce_into, runs};
+use super::family::broadcast::{Runs, channels, infer, positions};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -28,6 +28,15 @@ impl Op for Where {
     fn never_negative(&self, x: &Operands) -> bool {
         [1, 2].iter().all(|&k| x[k].is_some_and(|x| x.is_never_negative()))
     }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let (c, a, b) = (need(io.x, 0)?, need(io.x, 1)?, need(io.x, 2)?);
+        let y = io.output(0);
+        Ok(Box::new(Choice {
+            runs: Runs::new([&c.shape, &a.shape, &b.shape], y),
+            condition: positions(&c.shape, y),
+            operands: [a, b].map(|x| Runs::new([&x.shape], y)),
+        }))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, link, false);
     }
@@ -43,30 +52,32 @@ impl Op for Where {
     }
 }
 
-impl<T: Real> Compute<T> for Where {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(c), Some(a), Some(b)) = (x[0], x[1], x[2]) else { return };
-        let Array { shape, data } = &mut y[0];
-        runs([&c.shape, &a.shape, &b.shape], shape, |o, [i, j, k], n, [p, q, r]| {
-            for (s, y) in data[o..o + n].iter_mut().enumerate() {
-                *y = if c.data[i + s * p] != T::zero() { a.data[j + s * q] } else { b.data[k + s * r] };
+/// The choice at the shapes of one node.
+#[derive(Debug)]
+struct Choice {
+    runs: Runs<3>,
+    /// Position of the condition of each element of the result.
+    condition: Vec<usize>,
+    /// Runs of a and b alone, in which their gradients are summed.
+    operands: [Runs<1>; 2],
+}
+
+impl<T: Real> Compute<T> for Choice {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let [c, a, b] = [0, 1, 2].map(|slot| present(x, slot).elements());
+        let y = y[0].elements_mut();
+        self.runs.each(|o, [i, j, k], n, [p, q, r]| {
+            for (s, y) in y[o..o + n].iter_mut().enumerate() {
+                *y = if c[i + s * p] != T::zero() { a[j + s * q] } else { b[k + s * r] };
             }
         });
     }
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(c), dy) = (x[0], &dy[0]) else { return };
-        let at = positions(&c.shape, &dy.shape);
-        for (slot, wanted) in [(1, true), (2, false)] {
-            if let Some(Some(dx)) = dx.get_mut(slot) {
-                let taken = |i: usize| (c.data[at[i]] != T::zero()) == wanted;
-                reduce_into(dx, &dy.shape, |i| if taken(i) { dy.data[i] } else { T::zero() });
-            }
+    fn backward(&self, x: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let (c, dy) = (present(x, 0).elements(), dy[0].elements());
+        for (slot, runs, held) in [(1, &self.operands[0], true), (2, &self.operands[1], false)] {
+            let Some(dx) = wanted(dx, slot) else { continue };
+            let taken = |i: usize| (c[self.condition[i]] != T::zero()) == held;
+            runs.add(dx.elements_mut(), |i, _| if taken(i) { dy[i] } else { T::zero() });
         }
     }
 }

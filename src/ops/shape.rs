@@ -3,7 +3,7 @@
 //! It says nothing against deletion: the pruned graph computes the new sizes, and whoever takes them for more than sizes
 //! restates or refuses them itself.
 
-use super::family::no_grad::{NoGrad, NoGradFn};
+use super::family::no_grad::{Integers, NoGrad, NoGradFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -29,6 +29,8 @@ impl SizesOf {
 }
 
 impl NoGradFn for SizesOf {
+    type Bound = Integers;
+
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("start", self.start).maybe("end", self.end).done()
     }
@@ -40,9 +42,8 @@ impl NoGradFn for SizesOf {
             (0..size).for_each(|i| link.free(input(0, axis), i));
         }
     }
-    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some(x) = x[0] else { return };
-        y[0].data.iter_mut().zip(self.sizes(&x.shape)).for_each(|(y, &size)| *y = T::of(size as f64));
+    fn bind(&self, io: &Io) -> Result<Integers, Refusal> {
+        Ok(Integers(self.sizes(&need(io.x, 0)?.shape).to_vec()))
     }
 }
 

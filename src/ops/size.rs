@@ -2,7 +2,7 @@
 //!
 //! Whoever divides by it wants the number as it is: the operand stays whole.
 
-use super::family::no_grad::{NoGrad, NoGradFn};
+use super::family::no_grad::{Integers, NoGrad, NoGradFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -14,6 +14,8 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl NoGradFn for Size {
+    type Bound = Integers;
+
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
@@ -26,9 +28,8 @@ impl NoGradFn for Size {
             link.freeze(input(0, axis), "counts the elements");
         }
     }
-    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some(x) = x[0] else { return };
-        y[0].data.fill(T::of(volume(&x.shape) as f64));
+    fn bind(&self, io: &Io) -> Result<Integers, Refusal> {
+        Ok(Integers(vec![volume(&need(io.x, 0)?.shape)]))
     }
 }
 

@@ -5,7 +5,7 @@
 //! still every step-th coordinate.
 
 use super::family::indexing::{axes_in, constant, count, required, restated, row_major};
-use super::family::view::{Move, View, ViewFn, along};
+use super::family::view::{Movement, View, ViewFn, along};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -183,20 +183,11 @@ impl ViewFn for Slice {
         Ok(Resized::restating(inputs))
     }
 
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        let ints = |slot: usize| x.get(slot).copied().flatten().map(Array::ints);
-        let ranges = self
-            .attributes
-            .clone()
-            .or_else(|| Some(Ranges { starts: ints(1)?, ends: ints(2)?, axes: ints(3), steps: ints(4) }));
-        let (Some(x), Some(ranges)) = (x[0], ranges) else { return };
-        let Ok(ranges) = ranges.resolve(&x.shape) else { return };
-        let tables: Vec<Vec<usize>> = ranges
-            .iter()
-            .zip(row_major(&x.shape))
-            .map(|(range, step)| (0..range.len).map(|i| range.at(i) * step).collect())
-            .collect();
-        along(&tables, f);
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let x = &need(io.x, 0)?.shape;
+        let ranges = self.ranges(io.x)?.resolve(x)?;
+        let table = |(range, step): (&Range, usize)| (0..range.len).map(|i| range.at(i) * step).collect();
+        Ok(along(ranges.iter().zip(row_major(x)).map(table).collect()))
     }
 }
 

@@ -3,9 +3,8 @@
 //! A channel of the operand becomes b² channels of the result: they are one class. Of these, `mode` puts the same pixel of all
 //! channels side by side (DCR, the only one before opset 28), or all pixels of the same channel (CRD).
 
-use super::family::view::{Move, View, ViewFn, along};
+use super::family::view::{Movement, View, ViewFn, along};
 use crate::graph::*;
-use crate::tensor::*;
 
 #[derive(Debug)]
 struct SpaceToDepth {
@@ -58,13 +57,15 @@ impl ViewFn for SpaceToDepth {
         (0..c * b * b).for_each(|i| link.tie(input(0, 1), source(i), output(0, 1), i));
     }
 
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        let (Some(&[n, c, h, w]), b) = (x[0].map(|x| &x.shape[..]), self.block()) else { return };
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let (Some(&[n, c, h, w]), b) = (io.input(0), self.block()) else {
+            return invalid(format!("{} axes, of which it takes 4", need(io.x, 0)?.shape.len()));
+        };
         let axis = |size: usize, step: usize| -> Vec<usize> { (0..size).map(|i| i * step).collect() };
         let (channels, rows, columns) = (axis(c, h * w), axis(b, w), axis(b, 1));
         let blocks = if self.by_channel() { [channels, rows, columns] } else { [rows, columns, channels] };
         let [first, second, third] = blocks;
-        along(&[axis(n, c * h * w), first, second, third, axis(h / b, b * w), axis(w / b, b)], f);
+        Ok(along(vec![axis(n, c * h * w), first, second, third, axis(h / b, b * w), axis(w / b, b)]))
     }
 }
 

@@ -5,7 +5,7 @@
 //! they make of 5 channels in four (2, 2, 1 and 0 by the standard).
 
 use super::family::indexing::{axis_in, constant, count, restated};
-use super::family::view::{Move, View, ViewFn};
+use super::family::view::{Filling, Movement, Moves, Part, Run, Runs, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -134,21 +134,23 @@ impl ViewFn for Split {
         Ok(Resized { inputs: vec![(1, Tensor::ints(&sizes))], ..Resized::of(Box::new(op)) })
     }
 
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move)) {
-        let Some(shape) = x[0].map(|x| &x.shape) else { return };
-        let Ok(axis) = self.axis(shape.len()) else { return };
-        let given = x.get(1).copied().flatten().map(Array::ints);
-        let Ok(parts) = self.parts(shape[axis], given) else { return };
-        let (width, inner) = (volume(&shape[axis..]), volume(&shape[axis + 1..]));
-        let mut offset = 0;
-        for (slot, (y, size)) in y.iter().zip(parts).enumerate() {
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let x = &need(io.x, 0)?.shape;
+        let axis = self.axis(x.len())?;
+        let sizes = self.parts(x[axis], constant(io.x, 1, "sizes of parts")?)?;
+        let (outer, width, inner) = (volume(&x[..axis]), volume(&x[axis..]), volume(&x[axis + 1..]));
+        let (mut parts, mut at) = (Vec::new(), 0);
+        for (slot, (y, size)) in io.y.iter().zip(sizes).enumerate() {
             let len = size * inner;
             // An output that nobody wants has no elements.
-            for outer in 0..volume(&shape[..axis]) * usize::from(y.len() == shape.len() && y[axis] == size) {
-                f(Move { x: 0, at: outer * width + offset, step: 1, y: slot, to: outer * len, len });
+            if y.shape.len() == x.len() && y.shape[axis] == size {
+                let blocks = vec![(0..outer).map(|o| o * width).collect()];
+                let runs = Runs::Listed(vec![Run { to: 0, at, step: 1, len }]);
+                parts.push(Part { x: 0, y: slot, blocks, width: len, runs });
             }
-            offset += len;
+            at += len;
         }
+        Ok(Movement::Fixed(Moves { parts, filling: Filling::Nothing }))
     }
 }
 

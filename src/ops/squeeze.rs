@@ -1,7 +1,7 @@
 //! Squeeze: axes of size 1 go. <https://onnx.ai/onnx/operators/onnx__Squeeze.html>
 
 use super::family::indexing::{axes_in, constant};
-use super::family::view::{Move, View, ViewFn, all};
+use super::family::view::{Movement, View, ViewFn, all};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -64,8 +64,8 @@ impl ViewFn for Squeeze {
         Ok(Resized::of(Box::new(op)))
     }
 
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        all(x, f);
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        all(io)
     }
 }
 

@@ -3,9 +3,8 @@
 //! A coordinate and its repetitions are one class.
 
 use super::family::indexing::{required, row_major, shape_from};
-use super::family::view::{Move, View, ViewFn, along};
+use super::family::view::{Movement, View, ViewFn, along};
 use crate::graph::*;
-use crate::tensor::*;
 
 #[derive(Debug)]
 struct Tile;
@@ -37,13 +36,13 @@ impl ViewFn for Tile {
         }
     }
 
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move)) {
-        let Some(x) = x[0] else { return };
-        let steps = row_major(&x.shape).into_iter().zip(&x.shape).zip(&y[0]);
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let x = &need(io.x, 0)?.shape;
+        let steps = row_major(x).into_iter().zip(x).zip(io.output(0));
         let table = |((step, &size), &wide): ((usize, &usize), &usize)| -> Vec<usize> {
             (0..wide).map(|i| i % size * step).collect()
         };
-        along(&steps.map(table).collect::<Vec<_>>(), f);
+        Ok(along(steps.map(table).collect()))
     }
 }
 

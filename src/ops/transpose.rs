@@ -1,7 +1,7 @@
 //! Transpose: the axes in another order. <https://onnx.ai/onnx/operators/onnx__Transpose.html>
 
 use super::family::indexing::axes_in;
-use super::family::view::{Move, View, ViewFn, along, identity};
+use super::family::view::{Movement, View, ViewFn, along, identity};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -39,13 +39,11 @@ impl ViewFn for Transpose {
         let Ok(perm) = self.perm(io.output(0).len()) else { return };
         perm.into_iter().enumerate().for_each(|(to, axis)| link.tie_axes(input(0, axis), output(0, to)));
     }
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        let Some(x) = x[0] else { return };
-        let Ok(perm) = self.perm(x.shape.len()) else { return };
-        let mut tables = identity(&x.shape);
-        let tables: Vec<Vec<usize>> =
-            perm.into_iter().map(|axis| std::mem::take(&mut tables[axis])).collect();
-        along(&tables, f);
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let x = &need(io.x, 0)?.shape;
+        let mut tables = identity(x);
+        let perm = self.perm(x.len())?;
+        Ok(along(perm.into_iter().map(|axis| std::mem::take(&mut tables[axis])).collect()))
     }
 }
 

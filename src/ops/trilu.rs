@@ -1,7 +1,7 @@
 //! Trilu: the upper or lower triangle of matrices, zeros elsewhere. <https://onnx.ai/onnx/operators/onnx__Trilu.html>
 
 use super::family::indexing::constant;
-use super::family::view::{Move, View, ViewFn};
+use super::family::view::{Filling, Movement, Moves, Part, Run, Runs, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -37,23 +37,27 @@ impl ViewFn for Trilu {
             }
         }
     }
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move)) {
-        let k = x.get(1).copied().flatten().and_then(|k| k.ints().first().copied()).unwrap_or(0);
-        let (outer, [rows, columns]) = y[0].split_at(y[0].len() - 2) else { return };
-        let columns = *columns;
-        for row in 0..volume(outer) * rows {
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        let k = constant(io.x, 1, "diagonals")?.and_then(|k| k.first().copied()).unwrap_or(0);
+        let y = io.output(0);
+        let Some((outer, &[rows, columns])) = y.split_last_chunk() else {
+            return invalid(format!("shape {y:?} holds no matrices"));
+        };
+        let run = |row: usize| {
             // Column j of row i belongs to the upper triangle if j ≥ i + k, to the lower one if j ≤ i + k.
-            let diagonal = ((row % rows) as i64).saturating_add(k);
+            let diagonal = (row as i64).saturating_add(k);
             let (from, to) = match self.upper.unwrap_or(1) {
                 0 => (0, diagonal.saturating_add(1).clamp(0, columns as i64) as usize),
                 _ => (diagonal.clamp(0, columns as i64) as usize, columns),
             };
             let at = row * columns + from;
-            f(Move { x: 0, at, step: 1, y: 0, to: at, len: to - from });
-        }
-    }
-    fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {
-        Some(T::zero())
+            Run { to: at, at, step: 1, len: to - from }
+        };
+        let width = rows * columns;
+        let blocks = vec![(0..volume(outer)).map(|o| o * width).collect()];
+        let runs = Runs::Listed((0..rows).map(run).collect());
+        let parts = vec![Part { x: 0, y: 0, blocks, width, runs }];
+        Ok(Movement::Fixed(Moves { parts, filling: Filling::Number(0.0) }))
     }
 }
 

@@ -1,9 +1,8 @@
 //! Unsqueeze: new axes of size 1. <https://onnx.ai/onnx/operators/onnx__Unsqueeze.html>
 
 use super::family::indexing::{axes_in, required};
-use super::family::view::{Move, View, ViewFn, all};
+use super::family::view::{Movement, View, ViewFn, all};
 use crate::graph::*;
-use crate::tensor::*;
 
 #[derive(Debug)]
 struct Unsqueeze {
@@ -43,8 +42,8 @@ impl ViewFn for Unsqueeze {
         let old = (0..io.output(0).len()).filter(|k| !axes.contains(k));
         old.enumerate().for_each(|(from, k)| link.tie_axes(input(0, from), output(0, k)));
     }
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], _: &[Shape], f: &mut dyn FnMut(Move)) {
-        all(x, f);
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal> {
+        all(io)
     }
 }
 

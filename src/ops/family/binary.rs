@@ -1,12 +1,12 @@
 //! Family: y = f(a, b) with broadcasting, by its two derivatives; and comparisons, which have none.
 
-use super::broadcast::{channels, infer_two, map2, runs};
+use super::broadcast::{Runs, channels, infer_two, runs_of_two};
 use crate::graph::*;
 use crate::tensor::*;
 use std::fmt::Debug;
 
 /// A function of two numbers.
-pub trait BinaryFn: Debug + Send + Sync + 'static {
+pub trait BinaryFn: Debug + Clone + Send + Sync + 'static {
     /// Zero is neutral: what an operand lost may be scattered back as zeros.
     const ABSORBS: bool;
     /// The attributes as ONNX names them.
@@ -48,6 +48,9 @@ impl<F: BinaryFn> Op for Binary<F> {
     fn never_negative(&self, x: &Operands) -> bool {
         self.0.never_negative([0, 1].map(|k| x[k].is_some_and(|x| x.is_never_negative())))
     }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        Ok(Box::new(BoundBinary { f: self.0.clone(), runs: runs_of_two(io)? }))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, link, F::ABSORBS);
     }
@@ -63,40 +66,43 @@ impl<F: BinaryFn> Op for Binary<F> {
     }
 }
 
-impl<F: BinaryFn, T: Real> Compute<T> for Binary<F> {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(a), Some(b)) = (x[0], x[1]) else { return };
-        map2(a, b, &mut y[0], |a, b| self.0.f(a, b));
+/// A function of two numbers at the shapes of one node.
+#[derive(Debug)]
+struct BoundBinary<F> {
+    f: F,
+    runs: Runs<2>,
+}
+
+impl<F: BinaryFn, T: Real> Compute<T> for BoundBinary<F> {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let [a, b] = [0, 1].map(|slot| present(x, slot).elements());
+        self.runs.map(a, b, y[0].elements_mut(), |a, b| self.f.f(a, b));
     }
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(a), Some(b)) = (x[0], x[1]) else { return };
-        if let Some(da) = &mut dx[0] {
-            gradient::<T, 0>([a, b], &y[0], &dy[0], da, |a, b, y| self.0.da(a, b, y));
+    fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let x = [0, 1].map(|slot| present(x, slot).elements());
+        let (y, dy) = (y[0].elements(), dy[0].elements());
+        if let Some(da) = wanted(dx, 0) {
+            gradient::<T, 0>(&self.runs, x, y, dy, da.elements_mut(), |a, b, y| self.f.da(a, b, y));
         }
-        if let Some(db) = &mut dx[1] {
-            gradient::<T, 1>([a, b], &y[0], &dy[0], db, |a, b, y| self.0.db(a, b, y));
+        if let Some(db) = wanted(dx, 1) {
+            gradient::<T, 1>(&self.runs, x, y, dy, db.elements_mut(), |a, b, y| self.f.db(a, b, y));
         }
     }
 }
 
 /// `dx += dy·g(a, b, y)`, summed over what operand `SIDE` was broadcast to.
 fn gradient<T: Real, const SIDE: usize>(
-    x: [&Array<T>; 2],
-    y: &Array<T>,
-    dy: &Array<T>,
-    dx: &mut Array<T>,
+    runs: &Runs<2>,
+    x: [&[T]; 2],
+    y: &[T],
+    dy: &[T],
+    dx: &mut [T],
     g: impl Fn(T, T, T) -> T,
 ) {
-    runs([&x[0].shape, &x[1].shape], &y.shape, |o, [i, j], n, steps| {
-        let (a, b) = (&x[0].data[i..], &x[1].data[j..]);
-        let (y, dy) = (&y.data[o..o + n], &dy.data[o..o + n]);
-        let dx = &mut dx.data[[i, j][SIDE]..];
+    runs.each(|o, [i, j], n, steps| {
+        let (a, b) = (&x[0][i..], &x[1][j..]);
+        let (y, dy) = (&y[o..o + n], &dy[o..o + n]);
+        let dx = &mut dx[[i, j][SIDE]..];
         match (steps, steps[SIDE]) {
             ([1, 1], _) => add(&mut dx[..n], |k| dy[k] * g(a[..n][k], b[..n][k], y[k])),
             ([1, 0], 1) => add(&mut dx[..n], |k| dy[k] * g(a[..n][k], b[0], y[k])),
@@ -146,6 +152,9 @@ impl Op for Comparison {
     fn never_negative(&self, _: &Operands) -> bool {
         true
     }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        Ok(Box::new(BoundComparison { f: self.0, runs: runs_of_two(io)? }))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, link, false);
     }
@@ -161,17 +170,18 @@ impl Op for Comparison {
     }
 }
 
-impl<T: Real> Compute<T> for Comparison {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(a), Some(b)) = (x[0], x[1]) else { return };
-        map2(a, b, &mut y[0], |a, b| if (self.0)(a.wide(), b.wide()) { T::one() } else { T::zero() });
+/// A comparison at the shapes of one node.
+#[derive(Debug)]
+struct BoundComparison {
+    f: fn(f64, f64) -> bool,
+    runs: Runs<2>,
+}
+
+impl<T: Real> Compute<T> for BoundComparison {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let [a, b] = [0, 1].map(|slot| present(x, slot).elements());
+        let truth = |a: T, b: T| if (self.f)(a.wide(), b.wide()) { T::one() } else { T::zero() };
+        self.runs.map(a, b, y[0].elements_mut(), truth);
     }
-    fn backward(
-        &self,
-        _: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        _: &[Array<T>],
-        _: &mut [Option<&mut Array<T>>],
-    ) {
-    }
+    fn backward(&self, _: &Inputs<T>, _: &Results<T>, _: &Results<T>, _: &mut InputGradients<T>) {}
 }

@@ -80,94 +80,128 @@ pub fn strides(x: &[usize], y: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// Calls `f(result start, operand starts, run length, operand steps)` for each run along the last axis of the result.
+/// The runs of elements along the last axes of a broadcast result, and of its `N` operands.
+#[derive(Debug, Clone)]
+pub struct Runs<const N: usize> {
+    /// Elements of a run.
+    len: usize,
+    /// Distance in each operand from one element of a run to the next, in elements; 0 where one serves the whole run.
+    steps: [usize; N],
+    /// Sizes of the result's axes that number the runs.
+    outer: Shape,
+    /// Strides of each operand along these axes, in elements.
+    strides: [Vec<usize>; N],
+}
+
+impl<const N: usize> Runs<N> {
+    /// Runs of operands of `shapes` in a result of shape `y`: as long as every operand is either whole or broadcast along
+    /// the axes they cover.
+    pub fn new(shapes: [&[usize]; N], y: &[usize]) -> Self {
+        let mut all = shapes.map(|s| strides(s, y));
+        if volume(y) == 0 {
+            return Self { len: 0, steps: [0; N], outer: vec![0], strides: all.map(|_| vec![0]) };
+        }
+        let (mut len, mut steps, mut rank) = (1, [0; N], y.len());
+        while rank > 0 {
+            let axis = rank - 1;
+            if y[axis] != 1 {
+                let fits = |k: usize| len == 1 || all[k][axis] == steps[k] * len;
+                if !(0..N).all(fits) {
+                    break;
+                }
+                if len == 1 {
+                    steps = std::array::from_fn(|k| all[k][axis]);
+                }
+                len *= y[axis];
+            }
+            rank -= 1;
+        }
+        all.iter_mut().for_each(|strides| strides.truncate(rank));
+        Self { len, steps, outer: y[..rank].to_vec(), strides: all }
+    }
+
+    /// Calls `f(result start, operand starts, run length, operand steps)` for each run, in the order of the result.
+    pub fn each(&self, mut f: impl FnMut(usize, [usize; N], usize, [usize; N])) {
+        let mut index = vec![0; self.outer.len()];
+        let mut starts = [0; N];
+        for o in 0..volume(&self.outer) {
+            f(o * self.len, starts, self.len, self.steps);
+            for axis in (0..index.len()).rev() {
+                index[axis] += 1;
+                for k in 0..N {
+                    starts[k] += self.strides[k][axis];
+                }
+                if index[axis] < self.outer[axis] {
+                    break;
+                }
+                for k in 0..N {
+                    starts[k] -= self.strides[k][axis] * self.outer[axis];
+                }
+                index[axis] = 0;
+            }
+        }
+    }
+}
+
+impl Runs<2> {
+    /// `y = f(a, b)`.
+    pub fn map<T: Real>(&self, a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T) {
+        self.each(|o, [i, j], n, [p, q]| {
+            let y = &mut y[o..o + n];
+            match (p, q) {
+                (1, 1) => {
+                    for ((y, &a), &b) in y.iter_mut().zip(&a[i..i + n]).zip(&b[j..j + n]) {
+                        *y = f(a, b);
+                    }
+                }
+                (1, 0) => y.iter_mut().zip(&a[i..i + n]).for_each(|(y, &a)| *y = f(a, b[j])),
+                (0, 1) => y.iter_mut().zip(&b[j..j + n]).for_each(|(y, &b)| *y = f(a[i], b)),
+                _ => y.iter_mut().enumerate().for_each(|(k, y)| *y = f(a[i + k * p], b[j + k * q])),
+            }
+        });
+    }
+}
+
+impl Runs<1> {
+    /// `dx += Σ g` over the elements that an operand was broadcast to; `g(result position, operand position)` is the
+    /// gradient there.
+    pub fn add<T: Real>(&self, dx: &mut [T], mut g: impl FnMut(usize, usize) -> T) {
+        self.each(|o, [i], n, [p]| {
+            match p {
+                0 => {
+                    let mut sum = T::zero();
+                    (0..n).for_each(|k| sum += g(o + k, i));
+                    dx[i] += sum;
+                }
+                1 => dx[i..i + n].iter_mut().enumerate().for_each(|(k, dx)| *dx += g(o + k, i + k)),
+                _ => (0..n).for_each(|k| dx[i + k * p] += g(o + k, i + k * p)),
+            }
+        });
+    }
+}
+
+/// Runs of the two operands of a node, which must be present.
+pub fn runs_of_two(io: &Io) -> Result<Runs<2>, Refusal> {
+    let (a, b) = (need(io.x, 0)?, need(io.x, 1)?);
+    Ok(Runs::new([&a.shape, &b.shape], io.output(0)))
+}
+
+/// As [`Runs::each`], for runs that are needed once.
 pub fn runs<const N: usize>(
     shapes: [&[usize]; N],
     y: &[usize],
-    mut f: impl FnMut(usize, [usize; N], usize, [usize; N]),
+    f: impl FnMut(usize, [usize; N], usize, [usize; N]),
 ) {
-    if volume(y) == 0 {
-        return;
-    }
-    let all = shapes.map(|s| strides(s, y));
-    // Fold trailing axes along which every operand is either whole or broadcast into one long run.
-    let mut run = 1;
-    let mut steps = [0; N];
-    let mut rank = y.len();
-    while rank > 0 {
-        let axis = rank - 1;
-        let fits = |k: usize| {
-            let s = all[k][axis];
-            if run == 1 { true } else { s == steps[k] * run }
-        };
-        if y[axis] != 1 {
-            if !(0..N).all(fits) {
-                break;
-            }
-            if run == 1 {
-                for k in 0..N {
-                    steps[k] = all[k][axis];
-                }
-            }
-            run *= y[axis];
-        }
-        rank -= 1;
-    }
-    let outer = volume(&y[..rank]);
-    let mut index = vec![0; rank];
-    let mut starts = [0; N];
-    for o in 0..outer {
-        f(o * run, starts, run, steps);
-        for axis in (0..rank).rev() {
-            index[axis] += 1;
-            for k in 0..N {
-                starts[k] += all[k][axis];
-            }
-            if index[axis] < y[axis] {
-                break;
-            }
-            for k in 0..N {
-                starts[k] -= all[k][axis] * y[axis];
-            }
-            index[axis] = 0;
-        }
-    }
-}
-
-/// `y = f(a, b)`.
-pub fn map2<T: Real>(a: &Array<T>, b: &Array<T>, y: &mut Array<T>, f: impl Fn(T, T) -> T) {
-    let shape = y.shape.clone();
-    runs([&a.shape, &b.shape], &shape, |o, [i, j], n, [p, q]| {
-        let y = &mut y.data[o..o + n];
-        match (p, q) {
-            (1, 1) => {
-                for ((y, &a), &b) in y.iter_mut().zip(&a.data[i..i + n]).zip(&b.data[j..j + n]) {
-                    *y = f(a, b);
-                }
-            }
-            (1, 0) => y.iter_mut().zip(&a.data[i..i + n]).for_each(|(y, &a)| *y = f(a, b.data[j])),
-            (0, 1) => y.iter_mut().zip(&b.data[j..j + n]).for_each(|(y, &b)| *y = f(a.data[i], b)),
-            _ => y.iter_mut().enumerate().for_each(|(k, y)| *y = f(a.data[i + k * p], b.data[j + k * q])),
-        }
-    });
+    Runs::new(shapes, y).each(f);
 }
 
 /// `dx += Σ g` over the elements that `x` was broadcast to; `g(result position)` is the gradient there.
-pub fn reduce_into<T: Real>(dx: &mut Array<T>, y: &[usize], mut g: impl FnMut(usize) -> T) {
-    let shape = dx.shape.clone();
-    runs([&shape], y, |o, [i], n, [p]| {
-        if p == 0 {
-            let mut sum = T::zero();
-            (0..n).for_each(|k| sum += g(o + k));
-            dx.data[i] += sum;
-        } else {
-            dx.data[i..i + (n - 1) * p + 1]
-                .iter_mut()
-                .step_by(p)
-                .enumerate()
-                .for_each(|(k, d)| *d += g(o + k));
-        }
-    });
+pub fn reduce_into<T: Real>(
+    dx: &mut ndarray::ArrayViewMutD<T>,
+    y: &[usize],
+    mut g: impl FnMut(usize) -> T,
+) {
+    Runs::new([dx.shape()], y).add(dx.elements_mut(), |k, _| g(k));
 }
 
 /// Position in operand `x` of each element of the result, for operators whose derivative needs the operands.

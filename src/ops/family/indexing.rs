@@ -19,6 +19,11 @@ pub fn index_in(i: i64, size: usize) -> Option<usize> {
     (0..size as i64).contains(&at).then_some(at as usize)
 }
 
+/// The integers of an operand that the network computes.
+pub fn integers<T: Real>(x: &ndarray::ArrayViewD<T>) -> Vec<i64> {
+    x.elements().iter().map(|v| v.wide() as i64).collect()
+}
+
 /// Several axes, no two alike, in the order given.
 pub fn axes_in(axes: &[i64], rank: usize) -> Result<Vec<usize>, Refusal> {
     let mut found = Vec::with_capacity(axes.len());

@@ -6,6 +6,8 @@ use std::fmt::Debug;
 
 /// An operator without gradient, multiply-accumulates or restated sizes.
 pub trait NoGradFn: Debug + Send + Sync + 'static {
+    /// The operator at the shapes and constants of one node.
+    type Bound: Values;
     /// As [`Op::attributes`].
     fn attributes(&self) -> Attributes;
     /// As [`Op::infer`].
@@ -16,8 +18,14 @@ pub trait NoGradFn: Debug + Send + Sync + 'static {
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
+    /// As [`Op::bind`].
+    fn bind(&self, io: &Io) -> Result<Self::Bound, Refusal>;
+}
+
+/// Values of a node that has no gradient.
+pub trait Values: Debug + Send + Sync + 'static {
     /// As [`Compute::forward`].
-    fn forward<T: Real>(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]);
+    fn forward<T: Real>(&self, x: &Inputs<T>, y: &mut ResultsMut<T>);
 }
 
 /// Makes it an operator.
@@ -39,6 +47,9 @@ impl<F: NoGradFn> Op for NoGrad<F> {
     fn never_negative(&self, _: &Operands) -> bool {
         false
     }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        Ok(Box::new(BoundNoGrad(self.0.bind(io)?)))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         self.0.channels(io, link);
     }
@@ -54,16 +65,23 @@ impl<F: NoGradFn> Op for NoGrad<F> {
     }
 }
 
-impl<F: NoGradFn, T: Real> Compute<T> for NoGrad<F> {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
+/// A kernel whose gradient is nothing.
+#[derive(Debug)]
+struct BoundNoGrad<V>(V);
+
+impl<V: Values, T: Real> Compute<T> for BoundNoGrad<V> {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
         self.0.forward(x, y);
     }
-    fn backward(
-        &self,
-        _: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        _: &[Array<T>],
-        _: &mut [Option<&mut Array<T>>],
-    ) {
+    fn backward(&self, _: &Inputs<T>, _: &Results<T>, _: &Results<T>, _: &mut InputGradients<T>) {}
+}
+
+/// A result that shapes and constants alone decide: whole numbers, row-major.
+#[derive(Debug)]
+pub struct Integers(pub Vec<usize>);
+
+impl Values for Integers {
+    fn forward<T: Real>(&self, _: &Inputs<T>, y: &mut ResultsMut<T>) {
+        y[0].elements_mut().iter_mut().zip(&self.0).for_each(|(y, &v)| *y = T::of(v as f64));
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::graph::*;
 use crate::tensor::*;
+use ndarray::Zip;
 use std::fmt::Debug;
 
 /// A function of one number, its derivative and its attributes.
-pub trait PointwiseFn: Debug + Send + Sync + 'static {
+pub trait PointwiseFn: Debug + Clone + Send + Sync + 'static {
     /// The attributes as ONNX names them.
     fn attributes(&self) -> Attributes;
     /// Type of y.
@@ -26,8 +27,8 @@ pub trait PointwiseFn: Debug + Send + Sync + 'static {
     fn df<T: Real>(&self, x: T, y: T) -> T;
 }
 
-/// Makes a pointwise function an operator.
-#[derive(Debug)]
+/// Makes a pointwise function an operator, and a kernel for every shape.
+#[derive(Debug, Clone)]
 pub struct Pointwise<F>(pub F);
 
 impl<F: PointwiseFn> Hints for Pointwise<F> {}
@@ -46,6 +47,10 @@ impl<F: PointwiseFn> Op for Pointwise<F> {
     fn never_negative(&self, x: &Operands) -> bool {
         self.0.never_negative(x[0].is_some_and(|x| x.is_never_negative()))
     }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        need(io.x, 0)?;
+        Ok(Box::new(self.clone()))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         tie_all(io, link);
     }
@@ -62,23 +67,13 @@ impl<F: PointwiseFn> Op for Pointwise<F> {
 }
 
 impl<F: PointwiseFn, T: Real> Compute<T> for Pointwise<F> {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some(x) = x[0] else { return };
-        for (y, &x) in y[0].data.iter_mut().zip(&x.data) {
-            *y = self.0.f(x);
-        }
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        Zip::from(&mut y[0]).and(present(x, 0)).for_each(|y, &x| *y = self.0.f(x));
     }
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
-        for (((dx, &x), &y), &dy) in dx.data.iter_mut().zip(&x.data).zip(&y[0].data).zip(&dy[0].data) {
-            *dx += dy * self.0.df(x, y);
-        }
+    fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let Some(dx) = wanted(dx, 0) else { return };
+        let gradient = Zip::from(dx).and(present(x, 0)).and(&y[0]).and(&dy[0]);
+        gradient.for_each(|dx, &x, &y, &dy| *dx += dy * self.0.df(x, y));
     }
 }
 

@@ -3,6 +3,7 @@
 use super::indexing::axis_in;
 use crate::graph::*;
 use crate::tensor::*;
+use ndarray::ArrayViewMutD;
 
 /// How scales are laid out: attributes of both operators.
 #[derive(Debug, Clone, Copy)]
@@ -84,27 +85,54 @@ pub fn channels(layout: Layout, io: &Io, link: &mut dyn Couplings) {
     }
 }
 
-/// Calls `f(y, x, scale, zero point)` for every element.
-pub fn each<T: Real>(layout: Layout, x: &[Option<&Array<T>>], y: &mut Array<T>, f: impl Fn(T, T, T) -> T) {
-    let (Some(x), Some(scale), zero) = (x[0], x[1], x.get(2).copied().flatten()) else { return };
-    let axis = axis_in(layout.axis.unwrap_or(1), x.shape.len()).unwrap_or(0);
-    if let Some(block) = layout.block() {
-        let (size, inner) = (x.shape[axis], volume(&x.shape[axis + 1..]));
-        for (i, (&x, y)) in x.data.iter().zip(&mut y.data).enumerate() {
-            let (line, along) = (i / inner, i % inner);
-            let at = (line / size * size.div_ceil(block) + line % size / block) * inner + along;
-            *y = f(x, scale.data[at], zero.map_or(T::zero(), |z| z.data[at]));
-        }
-        return;
+/// Where the scale and zero point of each element stand, at the shapes of one node.
+#[derive(Debug, Clone, Copy)]
+pub enum Scales {
+    /// One for each line of `inner` elements; where the lines are more than the scales, these start over.
+    Lines {
+        /// Elements of a line.
+        inner: usize,
+    },
+    /// One for `block` elements along `axis`.
+    Blocks {
+        /// Axis of the operand.
+        axis: usize,
+        /// Elements along it that share a scale.
+        block: usize,
+    },
+}
+
+impl Scales {
+    /// Scales of a node, which must fit its operand.
+    pub fn new(layout: Layout, io: &Io) -> Result<Self, Refusal> {
+        let x = &need(io.x, 0)?.shape;
+        Ok(match (axis_of(layout, io.x)?, layout.block()) {
+            (Some(axis), Some(block)) => Self::Blocks { axis, block },
+            (Some(axis), None) => Self::Lines { inner: volume(&x[axis + 1..]).max(1) },
+            (None, _) => Self::Lines { inner: volume(x).max(1) },
+        })
     }
-    let inner = match scale.data.len() {
-        1 => x.data.len(),
-        _ => volume(&x.shape[axis + 1..]),
-    };
-    let lines = x.data.chunks(inner.max(1)).zip(y.data.chunks_mut(inner.max(1)));
-    for (k, (x, y)) in lines.enumerate() {
-        let at = k % scale.data.len().max(1);
-        let (scale, zero) = (scale.data[at], zero.map_or(T::zero(), |z| z.data[at]));
-        x.iter().zip(y).for_each(|(&x, y)| *y = f(x, scale, zero));
+
+    /// `y = f(x, scale, zero point)`, element by element.
+    pub fn each<T: Real>(&self, x: &Inputs<T>, y: &mut ArrayViewMutD<T>, f: impl Fn(T, T, T) -> T) {
+        let (x, scale, zero) = (present(x, 0), present(x, 1), optional(x, 2));
+        match *self {
+            Self::Lines { inner } => {
+                let (scale, zero) = (scale.elements(), zero.map(Elements::elements));
+                let lines = x.elements().chunks(inner).zip(y.elements_mut().chunks_mut(inner));
+                for (k, (x, y)) in lines.enumerate() {
+                    let at = k % scale.len().max(1);
+                    let (scale, zero) = (scale[at], zero.map_or(T::zero(), |zero| zero[at]));
+                    x.iter().zip(y).for_each(|(&x, y)| *y = f(x, scale, zero));
+                }
+            }
+            Self::Blocks { axis, block } => {
+                let (x, scale, zero) = (around(x, axis), around(scale, axis), zero.map(|z| around(z, axis)));
+                for ((o, i, j), y) in around_mut(y, axis).indexed_iter_mut() {
+                    let at = (o, i / block, j);
+                    *y = f(x[(o, i, j)], scale[at], zero.as_ref().map_or(T::zero(), |zero| zero[at]));
+                }
+            }
+        }
     }
 }

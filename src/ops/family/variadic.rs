@@ -1,12 +1,12 @@
 //! Family: y = x₀ ∘ x₁ ∘ … of any number of operands, with broadcasting.
 
-use super::broadcast::{channels, infer, reduce_into, runs};
+use super::broadcast::{Runs, channels, infer};
 use crate::graph::*;
 use crate::tensor::*;
 use std::fmt::Debug;
 
 /// An associative function of numbers.
-pub trait VariadicFn: Debug + Send + Sync + 'static {
+pub trait VariadicFn: Debug + Clone + Send + Sync + 'static {
     /// Zero is neutral: what an operand lost may be scattered back as zeros.
     const ABSORBS: bool;
     /// The neutral element.
@@ -42,6 +42,12 @@ impl<F: VariadicFn> Op for Variadic<F> {
     fn never_negative(&self, x: &Operands) -> bool {
         self.0.never_negative(x.iter().flatten().map(|x| x.is_never_negative()))
     }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        need(io.x, 0)?;
+        let runs = |slot| io.input(slot).map(|x| Runs::new([x], io.output(0)));
+        let operands = (0..io.inputs()).map(runs).collect();
+        Ok(Box::new(BoundVariadic { f: self.0.clone(), operands }))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, link, F::ABSORBS);
     }
@@ -57,43 +63,50 @@ impl<F: VariadicFn> Op for Variadic<F> {
     }
 }
 
-impl<F: VariadicFn, T: Real> Compute<T> for Variadic<F> {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Array { shape, data } = &mut y[0];
-        data.fill(self.0.neutral());
-        for x in x.iter().flatten() {
-            runs([&x.shape], shape, |o, [i], n, [p]| {
-                let y = data[o..o + n].iter_mut();
+/// A function of the operands that one node has, at their shapes.
+#[derive(Debug)]
+struct BoundVariadic<F> {
+    f: F,
+    /// Runs of each operand that is present, by slot.
+    operands: Vec<Option<Runs<1>>>,
+}
+
+impl<F: VariadicFn> BoundVariadic<F> {
+    fn operands(&self) -> impl Iterator<Item = (usize, &Runs<1>)> {
+        self.operands.iter().enumerate().filter_map(|(slot, runs)| Some((slot, runs.as_ref()?)))
+    }
+
+    fn scale<T: Real>(&self) -> T {
+        self.f.scale(self.operands().count())
+    }
+}
+
+impl<F: VariadicFn, T: Real> Compute<T> for BoundVariadic<F> {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let y = y[0].elements_mut();
+        y.fill(self.f.neutral());
+        for (slot, runs) in self.operands() {
+            let x = present(x, slot).elements();
+            runs.each(|o, [i], n, [p]| {
+                let y = y[o..o + n].iter_mut();
                 match p {
-                    1 => y.zip(&x.data[i..i + n]).for_each(|(y, &x)| *y = self.0.f(*y, x)),
-                    _ => y.enumerate().for_each(|(k, y)| *y = self.0.f(*y, x.data[i + k * p])),
+                    1 => y.zip(&x[i..i + n]).for_each(|(y, &x)| *y = self.f.f(*y, x)),
+                    _ => y.enumerate().for_each(|(k, y)| *y = self.f.f(*y, x[i + k * p])),
                 }
             });
         }
-        let scale: T = self.0.scale(x.iter().flatten().count());
+        let scale: T = self.scale();
         if scale != T::one() {
-            data.iter_mut().for_each(|y| *y *= scale);
+            y.iter_mut().for_each(|y| *y *= scale);
         }
     }
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (y, dy) = (&y[0], &dy[0].data);
-        let scale: T = self.0.scale(x.iter().flatten().count());
-        for (x, dx) in x.iter().zip(dx) {
-            let (Some(x), Some(dx)) = (x, dx) else { continue };
-            if x.shape == y.shape {
-                for (k, dx) in dx.data.iter_mut().enumerate() {
-                    *dx += dy[k] * scale * self.0.df(x.data[k], y.data[k]);
-                }
-            } else {
-                let at = super::broadcast::positions(&x.shape, &y.shape);
-                reduce_into(dx, &y.shape, |k| dy[k] * scale * self.0.df(x.data[at[k]], y.data[k]));
-            }
+    fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let (y, dy) = (y[0].elements(), dy[0].elements());
+        let scale: T = self.scale();
+        for (slot, runs) in self.operands() {
+            let Some(dx) = wanted(dx, slot) else { continue };
+            let x = present(x, slot).elements();
+            runs.add(dx.elements_mut(), |k, at| dy[k] * scale * self.f.df(x[at], y[k]));
         }
     }
 }

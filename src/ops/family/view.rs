@@ -2,26 +2,93 @@
 //!
 //! An operator lists its moves as runs, so that both directions are loops over slices.
 
-use super::indexing::row_major;
+use super::indexing::{integers, row_major};
 use crate::graph::*;
 use crate::tensor::*;
 use std::fmt::Debug;
 
-/// `y[to + k] = x[at + k·step]` for `k` in `0..len`.
+/// `y[to + k] = x[at + k·step]` for `k` in `0..len`, in elements.
 #[derive(Debug, Clone, Copy)]
-pub struct Move {
-    /// Operand.
-    pub x: usize,
-    /// First element in it.
-    pub at: usize,
-    /// Distance of the next.
-    pub step: isize,
-    /// Result.
-    pub y: usize,
-    /// First element in it.
+pub struct Run {
+    /// Offset in the result.
     pub to: usize,
+    /// Offset in the operand.
+    pub at: usize,
+    /// Distance from one element to the next in the operand.
+    pub step: isize,
     /// Number of elements.
     pub len: usize,
+}
+
+/// The runs of a block of the result, in the order of the result.
+#[derive(Debug)]
+pub enum Runs {
+    /// Each as it is.
+    Listed(Vec<Run>),
+    /// Rows of `len` elements, one after the other in the result; `at[k]` is the offset of the `k`-th in the operand, or
+    /// [`NOWHERE`].
+    Rows {
+        /// Offset of each row in the operand.
+        at: Vec<usize>,
+        /// Elements of a row.
+        len: usize,
+    },
+}
+
+/// Moves from one operand to one result: the same runs for each block of the result.
+#[derive(Debug)]
+pub struct Part {
+    /// Operand.
+    pub x: usize,
+    /// Result.
+    pub y: usize,
+    /// Blocks, along several axes: the sum of their entries, one of each table, is added to the offsets in the operand; a block
+    /// with [`NOWHERE`] among them is left out.
+    pub blocks: Vec<Vec<usize>>,
+    /// Distance from one block to the next in the result.
+    pub width: usize,
+    /// Runs of a block.
+    pub runs: Runs,
+}
+
+/// A value in place of those that are moved.
+#[derive(Debug, Clone, Copy)]
+pub enum Filling {
+    /// None: every element of the results is moved.
+    Nothing,
+    /// One number.
+    Number(f64),
+    /// The first element of an operand.
+    Operand(usize),
+}
+
+/// The moves of one node.
+#[derive(Debug)]
+pub struct Moves {
+    /// Moves by operand and result.
+    pub parts: Vec<Part>,
+    /// Elements of the results that no part writes.
+    pub filling: Filling,
+}
+
+/// Moves that an operand of indices decides.
+pub trait Indexed: Debug + Send + Sync {
+    /// The moves for these indices; those out of range move nothing.
+    fn moves(&self, indices: &[i64]) -> Moves;
+}
+
+/// A movement at the shapes and constants of one node.
+#[derive(Debug)]
+pub enum Movement {
+    /// All runs known.
+    Fixed(Moves),
+    /// By indices that the network computes.
+    Computed {
+        /// Operand with the indices.
+        slot: usize,
+        /// Moves for them.
+        moves: Box<dyn Indexed>,
+    },
 }
 
 /// An operator that moves elements.
@@ -41,12 +108,8 @@ pub trait ViewFn: Debug + Send + Sync + 'static {
         let mut real = x.iter().flatten().filter(|x| x.fact.dtype.is_float()).peekable();
         real.peek().is_some() && real.all(|x| x.is_never_negative())
     }
-    /// Calls `f` for each run, given the operands and the shapes of the results.
-    fn moves<T: Real>(&self, x: &[Option<&Array<T>>], y: &[Shape], f: &mut dyn FnMut(Move));
-    /// What elements are that no move writes.
-    fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {
-        None
-    }
+    /// As [`Op::bind`].
+    fn bind(&self, io: &Io) -> Result<Movement, Refusal>;
 }
 
 /// Makes a movement an operator.
@@ -68,6 +131,10 @@ impl<M: ViewFn> Op for View<M> {
     fn never_negative(&self, x: &Operands) -> bool {
         self.0.never_negative(x)
     }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        need(io.x, 0)?;
+        Ok(Box::new(self.0.bind(io)?))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         self.0.channels(io, link);
     }
@@ -83,122 +150,210 @@ impl<M: ViewFn> Op for View<M> {
     }
 }
 
-impl<M: ViewFn, T: Real> Compute<T> for View<M> {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        if let Some(value) = self.0.fill(x) {
-            y.iter_mut().for_each(|y| y.data.fill(value));
+/// Slices of a value, all of one length, that an operand of indices names.
+pub trait Places: Debug + Send + Sync {
+    /// Elements of a slice.
+    fn slice(&self) -> usize;
+    /// Offset of each slice; [`NOWHERE`] where an index is out of range.
+    fn offsets(&self, indices: &[i64]) -> Vec<usize>;
+}
+
+/// The named slices of operand 0, one after the other; zeros where an index is out of range.
+#[derive(Debug)]
+pub struct Gathered<P>(pub P);
+
+impl<P: Places> Indexed for Gathered<P> {
+    fn moves(&self, indices: &[i64]) -> Moves {
+        let (at, len) = (self.0.offsets(indices), self.0.slice());
+        let part = Part { x: 0, y: 0, blocks: Vec::new(), width: 0, runs: Runs::Rows { at, len } };
+        Moves { parts: vec![part], filling: Filling::Number(0.0) }
+    }
+}
+
+impl Movement {
+    /// With this filling.
+    pub fn filled(self, filling: Filling) -> Self {
+        match self {
+            Self::Fixed(moves) => Self::Fixed(Moves { filling, ..moves }),
+            computed => computed,
         }
-        let shapes: Vec<Shape> = y.iter().map(|y| y.shape.clone()).collect();
-        self.0.moves(x, &shapes, &mut |m| {
-            let Some(x) = x[m.x] else { return };
-            let y = &mut y[m.y].data[m.to..m.to + m.len];
-            match m.step {
-                1 => y.copy_from_slice(&x.data[m.at..m.at + m.len]),
-                0 => y.fill(x.data[m.at]),
-                step => {
-                    for (k, y) in y.iter_mut().enumerate() {
-                        *y = x.data[m.at.wrapping_add_signed(k as isize * step)];
-                    }
-                }
-            }
-        });
     }
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let shapes: Vec<Shape> = y.iter().map(|y| y.shape.clone()).collect();
-        self.0.moves(x, &shapes, &mut |m| {
-            let Some(dx) = &mut dx[m.x] else { return };
-            let dy = &dy[m.y].data[m.to..m.to + m.len];
-            match m.step {
-                1 => dx.data[m.at..m.at + m.len].iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy),
-                0 => dx.data[m.at] += dy.iter().copied().sum(),
-                step => {
-                    for (k, &dy) in dy.iter().enumerate() {
-                        dx.data[m.at.wrapping_add_signed(k as isize * step)] += dy;
-                    }
-                }
-            }
-        });
+
+    /// By the indices of operand `slot`.
+    pub fn indexed(io: &Io, slot: usize, moves: impl Indexed + 'static) -> Result<Self, Refusal> {
+        need(io.x, slot)?;
+        Ok(match io.value(slot) {
+            Some(indices) => Self::Fixed(moves.moves(&indices.to_ints())),
+            None => Self::Computed { slot, moves: Box::new(moves) },
+        })
     }
 }
 
-/// The one move of an operator that keeps all elements in order.
-pub fn all<T: Real>(x: &[Option<&Array<T>>], f: &mut dyn FnMut(Move)) {
-    if let Some(x) = x[0] {
-        f(Move { x: 0, at: 0, step: 1, y: 0, to: 0, len: x.data.len() });
+impl<T: Real> Compute<T> for Movement {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        match self {
+            Self::Fixed(moves) => moves.forward(x, y),
+            Self::Computed { slot, moves } => moves.moves(&integers(present(x, *slot))).forward(x, y),
+        }
+    }
+    fn backward(&self, x: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        match self {
+            Self::Fixed(moves) => moves.backward(dy, dx),
+            Self::Computed { slot, moves } => moves.moves(&integers(present(x, *slot))).backward(dy, dx),
+        }
     }
 }
 
-/// In a table: no element comes here.
+impl Moves {
+    fn forward<T: Real>(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let value = match self.filling {
+            Filling::Nothing => None,
+            Filling::Number(v) => Some(T::of(v)),
+            Filling::Operand(slot) => Some(present(x, slot).elements()[0]),
+        };
+        if let Some(value) = value {
+            y.iter_mut().for_each(|y| y.fill(value));
+        }
+        for part in &self.parts {
+            let (x, y) = (present(x, part.x).elements(), y[part.y].elements_mut());
+            part.each(|Run { to, at, step, len }| {
+                let y = &mut y[to..to + len];
+                match step {
+                    1 => y.copy_from_slice(&x[at..at + len]),
+                    0 => y.fill(x[at]),
+                    _ => {
+                        for (k, y) in y.iter_mut().enumerate() {
+                            *y = x[at.wrapping_add_signed(k as isize * step)];
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    fn backward<T: Real>(&self, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        for part in &self.parts {
+            let Some(dx) = wanted(dx, part.x) else { continue };
+            let (dx, dy) = (dx.elements_mut(), dy[part.y].elements());
+            part.each(|Run { to, at, step, len }| {
+                let dy = &dy[to..to + len];
+                match step {
+                    1 => dx[at..at + len].iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += dy),
+                    0 => dx[at] += dy.iter().copied().sum(),
+                    _ => {
+                        for (k, &dy) in dy.iter().enumerate() {
+                            dx[at.wrapping_add_signed(k as isize * step)] += dy;
+                        }
+                    }
+                }
+            });
+        }
+    }
+}
+
+impl Part {
+    /// All the moves there are, with nothing to fill.
+    fn alone(self) -> Movement {
+        Movement::Fixed(Moves { parts: vec![self], filling: Filling::Nothing })
+    }
+
+    /// Calls `f` for each run, in the order of the result.
+    fn each(&self, mut f: impl FnMut(Run)) {
+        let mut index = vec![0; self.blocks.len()];
+        for block in 0..self.blocks.iter().map(Vec::len).product() {
+            let offsets = || self.blocks.iter().zip(&index).map(|(table, &i)| table[i]);
+            if offsets().all(|at| at != NOWHERE) {
+                self.runs.each(block * self.width, offsets().sum(), &mut f);
+            }
+            for axis in (0..index.len()).rev() {
+                index[axis] += 1;
+                if index[axis] < self.blocks[axis].len() {
+                    break;
+                }
+                index[axis] = 0;
+            }
+        }
+    }
+}
+
+impl Runs {
+    /// Calls `f` for each run of the block at offset `first` in the result and `offset` in the operand.
+    fn each(&self, first: usize, offset: usize, f: &mut impl FnMut(Run)) {
+        match self {
+            Self::Listed(runs) => {
+                for run in runs {
+                    f(Run { to: first + run.to, at: offset + run.at, ..*run });
+                }
+            }
+            Self::Rows { at, len } => {
+                for (k, &at) in at.iter().enumerate().filter(|(_, at)| **at != NOWHERE) {
+                    f(Run { to: first + k * len, at: offset + at, step: 1, len: *len });
+                }
+            }
+        }
+    }
+}
+
+/// Offset in a table of an element that comes from no operand.
 pub const NOWHERE: usize = usize::MAX;
 
-/// Moves operand 0 to result 0, where `result[i, j, …] = operand[table0[i] + table1[j] + …]`: each table gives, for every
-/// index along an axis of the result, an offset in elements.
-pub fn along(tables: &[Vec<usize>], f: &mut dyn FnMut(Move)) {
-    if tables.iter().any(Vec::is_empty) {
-        return;
-    }
-    let (mut runs, mut width, mut rank) = (vec![(0, 0, 1isize, 1usize)], 1, tables.len());
-    while rank > 0 && matches!(runs[..], [(_, _, _, len)] if len == width) {
-        let Some(merged) = merge(&tables[rank - 1], runs[0], width) else { break };
-        rank -= 1;
-        width *= tables[rank].len();
-        runs = merged;
-    }
-    let outer = &tables[..rank];
-    let mut index = vec![0; rank];
-    for o in 0..outer.iter().map(Vec::len).product() {
-        if outer.iter().zip(&index).all(|(t, &i)| t[i] != NOWHERE) {
-            let offset: usize = outer.iter().zip(&index).map(|(t, &i)| t[i]).sum();
-            for &(to, at, step, len) in &runs {
-                f(Move { x: 0, at: at + offset, step, y: 0, to: o * width + to, len });
-            }
-        }
-        for axis in (0..rank).rev() {
-            index[axis] += 1;
-            if index[axis] < outer[axis].len() {
-                break;
-            }
-            index[axis] = 0;
-        }
-    }
+/// All elements of operand 0, in order, as those of result 0.
+pub fn all(io: &Io) -> Result<Movement, Refusal> {
+    let len = volume(&need(io.x, 0)?.shape);
+    let runs = Runs::Listed(vec![Run { to: 0, at: 0, step: 1, len }]);
+    Ok(Part { x: 0, y: 0, blocks: Vec::new(), width: len, runs }.alone())
 }
 
-/// A run of the result: (to, at, step, length).
-type Run = (usize, usize, isize, usize);
+/// Operand 0 moved to result 0, where `result[i, j, …] = operand[table0[i] + table1[j] + …]`: each table gives, for every
+/// index along an axis of the result, an offset in elements.
+pub fn along(mut tables: Vec<Vec<usize>>) -> Movement {
+    if tables.iter().any(Vec::is_empty) {
+        return Movement::Fixed(Moves { parts: Vec::new(), filling: Filling::Nothing });
+    }
+    let (mut runs, mut width) = (vec![Run { to: 0, at: 0, step: 1, len: 1 }], 1);
+    while let Some(table) = tables.last() {
+        let [inner] = runs[..] else { break };
+        let Some(merged) = (inner.len == width).then(|| merge(table, inner, width)).flatten() else { break };
+        width *= table.len();
+        runs = merged;
+        tables.pop();
+    }
+    Part { x: 0, y: 0, blocks: tables, width, runs: Runs::Listed(runs) }.alone()
+}
 
 /// Runs along an axis and the `inner` run within it together; `None` where they do not make longer ones.
-fn merge(table: &[usize], (_, at, step, len): Run, width: usize) -> Option<Vec<Run>> {
+fn merge(table: &[usize], inner: Run, width: usize) -> Option<Vec<Run>> {
     let runs = arithmetic(table);
-    if len == 1 {
-        return Some(runs.into_iter().map(|(to, first, step, len)| (to, first + at, step, len)).collect());
+    if inner.len == 1 {
+        return Some(runs.into_iter().map(|run| Run { at: run.at + inner.at, ..run }).collect());
     }
-    let fits = |&(_, _, s, n): &Run| n == 1 || s == step * len as isize;
+    let fits = |run: &Run| run.len == 1 || run.step == inner.step * inner.len as isize;
     if !runs.iter().all(fits) {
         return None;
     }
-    Some(runs.into_iter().map(|(to, first, _, n)| (to * width, first + at, step, n * len)).collect())
+    let merged = |run: Run| Run {
+        to: run.to * width,
+        at: run.at + inner.at,
+        step: inner.step,
+        len: run.len * inner.len,
+    };
+    Some(runs.into_iter().map(merged).collect())
 }
 
 /// Splits a table into runs of equal steps.
 fn arithmetic(table: &[usize]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for (to, &at) in table.iter().enumerate().filter(|(_, at)| **at != NOWHERE) {
-        if let Some((start, first, step, len)) = runs.last_mut() {
-            let last = first.wrapping_add_signed(*step * (*len as isize - 1));
+        if let Some(run) = runs.last_mut() {
+            let last = run.at.wrapping_add_signed(run.step * (run.len as isize - 1));
             let next = at as isize - last as isize;
-            if *start + *len == to && (*len == 1 || next == *step) {
-                *step = next;
-                *len += 1;
+            if run.to + run.len == to && (run.len == 1 || next == run.step) {
+                run.step = next;
+                run.len += 1;
                 continue;
             }
         }
-        runs.push((to, at, 1, 1));
+        runs.push(Run { to, at, step: 1, len: 1 });
     }
     runs
 }
@@ -215,8 +370,11 @@ mod tests {
 
     fn moved(tables: &[Vec<usize>]) -> Vec<usize> {
         let mut y = vec![NOWHERE; tables.iter().map(Vec::len).product()];
-        along(tables, &mut |m| {
-            (0..m.len).for_each(|k| y[m.to + k] = m.at.wrapping_add_signed(k as isize * m.step))
+        let Movement::Fixed(moves) = along(tables.to_vec()) else { unreachable!("tables are known") };
+        moves.parts.iter().for_each(|part| {
+            part.each(|m| {
+                (0..m.len).for_each(|k| y[m.to + k] = m.at.wrapping_add_signed(k as isize * m.step))
+            })
         });
         y
     }
