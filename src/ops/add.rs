@@ -1,6 +1,6 @@
 //! Add: y = a + b with broadcasting. <https://onnx.ai/onnx/operators/onnx__Add.html>
 //!
-//! Zero is neutral, so an operand's channels may be cut alone and scattered back (`link.absorbs`).
+//! Zero is neutral, so an operand's channels may be cut alone and scattered back (`link.zero_is_neutral`).
 
 use super::family::broadcast::{Runs, channels, infer_two, runs_of_two};
 use crate::graph::*;

@@ -84,13 +84,15 @@ impl<T: Real> Compute<T> for Clip {
         let (x, dy) = (present(x, 0), &dy[0]);
         if let Some(dx) = wanted(dx, 0) {
             let inside = |x: T| x >= low && x <= high;
-            Zip::from(dx).and(x).and(dy).for_each(|dx, &x, &dy| *dx += if inside(x) { dy } else { T::zero() });
+            Zip::from(dx)
+                .and(x)
+                .and(dy)
+                .for_each(|dx, &x, &dy| *dx += if inside(x) { dy } else { T::zero() });
         }
         // A bound has the gradient of the elements that it replaced.
         let elements = || x.elements().iter().zip(dy.elements());
-        let replaced = |by: &dyn Fn(T) -> bool| -> T {
-            elements().filter(|(x, _)| by(**x)).map(|(_, &dy)| dy).sum()
-        };
+        let replaced =
+            |by: &dyn Fn(T) -> bool| -> T { elements().filter(|(x, _)| by(**x)).map(|(_, &dy)| dy).sum() };
         if let Some(low_gradient) = wanted(dx, 1) {
             low_gradient.elements_mut()[0] += replaced(&|x| x < low && low <= high);
         }

@@ -1,7 +1,7 @@
 //! Concat: operands one after the other along an axis. <https://onnx.ai/onnx/operators/onnx__Concat.html>
 
 use super::family::indexing::axis_in;
-use super::family::view::{Filling, Movement, Moves, Part, Run, Runs, View, ViewFn};
+use super::family::view::{Filling, Movement, Moves, Part, Pattern, Run, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -63,8 +63,8 @@ impl ViewFn for Concat {
         for (slot, x) in (0..io.inputs()).filter_map(|slot| Some((slot, io.input(slot)?))) {
             let len = volume(&x[axis..]);
             let blocks = vec![(0..outer).map(|o| o * len).collect()];
-            let runs = Runs::Listed(vec![Run { to, at: 0, step: 1, len }]);
-            parts.push(Part { x: slot, y: 0, blocks, width, runs });
+            let pattern = Pattern::Runs(vec![Run { to, at: 0, step: 1, len }]);
+            parts.push(Part { x: slot, y: 0, blocks, width, pattern });
             to += len;
         }
         Ok(Movement::Fixed(Moves { parts, filling: Filling::Nothing }))

@@ -80,6 +80,7 @@ impl Op for Constant {
     fn bind(&self, _: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(Stored(self.tensor())))
     }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         for (axis, &size) in io.output(0).iter().enumerate() {
             (0..size).for_each(|i| link.free(output(0, axis), i));

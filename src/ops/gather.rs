@@ -4,7 +4,7 @@
 //! other form keeps the axis whole.
 
 use super::family::indexing::{axis_in, index_in, restated};
-use super::family::view::{Filling, Indexed, Movement, Moves, NOWHERE, Part, Runs, View, ViewFn};
+use super::family::view::{Filling, Indexed, Movement, Moves, NOWHERE, Part, Pattern, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -105,8 +105,11 @@ impl Indexed for Coordinates {
         let at: Vec<usize> = indices.iter().map(offset).collect();
         let filling = if at.contains(&NOWHERE) { Filling::Number(0.0) } else { Filling::Nothing };
         let blocks = vec![(0..self.outer).map(|o| o * self.size * self.inner).collect()];
-        let runs = Runs::Rows { at, len: self.inner };
-        Moves { parts: vec![Part { x: 0, y: 0, blocks, width: indices.len() * self.inner, runs }], filling }
+        let pattern = Pattern::Rows { at, len: self.inner };
+        Moves {
+            parts: vec![Part { x: 0, y: 0, blocks, width: indices.len() * self.inner, pattern }],
+            filling,
+        }
     }
 }
 

@@ -155,6 +155,7 @@ impl Op for Reshape {
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(all(io)?))
     }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(x) = io.input(0) else { return };
         link_blocks(x, io.output(0), link);
@@ -194,7 +195,6 @@ impl Op for Reshape {
         }
     }
 }
-
 
 #[cfg(test)]
 pub fn cases() -> Vec<super::laws::Case> {

@@ -3,7 +3,9 @@
 
 use super::family::indexing::{axis_in, integers};
 use super::family::no_grad::{NoGrad, NoGradFn, Values};
-use super::family::view::{Filling, Indexed, Movement, Moves, NOWHERE, Part, Places, Run, Runs, View, ViewFn};
+use super::family::view::{
+    Filling, Indexed, Movement, Moves, NOWHERE, Part, Pattern, Places, Run, View, ViewFn,
+};
 use super::gather_elements::{ElementPlaces, check};
 use crate::graph::*;
 use crate::tensor::*;
@@ -113,7 +115,8 @@ impl<P: Places + 'static> Values for Combined<P> {
             None => Cow::Owned(self.places.offsets(&integers(present(x, 1)))),
         };
         let len = self.places.slice();
-        for (update, &at) in updates.chunks(len.max(1)).zip(offsets.iter()).filter(|(_, at)| **at != NOWHERE) {
+        let named = updates.chunks(len.max(1)).zip(offsets.iter()).filter(|(_, at)| **at != NOWHERE);
+        for (update, &at) in named {
             y[at..at + len].iter_mut().zip(update).for_each(|(y, &u)| *y = self.how.of_two(*y, u));
         }
     }
@@ -149,7 +152,7 @@ impl<P: Places> Indexed for Overwritten<P> {
             y: 0,
             blocks: Vec::new(),
             width: self.elements,
-            runs: Runs::Listed(runs),
+            pattern: Pattern::Runs(runs),
         };
         Moves { parts: [(0, kept), (2, updated)].map(part).into(), filling: Filling::Nothing }
     }

@@ -5,7 +5,7 @@
 //! they make of 5 channels in four (2, 2, 1 and 0 by the standard).
 
 use super::family::indexing::{axis_in, constant, count, restated};
-use super::family::view::{Filling, Movement, Moves, Part, Run, Runs, View, ViewFn};
+use super::family::view::{Filling, Movement, Moves, Part, Pattern, Run, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -145,8 +145,8 @@ impl ViewFn for Split {
             // An output that nobody wants has no elements.
             if y.shape.len() == x.len() && y.shape[axis] == size {
                 let blocks = vec![(0..outer).map(|o| o * width).collect()];
-                let runs = Runs::Listed(vec![Run { to: 0, at, step: 1, len }]);
-                parts.push(Part { x: 0, y: slot, blocks, width: len, runs });
+                let pattern = Pattern::Runs(vec![Run { to: 0, at, step: 1, len }]);
+                parts.push(Part { x: 0, y: slot, blocks, width: len, pattern });
             }
             at += len;
         }

@@ -1,7 +1,7 @@
 //! Trilu: the upper or lower triangle of matrices, zeros elsewhere. <https://onnx.ai/onnx/operators/onnx__Trilu.html>
 
 use super::family::indexing::constant;
-use super::family::view::{Filling, Movement, Moves, Part, Run, Runs, View, ViewFn};
+use super::family::view::{Filling, Movement, Moves, Part, Pattern, Run, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -55,8 +55,8 @@ impl ViewFn for Trilu {
         };
         let width = rows * columns;
         let blocks = vec![(0..volume(outer)).map(|o| o * width).collect()];
-        let runs = Runs::Listed((0..rows).map(run).collect());
-        let parts = vec![Part { x: 0, y: 0, blocks, width, runs }];
+        let pattern = Pattern::Runs((0..rows).map(run).collect());
+        let parts = vec![Part { x: 0, y: 0, blocks, width, pattern }];
         Ok(Movement::Fixed(Moves { parts, filling: Filling::Number(0.0) }))
     }
 }

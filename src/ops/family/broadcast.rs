@@ -166,16 +166,14 @@ impl Runs<1> {
     /// `dx += Σ g` over the elements that an operand was broadcast to; `g(result position, operand position)` is the
     /// gradient there.
     pub fn add<T: Real>(&self, dx: &mut [T], mut g: impl FnMut(usize, usize) -> T) {
-        self.each(|o, [i], n, [p]| {
-            match p {
-                0 => {
-                    let mut sum = T::zero();
-                    (0..n).for_each(|k| sum += g(o + k, i));
-                    dx[i] += sum;
-                }
-                1 => dx[i..i + n].iter_mut().enumerate().for_each(|(k, dx)| *dx += g(o + k, i + k)),
-                _ => (0..n).for_each(|k| dx[i + k * p] += g(o + k, i + k * p)),
+        self.each(|o, [i], n, [p]| match p {
+            0 => {
+                let mut sum = T::zero();
+                (0..n).for_each(|k| sum += g(o + k, i));
+                dx[i] += sum;
             }
+            1 => dx[i..i + n].iter_mut().enumerate().for_each(|(k, dx)| *dx += g(o + k, i + k)),
+            _ => (0..n).for_each(|k| dx[i + k * p] += g(o + k, i + k * p)),
         });
     }
 }
@@ -186,7 +184,7 @@ pub fn runs_of_two(io: &Io) -> Result<Runs<2>, Refusal> {
     Ok(Runs::new([&a.shape, &b.shape], io.output(0)))
 }
 
-/// As [`Runs::each`], for runs that are needed once.
+/// Calls `f` as [`Runs::each`] does, where the runs are needed once.
 pub fn runs<const N: usize>(
     shapes: [&[usize]; N],
     y: &[usize],
@@ -196,11 +194,7 @@ pub fn runs<const N: usize>(
 }
 
 /// `dx += Σ g` over the elements that `x` was broadcast to; `g(result position)` is the gradient there.
-pub fn reduce_into<T: Real>(
-    dx: &mut ndarray::ArrayViewMutD<T>,
-    y: &[usize],
-    mut g: impl FnMut(usize) -> T,
-) {
+pub fn reduce_into<T: Real>(dx: &mut ndarray::ArrayViewMutD<T>, y: &[usize], mut g: impl FnMut(usize) -> T) {
     Runs::new([dx.shape()], y).add(dx.elements_mut(), |k, _| g(k));
 }
 

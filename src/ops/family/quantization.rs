@@ -88,7 +88,7 @@ pub fn channels(layout: Layout, io: &Io, link: &mut dyn Couplings) {
 /// Where the scale and zero point of each element stand, at the shapes of one node.
 #[derive(Debug, Clone, Copy)]
 pub enum Scales {
-    /// One for each line of `inner` elements; where the lines are more than the scales, these start over.
+    /// One for each line of `inner` elements, in turn: the first again after the last.
     Lines {
         /// Elements of a line.
         inner: usize,

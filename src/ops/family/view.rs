@@ -1,6 +1,6 @@
 //! Family: every element of the results is an element of an operand, moved; or a filling. The gradient moves back.
 //!
-//! An operator lists its moves as runs, so that both directions are loops over slices.
+//! An operator lists its moves as runs when it is bound, so that both directions are loops over slices.
 
 use super::indexing::{integers, row_major};
 use crate::graph::*;
@@ -20,11 +20,11 @@ pub struct Run {
     pub len: usize,
 }
 
-/// The runs of a block of the result, in the order of the result.
+/// The runs of one block of a result, in its order.
 #[derive(Debug)]
-pub enum Runs {
-    /// Each as it is.
-    Listed(Vec<Run>),
+pub enum Pattern {
+    /// One by one.
+    Runs(Vec<Run>),
     /// Rows of `len` elements, one after the other in the result; `at[k]` is the offset of the `k`-th in the operand, or
     /// [`NOWHERE`].
     Rows {
@@ -35,23 +35,23 @@ pub enum Runs {
     },
 }
 
-/// Moves from one operand to one result: the same runs for each block of the result.
+/// Moves from one operand to one result, by a pattern that repeats in each block of the result.
 #[derive(Debug)]
 pub struct Part {
     /// Operand.
     pub x: usize,
     /// Result.
     pub y: usize,
-    /// Blocks, along several axes: the sum of their entries, one of each table, is added to the offsets in the operand; a block
-    /// with [`NOWHERE`] among them is left out.
+    /// Offset of each block in the operand: the sum of one entry of each table, the last table running fastest. A block with
+    /// [`NOWHERE`] among its entries is left out.
     pub blocks: Vec<Vec<usize>>,
     /// Distance from one block to the next in the result.
     pub width: usize,
     /// Runs of a block.
-    pub runs: Runs,
+    pub pattern: Pattern,
 }
 
-/// A value in place of those that are moved.
+/// Values of elements that no move writes.
 #[derive(Debug, Clone, Copy)]
 pub enum Filling {
     /// None: every element of the results is moved.
@@ -67,13 +67,13 @@ pub enum Filling {
 pub struct Moves {
     /// Moves by operand and result.
     pub parts: Vec<Part>,
-    /// Elements of the results that no part writes.
+    /// Values of all other elements of the results.
     pub filling: Filling,
 }
 
 /// Moves that an operand of indices decides.
 pub trait Indexed: Debug + Send + Sync {
-    /// The moves for these indices; those out of range move nothing.
+    /// The moves for these indices; one that is out of range moves nothing.
     fn moves(&self, indices: &[i64]) -> Moves;
 }
 
@@ -165,13 +165,13 @@ pub struct Gathered<P>(pub P);
 impl<P: Places> Indexed for Gathered<P> {
     fn moves(&self, indices: &[i64]) -> Moves {
         let (at, len) = (self.0.offsets(indices), self.0.slice());
-        let part = Part { x: 0, y: 0, blocks: Vec::new(), width: 0, runs: Runs::Rows { at, len } };
+        let part = Part { x: 0, y: 0, blocks: Vec::new(), width: 0, pattern: Pattern::Rows { at, len } };
         Moves { parts: vec![part], filling: Filling::Number(0.0) }
     }
 }
 
 impl Movement {
-    /// With this filling.
+    /// The movement with another filling.
     pub fn filled(self, filling: Filling) -> Self {
         match self {
             Self::Fixed(moves) => Self::Fixed(Moves { filling, ..moves }),
@@ -252,7 +252,7 @@ impl Moves {
 }
 
 impl Part {
-    /// All the moves there are, with nothing to fill.
+    /// The movement of this part alone, with nothing to fill.
     fn alone(self) -> Movement {
         Movement::Fixed(Moves { parts: vec![self], filling: Filling::Nothing })
     }
@@ -263,7 +263,7 @@ impl Part {
         for block in 0..self.blocks.iter().map(Vec::len).product() {
             let offsets = || self.blocks.iter().zip(&index).map(|(table, &i)| table[i]);
             if offsets().all(|at| at != NOWHERE) {
-                self.runs.each(block * self.width, offsets().sum(), &mut f);
+                self.pattern.each(block * self.width, offsets().sum(), &mut f);
             }
             for axis in (0..index.len()).rev() {
                 index[axis] += 1;
@@ -276,11 +276,11 @@ impl Part {
     }
 }
 
-impl Runs {
+impl Pattern {
     /// Calls `f` for each run of the block at offset `first` in the result and `offset` in the operand.
     fn each(&self, first: usize, offset: usize, f: &mut impl FnMut(Run)) {
         match self {
-            Self::Listed(runs) => {
+            Self::Runs(runs) => {
                 for run in runs {
                     f(Run { to: first + run.to, at: offset + run.at, ..*run });
                 }
@@ -297,11 +297,11 @@ impl Runs {
 /// Offset in a table of an element that comes from no operand.
 pub const NOWHERE: usize = usize::MAX;
 
-/// All elements of operand 0, in order, as those of result 0.
+/// All elements of operand 0, in order, to result 0.
 pub fn all(io: &Io) -> Result<Movement, Refusal> {
     let len = volume(&need(io.x, 0)?.shape);
-    let runs = Runs::Listed(vec![Run { to: 0, at: 0, step: 1, len }]);
-    Ok(Part { x: 0, y: 0, blocks: Vec::new(), width: len, runs }.alone())
+    let pattern = Pattern::Runs(vec![Run { to: 0, at: 0, step: 1, len }]);
+    Ok(Part { x: 0, y: 0, blocks: Vec::new(), width: len, pattern }.alone())
 }
 
 /// Operand 0 moved to result 0, where `result[i, j, …] = operand[table0[i] + table1[j] + …]`: each table gives, for every
@@ -318,7 +318,7 @@ pub fn along(mut tables: Vec<Vec<usize>>) -> Movement {
         runs = merged;
         tables.pop();
     }
-    Part { x: 0, y: 0, blocks: tables, width, runs: Runs::Listed(runs) }.alone()
+    Part { x: 0, y: 0, blocks: tables, width, pattern: Pattern::Runs(runs) }.alone()
 }
 
 /// Runs along an axis and the `inner` run within it together; `None` where they do not make longer ones.
