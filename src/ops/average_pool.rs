@@ -5,7 +5,7 @@ use super::family::spatial::Window;
 use crate::graph::*;
 use crate::tensor::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct AveragePool {
     window: Window,
     ceil_mode: Option<i64>,
@@ -34,7 +34,7 @@ impl Windowed for AveragePool {
         w.maybe("count_include_pad", self.count_include_pad)
     }
     /// One over the number of inputs of each output.
-    fn factors<T: Real>(&self, loops: &Loops) -> Vec<T> {
+    fn factors(&self, loops: &Loops) -> Vec<f64> {
         loops.inverse_counts(self.count_include_pad.unwrap_or(0) != 0)
     }
     fn forward<T: Real>(&self, loops: &Loops, factors: &[T], x: &[T], y: &mut [T]) {

@@ -3,6 +3,7 @@
 
 use crate::graph::*;
 use crate::tensor::*;
+use ndarray::Axis;
 
 #[derive(Debug)]
 struct BatchNormalization {
@@ -34,16 +35,9 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(op))
 }
 
-/// Images, channels, elements per channel.
-fn sizes(x: &[usize]) -> (usize, usize, usize) {
-    (x[0], x[1], volume(&x[2..]))
-}
-
-impl BatchNormalization {
-    fn epsilon(&self) -> f64 {
-        f64::from(self.epsilon.unwrap_or(1e-5))
-    }
-}
+/// The normalisation, by its ε.
+#[derive(Debug)]
+struct Bound(f64);
 
 impl Hints for BatchNormalization {}
 
@@ -79,6 +73,11 @@ impl Op for BatchNormalization {
         false
     }
 
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        self.infer(io.x)?;
+        Ok(Box::new(Bound(f64::from(self.epsilon.unwrap_or(1e-5)))))
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         super::family::pointwise::tie_all(io, link);
         (1..5).for_each(|slot| link.tie_axes(input(slot, 0), output(0, 1)));
@@ -102,59 +101,49 @@ impl Op for BatchNormalization {
     }
 }
 
-impl<T: Real> Compute<T> for BatchNormalization {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let [Some(x), Some(scale), Some(bias), Some(mean), Some(var)] = *x else { return };
-        let (images, channels, pixels) = sizes(&x.shape);
-        let epsilon = T::of(self.epsilon());
-        for c in 0..channels {
-            let a = scale.data[c] / (var.data[c] + epsilon).sqrt();
-            let b = bias.data[c] - mean.data[c] * a;
-            for n in 0..images {
-                let row = (n * channels + c) * pixels..(n * channels + c + 1) * pixels;
-                for (y, &x) in y[0].data[row.clone()].iter_mut().zip(&x.data[row]) {
-                    *y = a * x + b;
-                }
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let [scale, bias, mean, var] = [1, 2, 3, 4].map(|slot| present(x, slot).elements());
+        let (x, mut y) = (around(present(x, 0), 1), around_mut(&mut y[0], 1));
+        let epsilon = T::of(self.0);
+        for (c, (x, mut y)) in x.axis_iter(Axis(1)).zip(y.axis_iter_mut(Axis(1))).enumerate() {
+            let a = scale[c] / (var[c] + epsilon).sqrt();
+            let b = bias[c] - mean[c] * a;
+            for (x, mut y) in x.outer_iter().zip(y.outer_iter_mut()) {
+                y.elements_mut().iter_mut().zip(x.elements()).for_each(|(y, &x)| *y = a * x + b);
             }
         }
     }
 
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let [Some(x), Some(scale), Some(_), Some(mean), Some(var)] = *x else { return };
-        let dy = &dy[0].data;
-        let (images, channels, pixels) = sizes(&x.shape);
-        let epsilon = T::of(self.epsilon());
-        let parameters = dx[1..].iter().any(Option::is_some);
-        for c in 0..channels {
-            let inverse = (var.data[c] + epsilon).sqrt().recip();
-            let a = scale.data[c] * inverse;
-            // Σ dy and Σ dy·(x − mean)/√(var + ε)
-            let (mut sum, mut dot) = (T::zero(), T::zero());
-            for n in 0..images {
-                let row = (n * channels + c) * pixels..(n * channels + c + 1) * pixels;
-                if let Some(dx) = &mut dx[0] {
-                    for (dx, &dy) in dx.data[row.clone()].iter_mut().zip(&dy[row.clone()]) {
-                        *dx += a * dy;
-                    }
-                }
-                if parameters {
-                    for (&x, &dy) in x.data[row.clone()].iter().zip(&dy[row]) {
-                        sum += dy;
-                        dot += dy * (x - mean.data[c]) * inverse;
-                    }
+    fn backward(&self, x: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let [scale, mean, var] = [1, 3, 4].map(|slot| present(x, slot).elements());
+        let (x, dy) = (around(present(x, 0), 1), around(&dy[0], 1));
+        let (epsilon, half) = (T::of(self.0), T::of(0.5));
+        let (dx, parameters) = dx.split_at_mut(1);
+        let mut dx = wanted(dx, 0).map(|dx| around_mut(dx, 1));
+        for (c, (x, dy)) in x.axis_iter(Axis(1)).zip(dy.axis_iter(Axis(1))).enumerate() {
+            let inverse = (var[c] + epsilon).sqrt().recip();
+            let a = scale[c] * inverse;
+            if let Some(dx) = &mut dx {
+                for (mut dx, dy) in dx.index_axis_mut(Axis(1), c).outer_iter_mut().zip(dy.outer_iter()) {
+                    dx.elements_mut().iter_mut().zip(dy.elements()).for_each(|(dx, &dy)| *dx += a * dy);
                 }
             }
-            let half = T::of(0.5);
+            if parameters.iter().all(Option::is_none) {
+                continue;
+            }
+            // Σ dy and Σ dy·(x − mean)/√(var + ε)
+            let (mut sum, mut dot) = (T::zero(), T::zero());
+            for (x, dy) in x.outer_iter().zip(dy.outer_iter()) {
+                for (&x, &dy) in x.elements().iter().zip(dy.elements()) {
+                    sum += dy;
+                    dot += dy * (x - mean[c]) * inverse;
+                }
+            }
             let gradients = [dot, sum, -a * sum, -half * a * inverse * dot];
-            for (dp, gradient) in dx[1..].iter_mut().zip(gradients) {
+            for (dp, gradient) in parameters.iter_mut().zip(gradients) {
                 if let Some(dp) = dp {
-                    dp.data[c] += gradient;
+                    dp.elements_mut()[c] += gradient;
                 }
             }
         }

@@ -22,13 +22,9 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(Conv { group, window: Window::read(r)? }))
 }
 
-/// The sizes of a convolution with these attributes over an input and a weight of these shapes.
-pub fn geometry(attributes: &Attributes, x: &[usize], w: &[usize]) -> Option<Geometry> {
-    // The attributes mean the same in every opset.
-    let reader = Reader::new(attributes, 1, 2, 1);
-    let conv = Conv { group: reader.int_or("group", 1).ok()?, window: Window::read(&reader).ok()? };
-    conv.geometry(x, w).ok()
-}
+/// The convolution at given sizes.
+#[derive(Debug)]
+struct Bound(Geometry);
 
 impl Conv {
     fn geometry(&self, x: &[usize], w: &[usize]) -> Result<Geometry, Refusal> {
@@ -56,6 +52,17 @@ impl Conv {
             pad: three(&r.begin, 0),
         })
     }
+
+    /// The sizes for a node's operands, whose bias is checked.
+    fn sizes(&self, x: &Operands) -> Result<Geometry, Refusal> {
+        let g = self.geometry(&need(x, 0)?.shape, &need(x, 1)?.shape)?;
+        match x.get(2) {
+            Some(Some(b)) if b.fact.shape != [g.cout] => {
+                invalid(format!("bias {:?} for {} output channels", b.fact.shape, g.cout))
+            }
+            _ => Ok(g),
+        }
+    }
 }
 
 impl Hints for Conv {}
@@ -66,13 +73,7 @@ impl Op for Conv {
     }
 
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        let (x0, w) = (need(x, 0)?, need(x, 1)?);
-        let g = self.geometry(&x0.shape, &w.shape)?;
-        if let Some(Some(b)) = x.get(2)
-            && b.fact.shape != [g.cout]
-        {
-            return invalid(format!("bias {:?} for {} output channels", b.fact.shape, g.cout));
-        }
+        let (x0, g) = (need(x, 0)?, self.sizes(x)?);
         let mut shape = vec![g.batch, g.cout];
         shape.extend(&g.output[3 - (x0.shape.len() - 2)..]);
         Ok(vec![Fact::new(x0.dtype, shape)])
@@ -84,6 +85,10 @@ impl Op for Conv {
 
     fn never_negative(&self, _: &Operands) -> bool {
         false
+    }
+
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        Ok(Box::new(Bound(self.sizes(io.x)?)))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -133,6 +138,7 @@ impl Op for Conv {
             window: true,
             factor: 1.0,
             bias: Some((2, 1.0)),
+            geometry: self.sizes(io.x).ok(),
         })
     }
 
@@ -144,32 +150,22 @@ impl Op for Conv {
     }
 }
 
-impl<T: Real> Compute<T> for Conv {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(a), Some(w)) = (x[0], x[1]) else { return };
-        let Ok(g) = self.geometry(&a.shape, &w.shape) else { return };
-        let bias = x.get(2).copied().flatten().map(|b| b.data.as_slice());
-        conv::forward(&g, &a.data, &w.data, bias, &mut y[0].data);
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let bias = optional(x, 2).map(Elements::elements);
+        conv::forward(&self.0, present(x, 0).elements(), present(x, 1).elements(), bias, y[0].elements_mut());
     }
 
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(a), Some(w)) = (x[0], x[1]) else { return };
-        let Ok(g) = self.geometry(&a.shape, &w.shape) else { return };
-        let dy = &dy[0].data;
-        if let Some(dx) = &mut dx[0] {
-            conv::backward_input(&g, dy, &w.data, &mut dx.data);
+    fn backward(&self, x: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let (g, dy) = (&self.0, dy[0].elements());
+        if let Some(dx) = wanted(dx, 0) {
+            conv::backward_input(g, dy, present(x, 1).elements(), dx.elements_mut());
         }
-        if let Some(dw) = &mut dx[1] {
-            conv::backward_weights(&g, &a.data, dy, &mut dw.data);
+        if let Some(dw) = wanted(dx, 1) {
+            conv::backward_weights(g, present(x, 0).elements(), dy, dw.elements_mut());
         }
-        if let Some(Some(db)) = dx.get_mut(2) {
-            conv::backward_bias(g.cout, g.pixels_out(), dy, &mut db.data);
+        if let Some(db) = wanted(dx, 2) {
+            conv::backward_bias(g.cout, g.pixels_out(), dy, db.elements_mut());
         }
     }
 }

@@ -18,6 +18,10 @@ struct ConvTranspose {
     window: Window,
 }
 
+/// The convolution whose input gradient this is.
+#[derive(Debug)]
+struct Bound(Geometry);
+
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     let op = ConvTranspose {
         group: r.int("group")?,
@@ -108,6 +112,17 @@ impl ConvTranspose {
         })
     }
 
+    /// The sizes for a node's operands, whose bias is checked.
+    fn sizes(&self, x: &Operands) -> Result<Geometry, Refusal> {
+        let g = self.geometry(&need(x, 0)?.shape, &need(x, 1)?.shape)?;
+        match x.get(2) {
+            Some(Some(b)) if b.fact.shape != [g.cin] => {
+                invalid(format!("bias {:?} for {} output channels", b.fact.shape, g.cin))
+            }
+            _ => Ok(g),
+        }
+    }
+
     /// One input channel per group, more than one group.
     fn depthwise(&self, x: &[usize]) -> bool {
         self.group() > 1 && x[1] == self.group()
@@ -126,13 +141,7 @@ impl Op for ConvTranspose {
     }
 
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        let (x0, w) = (need(x, 0)?, need(x, 1)?);
-        let g = self.geometry(&x0.shape, &w.shape)?;
-        if let Some(Some(b)) = x.get(2)
-            && b.fact.shape != [g.cin]
-        {
-            return invalid(format!("bias {:?} for {} output channels", b.fact.shape, g.cin));
-        }
+        let (x0, g) = (need(x, 0)?, self.sizes(x)?);
         let mut shape = vec![g.batch, g.cin];
         shape.extend(&g.input[3 - (x0.shape.len() - 2)..]);
         let sizes: Vec<i64> = shape.into_iter().map(|size| size as i64).collect();
@@ -145,6 +154,10 @@ impl Op for ConvTranspose {
 
     fn never_negative(&self, _: &Operands) -> bool {
         false
+    }
+
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        Ok(Box::new(Bound(self.sizes(io.x)?)))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -192,42 +205,32 @@ impl Op for ConvTranspose {
     }
 }
 
-impl<T: Real> Compute<T> for ConvTranspose {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(a), Some(w)) = (x[0], x[1]) else { return };
-        let Ok(g) = self.geometry(&a.shape, &w.shape) else { return };
-        let y = &mut y[0].data;
-        match x.get(2).copied().flatten() {
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let (g, y) = (&self.0, y[0].elements_mut());
+        match optional(x, 2) {
             Some(bias) => {
-                for (k, row) in y.chunks_exact_mut(g.pixels_in()).enumerate() {
-                    row.fill(bias.data[k % g.cin]);
+                for (row, &b) in y.chunks_exact_mut(g.pixels_in()).zip(bias.elements().iter().cycle()) {
+                    row.fill(b);
                 }
             }
             None => y.fill(T::zero()),
         }
-        conv::backward_input(&g, &a.data, &w.data, y);
+        conv::backward_input(g, present(x, 0).elements(), present(x, 1).elements(), y);
     }
 
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(a), Some(w)) = (x[0], x[1]) else { return };
-        let Ok(g) = self.geometry(&a.shape, &w.shape) else { return };
-        let dy = &dy[0].data;
-        if let Some(dx) = &mut dx[0] {
-            let mut part = vec![T::zero(); a.data.len()];
-            conv::forward(&g, dy, &w.data, None, &mut part);
-            dx.data.iter_mut().zip(part).for_each(|(dx, p)| *dx += p);
+    fn backward(&self, x: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let (g, dy, a) = (&self.0, dy[0].elements(), present(x, 0).elements());
+        if let Some(dx) = wanted(dx, 0) {
+            let mut part = vec![T::zero(); a.len()];
+            conv::forward(g, dy, present(x, 1).elements(), None, &mut part);
+            dx.elements_mut().iter_mut().zip(part).for_each(|(dx, p)| *dx += p);
         }
-        if let Some(dw) = &mut dx[1] {
-            conv::backward_weights(&g, dy, &a.data, &mut dw.data);
+        if let Some(dw) = wanted(dx, 1) {
+            conv::backward_weights(g, dy, a, dw.elements_mut());
         }
-        if let Some(Some(db)) = dx.get_mut(2) {
-            conv::backward_bias(g.cin, g.pixels_in(), dy, &mut db.data);
+        if let Some(db) = wanted(dx, 2) {
+            conv::backward_bias(g.cin, g.pixels_in(), dy, db.elements_mut());
         }
     }
 }

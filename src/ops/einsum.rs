@@ -91,8 +91,8 @@ impl Single {
         (spell(&self.x), spell(&self.y))
     }
 
-    /// Calls `f(element of the operand, element of the result)` for every product of the sum.
-    fn each(&self, shape: &[usize], mut f: impl FnMut(usize, usize)) {
+    /// The sum over an operand of shape `shape`.
+    fn terms(&self, shape: &[usize]) -> Terms {
         let (x, y) = self.letters(shape.len());
         let mut letters = y.clone();
         x.iter().for_each(|c| {
@@ -106,15 +106,33 @@ impl Single {
             (0..of.len()).filter(|&k| of[k] == *c).map(|k| volume(&shape[k + 1..])).sum()
         };
         let result: Shape = y.iter().map(size).collect();
-        let to: Vec<usize> = letters.iter().map(|c| step(&y, &result, c)).collect();
-        let from: Vec<usize> = letters.iter().map(|c| step(&x, shape, c)).collect();
-        for k in 0..volume(&sizes) {
+        let to = letters.iter().map(|c| step(&y, &result, c)).collect();
+        let from = letters.iter().map(|c| step(&x, shape, c)).collect();
+        Terms { sizes, from, to }
+    }
+}
+
+/// The terms of a sum over letters: those of the result, then the others.
+#[derive(Debug)]
+struct Terms {
+    /// Sizes of the letters.
+    sizes: Shape,
+    /// Step in the operand along each letter.
+    from: Vec<usize>,
+    /// Step in the result along each letter.
+    to: Vec<usize>,
+}
+
+impl Terms {
+    /// Calls `f(element of the operand, element of the result)` for every term.
+    fn each(&self, mut f: impl FnMut(usize, usize)) {
+        for k in 0..volume(&self.sizes) {
             let (mut rest, mut i, mut o) = (k, 0, 0);
-            for l in (0..sizes.len()).rev() {
-                let at = rest % sizes[l];
-                rest /= sizes[l];
-                i += at * from[l];
-                o += at * to[l];
+            for l in (0..self.sizes.len()).rev() {
+                let at = rest % self.sizes[l];
+                rest /= self.sizes[l];
+                i += at * self.from[l];
+                o += at * self.to[l];
             }
             f(i, o);
         }
@@ -146,6 +164,11 @@ impl Op for Single {
 
     fn never_negative(&self, _: &Operands) -> bool {
         false
+    }
+
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        self.infer(io.x)?;
+        Ok(Box::new(self.terms(&need(io.x, 0)?.shape)))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -182,22 +205,18 @@ impl Op for Single {
     }
 }
 
-impl<T: Real> Compute<T> for Single {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(x), y) = (x[0], &mut y[0].data) else { return };
+impl<T: Real> Compute<T> for Terms {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let (x, y) = (present(x, 0).elements(), y[0].elements_mut());
         y.fill(T::zero());
-        self.each(&x.shape, |i, o| y[o] += x.data[i]);
+        self.each(|i, o| y[o] += x[i]);
     }
 
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
-        self.each(&x.shape, |i, o| dx.data[i] += dy[0].data[o]);
+    fn backward(&self, _: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        if let Some(dx) = wanted(dx, 0) {
+            let (dx, dy) = (dx.elements_mut(), dy[0].elements());
+            self.each(|i, o| dx[i] += dy[o]);
+        }
     }
 }
 
@@ -226,36 +245,59 @@ fn axis(letters: &[char], c: char) -> Option<usize> {
     letters.iter().position(|&l| l == c)
 }
 
-/// The elements of `x` with its axes, named by `from`, in the order `to`.
-fn permuted<T: Copy>(x: &[T], shape: &[usize], from: &[char], to: &[char]) -> Vec<T> {
-    let mut steps = vec![1; shape.len()];
-    for k in (1..shape.len()).rev() {
-        steps[k - 1] = steps[k] * shape[k];
-    }
-    let order: Vec<usize> = to.iter().filter_map(|&c| axis(from, c)).collect();
-    let mut index = vec![0; order.len()];
-    let mut at = 0;
-    let mut out = Vec::with_capacity(x.len());
-    for _ in 0..x.len() {
-        out.push(x[at]);
-        for (k, &source) in order.iter().enumerate().rev() {
-            index[k] += 1;
-            at += steps[source];
-            if index[k] < shape[source] {
-                break;
-            }
-            at -= steps[source] * shape[source];
-            index[k] = 0;
-        }
-    }
-    out
+/// An array's axes in the order in which its matrices take them.
+#[derive(Debug)]
+struct Permutation {
+    /// The array's shape.
+    shape: Shape,
+    /// The array's axis along each axis of the matrices.
+    order: Vec<usize>,
 }
 
-/// An Einsum at given sizes: letters in the order of the matrices, and the matrices' sizes.
-struct Product3 {
-    a: Vec<char>,
-    b: Vec<char>,
-    y: Vec<char>,
+impl Permutation {
+    /// An array of shape `shape` with its axes, named by `from`, in the order `to`.
+    fn new(shape: Shape, from: &[char], to: &[char]) -> Self {
+        Self { shape, order: to.iter().filter_map(|&c| axis(from, c)).collect() }
+    }
+
+    /// Calls `f(element of the matrices, element of the array)` for each element, in the order of the matrices.
+    fn each(&self, mut f: impl FnMut(usize, usize)) {
+        let steps = self.steps();
+        let mut index = vec![0; self.order.len()];
+        let mut at = 0;
+        for o in 0..volume(&self.shape) {
+            f(o, at);
+            for (k, &axis) in self.order.iter().enumerate().rev() {
+                index[k] += 1;
+                at += steps[axis];
+                if index[k] < self.shape[axis] {
+                    break;
+                }
+                at -= steps[axis] * self.shape[axis];
+                index[k] = 0;
+            }
+        }
+    }
+
+    /// Elements from one coordinate of each axis to the next.
+    fn steps(&self) -> Vec<usize> {
+        (0..self.shape.len()).map(|k| volume(&self.shape[k + 1..])).collect()
+    }
+
+    /// The matrices of an array.
+    fn matrices<T: Real>(&self, x: &[T]) -> Vec<T> {
+        let mut out = vec![T::zero(); x.len()];
+        self.each(|o, i| out[o] = x[i]);
+        out
+    }
+}
+
+/// An Einsum at given sizes: `stack` products of `m × k` and `k × n` matrices.
+#[derive(Debug)]
+struct Products {
+    a: Permutation,
+    b: Permutation,
+    y: Permutation,
     stack: usize,
     m: usize,
     k: usize,
@@ -263,7 +305,7 @@ struct Product3 {
 }
 
 impl Einsum {
-    fn product(&self, a: &[usize], b: &[usize]) -> Product3 {
+    fn products(&self, a: &[usize], b: &[usize]) -> Products {
         let r = self.roles();
         let size = |c: &char| match (axis(&self.a, *c), axis(&self.b, *c)) {
             (Some(i), _) => a[i],
@@ -271,10 +313,13 @@ impl Einsum {
             _ => 1,
         };
         let all = |l: &[char]| l.iter().map(size).product();
-        Product3 {
-            a: [&r.stack[..], &r.rows, &r.inner].concat(),
-            b: [&r.stack[..], &r.inner, &r.columns].concat(),
-            y: [&r.stack[..], &r.rows, &r.columns].concat(),
+        let permuted = |letters: &[char], order: [&[char]; 3]| {
+            Permutation::new(letters.iter().map(size).collect(), letters, &order.concat())
+        };
+        Products {
+            a: permuted(&self.a, [&r.stack, &r.rows, &r.inner]),
+            b: permuted(&self.b, [&r.stack, &r.inner, &r.columns]),
+            y: permuted(&self.y, [&r.stack, &r.rows, &r.columns]),
             stack: all(&r.stack),
             m: all(&r.rows),
             k: all(&r.inner),
@@ -314,6 +359,11 @@ impl Op for Einsum {
 
     fn never_negative(&self, _: &Operands) -> bool {
         false
+    }
+
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        self.infer(io.x)?;
+        Ok(Box::new(self.products(&need(io.x, 0)?.shape, &need(io.x, 1)?.shape)))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -356,53 +406,42 @@ impl Op for Einsum {
     }
 }
 
-impl<T: Real> Compute<T> for Einsum {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(a), Some(b), y) = (x[0], x[1], &mut y[0]) else { return };
-        let p = self.product(&a.shape, &b.shape);
-        let a = permuted(&a.data, &a.shape, &self.a, &p.a);
-        let b = permuted(&b.data, &b.shape, &self.b, &p.b);
-        let mut out = vec![T::zero(); y.data.len()];
-        for s in 0..p.stack {
-            let (a, b, y) = (&a[s * p.m * p.k..], &b[s * p.k * p.n..], &mut out[s * p.m * p.n..]);
-            matmul(p.m, p.k, p.n, plain(a), plain(b), false, y);
+impl<T: Real> Compute<T> for Products {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let &Self { stack, m, k, n, .. } = self;
+        let y = y[0].elements_mut();
+        let a = self.a.matrices(present(x, 0).elements());
+        let b = self.b.matrices(present(x, 1).elements());
+        let mut out = vec![T::zero(); y.len()];
+        for s in 0..stack {
+            matmul(m, k, n, plain(&a[s * m * k..]), plain(&b[s * k * n..]), false, &mut out[s * m * n..]);
         }
-        let shape: Shape = p.y.iter().map(|&c| axis(&self.y, c).map_or(1, |k| y.shape[k])).collect();
-        y.data = permuted(&out, &shape, &p.y, &self.y);
+        self.y.each(|o, i| y[i] = out[o]);
     }
 
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(a), Some(b), dy) = (x[0], x[1], &dy[0]) else { return };
-        let p = self.product(&a.shape, &b.shape);
-        let sizes = |l: &[char], from: &[char], shape: &[usize]| -> Shape {
-            l.iter().map(|&c| axis(from, c).map_or(1, |k| shape[k])).collect()
-        };
-        let g = permuted(&dy.data, &dy.shape, &self.y, &p.y);
-        if let Some(da) = &mut dx[0] {
-            let b = permuted(&b.data, &b.shape, &self.b, &p.b);
-            let mut part = vec![T::zero(); a.data.len()];
-            for s in 0..p.stack {
-                let (g, b) = (&g[s * p.m * p.n..], &b[s * p.k * p.n..]);
-                matmul(p.m, p.n, p.k, plain(g), transposed(b), false, &mut part[s * p.m * p.k..]);
+    fn backward(&self, x: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let &Self { stack, m, k, n, .. } = self;
+        let (a, b) = (present(x, 0).elements(), present(x, 1).elements());
+        let g = self.y.matrices(dy[0].elements());
+        if let Some(da) = wanted(dx, 0) {
+            let b = self.b.matrices(b);
+            let mut part = vec![T::zero(); a.len()];
+            for s in 0..stack {
+                let (g, b) = (&g[s * m * n..], &b[s * k * n..]);
+                matmul(m, n, k, plain(g), transposed(b), false, &mut part[s * m * k..]);
             }
-            let part = permuted(&part, &sizes(&p.a, &self.a, &a.shape), &p.a, &self.a);
-            da.data.iter_mut().zip(part).for_each(|(da, p)| *da += p);
+            let da = da.elements_mut();
+            self.a.each(|o, i| da[i] += part[o]);
         }
-        if let Some(db) = &mut dx[1] {
-            let a = permuted(&a.data, &a.shape, &self.a, &p.a);
-            let mut part = vec![T::zero(); b.data.len()];
-            for s in 0..p.stack {
-                let (g, a) = (&g[s * p.m * p.n..], &a[s * p.m * p.k..]);
-                matmul(p.k, p.m, p.n, transposed(a), plain(g), false, &mut part[s * p.k * p.n..]);
+        if let Some(db) = wanted(dx, 1) {
+            let a = self.a.matrices(a);
+            let mut part = vec![T::zero(); b.len()];
+            for s in 0..stack {
+                let (g, a) = (&g[s * m * n..], &a[s * m * k..]);
+                matmul(k, m, n, transposed(a), plain(g), false, &mut part[s * k * n..]);
             }
-            let part = permuted(&part, &sizes(&p.b, &self.b, &b.shape), &p.b, &self.b);
-            db.data.iter_mut().zip(part).for_each(|(db, p)| *db += p);
+            let db = db.elements_mut();
+            self.b.each(|o, i| db[i] += part[o]);
         }
     }
 }

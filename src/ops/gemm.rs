@@ -2,7 +2,7 @@
 //!
 //! The contracted axis of A is read (of B where A is a constant); it is tied to that of the other.
 
-use super::family::broadcast;
+use super::family::broadcast::{self, runs};
 use crate::graph::*;
 use crate::kernels::matmul::{Mat, matmul, plain, transposed};
 use crate::tensor::*;
@@ -28,6 +28,20 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     }))
 }
 
+/// The product at given sizes.
+#[derive(Debug)]
+struct Bound {
+    m: usize,
+    k: usize,
+    n: usize,
+    /// A is transposed.
+    ta: bool,
+    /// B is transposed.
+    tb: bool,
+    alpha: f64,
+    beta: f64,
+}
+
 fn mat<T>(data: &[T], flip: bool) -> Mat<'_, T> {
     if flip { transposed(data) } else { plain(data) }
 }
@@ -37,8 +51,9 @@ impl Gemm {
         (self.trans_a.unwrap_or(0) != 0, self.trans_b.unwrap_or(0) != 0)
     }
 
-    fn factors<T: Real>(&self) -> (T, T) {
-        let of = |v: Option<f32>| T::of(f64::from(v.unwrap_or(1.0)));
+    /// α and β.
+    fn factors(&self) -> (f64, f64) {
+        let of = |v: Option<f32>| f64::from(v.unwrap_or(1.0));
         (of(self.alpha), of(self.beta))
     }
 
@@ -48,10 +63,20 @@ impl Gemm {
         [usize::from(ta), usize::from(!ta), usize::from(tb), usize::from(!tb)]
     }
 
-    /// m, k, n.
-    fn sizes(&self, a: &[usize], b: &[usize]) -> (usize, usize, usize) {
-        let [row, ka, _, column] = self.axes();
-        (a[row], a[ka], b[column])
+    /// m, k, n for a node's operands, which are checked.
+    fn sizes(&self, x: &Operands) -> Result<(usize, usize, usize), Refusal> {
+        let (a, b) = (&need(x, 0)?.shape, &need(x, 1)?.shape);
+        let [row, ka, kb, column] = self.axes();
+        if a.len() != 2 || b.len() != 2 || a[ka] != b[kb] {
+            return invalid(format!("matrices {a:?} and {b:?} do not multiply"));
+        }
+        let y = vec![a[row], b[column]];
+        match x.get(2) {
+            Some(Some(c)) if broadcast::shape_of(&[&c.fact.shape, &y]).ok().as_ref() != Some(&y) => {
+                invalid(format!("C {:?} does not broadcast to {y:?}", c.fact.shape))
+            }
+            _ => Ok((a[row], a[ka], b[column])),
+        }
     }
 }
 
@@ -68,19 +93,8 @@ impl Op for Gemm {
     }
 
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        let (a, b) = (need(x, 0)?, need(x, 1)?);
-        let [_, ka, kb, _] = self.axes();
-        if a.shape.len() != 2 || b.shape.len() != 2 || a.shape[ka] != b.shape[kb] {
-            return invalid(format!("matrices {:?} and {:?} do not multiply", a.shape, b.shape));
-        }
-        let (m, _, n) = self.sizes(&a.shape, &b.shape);
-        let y = vec![m, n];
-        if let Some(Some(c)) = x.get(2)
-            && broadcast::shape_of(&[&c.fact.shape, &y]).ok() != Some(y.clone())
-        {
-            return invalid(format!("C {:?} does not broadcast to {y:?}", c.fact.shape));
-        }
-        Ok(vec![Fact::new(a.dtype, y)])
+        let (m, _, n) = self.sizes(x)?;
+        Ok(vec![Fact::new(need(x, 0)?.dtype, [m, n])])
     }
 
     fn differentiable(&self) -> bool {
@@ -89,6 +103,12 @@ impl Op for Gemm {
 
     fn never_negative(&self, _: &Operands) -> bool {
         false
+    }
+
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let (m, k, n) = self.sizes(io.x)?;
+        let ((ta, tb), (alpha, beta)) = (self.flips(), self.factors());
+        Ok(Box::new(Bound { m, k, n, ta, tb, alpha, beta }))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -119,7 +139,7 @@ impl Op for Gemm {
             (Some(_), None) => (input(1, kb), 0, [ka, row], 0),
             _ => return None,
         };
-        let (factor, beta) = self.factors::<f64>();
+        let (factor, beta) = self.factors();
         Some(Linear {
             input,
             weight,
@@ -129,6 +149,7 @@ impl Op for Gemm {
             window: false,
             factor,
             bias: Some((2, beta)),
+            geometry: None,
         })
     }
 
@@ -137,56 +158,48 @@ impl Op for Gemm {
     }
 }
 
-impl<T: Real> Compute<T> for Gemm {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(a), Some(b)) = (x[0], x[1]) else { return };
-        let (m, k, n) = self.sizes(&a.shape, &b.shape);
-        let (ta, tb) = self.flips();
-        let (alpha, beta) = self.factors::<T>();
-        let y = &mut y[0].data;
-        matmul(m, k, n, mat(&a.data, ta), mat(&b.data, tb), false, y);
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let &Self { m, k, n, ta, tb, .. } = self;
+        let (alpha, beta) = (T::of(self.alpha), T::of(self.beta));
+        let (a, b, y) = (present(x, 0).elements(), present(x, 1).elements(), y[0].elements_mut());
+        matmul(m, k, n, mat(a, ta), mat(b, tb), false, y);
         if alpha != T::one() {
             y.iter_mut().for_each(|y| *y *= alpha);
         }
-        let Some(c) = x.get(2).copied().flatten().filter(|_| beta != T::zero()) else { return };
-        broadcast::runs([&c.shape], &[m, n], |o, [i], run, [p]| {
-            let y = &mut y[o..o + run];
-            match p {
-                0 => y.iter_mut().for_each(|y| *y += beta * c.data[i]),
-                _ => y.iter_mut().zip(c.data[i..].iter().step_by(p)).for_each(|(y, &c)| *y += beta * c),
-            }
-        });
+        if let Some(c) = optional(x, 2).filter(|_| beta != T::zero()) {
+            let (shape, c) = (c.shape(), c.elements());
+            runs([shape], &[m, n], |o, [i], run, [p]| {
+                let y = &mut y[o..o + run];
+                match p {
+                    0 => y.iter_mut().for_each(|y| *y += beta * c[i]),
+                    _ => y.iter_mut().zip(c[i..].iter().step_by(p)).for_each(|(y, &c)| *y += beta * c),
+                }
+            });
+        }
     }
 
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(a), Some(b)) = (x[0], x[1]) else { return };
-        let (m, k, n) = self.sizes(&a.shape, &b.shape);
-        let (ta, tb) = self.flips();
-        let (alpha, beta) = self.factors::<T>();
-        let dy = &dy[0];
-        if let Some(Some(dc)) = dx.get_mut(2) {
-            broadcast::reduce_into(dc, &dy.shape, |i| beta * dy.data[i]);
+    fn backward(&self, x: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let &Self { m, k, n, ta, tb, .. } = self;
+        let (alpha, beta) = (T::of(self.alpha), T::of(self.beta));
+        let (a, b, dy) = (present(x, 0).elements(), present(x, 1).elements(), dy[0].elements());
+        if let Some(dc) = wanted(dx, 2) {
+            broadcast::reduce_into(dc, &[m, n], |i| beta * dy[i]);
         }
         let g: Cow<[T]> = match alpha == T::one() {
-            true => Cow::Borrowed(&dy.data),
-            false => Cow::Owned(dy.data.iter().map(|&d| alpha * d).collect()),
+            true => Cow::Borrowed(dy),
+            false => Cow::Owned(dy.iter().map(|&d| alpha * d).collect()),
         };
-        if let Some(da) = &mut dx[0] {
+        if let Some(da) = wanted(dx, 0) {
             match ta {
-                false => matmul(m, n, k, plain(&g), mat(&b.data, !tb), true, &mut da.data),
-                true => matmul(k, n, m, mat(&b.data, tb), transposed(&g), true, &mut da.data),
+                false => matmul(m, n, k, plain(&g), mat(b, !tb), true, da.elements_mut()),
+                true => matmul(k, n, m, mat(b, tb), transposed(&g), true, da.elements_mut()),
             }
         }
-        if let Some(db) = &mut dx[1] {
+        if let Some(db) = wanted(dx, 1) {
             match tb {
-                false => matmul(k, m, n, mat(&a.data, !ta), plain(&g), true, &mut db.data),
-                true => matmul(n, m, k, transposed(&g), mat(&a.data, ta), true, &mut db.data),
+                false => matmul(k, m, n, mat(a, !ta), plain(&g), true, db.elements_mut()),
+                true => matmul(n, m, k, transposed(&g), mat(a, ta), true, db.elements_mut()),
             }
         }
     }

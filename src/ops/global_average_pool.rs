@@ -6,7 +6,7 @@ use super::family::reduce::sum;
 use crate::graph::*;
 use crate::tensor::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct GlobalAveragePool;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {

@@ -14,6 +14,10 @@ struct GlobalLpPool {
     p: Option<i64>,
 }
 
+/// The norm, by its exponent.
+#[derive(Debug)]
+struct Norm(i32);
+
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     if r.opset < 2 {
         return unsupported(format!("GlobalLpPool of opset {}", r.opset));
@@ -38,6 +42,10 @@ impl Op for GlobalLpPool {
     fn never_negative(&self, _: &Operands) -> bool {
         true
     }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        pool::infer_global(io.x)?;
+        Ok(Box::new(Norm(power(self.p)?)))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(x) = io.input(0) else { return };
         (0..2).for_each(|axis| link.tie_axes(input(0, axis), output(0, axis)));
@@ -58,27 +66,21 @@ impl Op for GlobalLpPool {
     }
 }
 
-impl<T: Real> Compute<T> for GlobalLpPool {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(x), Ok(p)) = (x[0], power(self.p)) else { return };
-        let pixels = volume(&x.shape[2..]).max(1);
-        for (y, x) in y[0].data.iter_mut().zip(x.data.chunks_exact(pixels)) {
+impl<T: Real> Compute<T> for Norm {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let Self(p) = *self;
+        for (y, x) in y[0].elements_mut().iter_mut().zip(pool::planes(present(x, 0))) {
             *y = root(sum(x, |x| x.abs().powi(p)), p);
         }
     }
 
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx), Ok(p)) = (x[0], &mut dx[0], power(self.p)) else { return };
-        let pixels = volume(&x.shape[2..]).max(1);
-        let planes = x.data.chunks_exact(pixels).zip(dx.data.chunks_exact_mut(pixels));
-        for ((x, dx), (&y, &dy)) in planes.zip(y[0].data.iter().zip(&dy[0].data)) {
-            dx.iter_mut().zip(x).for_each(|(dx, &x)| *dx += dy * slope(x, y, p));
+    fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        if let Some(dx) = wanted(dx, 0) {
+            let planes = pool::planes(present(x, 0)).zip(pool::planes_mut(dx));
+            let results = y[0].elements().iter().zip(dy[0].elements());
+            for ((x, dx), (&y, &dy)) in planes.zip(results) {
+                dx.iter_mut().zip(x).for_each(|(dx, &x)| *dx += dy * slope(x, y, self.0));
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use super::family::pool::{Global, Whole};
 use crate::graph::*;
 use crate::tensor::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct GlobalMaxPool;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {

@@ -5,7 +5,7 @@ use super::family::spatial::Window;
 use crate::graph::*;
 use crate::tensor::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct LpPool {
     window: Window,
     ceil_mode: Option<i64>,

@@ -3,7 +3,7 @@
 //!
 //! The contracted axis of a is read (of b where a is a constant); it is tied to that of the other.
 
-use super::family::broadcast::{positions, shape_of};
+use super::family::broadcast::{runs, shape_of};
 use crate::graph::*;
 use crate::kernels::matmul::{matmul, plain, transposed};
 use crate::tensor::*;
@@ -16,6 +16,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 /// The operands as stacks of matrices.
+#[derive(Debug)]
 struct Stacks {
     m: usize,
     k: usize,
@@ -56,10 +57,10 @@ impl Stacks {
 
     /// Calls `f(start in a, start in b, start in y)` for each product.
     fn products(&self, mut f: impl FnMut(usize, usize, usize)) {
-        let (a, b) = (positions(&self.a, &self.y), positions(&self.b, &self.y));
-        for (i, (a, b)) in a.into_iter().zip(b).enumerate() {
-            f(a * self.m * self.k, b * self.k * self.n, i * self.m * self.n);
-        }
+        let [a, b, y] = [self.m * self.k, self.k * self.n, self.m * self.n];
+        runs([&self.a, &self.b], &self.y, |o, [i, j], n, [p, q]| {
+            (0..n).for_each(|s| f((i + s * p) * a, (j + s * q) * b, (o + s) * y));
+        });
     }
 }
 
@@ -90,6 +91,11 @@ impl Op for MatMul {
 
     fn never_negative(&self, _: &Operands) -> bool {
         false
+    }
+
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let (a, b) = (need(io.x, 0)?, need(io.x, 1)?);
+        Ok(Box::new(Stacks::of(&a.shape, &b.shape)?.folded()))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -147,8 +153,8 @@ impl Op for MatMul {
             (Some(_), None) if a.len() == 2 => (input(1, kb), 0, [1, 0], y.len() - (b.len().min(2))),
             _ => return None,
         };
-        let (groups, window, factor, bias) = (1, false, 1.0, None);
-        Some(Linear { input, weight, weight_axes, result, groups, window, factor, bias })
+        let (groups, window, factor, bias, geometry) = (1, false, 1.0, None, None);
+        Some(Linear { input, weight, weight_axes, result, groups, window, factor, bias, geometry })
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
@@ -156,30 +162,22 @@ impl Op for MatMul {
     }
 }
 
-impl<T: Real> Compute<T> for MatMul {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(a), Some(b)) = (x[0], x[1]) else { return };
-        let Ok(s) = Stacks::of(&a.shape, &b.shape).map(Stacks::folded) else { return };
-        s.products(|i, j, o| {
-            matmul(s.m, s.k, s.n, plain(&a.data[i..]), plain(&b.data[j..]), false, &mut y[0].data[o..]);
-        });
+impl<T: Real> Compute<T> for Stacks {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let &Self { m, k, n, .. } = self;
+        let (a, b, y) = (present(x, 0).elements(), present(x, 1).elements(), y[0].elements_mut());
+        self.products(|i, j, o| matmul(m, k, n, plain(&a[i..]), plain(&b[j..]), false, &mut y[o..]));
     }
 
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(a), Some(b), dy) = (x[0], x[1], &dy[0].data) else { return };
-        let Ok(s) = Stacks::of(&a.shape, &b.shape).map(Stacks::folded) else { return };
-        s.products(|i, j, o| {
-            if let Some(da) = &mut dx[0] {
-                matmul(s.m, s.n, s.k, plain(&dy[o..]), transposed(&b.data[j..]), true, &mut da.data[i..]);
+    fn backward(&self, x: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let &Self { m, k, n, .. } = self;
+        let (a, b, dy) = (present(x, 0).elements(), present(x, 1).elements(), dy[0].elements());
+        self.products(|i, j, o| {
+            if let Some(da) = wanted(dx, 0) {
+                matmul(m, n, k, plain(&dy[o..]), transposed(&b[j..]), true, &mut da.elements_mut()[i..]);
             }
-            if let Some(db) = &mut dx[1] {
-                matmul(s.k, s.m, s.n, transposed(&a.data[i..]), plain(&dy[o..]), true, &mut db.data[j..]);
+            if let Some(db) = wanted(dx, 1) {
+                matmul(k, m, n, transposed(&a[i..]), plain(&dy[o..]), true, &mut db.elements_mut()[j..]);
             }
         });
     }

@@ -2,12 +2,12 @@
 //!
 //! The second result, where wanted, counts elements across channels, so these stay whole.
 
-use super::family::pool::{Loops, Plane, Pool, Windowed};
+use super::family::pool::{Bound, Loops, Plane, Pool, Windowed};
 use super::family::spatial::Window;
 use crate::graph::*;
 use crate::tensor::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct MaxPool {
     window: Window,
     ceil_mode: Option<i64>,
@@ -30,14 +30,21 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
 #[derive(Debug)]
 struct WithIndices(Pool<MaxPool>);
 
-impl WithIndices {
-    /// Position in the whole operand of element `i` of plane `plane`.
+/// With the result Indices, over operands of one shape.
+#[derive(Debug)]
+struct Indexed {
+    pool: Bound<MaxPool>,
+    /// The first spatial axis is the innermost.
+    column_major: bool,
+}
+
+impl Indexed {
+    /// Position in the whole operand, of shape `shape`, of element `i` of plane `plane`.
     fn index(&self, shape: &[usize], plane: usize, i: usize) -> usize {
         let base = plane * volume(&shape[2..]);
-        if self.0.0.storage_order.unwrap_or(0) == 0 {
+        if !self.column_major {
             return base + i;
         }
-        // Column major: the first spatial axis is the innermost.
         let (mut at, mut step, mut rest) = (0, volume(&shape[2..]), i);
         for &size in shape[2..].iter().rev() {
             step /= size;
@@ -58,6 +65,10 @@ impl Op for WithIndices {
         let y = self.0.infer(x)?;
         let indices = Fact::new(DType::I64, y[0].shape.clone());
         Ok([y, vec![indices]].concat())
+    }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let column_major = self.0.0.storage_order.unwrap_or(0) != 0;
+        Ok(Box::new(Indexed { pool: self.0.bound(io.x)?, column_major }))
     }
     fn differentiable(&self) -> bool {
         true
@@ -83,36 +94,29 @@ impl Op for WithIndices {
     }
 }
 
-impl<T: Real> Compute<T> for WithIndices {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        self.0.forward(x, y);
-        let (Some(x), [y, indices]) = (x[0], y) else { return };
-        let Some(loops) = self.0.loops(&x.shape) else { return };
-        let shape = &x.shape;
-        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
-        let planes = x.data.chunks_exact(pin).zip(y.data.chunks_exact(pout));
-        for (plane, ((x, y), at)) in planes.zip(indices.data.chunks_exact_mut(pout)).enumerate() {
+impl<T: Real> Compute<T> for Indexed {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        self.pool.forward(x, y);
+        let (x, loops) = (present(x, 0), &self.pool.loops);
+        let (pin, pout, stride) = (loops.pixels_in().max(1), loops.pixels_out().max(1), loops.stride());
+        let (y, indices) = y.split_at_mut(1);
+        let results =
+            y[0].elements().chunks_exact(pout).zip(indices[0].elements_mut().chunks_exact_mut(pout));
+        for (plane, (values, (y, at))) in x.elements().chunks_exact(pin).zip(results).enumerate() {
             let mut first = vec![usize::MAX; pout];
-            let stride = loops.stride();
             loops.rows(|o, i, n| {
-                for (o, i) in (0..n).map(|k| (o + k, i + k * stride)).filter(|&(o, i)| x[i] == y[o]) {
+                for (o, i) in (0..n).map(|k| (o + k, i + k * stride)).filter(|&(o, i)| values[i] == y[o]) {
                     first[o] = first[o].min(i);
                 }
             });
             // A window of NaN, or of nothing, has no largest.
             for (at, i) in at.iter_mut().zip(first).filter(|(_, i)| *i != usize::MAX) {
-                *at = T::of(self.index(shape, plane, i) as f64);
+                *at = T::of(self.index(x.shape(), plane, i) as f64);
             }
         }
     }
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        self.0.backward(x, y, dy, dx);
+    fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        self.pool.backward(x, y, dy, dx);
     }
 }
 

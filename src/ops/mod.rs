@@ -6,7 +6,6 @@ use crate::graph::{Attributes, Io, Op, Reader, Refusal, invalid};
 
 use family::carried::{self, Carried, Counted};
 
-pub use conv::geometry as conv_geometry;
 pub use family::indexing::indexed;
 
 mod family;

@@ -1,8 +1,9 @@
 //! Family: y = the index of an extreme element along an axis (integers, no gradient).
 
-use super::reduce::{axis_of, lines};
+use super::reduce::axis_of;
 use crate::graph::*;
 use crate::tensor::*;
+use ndarray::Axis;
 
 /// ArgMax or ArgMin.
 #[derive(Debug)]
@@ -11,6 +12,15 @@ pub struct Arg {
     keepdims: Option<i64>,
     select_last_index: Option<i64>,
     largest: bool,
+}
+
+/// The search along a given axis.
+#[derive(Debug)]
+struct Bound {
+    axis: usize,
+    largest: bool,
+    /// Of equal elements: the last, else the first.
+    last: bool,
 }
 
 /// Reads an ArgMax (`largest`) or an ArgMin.
@@ -65,6 +75,12 @@ impl Op for Arg {
         true
     }
 
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let axis = self.axis(need(io.x, 0)?.shape.len())?;
+        let last = self.select_last_index.unwrap_or(0) != 0;
+        Ok(Box::new(Bound { axis, largest: self.largest, last }))
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(x) = io.input(0) else { return };
         let Ok(whole) = self.axis(x.len()) else { return };
@@ -88,35 +104,22 @@ impl Op for Arg {
     }
 }
 
-impl<T: Real> Compute<T> for Arg {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some(x) = x[0] else { return };
-        let Ok(axis) = self.axis(x.shape.len()) else { return };
-        let (outer, length, inner) = lines(&x.shape, axis);
-        let last = self.select_last_index.unwrap_or(0) != 0;
-        for o in 0..outer {
-            for i in 0..inner {
-                let at = |k: usize| x.data[(o * length + k) * inner + i];
-                let mut best = 0;
-                for k in 1..length {
-                    let ahead = if self.largest { at(k) > at(best) } else { at(k) < at(best) };
-                    if ahead || last && at(k) == at(best) {
-                        best = k;
-                    }
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let x = around(present(x, 0), self.axis);
+        for (x, y) in x.lanes(Axis(1)).into_iter().zip(y[0].elements_mut()) {
+            let mut best = 0;
+            for k in 1..x.len() {
+                let ahead = if self.largest { x[k] > x[best] } else { x[k] < x[best] };
+                if ahead || self.last && x[k] == x[best] {
+                    best = k;
                 }
-                y[0].data[o * inner + i] = T::of(best as f64);
             }
+            *y = T::of(best as f64);
         }
     }
 
-    fn backward(
-        &self,
-        _: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        _: &[Array<T>],
-        _: &mut [Option<&mut Array<T>>],
-    ) {
-    }
+    fn backward(&self, _: &Inputs<T>, _: &Results<T>, _: &Results<T>, _: &mut InputGradients<T>) {}
 }
 
 /// Cases of ArgMax and ArgMin.

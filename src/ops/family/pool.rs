@@ -4,10 +4,11 @@
 use super::spatial::{Resolved, Window, three};
 use crate::graph::*;
 use crate::tensor::*;
+use ndarray::{ArrayViewD, ArrayViewMutD};
 use std::fmt::Debug;
 
 /// A pool over a sliding window.
-pub trait Windowed: Debug + Send + Sync + 'static {
+pub trait Windowed: Debug + Clone + Send + Sync + 'static {
     /// What it does along a spatial axis.
     const DOES: &'static str;
     /// Is it a plain average?
@@ -20,8 +21,8 @@ pub trait Windowed: Debug + Send + Sync + 'static {
     fn ceil_mode(&self) -> Option<i64>;
     /// Writes its other attributes.
     fn attributes(&self, w: Writer) -> Writer;
-    /// A factor per output, the same for all planes; none for most pools.
-    fn factors<T: Real>(&self, _: &Loops) -> Vec<T> {
+    /// A factor per output of a plane, which serves all planes; none for most pools.
+    fn factors(&self, _: &Loops) -> Vec<f64> {
         Vec::new()
     }
     /// One plane: y from x.
@@ -42,14 +43,25 @@ pub struct Plane<'a, T> {
 #[derive(Debug)]
 pub struct Pool<P>(pub P);
 
+/// A pool over operands of one shape.
+#[derive(Debug)]
+pub struct Bound<P> {
+    pool: P,
+    /// Loops over a plane.
+    pub loops: Loops,
+    factors: Vec<f64>,
+}
+
 impl<P: Windowed> Pool<P> {
     fn ceil(&self) -> bool {
         self.0.ceil_mode().unwrap_or(0) != 0
     }
 
-    /// The loops over an operand of shape `x`.
-    pub fn loops(&self, x: &[usize]) -> Option<Loops> {
-        resolve(self.0.window(), self.ceil(), x).ok().map(|r| Loops::new(&r, x))
+    /// The pool over the operand among `x`; refused where `infer` refuses it.
+    pub fn bound(&self, x: &Operands) -> Result<Bound<P>, Refusal> {
+        let shape = &need(x, 0)?.shape;
+        let loops = Loops::new(&resolve(self.0.window(), self.ceil(), shape)?, shape);
+        Ok(Bound { pool: self.0.clone(), factors: self.0.factors(&loops), loops })
     }
 }
 
@@ -72,6 +84,9 @@ impl<P: Windowed> Op for Pool<P> {
         let inside = !self.ceil() && window.dilations.as_ref().is_none_or(|d| d.iter().all(|&d| d == 1));
         P::NEVER_NEGATIVE || (inside || P::AVERAGES) && x[0].is_some_and(|x| x.is_never_negative())
     }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        Ok(Box::new(self.bound(io.x)?))
+    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, &format!("{} along this axis", P::DOES), link);
     }
@@ -91,37 +106,39 @@ impl<P: Windowed> Op for Pool<P> {
     }
 }
 
-impl<P: Windowed, T: Real> Compute<T> for Pool<P> {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some((x, loops)) = x[0].and_then(|x| Some((x, self.loops(&x.shape)?))) else { return };
+impl<P: Windowed> Bound<P> {
+    /// The factors as numbers of the type that is computed with.
+    fn rounded<T: Real>(&self) -> Vec<T> {
+        self.factors.iter().map(|&f| T::of(f)).collect()
+    }
+}
+
+impl<P: Windowed, T: Real> Compute<T> for Bound<P> {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let (loops, factors) = (&self.loops, self.rounded::<T>());
         let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
-        let factors = self.0.factors(&loops);
-        for (x, y) in x.data.chunks_exact(pin).zip(y[0].data.chunks_exact_mut(pout)) {
-            self.0.forward(&loops, &factors, x, y);
+        let planes = present(x, 0).elements().chunks_exact(pin);
+        for (x, y) in planes.zip(y[0].elements_mut().chunks_exact_mut(pout)) {
+            self.pool.forward(loops, &factors, x, y);
         }
     }
 
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
-        let Some(loops) = self.loops(&x.shape) else { return };
-        let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
-        let planes = x.data.chunks_exact(pin).zip(dx.data.chunks_exact_mut(pin));
-        let results = y[0].data.chunks_exact(pout).zip(dy[0].data.chunks_exact(pout));
-        let factors = self.0.factors(&loops);
-        for ((x, dx), (y, dy)) in planes.zip(results) {
-            self.0.backward(&loops, &factors, Plane { x, y, dy }, dx);
+    fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        if let Some(dx) = wanted(dx, 0) {
+            let (loops, factors) = (&self.loops, self.rounded::<T>());
+            let (pin, pout) = (loops.pixels_in().max(1), loops.pixels_out().max(1));
+            let x = present(x, 0).elements().chunks_exact(pin);
+            let planes = x.zip(dx.elements_mut().chunks_exact_mut(pin));
+            let results = y[0].elements().chunks_exact(pout).zip(dy[0].elements().chunks_exact(pout));
+            for ((x, dx), (y, dy)) in planes.zip(results) {
+                self.pool.backward(loops, &factors, Plane { x, y, dy }, dx);
+            }
         }
     }
 }
 
 /// A pool over whole planes.
-pub trait Whole: Debug + Send + Sync + 'static {
+pub trait Whole: Debug + Clone + Send + Sync + 'static {
     /// What it does over a spatial axis.
     const DOES: &'static str;
     /// Is it a plain average?
@@ -133,7 +150,7 @@ pub trait Whole: Debug + Send + Sync + 'static {
 }
 
 /// Makes it an operator.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Global<P>(pub P);
 
 impl<P: Whole> Hints for Global<P> {}
@@ -150,6 +167,10 @@ impl<P: Whole> Op for Global<P> {
     }
     fn never_negative(&self, x: &Operands) -> bool {
         x[0].is_some_and(|x| x.is_never_negative())
+    }
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        infer_global(io.x)?;
+        Ok(Box::new(self.clone()))
     }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         channels(io, &format!("{} over this axis", P::DOES), link);
@@ -170,24 +191,18 @@ impl<P: Whole> Op for Global<P> {
 }
 
 impl<P: Whole, T: Real> Compute<T> for Global<P> {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some(x) = x[0] else { return };
-        let pixels = volume(&x.shape[2..]).max(1);
-        y[0].data.iter_mut().zip(x.data.chunks_exact(pixels)).for_each(|(y, x)| *y = self.0.forward(x));
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let planes = planes(present(x, 0));
+        y[0].elements_mut().iter_mut().zip(planes).for_each(|(y, x)| *y = self.0.forward(x));
     }
 
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
-        let pixels = volume(&x.shape[2..]).max(1);
-        let planes = x.data.chunks_exact(pixels).zip(dx.data.chunks_exact_mut(pixels));
-        for ((x, dx), (&y, &dy)) in planes.zip(y[0].data.iter().zip(&dy[0].data)) {
-            self.0.backward(x, y, dy, dx);
+    fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        if let Some(dx) = wanted(dx, 0) {
+            let planes = planes(present(x, 0)).zip(planes_mut(dx));
+            let results = y[0].elements().iter().zip(dy[0].elements());
+            for ((x, dx), (&y, &dy)) in planes.zip(results) {
+                self.0.backward(x, y, dy, dx);
+            }
         }
     }
 }
@@ -220,6 +235,17 @@ pub fn averaging(window: usize, y: &[usize]) -> Vec<Product> {
     let Some(&channels) = y.get(1).filter(|&&c| c > 0) else { return Vec::new() };
     let coefficient = (window as f64 + 1.0) * real_volume(y) / channels as f64;
     vec![Product { coefficient, widths: vec![output(0, 1)] }]
+}
+
+/// Planes of an operand of a global pool: their elements, one plane after another.
+pub fn planes<'x, T>(x: &'x ArrayViewD<T>) -> std::slice::ChunksExact<'x, T> {
+    x.elements().chunks_exact(volume(&x.shape()[2..]).max(1))
+}
+
+/// As [`planes`], to be changed.
+pub fn planes_mut<'x, T>(x: &'x mut ArrayViewMutD<T>) -> std::slice::ChunksExactMut<'x, T> {
+    let pixels = volume(&x.shape()[2..]).max(1);
+    x.elements_mut().chunks_exact_mut(pixels)
 }
 
 /// The result of pooling `x`.
@@ -357,7 +383,7 @@ impl Loops {
 
     /// One over the number of inputs of each output of a plane; padding counts where `padding` is set (but never what
     /// lies beyond the padding, where the output was rounded up).
-    pub fn inverse_counts<T: Real>(&self, padding: bool) -> Vec<T> {
+    pub fn inverse_counts(&self, padding: bool) -> Vec<f64> {
         let counts = [0, 1, 2].map(|a| -> Vec<usize> {
             let inside = |t: &Tap, o: usize| {
                 let i = t.at + (o * self.stride[a]) as isize;
@@ -378,7 +404,7 @@ impl Loops {
         let mut inverse = Vec::with_capacity(self.pixels_out());
         for a in d {
             for b in h {
-                inverse.extend(w.iter().map(|c| T::of(1.0 / (a * b * c).max(1) as f64)));
+                inverse.extend(w.iter().map(|c| 1.0 / (a * b * c).max(1) as f64));
             }
         }
         inverse

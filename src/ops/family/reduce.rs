@@ -3,7 +3,7 @@
 use super::broadcast::runs;
 use crate::graph::*;
 use crate::tensor::*;
-use std::sync::OnceLock;
+use ndarray::ArrayViewD;
 
 /// What the fold computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +68,16 @@ pub struct Reduce {
     keepdims: Option<i64>,
     noop_with_empty_axes: Option<i64>,
     axes_input: bool,
-    /// True for bits, whose largest value is 1: learnt when shapes are inferred.
-    bits: OnceLock<bool>,
+}
+
+/// A fold over given axes.
+#[derive(Debug)]
+struct Bound {
+    fold: Fold,
+    /// The operand's shape with ones in place of the folded axes.
+    ones: Shape,
+    /// True for truth values, whose largest is 1.
+    is_bool: bool,
 }
 
 /// Reads a reduction whose axes are an input from opset `since` on.
@@ -81,7 +89,6 @@ pub fn read(r: &Reader, fold: Fold, since: i64) -> Result<Box<dyn Op>, Refusal> 
         keepdims: r.int("keepdims")?,
         noop_with_empty_axes: if axes_input { r.int("noop_with_empty_axes")? } else { None },
         axes_input,
-        bits: OnceLock::new(),
     };
     Ok(Box::new(reduce))
 }
@@ -126,33 +133,6 @@ pub fn sum<T: Real>(x: &[T], f: impl Fn(T) -> T) -> T {
     lanes.into_iter().sum::<T>() + rest
 }
 
-/// `acc[position in shape] = f(acc, x)` for each element of an operand of shape `x`, of which `shape` keeps some axes
-/// (and has ones for the others).
-#[inline(always)]
-fn accumulate<T: Real>(
-    x: &[usize],
-    data: &[T],
-    shape: &[usize],
-    acc: &mut [T],
-    rows: impl Fn(T, &[T]) -> T,
-    f: impl Fn(T, T) -> T,
-) {
-    runs([shape], x, |o, [i], n, [p]| {
-        let x = &data[o..o + n];
-        match p {
-            0 => acc[i] = rows(acc[i], x),
-            1 => acc[i..i + n].iter_mut().zip(x).for_each(|(a, &x)| *a = f(*a, x)),
-            _ => x.iter().enumerate().for_each(|(k, &x)| acc[i + k * p] = f(acc[i + k * p], x)),
-        }
-    });
-}
-
-/// `acc += Σ f(x)` for each element of the result.
-#[inline(always)]
-fn add_up<T: Real>(x: &Array<T>, shape: &[usize], acc: &mut [T], f: impl Fn(T) -> T) {
-    accumulate(&x.shape, &x.data, shape, acc, |a, row| a + sum(row, &f), |a, x| a + f(x));
-}
-
 impl Reduce {
     /// The axes to fold, for an input of rank `rank` and the value of the axes input.
     fn folded(&self, rank: usize, given: Option<Vec<i64>>) -> Result<Vec<bool>, Refusal> {
@@ -179,12 +159,17 @@ impl Reduce {
         self.keepdims.unwrap_or(1) != 0
     }
 
-    /// The result's shape with ones in place of the folded axes, for the values of a node's inputs.
-    fn ones<T: Real>(&self, x: &[Option<&Array<T>>]) -> Option<Shape> {
-        let shape = &x[0]?.shape;
-        let given = x.get(1).copied().flatten().map(Array::ints);
-        let folded = self.folded(shape.len(), given).ok()?;
-        Some(shape.iter().zip(folded).map(|(&size, f)| if f { 1 } else { size }).collect())
+    /// The axes to fold, for a node's operands.
+    fn folded_of(&self, x: &Operands) -> Result<Vec<bool>, Refusal> {
+        let rank = need(x, 0)?.shape.len();
+        match x.get(1).copied().flatten() {
+            Some(_) if !self.axes_input => invalid("axes are an attribute in this opset, not an input"),
+            Some(Operand { value: None, .. }) => {
+                unsupported("axes that depend on the network's input values")
+            }
+            Some(Operand { value: Some(v), .. }) => self.folded(rank, Some(v.to_ints())),
+            None => self.folded(rank, None),
+        }
     }
 }
 
@@ -201,22 +186,11 @@ impl Op for Reduce {
 
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let fact = need(x, 0)?;
-        let given = match x.get(1).copied().flatten() {
-            Some(_) if !self.axes_input => {
-                return invalid("axes are an attribute in this opset, not an input");
-            }
-            Some(Operand { value: None, .. }) => {
-                return unsupported("axes that depend on the network's input values");
-            }
-            Some(Operand { value: Some(v), .. }) => Some(v.to_ints()),
-            None => None,
-        };
-        let folded = self.folded(fact.shape.len(), given)?;
+        let folded = self.folded_of(x)?;
         let empty = fact.shape.iter().zip(&folded).any(|(&size, &f)| f && size == 0);
         if empty && self.fold == Fold::Mean {
             return unsupported("a mean over nothing");
         }
-        self.bits.get_or_init(|| fact.dtype == DType::Bool);
         let kept = fact.shape.iter().zip(&folded).filter_map(|(&size, &f)| match f {
             true => self.keeps().then_some(1),
             false => Some(size),
@@ -234,6 +208,13 @@ impl Op for Reduce {
             Fold::LogSum | Fold::LogSumExp => false,
             _ => x[0].is_some_and(|x| x.is_never_negative()),
         }
+    }
+
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let fact = need(io.x, 0)?;
+        let folded = self.folded_of(io.x)?;
+        let ones = fact.shape.iter().zip(folded).map(|(&size, f)| if f { 1 } else { size }).collect();
+        Ok(Box::new(Bound { fold: self.fold, ones, is_bool: fact.dtype == DType::Bool }))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -285,91 +266,95 @@ impl Op for Reduce {
     }
 }
 
-impl<T: Real> Compute<T> for Reduce {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(a), Some(ones)) = (x[0], self.ones(x)) else { return };
-        let y = &mut y[0].data;
-        y.fill(self.fold.start());
-        if a.data.is_empty() {
-            let bits = self.bits.get() == Some(&true);
-            match self.fold {
-                Fold::LogSum | Fold::LogSumExp => y.fill(T::neg_infinity()),
-                Fold::Max if bits => y.fill(T::zero()),
-                Fold::Min if bits => y.fill(T::one()),
-                _ => {}
+impl Bound {
+    /// `acc[position in the result] = f(acc, x)` for each element of an operand of shape `shape`; `rows` takes a row of them that
+    /// goes into one result.
+    #[inline(always)]
+    fn accumulate<T: Real>(
+        &self,
+        shape: &[usize],
+        x: &[T],
+        acc: &mut [T],
+        rows: impl Fn(T, &[T]) -> T,
+        f: impl Fn(T, T) -> T,
+    ) {
+        runs([&self.ones], shape, |o, [i], n, [p]| {
+            let x = &x[o..o + n];
+            match p {
+                0 => acc[i] = rows(acc[i], x),
+                1 => acc[i..i + n].iter_mut().zip(x).for_each(|(a, &x)| *a = f(*a, x)),
+                _ => x.iter().enumerate().for_each(|(k, &x)| acc[i + k * p] = f(acc[i + k * p], x)),
             }
-            return;
-        }
-        let fold = |y: &mut [T], f: fn(T, T) -> T| {
-            let row = |acc: T, row: &[T]| row.iter().fold(acc, |acc, &x| f(acc, x));
-            accumulate(&a.shape, &a.data, &ones, y, row, f);
-        };
-        match self.fold {
-            Fold::Sum | Fold::Mean | Fold::LogSum => add_up(a, &ones, y, |x| x),
-            Fold::L1 => add_up(a, &ones, y, T::abs),
-            Fold::L2 | Fold::SumSquare => add_up(a, &ones, y, |x| x * x),
-            Fold::Max => fold(y, T::max),
-            Fold::Min => fold(y, T::min),
-            Fold::Prod => fold(y, |a, b| a * b),
-            Fold::LogSumExp => {
-                y.fill(T::neg_infinity());
-                fold(y, T::max);
-                let mut total = vec![T::zero(); y.len()];
-                runs([&ones], &a.shape, |o, [i], n, [p]| {
-                    for (k, &x) in a.data[o..o + n].iter().enumerate() {
-                        total[i + k * p] += (x - y[i + k * p]).exp();
-                    }
-                });
-                y.iter_mut().zip(total).for_each(|(y, s)| *y += s.ln());
-            }
-        }
-        match self.fold {
-            Fold::Mean => {
-                let share = T::of(y.len() as f64 / a.data.len() as f64);
-                y.iter_mut().for_each(|y| *y *= share);
-            }
-            Fold::L2 => y.iter_mut().for_each(|y| *y = y.sqrt()),
-            Fold::LogSum => y.iter_mut().for_each(|y| *y = y.ln()),
-            _ => {}
-        }
+        });
     }
 
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(a), Some(ones), Some(dx)) = (x[0], self.ones(x), &mut dx[0]) else { return };
-        if a.data.is_empty() {
-            return;
-        }
-        let (y, dy, dx) = (&y[0].data, &dy[0].data, &mut dx.data);
-        // dx += dy·g(x, y), for each element with the result it went into
-        let spread = |dx: &mut [T], g: &mut dyn FnMut(T, usize) -> T| {
-            runs([&ones], &a.shape, |o, [i], n, [p]| {
-                for (k, (dx, &x)) in dx[o..o + n].iter_mut().zip(&a.data[o..o + n]).enumerate() {
+    /// `acc += Σ f(x)` for each element of the result.
+    #[inline(always)]
+    fn add_up<T: Real>(&self, shape: &[usize], x: &[T], acc: &mut [T], f: impl Fn(T) -> T) {
+        self.accumulate(shape, x, acc, |a, row| a + sum(row, &f), |a, x| a + f(x));
+    }
+
+    /// `acc = f(acc, x)`, one after the other, for each element of the result.
+    #[inline(always)]
+    fn in_turn<T: Real>(&self, shape: &[usize], x: &[T], acc: &mut [T], f: impl Fn(T, T) -> T) {
+        let row = |acc: T, row: &[T]| row.iter().fold(acc, |acc, &x| f(acc, x));
+        self.accumulate(shape, x, acc, row, &f);
+    }
+
+    /// Calls `f(x, position in the result)` for each element of an operand of shape `shape`.
+    #[inline(always)]
+    fn each<T: Real>(&self, shape: &[usize], x: &[T], mut f: impl FnMut(T, usize)) {
+        runs([&self.ones], shape, |o, [i], n, [p]| {
+            x[o..o + n].iter().enumerate().for_each(|(k, &x)| f(x, i + k * p));
+        });
+    }
+
+    /// y of an operand without elements.
+    fn fold_nothing<T: Real>(&self, y: &mut [T]) {
+        y.fill(match self.fold {
+            Fold::LogSum | Fold::LogSumExp => T::neg_infinity(),
+            Fold::Max if self.is_bool => T::zero(),
+            Fold::Min if self.is_bool => T::one(),
+            fold => fold.start(),
+        });
+    }
+
+    /// y = ln Σ eˣ, without overflow.
+    fn log_sum_exp<T: Real>(&self, shape: &[usize], x: &[T], y: &mut [T]) {
+        y.fill(T::neg_infinity());
+        self.in_turn(shape, x, y, T::max);
+        let mut total = vec![T::zero(); y.len()];
+        self.each(shape, x, |x, o| total[o] += (x - y[o]).exp());
+        y.iter_mut().zip(total).for_each(|(y, s)| *y += s.ln());
+    }
+
+    /// `dx += dy·∂y/∂x`
+    fn gradient<T: Real>(&self, x: &ArrayViewD<T>, y: &[T], dy: &[T], dx: &mut [T]) {
+        let (shape, x) = (x.shape(), x.elements());
+        // dx += dy·g(x, position in the result)
+        let mut spread = |g: &mut dyn FnMut(T, usize) -> T| {
+            runs([&self.ones], shape, |o, [i], n, [p]| {
+                for (k, (dx, &x)) in dx[o..o + n].iter_mut().zip(&x[o..o + n]).enumerate() {
                     *dx += dy[i + k * p] * g(x, i + k * p);
                 }
             });
         };
         let zero = T::zero();
         match self.fold {
-            Fold::Sum => spread(dx, &mut |_, _| T::one()),
+            Fold::Sum => spread(&mut |_, _| T::one()),
             Fold::Mean => {
-                let share = T::of(y.len() as f64 / a.data.len() as f64);
-                spread(dx, &mut |_, _| share);
+                let share = T::of(y.len() as f64 / x.len() as f64);
+                spread(&mut |_, _| share);
             }
-            Fold::L1 => spread(dx, &mut |x, _| if x == zero { zero } else { x.signum() }),
-            Fold::L2 => spread(dx, &mut |x, o| if y[o] == zero { zero } else { x / y[o] }),
-            Fold::SumSquare => spread(dx, &mut |x, _| x + x),
-            Fold::LogSum => spread(dx, &mut |_, o| (-y[o]).exp()),
-            Fold::LogSumExp => spread(dx, &mut |x, o| (x - y[o]).exp()),
+            Fold::L1 => spread(&mut |x, _| if x == zero { zero } else { x.signum() }),
+            Fold::L2 => spread(&mut |x, o| if y[o] == zero { zero } else { x / y[o] }),
+            Fold::SumSquare => spread(&mut |x, _| x + x),
+            Fold::LogSum => spread(&mut |_, o| (-y[o]).exp()),
+            Fold::LogSumExp => spread(&mut |x, o| (x - y[o]).exp()),
             Fold::Max | Fold::Min => {
                 // To the first that equals the result.
                 let mut taken = vec![false; y.len()];
-                spread(dx, &mut |x, o| {
+                spread(&mut |x, o| {
                     let first = x == y[o] && !taken[o];
                     taken[o] |= first;
                     if first { T::one() } else { zero }
@@ -379,20 +364,51 @@ impl<T: Real> Compute<T> for Reduce {
                 // The product of the others: that of the nonzero ones, unless another one is zero.
                 let mut nonzero = vec![T::one(); y.len()];
                 let mut zeros = vec![0usize; y.len()];
-                runs([&ones], &a.shape, |o, [i], n, [p]| {
-                    for (k, &x) in a.data[o..o + n].iter().enumerate() {
-                        match x == zero {
-                            true => zeros[i + k * p] += 1,
-                            false => nonzero[i + k * p] *= x,
-                        }
-                    }
+                self.each(shape, x, |x, o| match x == zero {
+                    true => zeros[o] += 1,
+                    false => nonzero[o] *= x,
                 });
-                spread(dx, &mut |x, o| match (x == zero, zeros[o]) {
+                spread(&mut |x, o| match (x == zero, zeros[o]) {
                     (false, 0) => nonzero[o] / x,
                     (true, 1) => nonzero[o],
                     _ => zero,
                 });
             }
+        }
+    }
+}
+
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let a = present(x, 0);
+        let (shape, x, y) = (a.shape(), a.elements(), y[0].elements_mut());
+        if x.is_empty() {
+            return self.fold_nothing(y);
+        }
+        y.fill(self.fold.start());
+        match self.fold {
+            Fold::Sum | Fold::Mean | Fold::LogSum => self.add_up(shape, x, y, |x| x),
+            Fold::L1 => self.add_up(shape, x, y, T::abs),
+            Fold::L2 | Fold::SumSquare => self.add_up(shape, x, y, |x| x * x),
+            Fold::Max => self.in_turn(shape, x, y, T::max),
+            Fold::Min => self.in_turn(shape, x, y, T::min),
+            Fold::Prod => self.in_turn(shape, x, y, |a, b| a * b),
+            Fold::LogSumExp => self.log_sum_exp(shape, x, y),
+        }
+        match self.fold {
+            Fold::Mean => {
+                let share = T::of(y.len() as f64 / x.len() as f64);
+                y.iter_mut().for_each(|y| *y *= share);
+            }
+            Fold::L2 => y.iter_mut().for_each(|y| *y = y.sqrt()),
+            Fold::LogSum => y.iter_mut().for_each(|y| *y = y.ln()),
+            _ => {}
+        }
+    }
+
+    fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        if let Some(dx) = wanted(dx, 0) {
+            self.gradient(present(x, 0), y[0].elements(), dy[0].elements(), dx.elements_mut());
         }
     }
 }
