@@ -6,12 +6,14 @@
 
 mod attributes;
 mod graph;
+mod hints;
 mod infer;
 mod op;
 mod print;
 
 pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsupported};
 pub use graph::{Graph, Names, Node, NodeId, Origin, Value, ValueId};
+pub use hints::Hints;
 pub use infer::{Facts, infer, infer_unfinished};
 pub use op::{
     Axis, Compute, Couplings, Fact, Io, Keep, Linear, Op, Operand, Operands, Port, Product, Resized, Work,

@@ -4,6 +4,7 @@
 //! Never: has default bodies. An operator cannot forget a question.
 
 use super::attributes::{Attributes, Refusal};
+use super::hints::Hints;
 use crate::tensor::{Array, DType, Real, Shape, Tensor};
 use std::fmt::Debug;
 
@@ -284,7 +285,7 @@ pub trait Compute<T: Real> {
 }
 
 /// An ONNX operator with its attributes.
-pub trait Op: Debug + Send + Sync + Compute<f32> + Compute<f64> {
+pub trait Op: Debug + Send + Sync + Hints + Compute<f32> + Compute<f64> {
     /// The attributes, as the table reads them. Law 1: reading what this writes gives the same operator.
     fn attributes(&self) -> Attributes;
 

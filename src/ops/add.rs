@@ -13,6 +13,8 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(Add))
 }
 
+impl Hints for Add {}
+
 impl Op for Add {
     fn attributes(&self) -> Attributes {
         Attributes::new()

@@ -45,6 +45,8 @@ impl BatchNormalization {
     }
 }
 
+impl Hints for BatchNormalization {}
+
 impl Op for BatchNormalization {
     fn attributes(&self) -> Attributes {
         Writer::default()

@@ -28,6 +28,8 @@ impl Clip {
     }
 }
 
+impl Hints for Clip {}
+
 impl Op for Clip {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("min", self.min).maybe("max", self.max).done()

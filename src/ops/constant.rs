@@ -49,6 +49,8 @@ impl Constant {
     }
 }
 
+impl Hints for Constant {}
+
 impl Op for Constant {
     fn attributes(&self) -> Attributes {
         let w = Writer::default();

@@ -58,6 +58,8 @@ impl Conv {
     }
 }
 
+impl Hints for Conv {}
+
 impl Op for Conv {
     fn attributes(&self) -> Attributes {
         self.window.write(Writer::default().maybe("group", (self.group != 1).then_some(self.group))).done()

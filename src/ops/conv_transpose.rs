@@ -114,6 +114,8 @@ impl ConvTranspose {
     }
 }
 
+impl Hints for ConvTranspose {}
+
 impl Op for ConvTranspose {
     fn attributes(&self) -> Attributes {
         let w = Writer::default()

@@ -40,6 +40,8 @@ impl CumSum {
     }
 }
 
+impl Hints for CumSum {}
+
 impl Op for CumSum {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("exclusive", self.exclusive).maybe("reverse", self.reverse).done()

@@ -121,6 +121,8 @@ impl Single {
     }
 }
 
+impl Hints for Single {}
+
 impl Op for Single {
     fn attributes(&self) -> Attributes {
         Writer::default().put("equation", self.equation.clone()).done()
@@ -280,6 +282,8 @@ impl Einsum {
         }
     }
 }
+
+impl Hints for Einsum {}
 
 impl Op for Einsum {
     fn attributes(&self) -> Attributes {

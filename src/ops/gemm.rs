@@ -55,6 +55,8 @@ impl Gemm {
     }
 }
 
+impl Hints for Gemm {}
+
 impl Op for Gemm {
     fn attributes(&self) -> Attributes {
         Writer::default()

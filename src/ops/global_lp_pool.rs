@@ -23,6 +23,8 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(GlobalLpPool { p }))
 }
 
+impl Hints for GlobalLpPool {}
+
 impl Op for GlobalLpPool {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("p", self.p).done()

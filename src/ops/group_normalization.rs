@@ -50,6 +50,8 @@ impl GroupNormalization {
     }
 }
 
+impl Hints for GroupNormalization {}
+
 impl Op for GroupNormalization {
     fn attributes(&self) -> Attributes {
         Writer::default()

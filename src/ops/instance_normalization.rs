@@ -26,6 +26,8 @@ impl InstanceNormalization {
     }
 }
 
+impl Hints for InstanceNormalization {}
+
 impl Op for InstanceNormalization {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("epsilon", self.epsilon).done()

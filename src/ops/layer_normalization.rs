@@ -43,6 +43,8 @@ impl LayerNormalization {
     }
 }
 
+impl Hints for LayerNormalization {}
+
 impl Op for LayerNormalization {
     fn attributes(&self) -> Attributes {
         Writer::default()

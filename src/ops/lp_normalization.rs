@@ -43,6 +43,8 @@ impl LpNormalization {
     }
 }
 
+impl Hints for LpNormalization {}
+
 impl Op for LpNormalization {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).maybe("p", self.p).done()

@@ -71,6 +71,8 @@ impl Lrn {
     }
 }
 
+impl Hints for Lrn {}
+
 impl Op for Lrn {
     fn attributes(&self) -> Attributes {
         Writer::default()

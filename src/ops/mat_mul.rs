@@ -68,6 +68,8 @@ fn axes(a: usize, b: usize) -> (Option<usize>, usize, usize, Option<usize>) {
     (a.checked_sub(2), a - 1, b.saturating_sub(2), (b > 1).then(|| b - 1))
 }
 
+impl Hints for MatMul {}
+
 impl Op for MatMul {
     fn attributes(&self) -> Attributes {
         Attributes::new()

@@ -48,6 +48,8 @@ impl WithIndices {
     }
 }
 
+impl Hints for WithIndices {}
+
 impl Op for WithIndices {
     fn attributes(&self) -> Attributes {
         Op::attributes(&self.0)

@@ -60,6 +60,8 @@ fn epsilon<T: Real>() -> T {
     T::of(1e-9)
 }
 
+impl Hints for MeanVarianceNormalization {}
+
 impl Op for MeanVarianceNormalization {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axes", self.axes.clone()).done()

@@ -127,6 +127,8 @@ fn regroups(fine: Shape, [a, inner]: [usize; 2]) -> bool {
     a > 1 && p > 1 && fine[0] == a * p && volume(&fine[1..]) * p == inner
 }
 
+impl Hints for Reshape {}
+
 impl Op for Reshape {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("allowzero", (self.allowzero != 0).then_some(self.allowzero)).done()

@@ -243,6 +243,8 @@ impl Resize {
     }
 }
 
+impl Hints for Resize {}
+
 impl Op for Resize {
     fn attributes(&self) -> Attributes {
         self.given.clone()

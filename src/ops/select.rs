@@ -11,6 +11,8 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(Where))
 }
 
+impl Hints for Where {}
+
 impl Op for Where {
     fn attributes(&self) -> Attributes {
         Attributes::new()

@@ -41,6 +41,8 @@ impl Softmax {
     }
 }
 
+impl Hints for Softmax {}
+
 impl Op for Softmax {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).done()

@@ -33,6 +33,8 @@ impl TopK {
     }
 }
 
+impl Hints for TopK {}
+
 impl Op for TopK {
     fn attributes(&self) -> Attributes {
         Writer::default()

@@ -33,6 +33,8 @@ impl Arg {
     }
 }
 
+impl Hints for Arg {}
+
 impl Op for Arg {
     fn attributes(&self) -> Attributes {
         Writer::default()

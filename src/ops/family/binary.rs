@@ -33,6 +33,8 @@ pub trait BinaryFn: Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Binary<F>(pub F);
 
+impl<F: BinaryFn> Hints for Binary<F> {}
+
 impl<F: BinaryFn> Op for Binary<F> {
     fn attributes(&self) -> Attributes {
         self.0.attributes()
@@ -128,6 +130,8 @@ pub fn comparison(f: fn(f64, f64) -> bool) -> Result<Box<dyn Op>, Refusal> {
 
 #[derive(Debug)]
 struct Comparison(fn(f64, f64) -> bool);
+
+impl Hints for Comparison {}
 
 impl Op for Comparison {
     fn attributes(&self) -> Attributes {

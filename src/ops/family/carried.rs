@@ -38,6 +38,8 @@ impl Carried {
     }
 }
 
+impl Hints for Carried {}
+
 impl Op for Carried {
     fn attributes(&self) -> Attributes {
         self.attributes.clone()

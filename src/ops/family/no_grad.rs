@@ -24,6 +24,8 @@ pub trait NoGradFn: Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct NoGrad<F>(pub F);
 
+impl<F: NoGradFn> Hints for NoGrad<F> {}
+
 impl<F: NoGradFn> Op for NoGrad<F> {
     fn attributes(&self) -> Attributes {
         self.0.attributes()

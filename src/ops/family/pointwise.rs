@@ -30,6 +30,8 @@ pub trait PointwiseFn: Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Pointwise<F>(pub F);
 
+impl<F: PointwiseFn> Hints for Pointwise<F> {}
+
 impl<F: PointwiseFn> Op for Pointwise<F> {
     fn attributes(&self) -> Attributes {
         self.0.attributes()

@@ -53,6 +53,8 @@ impl<P: Windowed> Pool<P> {
     }
 }
 
+impl<P: Windowed> Hints for Pool<P> {}
+
 impl<P: Windowed> Op for Pool<P> {
     fn attributes(&self) -> Attributes {
         let w = Writer::default().maybe("ceil_mode", self.0.ceil_mode());
@@ -133,6 +135,8 @@ pub trait Whole: Debug + Send + Sync + 'static {
 /// Makes it an operator.
 #[derive(Debug)]
 pub struct Global<P>(pub P);
+
+impl<P: Whole> Hints for Global<P> {}
 
 impl<P: Whole> Op for Global<P> {
     fn attributes(&self) -> Attributes {

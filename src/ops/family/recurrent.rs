@@ -333,6 +333,8 @@ fn part<'a, T>(x: &[Option<&'a Array<T>>], slot: usize, d: usize, len: usize) ->
 const DIRECTIONS: &str = "keeps its directions";
 const UNITS: &str = "keeps its hidden units";
 
+impl<C: Cell> Hints for Recurrent<C> {}
+
 impl<C: Cell> Op for Recurrent<C> {
     fn attributes(&self) -> Attributes {
         let w = Writer::default()

@@ -188,6 +188,8 @@ impl Reduce {
     }
 }
 
+impl Hints for Reduce {}
+
 impl Op for Reduce {
     fn attributes(&self) -> Attributes {
         Writer::default()

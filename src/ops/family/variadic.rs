@@ -27,6 +27,8 @@ pub trait VariadicFn: Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Variadic<F>(pub F);
 
+impl<F: VariadicFn> Hints for Variadic<F> {}
+
 impl<F: VariadicFn> Op for Variadic<F> {
     fn attributes(&self) -> Attributes {
         Attributes::new()

@@ -53,6 +53,8 @@ pub trait ViewFn: Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct View<M>(pub M);
 
+impl<M: ViewFn> Hints for View<M> {}
+
 impl<M: ViewFn> Op for View<M> {
     fn attributes(&self) -> Attributes {
         self.0.attributes()
