@@ -7,6 +7,7 @@
 use super::op::{Compute, Fact, Io, Linear, Op, Operand, Port};
 use super::{Graph, Node, NodeId, Origin, Refusal, ValueId};
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 use crate::tensor::{Array, Data, Tensor, checked_volume, too_large, volume};
 use std::sync::Arc;
 
@@ -231,7 +232,7 @@ impl Sizes {
         };
         for (value, fact) in graph.values.iter().zip(&facts.fact) {
             sizes.add(fact.iter().cloned().collect()).map_err(|refusal| {
-                let hint = "state smaller sizes: --input-shape NAME:1,3,224,224";
+                let hint = format!("state smaller sizes: {} NAME:1,3,224,224", Setting::InputShape);
                 Error::graph(format!("'{}': {}", value.name, refusal.reason()), hint)
             })?;
         }
