@@ -116,8 +116,8 @@ impl Trial<'_> {
         if classes.iter().all(|&c| c == NONE) {
             return false;
         }
-        let (data, inner) = (t.to_real::<f32>(), volume(&t.shape()[axis + 1..]));
-        let (size, outer) = (t.shape()[axis], volume(&t.shape()[..axis]));
+        let (data, shape) = (t.to_real::<f32>(), t.shape());
+        let (outer, size, inner) = (volume(&shape[..axis]), shape[axis], volume(&shape[axis + 1..]));
         let row = |i: usize| (0..outer).flat_map(move |o| (o * size + i) * inner..(o * size + i + 1) * inner);
         (0..size).any(|i| classes[i] != NONE && row(i).all(|k| data[k] == 0.0))
     }
@@ -157,11 +157,12 @@ impl Trial<'_> {
         let zero_in: HashSet<u32> = read.into_iter().filter(|(_, zero)| *zero).map(|(c, _)| c).collect();
         let mut by_class: HashMap<u32, bool> = HashMap::new();
         for (v, t) in self.constants().filter(|(_, t)| t.dtype().is_float() && t.shape().len() > 1) {
-            let labels: Vec<&[u32]> = (0..t.shape().len()).map(|axis| self.groups.axis(v, axis)).collect();
-            let steps: Vec<usize> = (0..t.shape().len()).map(|axis| volume(&t.shape()[axis + 1..])).collect();
+            let shape = t.shape();
+            let labels: Vec<&[u32]> = (0..shape.len()).map(|axis| self.groups.axis(v, axis)).collect();
+            let steps: Vec<usize> = (0..shape.len()).map(|axis| volume(&shape[axis + 1..])).collect();
             for (k, w) in t.to_real::<f32>().into_iter().enumerate() {
-                let class = |axis: usize| labels[axis][k / steps[axis] % t.shape()[axis]];
-                let classes = (0..t.shape().len()).map(class).filter(|&c| c != NONE);
+                let class = |axis: usize| labels[axis][k / steps[axis] % shape[axis]];
+                let classes = (0..shape.len()).map(class).filter(|&c| c != NONE);
                 let zero = w == 0.0 || classes.clone().any(|c| zero_in.contains(&c));
                 classes.for_each(|c| *by_class.entry(c).or_insert(true) &= zero);
             }

@@ -37,7 +37,7 @@ pub fn part(graph: &mut Graph) {
     let mut roots: Vec<ValueId> = readers.keys().copied().collect();
     roots.sort_unstable();
     for root in roots {
-        let Some(tensor) = tensor(graph, root).filter(|t| has_channels(t)) else { continue };
+        let Some(tensor) = tensor(graph, root).filter(has_channels) else { continue };
         // Readers of one kind keep sharing. The first kind reads what the file has, unless more than nodes do.
         let mut copies: HashMap<(u32, usize, Option<ValueId>), Option<ValueId>> = HashMap::new();
         for &(n, slot) in &readers[&root] {
@@ -187,7 +187,7 @@ fn kinds(graph: &Graph, stored: &Stored) -> Vec<u32> {
             .iter()
             .map(|root| {
                 root.filter(|&r| {
-                    *matrix.entry(r).or_insert_with(|| graph.initializer(r).is_some_and(|t| is_matrix(t)))
+                    *matrix.entry(r).or_insert_with(|| graph.initializer(r).is_some_and(is_matrix))
                 })
             })
             .collect();

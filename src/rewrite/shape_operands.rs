@@ -259,7 +259,7 @@ impl Rewriter<'_> {
                 (Some(p), Some(q)) => self.new.nodes[p].inputs = self.new.nodes[q].inputs.clone(),
                 (Some(p), None) if self.new.nodes[p].op_type != "Constant" => continue,
                 (_, None) => {
-                    let Some(tensor) = self.new.initializer(fresh).map(|t| t.clone()) else {
+                    let Some(tensor) = self.new.initializer(fresh).cloned() else {
                         continue;
                     };
                     super::constant::store(&mut self.new, v, tensor)?;

@@ -5,11 +5,12 @@ use super::{Array, DType, Element, Real, checked_volume, volume};
 use crate::error::{Error, Result};
 use half::{bf16, f16};
 use ndarray::{ArcArray, ArrayD, ArrayViewD, IxDyn};
+use std::fmt;
 
 macro_rules! tensor {
     ($($variant:ident $name:literal $onnx:literal $type:ident $kind:ident;)*) => {
         /// A constant: an array of its own element type, always row-major. Clones share the elements.
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Clone, PartialEq)]
         pub enum Tensor { $(#[doc = $name] $variant(ArcArray<$type, IxDyn>),)* }
 
         /// Evaluates an expression on the array of a tensor.
@@ -32,6 +33,14 @@ element_types!(tensor);
 /// The elements of a constant, row-major.
 fn elements<E>(array: &ArcArray<E, IxDyn>) -> &[E] {
     array.as_slice().expect("constants are row-major")
+}
+
+impl fmt::Debug for Tensor {
+    /// All elements, where ndarray leaves some out: texts of attributes are compared.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}{:?} ", self.dtype().name(), self.shape())?;
+        of_tensor!(self, array => f.debug_list().entries(elements(array)).finish())
+    }
 }
 
 impl Tensor {
@@ -70,6 +79,7 @@ impl Tensor {
 
     /// From little-endian bytes. Errors when their number is not what the shape takes.
     pub fn from_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<Self> {
+        // A part of an element counts as one here, and as none below.
         fits(shape, bytes.len().div_ceil(dtype.size()))?;
         of_dtype!(dtype, E => Self::from_vec(shape, bytes.chunks_exact(size_of::<E>()).map(E::from_chunk).collect()))
     }
