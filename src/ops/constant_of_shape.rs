@@ -15,8 +15,8 @@ struct ConstantOfShape {
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     let value = r.tensor("value")?;
     match &value {
-        Some(v) if v.data.len() != 1 => {
-            invalid(format!("a value of shape {:?}: it must be one number", v.shape))
+        Some(v) if v.len() != 1 => {
+            invalid(format!("a value of shape {:?}: it must be one number", v.shape()))
         }
         _ => Ok(Box::new(View(ConstantOfShape { value }))),
     }
@@ -47,7 +47,7 @@ impl ViewFn for ConstantOfShape {
     }
     fn moves<T: Real>(&self, _: &[Option<&Array<T>>], _: &[Shape], _: &mut dyn FnMut(Move)) {}
     fn fill<T: Real>(&self, _: &[Option<&Array<T>>]) -> Option<T> {
-        self.value.as_ref().map_or(Some(T::zero()), |v| v.data.to_real().first().copied())
+        self.value.as_ref().map_or(Some(T::zero()), |v| v.to_real().first().copied())
     }
 }
 

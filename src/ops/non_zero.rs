@@ -21,7 +21,7 @@ impl NoGradFn for NonZero {
         let fact = need(x, 0)?;
         match x[0].and_then(|o| o.value) {
             Some(t) => {
-                let found = t.data.to_real::<f64>().into_iter().filter(|&v| v != 0.0).count();
+                let found = t.to_real::<f64>().into_iter().filter(|&v| v != 0.0).count();
                 Ok(vec![Fact::new(DType::I64, [fact.shape.len(), found])])
             }
             None => unsupported("a result whose shape depends on the network's input values"),

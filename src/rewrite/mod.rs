@@ -177,9 +177,9 @@ impl Rewriter<'_> {
         for v in 0..self.old.values.len() {
             let Some(t) = self.old.initializer(v) else { continue };
             let mut t = t.clone();
-            for axis in 0..t.shape.len() {
+            for axis in 0..t.shape().len() {
                 if let Some(kept) = self.cuts.kept(v, axis) {
-                    t = Arc::new(t.slice(axis, kept));
+                    t = t.select(axis, kept);
                     self.note_sliced(v, axis, &t);
                 }
             }
@@ -234,7 +234,7 @@ impl Rewriter<'_> {
             node.outputs.first().copied().flatten().filter(|_| !node.inputs.iter().flatten().any(sliced))
             && let Some(t) = self.facts.constant[v].clone()
         {
-            (0..t.shape.len()).for_each(|axis| self.note_sliced(v, axis, &t));
+            (0..t.shape().len()).for_each(|axis| self.note_sliced(v, axis, &t));
         }
         for (slot, tensors) in operands {
             self.restate(n, slot, tensors)?;
@@ -266,7 +266,7 @@ impl Rewriter<'_> {
         let wanted = |slot: usize| -> Option<Vec<Tensor>> {
             let one = |(r, facts): (&Resized, &Facts)| {
                 let stated = r.inputs.iter().find(|(s, _)| *s == slot).map(|(_, t)| t.clone());
-                let before = || facts.constant[node.inputs.get(slot).copied().flatten()?].as_deref().cloned();
+                let before = || facts.constant[node.inputs.get(slot).copied().flatten()?].clone();
                 stated.or_else(before)
             };
             all.clone().zip(facts()).map(one).collect()
@@ -313,7 +313,7 @@ impl Rewriter<'_> {
     }
 
     fn constant(&mut self, wish: &str, tensor: Tensor) -> ValueId {
-        self.value(wish, Origin::Initializer(Arc::new(tensor)))
+        self.value(wish, Origin::Initializer(tensor))
     }
 
     fn value(&mut self, wish: &str, origin: Origin) -> ValueId {

@@ -64,7 +64,7 @@ impl Rewriter<'_> {
         // A factor that is rounded to a half is off by more than the results' own rounding.
         let half = matches!(dtype, DType::F16 | DType::BF16);
         let wide = if half { DType::F32 } else { dtype };
-        let factor = Tensor { shape: Vec::new(), data: Data::from_real(wide, &[factor]) };
+        let factor = Tensor::from_real(wide, &[], &[factor]);
         let factor = self.constant(&format!("{base}_share"), factor);
         let mut before = self.value(&format!("{base}_unscaled"), Origin::Node(usize::MAX, 0));
         self.new.nodes[n].outputs[0] = Some(before);

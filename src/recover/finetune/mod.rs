@@ -150,8 +150,7 @@ pub fn finetune(
     let mut graph = graph.clone();
     for ((&v, w), values) in parameters.iter().zip(&weights).zip(&state.best) {
         let Some(old) = facts.constant[v].as_ref() else { continue };
-        let data = Data::from_real(old.dtype(), values);
-        rewrite::store(&mut graph, v, Tensor { shape: w.shape.clone(), data })?;
+        rewrite::store(&mut graph, v, old.with_values(&w.shape, values))?;
     }
     Ok(Tuned { graph, best: state.best_epoch(), epochs: state.epochs })
 }
