@@ -1,6 +1,7 @@
-//! The one error type. Every variant names the file or the node, the reason, and the way out; what it prints is harmless to a
-//! terminal, whatever the names in it are.
+//! The one error type. Every variant names the file, the node or the setting, the reason, and the way out; what it prints is
+//! harmless to a terminal, whatever the names in it are.
 
+use crate::setting::Setting;
 use crate::support::printable::line;
 use std::path::{Path, PathBuf};
 
@@ -31,9 +32,13 @@ pub enum Error {
     )]
     Unsupported { nodes: Vec<String>, hint: String },
 
-    /// A command-line argument or setting that makes no sense here.
-    #[error("{}: {}\n  way out: {}", line(argument), line(reason), line(hint))]
-    Argument { argument: String, reason: String, hint: String },
+    /// A setting that makes no sense here.
+    #[error("{setting}: {}\n  way out: {}", line(reason), line(hint))]
+    Argument { setting: Setting, reason: String, hint: String },
+
+    /// Arrays in memory that do not fit the network.
+    #[error("{}\n  way out: {}", line(reason), line(hint))]
+    Arrays { reason: String, hint: String },
 
     /// A check of our own work failed; nothing was written.
     #[error("verification failed: {}\n  way out: {}", line(reason), line(hint))]
@@ -69,9 +74,14 @@ impl Error {
         Self::Graph { reason: reason.into(), hint: hint.into() }
     }
 
-    /// An argument that makes no sense here.
-    pub fn argument(argument: impl Into<String>, reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Argument { argument: argument.into(), reason: reason.into(), hint: hint.into() }
+    /// A setting that makes no sense here.
+    pub fn argument(setting: Setting, reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Argument { setting, reason: reason.into(), hint: hint.into() }
+    }
+
+    /// Arrays in memory that do not fit the network.
+    pub fn arrays(reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Arrays { reason: reason.into(), hint: hint.into() }
     }
 }
 

@@ -68,9 +68,11 @@ pub mod pruner;
 pub mod recover;
 pub mod report;
 pub mod rewrite;
+mod setting;
 pub mod support;
 pub mod tensor;
 pub mod tract;
 pub mod verify;
 
 pub use error::{Error, Result};
+pub use setting::Setting;

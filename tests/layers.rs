@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. Rooms of one layer do not use each other, except as `BESIDE` says.
 const LAYERS: &[&[&str]] = &[
+    &["setting"],
     &["error", "support"],
     &["tensor", "kernels"],
     &["graph"],
@@ -131,7 +132,7 @@ fn every_module_uses_only_what_stands_below_it() {
         let module = source.module();
         let own = layer(module).unwrap_or_else(|| panic!("src/{} belongs to no layer", source.path));
         for (used, path) in uses(&source.text) {
-            // Capital letters are the crate's re-exports of its error.
+            // Capital letters are the crate's re-exports of its error and its settings.
             let base = used == module || used.starts_with(char::is_uppercase);
             let below = layer(&used).is_some_and(|l| l < own);
             let beside = BESIDE.iter().any(|(who, what)| *who == module && (*what == used || *what == path));
@@ -157,6 +158,35 @@ fn crates_stay_where_they_belong() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Flags in a text, but for those of other programs and for colours of a style sheet.
+fn flags(text: &str) -> Vec<&str> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let mut found = Vec::new();
+    for line in text.lines().filter(|line| !line.contains("python -m ")) {
+        for (at, _) in line.match_indices("--") {
+            let word = &line[at..];
+            let word = &word[..word.find(|c| !is_word(c)).unwrap_or(word.len())];
+            let is_flag = word[2..].starts_with(|c: char| c.is_ascii_lowercase());
+            let is_colour = line[..at].ends_with("var(") || line[at + word.len()..].starts_with(": #");
+            if is_flag && !is_colour && !line[..at].ends_with(is_word) {
+                found.push(word);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn only_the_command_speaks_of_flags() {
+    let is_command = |s: &Source| ["cli", "main"].contains(&s.module());
+    for source in sources().iter().filter(|s| !is_command(s) && s.path.ends_with(".rs")) {
+        let found = flags(&source.text);
+        assert!(found.is_empty(), "src/{} names {found:?}: say Setting", source.path);
+    }
+    assert_eq!(flags("say(\"--calib\");\nlet hint = \"try (--residual tie)\";"), ["--calib", "--residual"]);
+    assert!(flags("p { color: var(--soft); --ink: #000; }\npython -m x --keras\na - -b").is_empty());
 }
 
 #[test]

@@ -2,11 +2,13 @@
 //!
 //! Takes: outputs and inputs by flag. Gives: nothing, or what is wrong. Never: leaves anything behind.
 
+use super::flags::Misuse;
 use super::talk::Talk;
+use anyhow::Result;
+use autobot_onnx::Error;
 use autobot_onnx::data;
 use autobot_onnx::onnx::{self, Model};
 use autobot_onnx::support::files;
-use autobot_onnx::{Error, Result};
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -23,11 +25,11 @@ pub fn outputs(outputs: &[Named], inputs: &[Named], talk: Talk) -> Result<()> {
         let clash = inputs.iter().chain(&outputs[..k]).find(|(_, other)| files::same(path, other));
         if let Some((other, _)) = clash {
             let reason = format!("{} is the same file as {other}", path.display());
-            return Err(Error::argument(what, reason, OWN_NAME));
+            return Err(Misuse::new(what, reason, OWN_NAME).into());
         }
         if inputs.iter().any(|(_, folder)| data::is_image_of(path, folder)) {
             let reason = format!("{} is one of the images", path.display());
-            return Err(Error::argument(what, reason, OWN_NAME));
+            return Err(Misuse::new(what, reason, OWN_NAME).into());
         }
         writable(path)?;
     }
@@ -57,7 +59,7 @@ pub fn weights(outputs: &[Named], read: &[&Model], models: &[&Path], source: Opt
         let wanted = models.iter().find(|model| source.is_some_and(|s| s.may_write(model, path))).copied();
         if let Some(model) = clash.or(wanted) {
             let reason = format!("{} is for the weights of {}", path.display(), model.display());
-            return Err(Error::argument(what, reason, OWN_NAME));
+            return Err(Misuse::new(what, reason, OWN_NAME).into());
         }
         replaceable(what, path)?;
     }
@@ -65,7 +67,7 @@ pub fn weights(outputs: &[Named], read: &[&Model], models: &[&Path], source: Opt
 }
 
 /// A report may take the place of a report, and not of anything else that somebody may need.
-fn replaceable(what: &str, path: &Path) -> Result<()> {
+fn replaceable(what: &str, path: &Path) -> Result<(), Misuse> {
     let (begins, kind) = match what {
         "--report" => (b'<', "page"),
         "--json" | "--save-gates" | "--calibrate" => (b'{', "JSON"),
@@ -75,12 +77,12 @@ fn replaceable(what: &str, path: &Path) -> Result<()> {
     let _ = std::fs::File::open(path).and_then(|mut f| f.read(&mut first));
     if first != [begins] {
         let reason = format!("{} is there, and is no {kind}: it would be lost", path.display());
-        return Err(Error::argument(what, reason, "give another name, or remove that file first"));
+        return Err(Misuse::new(what, reason, "give another name, or remove that file first"));
     }
     Ok(())
 }
 
-fn writable(path: &Path) -> Result<()> {
+fn writable(path: &Path) -> autobot_onnx::Result<()> {
     if path.is_dir() || path.file_name().is_none() {
         return Err(Error::file(path, "is a folder", "give the name of a file in it"));
     }

@@ -38,8 +38,8 @@ impl Job {
         let aimed = self.pruner.aim(target);
         let unlearned = !self.pruner.analysis().unlearned.is_empty();
         aimed.map_err(|e| match (e, &self.known.advice) {
-            (Error::Argument { argument, reason, hint }, Some(advice)) if unlearned => {
-                Error::Argument { argument, reason, hint: format!("{advice}; or {hint}") }
+            (Error::Argument { setting, reason, hint }, Some(advice)) if unlearned => {
+                Error::Argument { setting, reason, hint: format!("{advice}; or {hint}") }
             }
             (e, _) => e,
         })

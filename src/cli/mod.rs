@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod data;
 mod demo;
+mod flags;
 mod guard;
 mod inspect;
 mod job;
@@ -20,6 +21,7 @@ use args::{Cli, Command, RecoverArg, RecoveryArgs};
 use autobot_onnx::Error;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
+use flags::Misuse;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
@@ -108,7 +110,7 @@ fn one_line(e: &Error) -> String {
 }
 
 /// Refuses flags of finetuning where nothing is finetuned.
-fn all_heard(recovery: &RecoveryArgs, matches: &ArgMatches) -> autobot_onnx::Result<()> {
+fn all_heard(recovery: &RecoveryArgs, matches: &ArgMatches) -> Result<(), Misuse> {
     if recovery.recover == RecoverArg::Finetune {
         return Ok(());
     }
@@ -117,7 +119,7 @@ fn all_heard(recovery: &RecoveryArgs, matches: &ArgMatches) -> autobot_onnx::Res
     let mut names =
         flags.get_arguments().filter(|a| is_typed(a.get_id().as_str())).flat_map(|a| a.get_long());
     match names.find(|&name| name != "recover") {
-        Some(name) => Err(Error::argument(
+        Some(name) => Err(Misuse::new(
             format!("--{name}"),
             "shapes finetuning, and none is asked for",
             "add --recover finetune, or leave it out",

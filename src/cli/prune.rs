@@ -4,13 +4,13 @@
 
 use super::args::{ClosedArg, LearnArgs, PruneArgs, RecoverArg, RecoveryArgs, ScopeArgs};
 use super::bench::speed;
+use super::flags::with_flags;
 use super::guard::{self, Named};
 use super::job::Job;
 use super::progress::Watch;
 use super::talk::Talk;
 use super::value::Processor;
 use super::{Answer, beside, data};
-use autobot_onnx::Error;
 use autobot_onnx::data::Calibration;
 use autobot_onnx::onnx::Written;
 use autobot_onnx::plan::{Limits, Round};
@@ -19,6 +19,7 @@ use autobot_onnx::pruner::{self, Criterion, Done, Finetune, Identity, Options, R
 use autobot_onnx::report::units::plural;
 use autobot_onnx::report::{gather, html, json, text};
 use autobot_onnx::support::{files, printable};
+use autobot_onnx::{Error, Setting};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -33,19 +34,19 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     };
     if let (Some(_), 2..) = (&args.recovery.checkpoint, places.len()) {
         let reason = "keeps the state of one run, and each target is a run";
-        return Err(Error::argument("--checkpoint", reason, "give one target").into());
+        return Err(Error::argument(Setting::Checkpoint, reason, "give one target").into());
     }
     let count = args.learn.stages;
     if count > 1 && places.len() > 1 {
         let reason = "several runs in a row, each from what the one before it made";
-        return Err(Error::argument("--stages", reason, "give one target").into());
+        return Err(Error::argument(Setting::Stages, reason, "give one target").into());
     }
     let host = args.scope.cpu == Some(Processor::Host) && targets.iter().any(|t| t.is_time());
     if host && args.recovery.checkpoint.is_some() {
         let reason =
             "has to find the same plan again, and times measured on this machine differ from run to run";
         return Err(Error::argument(
-            "--checkpoint",
+            Setting::Checkpoint,
             reason,
             "give --cpu a file that 'bench --calibrate' wrote, or no --checkpoint",
         )
@@ -63,7 +64,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     options.recover = recover(&args.recovery, args.data.calib.is_some());
     if count > 1 && options.recover == Recover::None {
         let reason = "brings nothing without recovery in between";
-        return Err(Error::argument("--stages", reason, "give --calib, and no --recover none").into());
+        return Err(Error::argument(Setting::Stages, reason, "give --calib, and no --recover none").into());
     }
     let mut job = Job::new(model, file_size(input)?, options)?;
     job.pruner = job.pruner.dropping_unused(args.drop_unused);
@@ -210,7 +211,8 @@ fn finish(
         }
         Err(e) => Err(e),
     };
-    let page = |path: &PathBuf| files::replace(path, html::page(&report).as_bytes(), files::ROOM);
+    let page =
+        |path: &PathBuf| files::replace(path, with_flags(&html::page(&report)).as_bytes(), files::ROOM);
     let json = places.json.iter().map(|path| json::write(path, &report));
     let others = beside(json.chain(places.report.iter().map(page)), talk);
     match answer? {
@@ -274,7 +276,7 @@ pub fn options(
     if o.limits.round == Round::Edges && scope.cpu.is_none() {
         let reason = "'auto' rounds to what fills a processor's tiles, and none was named";
         return Err(Error::argument(
-            "--round-to",
+            Setting::RoundTo,
             reason,
             "say for which with --cpu, as in --cpu cortex-a53",
         ));
@@ -293,12 +295,13 @@ pub fn options(
 /// Warns of a choice of layers that chooses none.
 pub fn review_scope(job: &Job, talk: Talk) {
     let options = job.pruner.options();
-    let chosen = [("--exclude", &options.exclude), ("--only", &options.only)];
-    for (flag, pattern) in chosen.into_iter().filter_map(|(flag, p)| Some((flag, p.as_ref()?))) {
+    let chosen = [(Setting::Exclude, &options.exclude), (Setting::Only, &options.only)];
+    for (setting, pattern) in chosen.into_iter().filter_map(|(setting, p)| Some((setting, p.as_ref()?))) {
         let groups = &job.pruner.analysis().groups;
-        let chooses = match flag {
-            "--exclude" => groups.frozen.iter().any(|f| f.why == pruner::EXCLUDED),
-            _ => !groups.groups.is_empty() || groups.frozen.iter().any(|f| f.why == pruner::EXCLUDED),
+        let is_excluded = groups.frozen.iter().any(|f| f.why == pruner::excluded());
+        let chooses = match setting {
+            Setting::Exclude => is_excluded,
+            _ => !groups.groups.is_empty() || is_excluded,
         };
         let graph = &job.pruner.model().graph;
         let names = graph.nodes.iter().map(|n| &n.name).chain(graph.values.iter().map(|v| &v.name));
@@ -310,7 +313,7 @@ pub fn review_scope(job: &Job, talk: Talk) {
             0 => "matches no layer and no tensor".to_owned(),
             n => format!("matches {}, and none with channels that could be cut", plural(n, "name")),
         };
-        talk.warn(&format!("{flag} '{pattern}' {what}; 'autobot-onnx inspect' lists the names"));
+        talk.warn(&format!("{setting} '{pattern}' {what}; 'autobot-onnx inspect' lists the names"));
     }
 }
 

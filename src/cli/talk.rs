@@ -1,8 +1,9 @@
 //! Who hears what: results on stdout, everything else on stderr.
 //!
-//! Takes: text. Gives: whether the results were heard. Never: fails because nobody listens (a closed pipe must not stop a run);
-//! prints what a terminal would obey.
+//! Takes: text. Gives: the flags in place of the settings that it names; whether the results were heard. Never: fails because
+//! nobody listens (a closed pipe must not stop a run); prints what a terminal would obey.
 
+use super::flags::with_flags;
 use autobot_onnx::support::printable;
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +26,8 @@ impl Talk {
     /// A result: always said.
     pub fn result(self, text: &str) {
         let mut out = std::io::stdout().lock();
-        let written = out.write_all(printable::lines(text).as_bytes()).and_then(|()| out.flush());
+        let written =
+            out.write_all(with_flags(&printable::lines(text)).as_bytes()).and_then(|()| out.flush());
         if let Err(e) = written.or_else(closed)
             && !LOST.swap(true, Ordering::Relaxed)
         {
@@ -60,7 +62,7 @@ pub fn closed(e: std::io::Error) -> std::io::Result<()> {
 
 /// Lines on stderr.
 pub fn say(lines: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", printable::lines(lines));
+    let _ = writeln!(std::io::stderr(), "{}", with_flags(&printable::lines(lines)));
 }
 
 /// Prints an error with everything that led to it. (Most of our errors already quote their cause.)

@@ -3,6 +3,7 @@
 //! Takes: one word of the command line. Gives: its value, or a reason that clap prints beside the flag's name.
 //! Never: takes a number that could be read two ways.
 
+use super::flags::with_flags;
 use autobot_onnx::Error;
 use autobot_onnx::cost::latency::Cpu;
 use autobot_onnx::data::{Augment, parse_size};
@@ -181,10 +182,10 @@ pub fn moves(text: &str) -> Result<Augment, String> {
 }
 
 fn reason(e: &Error) -> String {
-    match e {
+    with_flags(&match e {
         Error::Argument { reason, hint, .. } => format!("{reason}; {hint}"),
         other => other.to_string(),
-    }
+    })
 }
 
 #[cfg(test)]

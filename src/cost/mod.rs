@@ -7,6 +7,7 @@ pub mod latency;
 
 use crate::coupling::{Groups, NONE, Site};
 use crate::graph::*;
+use crate::setting::Setting;
 use latency::Stair;
 
 /// What is counted.
@@ -97,9 +98,9 @@ impl Cost {
         if self.time { format!("{:.3} ms", cost as f64 / 1e6) } else { format!("{cost} MACs") }
     }
 
-    /// The flag that asks for an amount of it.
-    pub fn flag(&self) -> &'static str {
-        if self.time { "--target-latency" } else { "--target-flops" }
+    /// The setting that asks for an amount of it.
+    pub fn setting(&self) -> Setting {
+        if self.time { Setting::TargetLatency } else { Setting::TargetFlops }
     }
 
     /// Cost at widths Σλ (λ per class; 1 is whole, 0 is gone).

@@ -83,7 +83,7 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     fn constants(&self) -> impl Iterator<Item = (ValueId, &Tensor)> {
-        let constant = |&v: &ValueId| Some((v, self.facts.constant[v].as_deref()?));
+        let constant = |&v: &ValueId| Some((v, self.facts.constant[v].as_ref()?));
         self.node.inputs.iter().flatten().filter_map(constant)
     }
 
@@ -98,7 +98,7 @@ impl Trial<'_> {
         let rank = if layer { 2 } else { 1 };
         let knows = |v: ValueId| known.has(v, self.facts.shape(v).map_or(0, <[usize]>::len));
         let kills = |(v, t): (ValueId, &Tensor)| {
-            t.shape.len() >= rank && (0..t.shape.len()).any(|axis| self.has_zeros(v, t, axis))
+            t.shape().len() >= rank && (0..t.shape().len()).any(|axis| self.has_zeros(v, t, axis))
         };
         self.computed().any(knows) || self.constants().any(kills) || !layer && self.makes()
     }
@@ -116,8 +116,8 @@ impl Trial<'_> {
         if classes.iter().all(|&c| c == NONE) {
             return false;
         }
-        let (data, inner) = (t.data.to_real::<f32>(), volume(&t.shape[axis + 1..]));
-        let (size, outer) = (t.shape[axis], volume(&t.shape[..axis]));
+        let (data, shape) = (t.to_real::<f32>(), t.shape());
+        let (outer, size, inner) = (volume(&shape[..axis]), shape[axis], volume(&shape[axis + 1..]));
         let row = |i: usize| (0..outer).flat_map(move |o| (o * size + i) * inner..(o * size + i + 1) * inner);
         (0..size).any(|i| classes[i] != NONE && row(i).all(|k| data[k] == 0.0))
     }
@@ -156,12 +156,13 @@ impl Trial<'_> {
         }
         let zero_in: HashSet<u32> = read.into_iter().filter(|(_, zero)| *zero).map(|(c, _)| c).collect();
         let mut by_class: HashMap<u32, bool> = HashMap::new();
-        for (v, t) in self.constants().filter(|(_, t)| t.dtype().is_float() && t.shape.len() > 1) {
-            let labels: Vec<&[u32]> = (0..t.shape.len()).map(|axis| self.groups.axis(v, axis)).collect();
-            let steps: Vec<usize> = (0..t.shape.len()).map(|axis| volume(&t.shape[axis + 1..])).collect();
-            for (k, w) in t.data.to_real::<f32>().into_iter().enumerate() {
-                let class = |axis: usize| labels[axis][k / steps[axis] % t.shape[axis]];
-                let classes = (0..t.shape.len()).map(class).filter(|&c| c != NONE);
+        for (v, t) in self.constants().filter(|(_, t)| t.dtype().is_float() && t.shape().len() > 1) {
+            let shape = t.shape();
+            let labels: Vec<&[u32]> = (0..shape.len()).map(|axis| self.groups.axis(v, axis)).collect();
+            let steps: Vec<usize> = (0..shape.len()).map(|axis| volume(&shape[axis + 1..])).collect();
+            for (k, w) in t.to_real::<f32>().into_iter().enumerate() {
+                let class = |axis: usize| labels[axis][k / steps[axis] % shape[axis]];
+                let classes = (0..shape.len()).map(class).filter(|&c| c != NONE);
                 let zero = w == 0.0 || classes.clone().any(|c| zero_in.contains(&c));
                 classes.for_each(|c| *by_class.entry(c).or_insert(true) &= zero);
             }
@@ -239,7 +240,7 @@ impl Trial<'_> {
                     false => size.min(side),
                 };
                 let shape: Shape = match operand.value {
-                    Some(t) => t.shape.clone(),
+                    Some(t) => t.shape().to_vec(),
                     None => operand.fact.shape.iter().enumerate().map(short).collect(),
                 };
                 Some(Fact::new(operand.fact.dtype, shape))

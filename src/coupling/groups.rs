@@ -205,14 +205,14 @@ impl Groups {
         let mut found = HashMap::new();
         let others = node.inputs.iter().enumerate().filter(|(k, _)| *k != slot).filter_map(|(_, u)| *u);
         for u in others {
-            let Some(t) = facts.constant[u].as_ref().filter(|t| t.dtype().is_float() && t.shape.len() > 1)
+            let Some(t) = facts.constant[u].as_ref().filter(|t| t.dtype().is_float() && t.shape().len() > 1)
             else {
                 continue;
             };
-            let data = t.data.to_real::<f32>();
-            for axis in 0..t.shape.len() {
+            let data = t.to_real::<f32>();
+            for axis in 0..t.shape().len() {
                 let classes = self.axis(u, axis);
-                let inner = volume(&t.shape[axis + 1..]).max(1);
+                let inner = volume(&t.shape()[axis + 1..]).max(1);
                 for (row, x) in data.chunks_exact(inner).enumerate() {
                     let c = classes[row % classes.len().max(1)];
                     if c != NONE {
@@ -461,7 +461,7 @@ impl Sources {
                 let zero = Array::zeros(&operand.fact.shape);
                 Some(match operand.value {
                     // Per-channel constants lose the channel, scalars stay.
-                    Some(t) if t.data.len() > 1 && t.dtype().is_float() => zero,
+                    Some(t) if t.len() > 1 && t.dtype().is_float() => zero,
                     Some(t) => t.to_array(),
                     None if self.vanishes[value] => zero,
                     None => Array { data: vec![0.7; zero.data.len()], shape: zero.shape },
@@ -511,9 +511,9 @@ fn weighed_roots(graph: &Graph, facts: &Facts, labels: &mut Labels) -> HashMap<u
     let read = graph.read();
     for v in (0..graph.values.len()).filter(|&v| read[v]) {
         let Some(t) = facts.constant[v].as_ref().filter(|t| t.dtype().is_float()) else { continue };
-        for (axis, &size) in t.shape.iter().enumerate() {
+        for (axis, &size) in t.shape().iter().enumerate() {
             for i in 0..size {
-                *roots.entry(labels.find(v, axis, i)).or_default() += t.data.len();
+                *roots.entry(labels.find(v, axis, i)).or_default() += t.len();
             }
         }
     }

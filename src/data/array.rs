@@ -15,7 +15,7 @@ use super::npy::{DType, Npy};
 use super::pixel_layout::{Image, Order, PixelLayout, Size, Target};
 use super::{Picker, Preprocess, Source, Values, fit, sanity};
 use crate::support::memory;
-use crate::{Error, Result};
+use crate::{Error, Result, Setting};
 
 pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Picker) -> Result<Source> {
     let [target] = targets else {
@@ -196,7 +196,10 @@ fn arrange<R: Read>(
     let Some(order) = order else {
         let reason =
             format!("neither the first nor the last axis of an image has {} channel(s)", to.channels);
-        let hint = "convert the images (grey, RGB or RGBA) as the network takes them; --layout if its axes are misread";
+        let hint = format!(
+            "convert the images (grey, RGB or RGBA) as the network takes them; {} if its axes are misread",
+            Setting::Layout
+        );
         return Err(array.fail(
             format!("with shape {:?} does not fit {}: {reason}", array.shape, target.describe()),
             hint,
@@ -245,7 +248,7 @@ fn room<T, R: Read>(array: &Npy<R>, elements: usize) -> Result<Vec<T>> {
     let mut all = Vec::new();
     if bytes.saturating_add(array.unpacked()) > memory::limit() || all.try_reserve_exact(elements).is_err() {
         let reason = format!("with shape {:?} takes {bytes} bytes, more than there is memory", array.shape);
-        return Err(array.fail(reason, "keep some of its samples: --calib-size 1000"));
+        return Err(array.fail(reason, format!("keep some of its samples: {} 1000", Setting::CalibSize)));
     }
     Ok(all)
 }
@@ -259,11 +262,13 @@ fn samples<R: Read>(array: Npy<R>, fit: Option<&Fit>, picks: &[usize]) -> Result
     };
     let elements = sample.saturating_mul(picks.len());
     let mut bad = Bad::new();
-    let hint =
-        "leave that sample out (--skip-bad does): NaN and infinity (also beyond float32) poison the training";
+    let hint = format!(
+        "leave that sample out ({} does): NaN and infinity (also beyond float32) poison the training",
+        Setting::SkipBad
+    );
     let mut judge = |at: usize, read: Result<(), f64>| {
         if let Err(value) = read {
-            bad.insert(at, subject.fail(format!("has the value {value} in sample {at}"), hint));
+            bad.insert(at, subject.fail(format!("has the value {value} in sample {at}"), &hint));
         }
         Ok(())
     };
@@ -424,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_wrong_size_names_both_shapes_and_the_way_out() {
-        let words = ["[2, 36, 36, 3]", "[n, 3, 32, 32]", "--resize 32x32", "--crop 32x32"];
+        let words = ["[2, 36, 36, 3]", "[n, 3, 32, 32]", "`resize` 32x32", "`crop` 32x32"];
         says(&error("|u1", &[2, 36, 36, 3], &[1, 3, 32, 32]), &words);
         says(&error("<f4", &[2, 3, 28, 28], &[1, 3, 32, 32]), &["[2, 3, 28, 28]", "[n, 3, 32, 32]"]);
         says(&error("<f4", &[2, 7], &[1, 8]), &["[2, 7]", "[n, 8]"]);

@@ -8,6 +8,7 @@ use image::{ImageBuffer, Luma, Pixel, Rgb};
 
 use super::pixel_layout::{Order, Size};
 use super::{Preprocess, Resize};
+use crate::Setting;
 
 /// First to size `resize`, then cut `crop` = (top, left) off so that the network's size is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub(super) fn steps(
     let resize = (size != from).then_some(size);
     if size.0.max(size.1) > LONGEST && resize.is_some() {
         let reason = format!("is {}: resized it would be {}", show(from), show(size));
-        return Err((reason, "leave it out, or give an exact --resize HxW".into()));
+        return Err((reason, format!("leave it out, or give an exact {} HxW", Setting::Resize)));
     }
     let may_crop = automatic || pre.crop.is_some() || matches!(pre.resize, Some(Resize::Shorter(_)));
     let crop = if size == to {
@@ -59,10 +60,10 @@ pub(super) fn steps(
         let resized = resize.map_or(String::new(), |s| format!(", resized to {}", show(s)));
         let reason = format!("is {}{resized}; the network takes {}", show(from), show(to));
         let cut = match from.0 >= to.0 && from.1 >= to.1 {
-            true => format!("; --crop {} cuts out the centre", show(to)),
+            true => format!("; {} {} cuts out the centre", Setting::Crop, show(to)),
             false => String::new(),
         };
-        let hint = format!("--resize {} brings it to size{cut}", show(to));
+        let hint = format!("{} {} brings it to size{cut}", Setting::Resize, show(to));
         return Err((reason, hint));
     };
     Ok(Steps { resize, crop })
@@ -191,12 +192,12 @@ mod tests {
         assert!(
             reason.contains("28x30")
                 && reason.contains("32x32")
-                && hint.contains("--resize 32x32")
-                && !hint.contains("--crop"),
+                && hint.contains("`resize` 32x32")
+                && !hint.contains("`crop`"),
             "{reason}"
         );
-        assert!(fail(&pre(None, None), (40, 28), false).1.contains("--resize 32x32"));
-        assert!(fail(&pre(None, None), (40, 32), false).1.contains("--crop 32x32"));
+        assert!(fail(&pre(None, None), (40, 28), false).1.contains("`resize` 32x32"));
+        assert!(fail(&pre(None, None), (40, 32), false).1.contains("`crop` 32x32"));
         assert!(fail(&pre(None, Some((32, 32))), (40, 31), true).0.contains("40x31"));
         assert!(fail(&pre(Some(Resize::Exact(48, 48)), None), (9, 9), true).0.contains("resized to 48x48"));
         assert!(fail(&pre(Some(Resize::Shorter(16)), None), (9, 9), true).0.contains("resized to 16x16"));

@@ -14,7 +14,7 @@ use super::feature::{Feature, Norm, Store, retain};
 use super::pixel_layout::{Image, Order, PixelLayout, Size, Target};
 use super::{Picker, Preprocess, Source, Values, fit, sanity};
 use crate::support::files;
-use crate::{Error, Result};
+use crate::{Error, Result, Setting};
 
 /// What counts as an image, in lower case.
 pub(super) const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "bmp", "webp", "pnm", "ppm", "pgm", "pbm"];
@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
         return Err(Error::file(
             path,
             reason,
-            "give the data as .npy; --layout if the input's axes are misread",
+            format!("give the data as .npy; {} if the input's axes are misread", Setting::Layout),
         ));
     };
     let Listing { files, labels, classes, mut notes } = list(path)?;
@@ -155,11 +155,11 @@ fn list(path: &Path) -> Result<Listing> {
         notes.push(format!("class folders without images keep their class number: {}", empty.join(", ")));
     }
     if misnumbered(&top.folders) {
-        notes.push(
+        notes.push(format!(
             "the class folders are named by numbers, but a class's number is its place in the sorted names \
-             (0, 1, 10, 2, …); give --labels if the network counts otherwise"
-                .into(),
-        );
+             (0, 1, 10, 2, …); give {} if the network counts otherwise",
+            Setting::Labels
+        ));
     }
     Ok(Listing { files, labels: Some(labels), classes: Some(top.folders), notes })
 }
@@ -202,7 +202,8 @@ fn decode(
     notes: &mut Vec<String>,
 ) -> Result<(Store, Vec<Error>)> {
     let Some(bytes) = picks.len().checked_mul(image.size.len()) else {
-        return Err(Error::file(path, "holds too many images for memory", "take fewer with --calib-size"));
+        let hint = format!("take fewer with {}", Setting::CalibSize);
+        return Err(Error::file(path, "holds too many images for memory", hint));
     };
     let mut pixels = vec![0; bytes];
     let results: Vec<Result<Done>> = pixels
@@ -243,7 +244,8 @@ fn decode(
 }
 
 fn one(path: &PathBuf, to: Size, pre: &Preprocess, out: &mut [u8]) -> Result<Done> {
-    let hint = "replace or remove that file, or leave out what cannot be used with --skip-bad";
+    let hint =
+        &format!("replace or remove that file, or leave out what cannot be used with {}", Setting::SkipBad);
     let broken = |reason: String| Error::file(path, reason, hint);
     let reader = ImageReader::new(BufReader::new(files::open(path, hint)?)).with_guessed_format();
     let reader = reader.map_err(|e| Error::io(path, e, hint))?;
@@ -315,7 +317,7 @@ mod tests {
         }
         #[cfg(not(unix))]
         std::fs::write(dir.path().join("a/0.png"), "").unwrap();
-        says(&load(dir.path(), None, RGB, &unit()).unwrap_err(), &["0.png", "--skip-bad"]);
+        says(&load(dir.path(), None, RGB, &unit()).unwrap_err(), &["0.png", "`skip_bad`"]);
         let calib = load(dir.path(), None, RGB, &Preprocess { skip_bad: true, ..unit() }).unwrap();
         assert_eq!((calib.len(), calib.labels()), (2, Some(&[0, 1][..])));
         assert_eq!((calib.name(0), calib.name(1)), ("a/1.png".to_owned(), "b/3.png".to_owned()));
@@ -443,7 +445,7 @@ mod tests {
         let told = Preprocess { resize: Some(Resize::Shorter(6)), crop: Some((4, 4)), ..unit() };
         assert!(load(dir.path(), None, RGB, &told).unwrap().notes().is_empty());
         let cut = Preprocess { crop: Some((8, 8)), ..unit() };
-        says(&load(dir.path(), None, &[1, 3, 8, 8], &cut).unwrap_err(), &["a.png", "4x4", "8x8", "--resize"]);
+        says(&load(dir.path(), None, &[1, 3, 8, 8], &cut).unwrap_err(), &["a.png", "4x4", "8x8", "`resize`"]);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(super) fn load(
     if samples.len() != targets.len() {
         let names: Vec<_> = targets.iter().map(|t| t.name.as_str()).collect();
         let reason = format!("{} arrays for {} inputs: {}", samples.len(), targets.len(), names.join(", "));
-        return Err(Error::argument("samples", reason, "give one array per input, in this order"));
+        return Err(Error::arrays(reason, "give one array per input, in this order"));
     }
     let mut several = Several::default();
     for (samples, target) in samples.iter().zip(targets) {

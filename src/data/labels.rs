@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::npy::Npy;
 use crate::support::files;
-use crate::{Error, Result};
+use crate::{Error, Result, Setting};
 
 /// Reads `count` labels from `path`; `names` are the samples' file names, for folders.
 pub(super) fn read(path: &Path, count: usize, names: Option<&[String]>) -> Result<Vec<u32>> {
@@ -24,10 +24,13 @@ pub(super) fn read(path: &Path, count: usize, names: Option<&[String]>) -> Resul
     }
 }
 
-fn mismatch(labels: usize, count: usize) -> (String, &'static str) {
+fn mismatch(labels: usize, count: usize) -> (String, String) {
     (
         format!("holds {labels} labels, the calibration data {count} samples"),
-        "give one label per sample of the whole source, also when --calib-size takes only some",
+        format!(
+            "give one label per sample of the whole source, also when {} takes only some",
+            Setting::CalibSize
+        ),
     )
 }
 
@@ -111,7 +114,7 @@ fn from_text(path: &Path, text: &str, count: usize, names: Option<&[String]>) ->
         _ if named == 0 && lines.len() == count => Ok(lines.into_iter().map(|(_, label)| label).collect()),
         _ if named == 0 => {
             let (reason, hint) = mismatch(lines.len(), count);
-            fail(reason, hint)
+            fail(reason, &hint)
         }
         _ if named < lines.len() => {
             let reason = format!("has file names on {named} of {} lines only", lines.len());

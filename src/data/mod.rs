@@ -38,7 +38,7 @@ pub use self::usual::Usual;
 use crate::support::files;
 use crate::support::hash::Hash;
 use crate::support::random::Draw;
-use crate::{Error, Result};
+use crate::{Error, Result, Setting};
 
 /// What the numbers of an input are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl Calibration {
     ) -> Result<Self> {
         if limit == Some(0) {
             return Err(Error::argument(
-                "--calib-size",
+                Setting::CalibSize,
                 "0 samples teach nothing",
                 "give a number from 1 up",
             ));
@@ -214,7 +214,7 @@ impl Calibration {
         if let Some(labels) = labels {
             if labels.len() != source.total {
                 let reason = format!("{} labels for {} samples", labels.len(), source.total);
-                return Err(Error::argument("labels", reason, "give one label per sample"));
+                return Err(Error::arrays(reason, "give one label per sample"));
             }
             source.labels = Some(labels.to_vec());
         }
@@ -499,6 +499,6 @@ mod tests {
             |n| Calibration::load(&data, None, &spec(&[1, 1, 1, 1]), &Preprocess::default(), Some(n), 0);
         assert_eq!(with(9).unwrap().len(), 3);
         assert!(with(9).unwrap().notes()[0].contains("holds 3"));
-        says(&with(0).unwrap_err(), &["--calib-size"]);
+        says(&with(0).unwrap_err(), &["`calib_size`"]);
     }
 }

@@ -199,7 +199,7 @@ mod tests {
             ("y", npy("|u1", &[3], &[7, 8, 9])),
         ];
         let path = save_npz(dir.path(), &arrays);
-        says(&load_two(&path).unwrap_err(), &["array 'hint'", "NaN", "sample 1", "--skip-bad"]);
+        says(&load_two(&path).unwrap_err(), &["array 'hint'", "NaN", "sample 1", "`skip_bad`"]);
         let pre = Preprocess { skip_bad: true, ..raw() };
         let calib = Calibration::load(&path, None, &two_inputs(), &pre, None, 0).unwrap();
         let (mut image, mut hint) = ([0.0; 2], [0.0; 2]);

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use super::Values;
 use super::pixel_layout::Target;
-use crate::{Error, Result};
+use crate::{Error, Result, Setting};
 
 /// The order of the axes of the network's own rank-4 inputs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,7 +43,11 @@ impl FromStr for Layout {
             "auto" => Ok(Self::Auto),
             "nchw" => Ok(Self::Nchw),
             "nhwc" => Ok(Self::Nhwc),
-            _ => Err(Error::argument("--layout", format!("'{s}' is no layout"), "give auto, nchw or nhwc")),
+            _ => Err(Error::argument(
+                Setting::Layout,
+                format!("'{s}' is no layout"),
+                "give auto, nchw or nhwc",
+            )),
         }
     }
 }
@@ -62,7 +66,7 @@ impl FromStr for Resize {
 
     /// `256` (shorter side) or `224x320` (height x width).
     fn from_str(s: &str) -> Result<Self> {
-        match parse_sides(s, "--resize")? {
+        match parse_sides(s, Setting::Resize)? {
             (side, None) => Ok(Self::Shorter(side)),
             (height, Some(width)) => Ok(Self::Exact(height, width)),
         }
@@ -74,11 +78,11 @@ impl FromStr for Resize {
 /// # Errors
 /// Anything else.
 pub fn parse_size(s: &str) -> Result<(usize, usize)> {
-    let (height, width) = parse_sides(s, "--crop")?;
+    let (height, width) = parse_sides(s, Setting::Crop)?;
     Ok((height, width.unwrap_or(height)))
 }
 
-fn parse_sides(s: &str, argument: &str) -> Result<(usize, Option<usize>)> {
+fn parse_sides(s: &str, setting: Setting) -> Result<(usize, Option<usize>)> {
     let side = |t: &str| t.trim().parse().ok().filter(|n| (1..=16_384).contains(n));
     let sides = match s.split_once(['x', 'X', '×']) {
         Some((height, width)) => side(height).zip(side(width)).map(|(h, w)| (h, Some(w))),
@@ -86,7 +90,7 @@ fn parse_sides(s: &str, argument: &str) -> Result<(usize, Option<usize>)> {
     };
     sides.ok_or_else(|| {
         Error::argument(
-            argument,
+            setting,
             format!("'{s}' is no size"),
             "give pixels: 224, or height x width as 224x320",
         )
@@ -126,12 +130,16 @@ impl Preprocess {
     /// That nothing is said about values that are taken as they are stored.
     fn leaves_alone(&self, targets: &[Target]) -> Result<()> {
         let Some(whole) = targets.iter().find(|t| t.values != Values::Real) else { return Ok(()) };
-        let said = [("--mean", !self.mean.is_empty()), ("--std", !self.std.is_empty())];
-        let said = said.into_iter().chain([("--scale", self.scale.is_some())]).find(|(_, said)| *said);
+        let said = [
+            (Setting::Mean, !self.mean.is_empty()),
+            (Setting::Std, !self.std.is_empty()),
+            (Setting::Scale, self.scale.is_some()),
+        ];
+        let said = said.into_iter().find(|(_, said)| *said);
         match said.filter(|_| !targets.iter().any(|t| Self::applies(t, targets.len()))) {
-            Some((argument, _)) => {
+            Some((setting, _)) => {
                 let reason = format!("{} takes whole numbers, as they are stored", whole.describe());
-                Err(Error::argument(argument, reason, "leave it out"))
+                Err(Error::argument(setting, reason, "leave it out"))
             }
             None => Ok(()),
         }
@@ -139,46 +147,46 @@ impl Preprocess {
 
     /// What is wrong whatever the data are.
     pub(super) fn check(&self, targets: &[Target]) -> Result<()> {
-        let bad = |argument, reason: String, hint: &str| Err(Error::argument(argument, reason, hint));
+        let bad = |setting, reason: String, hint: &str| Err(Error::argument(setting, reason, hint));
         if let Some(s) = self.scale.filter(|s| !s.is_finite() || *s == 0.0) {
             return bad(
-                "--scale",
+                Setting::Scale,
                 format!("{s} makes nonsense of every value"),
                 "the default is 1/255 for images",
             );
         }
         if let Some(s) = self.std.iter().find(|s| !s.is_finite() || **s <= 0.0) {
-            return bad("--std", format!("{s} cannot be divided by"), "give positive numbers");
+            return bad(Setting::Std, format!("{s} cannot be divided by"), "give positive numbers");
         }
         if let Some(m) = self.mean.iter().find(|m| !m.is_finite()) {
-            return bad("--mean", format!("{m} is no number"), "give finite numbers");
+            return bad(Setting::Mean, format!("{m} is no number"), "give finite numbers");
         }
         self.leaves_alone(targets)?;
         for target in targets.iter().filter(|t| Self::applies(t, targets.len())) {
             let channels = target.image.map_or(1, |i| i.size.channels);
-            for (argument, values) in [("--mean", &self.mean), ("--std", &self.std)] {
+            for (setting, values) in [(Setting::Mean, &self.mean), (Setting::Std, &self.std)] {
                 if !matches!(values.len(), 0 | 1) && values.len() != channels {
                     let reason = format!(
                         "{} values, but {} has {channels} channel(s)",
                         values.len(),
                         target.describe()
                     );
-                    return bad(
-                        argument,
-                        reason,
-                        "give one value, or one per channel; --layout if axes are misread",
+                    let hint = format!(
+                        "give one value, or one per channel; {} if axes are misread",
+                        Setting::Layout
                     );
+                    return bad(setting, reason, &hint);
                 }
             }
             if self.bgr && !matches!(channels, 3 | 4) {
                 let reason = format!("there is no red and blue to swap in {}", target.describe());
-                return bad("--bgr", reason, "leave it out");
+                return bad(Setting::Bgr, reason, "leave it out");
             }
             if let (Some(crop), Some(image)) = (self.crop, target.image)
                 && crop != image.size.sides()
             {
                 let reason = format!("{}x{} is not the size of {}", crop.0, crop.1, target.describe());
-                return bad("--crop", reason, &format!("the network takes {}", image.size));
+                return bad(Setting::Crop, reason, &format!("the network takes {}", image.size));
             }
         }
         Ok(())
@@ -231,7 +239,7 @@ impl FromStr for Augment {
                 None if word == "none" && s.trim().len() == 4 => {}
                 _ => {
                     let reason = format!("'{word}' is no augmentation");
-                    return Err(Error::argument("--augment", reason, "for example crop4,flip, or none"));
+                    return Err(Error::argument(Setting::Augment, reason, "for example crop4,flip, or none"));
                 }
             }
         }
@@ -270,13 +278,13 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_and_quoted() {
-        says(&"hwc".parse::<Layout>().unwrap_err(), &["--layout", "'hwc'", "nchw"]);
+        says(&"hwc".parse::<Layout>().unwrap_err(), &["`layout`", "'hwc'", "nchw"]);
         for word in ["", "0", "-1", "x224", "224x", "axb", "99999999999"] {
-            says(&word.parse::<Resize>().unwrap_err(), &["--resize", word]);
-            says(&parse_size(word).unwrap_err(), &["--crop", word]);
+            says(&word.parse::<Resize>().unwrap_err(), &["`resize`", word]);
+            says(&parse_size(word).unwrap_err(), &["`crop`", word]);
         }
         for word in ["", "crop", "crop-4", "crop4;flip", "none,flip", "rotate"] {
-            says(&word.parse::<Augment>().unwrap_err(), &["--augment"]);
+            says(&word.parse::<Augment>().unwrap_err(), &["`augment`"]);
         }
     }
 
@@ -293,21 +301,21 @@ mod tests {
     fn mean_and_std_need_one_value_or_one_per_channel() {
         let mean = |n: usize| Preprocess { mean: vec![0.5; n], ..Default::default() };
         (0..4).filter(|&n| n != 2).for_each(|n| check(mean(n), &[1, 3, 8, 8]).unwrap());
-        says(&check(mean(2), &[1, 3, 8, 8]).unwrap_err(), &["--mean", "2 values", "3 channel"]);
+        says(&check(mean(2), &[1, 3, 8, 8]).unwrap_err(), &["`mean`", "2 values", "3 channel"]);
         let std = Preprocess { std: vec![1.0; 3], ..Default::default() };
-        says(&check(std, &[1, 10]).unwrap_err(), &["--std", "3 values", "1 channel"]);
+        says(&check(std, &[1, 10]).unwrap_err(), &["`std`", "3 values", "1 channel"]);
     }
 
     #[test]
     fn values_that_cannot_work_are_refused() {
         let image = &[1, 3, 8, 8];
         let bad = |pre, words: &[&str]| says(&check(pre, image).unwrap_err(), words);
-        bad(Preprocess { std: vec![0.0], ..Default::default() }, &["--std", "0"]);
-        bad(Preprocess { mean: vec![f32::NAN], ..Default::default() }, &["--mean"]);
-        bad(Preprocess { scale: Some(0.0), ..Default::default() }, &["--scale"]);
-        bad(Preprocess { crop: Some((4, 4)), ..Default::default() }, &["--crop", "4x4", "8x8"]);
+        bad(Preprocess { std: vec![0.0], ..Default::default() }, &["`std`", "0"]);
+        bad(Preprocess { mean: vec![f32::NAN], ..Default::default() }, &["`mean`"]);
+        bad(Preprocess { scale: Some(0.0), ..Default::default() }, &["`scale`"]);
+        bad(Preprocess { crop: Some((4, 4)), ..Default::default() }, &["`crop`", "4x4", "8x8"]);
         let bgr = Preprocess { bgr: true, ..Default::default() };
         check(bgr.clone(), image).unwrap();
-        says(&check(bgr, &[1, 1, 8, 8]).unwrap_err(), &["--bgr"]);
+        says(&check(bgr, &[1, 1, 8, 8]).unwrap_err(), &["`bgr`"]);
     }
 }

@@ -5,13 +5,11 @@
 
 use super::Preprocess;
 use super::feature::{Feature, Store};
+use crate::Setting;
 
 /// Beyond this average no network was trained (unless it says `--scale 1`: raw pixels).
 const NORMALISED: f64 = 50.0;
 const RAW: f64 = 255.0;
-
-/// The way out is written as the number people write.
-const TO_UNIT: &str = "--scale 0.00392157 (1/255)";
 
 /// `Err((reason, way out))` if the values cannot be right.
 pub(super) fn check(feature: &Feature, pre: &Preprocess) -> Result<(), (String, String)> {
@@ -23,14 +21,15 @@ pub(super) fn check(feature: &Feature, pre: &Preprocess) -> Result<(), (String, 
         Store::U8(_) => scaled(255.0),
         _ => scaled(low).max(scaled(high)),
     };
+    let (scale, mean_of, std) = (Setting::Scale, Setting::Mean, Setting::Std);
     if highest_mean > 1.0 && highest_mean > top * 1.001 {
         let reason = format!(
-            "holds values up to {top} once multiplied by {}, and --mean {highest_mean} lies above them all",
+            "holds values up to {top} once multiplied by {}, and {mean_of} {highest_mean} lies above them all",
             norm.scale
         );
         return Err((
             reason,
-            format!("if mean and std are in the unit of the stored values, add --scale 1{}", of(top)),
+            format!("if mean and std are in the unit of the stored values, add {scale} 1{}", of(top)),
         ));
     }
     let units = !pre.mean.is_empty() && pre.mean.iter().all(|m| (0.0..=1.0).contains(m));
@@ -41,14 +40,18 @@ pub(super) fn check(feature: &Feature, pre: &Preprocess) -> Result<(), (String, 
             "has the wrong calibration range: values {low} to {high} as stored, {mean:.4} on average once normalised"
         );
         let raw = if pre.mean.is_empty() {
-            "; if the network really takes such values, say so with --scale 1"
+            format!("; if the network really takes such values, say so with {scale} 1")
         } else {
-            ""
+            String::new()
         };
         let hint = match feature.store {
-            Store::U8(_) => "give --mean and --std in the unit that --scale makes (1/255 by default)".into(),
+            Store::U8(_) => {
+                format!("give {mean_of} and {std} in the unit that {scale} makes (1/255 by default)")
+            }
+            // The number as people write it.
             _ => format!(
-                "values of 0..255 for a network trained on 0..1 need {TO_UNIT}; check --mean and --std{raw}"
+                "values of 0..255 for a network trained on 0..1 need {scale} 0.00392157 (1/255); check {mean_of} and \
+                 {std}{raw}"
             ),
         };
         return Err((reason, hint));
@@ -113,9 +116,9 @@ mod tests {
         let pixels = [3.0, 120.0, 250.0, 90.0];
         says(
             &floats(&pixels, pre(0.5, 0.25, None)).unwrap_err(),
-            &["range", "3 to 250", "--scale 0.00392157"],
+            &["range", "3 to 250", "`scale` 0.00392157"],
         );
-        says(&floats(&pixels, Preprocess::default()).unwrap_err(), &["range", "--scale 1"]);
+        says(&floats(&pixels, Preprocess::default()).unwrap_err(), &["range", "`scale` 1"]);
         says(&floats(&[1.0, 2.0, 90.0], pre(0.5, 1.0, None)).unwrap_err(), &["range", "1 to 90"]);
         floats(&pixels, pre(0.5, 0.25, Some(1.0 / 255.0))).unwrap();
         floats(&pixels, Preprocess { scale: Some(1.0), ..Default::default() }).unwrap();
@@ -131,8 +134,8 @@ mod tests {
 
     #[test]
     fn a_mean_in_the_wrong_unit_is_refused() {
-        says(&bytes(&[1, 200], pre(123.7, 58.0, None)).unwrap_err(), &["--mean 123.7", "--scale 1"]);
-        says(&floats(&[0.0, 0.9], pre(123.7, 58.0, None)).unwrap_err(), &["--mean 123.7", "up to 0.9"]);
+        says(&bytes(&[1, 200], pre(123.7, 58.0, None)).unwrap_err(), &["`mean` 123.7", "`scale` 1"]);
+        says(&floats(&[0.0, 0.9], pre(123.7, 58.0, None)).unwrap_err(), &["`mean` 123.7", "up to 0.9"]);
         bytes(&[1, 200], pre(123.7, 58.0, Some(1.0))).unwrap();
         bytes(&[1, 200], pre(0.48, 0.22, None)).unwrap();
         bytes(&[1, 2], pre(1.0, 1.0, Some(1.0 / 127.5))).unwrap();

@@ -1,16 +1,17 @@
 //! Preprocessings that networks are usually trained with.
 //!
-//! *Takes*: loaded pictures. *Gives*: some of them as each of these makes them, with the flags that say so. *Never*: changes what
+//! *Takes*: loaded pictures. *Gives*: some of them as each of these makes them, with the settings that say so. *Never*: changes what
 //! was loaded, or takes pictures for stored pixels that were normalised before they were stored.
 
 use super::Calibration;
 use super::feature::{Feature, Norm};
+use crate::Setting;
 
 /// Pictures in a usual preprocessing.
 #[derive(Debug)]
 pub struct Usual {
-    /// The flags for it.
-    pub flags: String,
+    /// The settings for it, with their values.
+    pub settings: String,
     /// The pictures.
     pub data: Calibration,
 }
@@ -63,16 +64,26 @@ impl Calibration {
         if norm == feature.norm && bgr == feature.route?.swap {
             return None;
         }
-        let word = |flag: &str, values: &[f32]| {
+        let word = |setting: Setting, values: &[f32]| {
             let values: Vec<String> = values.iter().map(f32::to_string).collect();
-            (!values.is_empty()).then(|| format!("--{flag} {}", values.join(",")))
+            (!values.is_empty()).then(|| format!("{setting} {}", values.join(",")))
         };
         let stated = (scale != feature.store.default_scale()).then_some(scale);
-        let parts = [word("scale", stated.as_slice()), word("mean", &mean), word("std", &std)];
-        let flags: Vec<String> = parts.into_iter().flatten().chain(bgr.then(|| "--bgr".into())).collect();
-        let flags =
-            if flags.is_empty() { "no --scale, --mean, --std or --bgr".into() } else { flags.join(" ") };
-        Some(Usual { flags, data: self.with_feature(feature.with(list, norm, bgr), list) })
+        let parts = [
+            word(Setting::Scale, stated.as_slice()),
+            word(Setting::Mean, &mean),
+            word(Setting::Std, &std),
+            bgr.then(|| Setting::Bgr.to_string()),
+        ];
+        let settings: Vec<String> = parts.into_iter().flatten().collect();
+        let settings = match settings.is_empty() {
+            true => {
+                let [scale, mean, std, bgr] = [Setting::Scale, Setting::Mean, Setting::Std, Setting::Bgr];
+                format!("no {scale}, {mean}, {std} or {bgr}")
+            }
+            false => settings.join(" "),
+        };
+        Some(Usual { settings, data: self.with_feature(feature.with(list, norm, bgr), list) })
     }
 
     /// The samples `list`, whose only input is `feature`.
@@ -95,7 +106,7 @@ mod tests {
     use super::super::testing::*;
 
     #[test]
-    fn pictures_come_as_the_flags_say() {
+    fn pictures_come_as_the_settings_say() {
         let dir = tempfile::tempdir().unwrap();
         let pixels: Vec<u8> = (0..24).map(|i| 10 * i).collect();
         let path = save_npy(dir.path(), "x.npy", "|u1", &[2, 2, 2, 3], &pixels);
@@ -104,15 +115,15 @@ mod tests {
         let usual = calib.usual(&[1]);
         // All but the one it has.
         assert_eq!(usual.len(), 11);
-        let found = |flags: &str| {
-            let one = usual.iter().find(|u| u.flags == flags).unwrap_or_else(|| panic!("{flags}"));
+        let found = |settings: &str| {
+            let one = usual.iter().find(|u| u.settings == settings).unwrap_or_else(|| panic!("{settings}"));
             (one.data.len(), sample(&one.data, 0, 12))
         };
         let again = |pre: Preprocess| sample(&load(&path, None, &[1, 3, 2, 2], &pre).unwrap(), 1, 12);
         let none = Preprocess::default();
-        assert_eq!(found("no --scale, --mean, --std or --bgr"), (1, again(none.clone())));
+        assert_eq!(found("no `scale`, `mean`, `std` or `bgr`"), (1, again(none.clone())));
         let caffe = Preprocess { scale: Some(1.0), mean: vec![103.53, 116.28, 123.675], bgr: true, ..none };
-        assert_eq!(found("--scale 1 --mean 103.53,116.28,123.675 --bgr"), (1, again(caffe)));
+        assert_eq!(found("`scale` 1 `mean` 103.53,116.28,123.675 `bgr`"), (1, again(caffe)));
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Aims {
         let (learned, computed) = (Reach::learned(graph, facts), Reach::computed(graph, facts));
         let weighs = |node: &Node| {
             let constants = node.inputs.iter().flatten().filter_map(|&v| facts.constant[v].as_ref());
-            !facts.is_folded(node) && constants.into_iter().any(|t| t.shape.len() > 1)
+            !facts.is_folded(node) && constants.into_iter().any(|t| t.shape().len() > 1)
         };
         let behind = |n: &NodeId| computed.nodes[*n] && !learned.nodes[*n] && weighs(&graph.nodes[*n]);
         let aims = Self::learned(graph, facts, takes);

@@ -4,6 +4,7 @@
 
 use super::{Program, Workspace};
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 use rayon::prelude::*;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,11 +23,12 @@ impl Pool {
     pub fn new(threads: usize) -> Result<Self> {
         if threads > MOST_THREADS {
             let reason = format!("{threads} are more than {MOST_THREADS}");
-            return Err(Error::argument("--threads", reason, "give 0 for one per core"));
+            return Err(Error::argument(Setting::Threads, reason, "give 0 for one per core"));
         }
         let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let threads = built.map_err(|e| {
-            Error::argument("--threads", format!("cannot start {threads} threads: {e}"), "ask for fewer")
+            let reason = format!("cannot start {threads} threads: {e}");
+            Error::argument(Setting::Threads, reason, "ask for fewer")
         })?;
         Ok(Self { threads })
     }

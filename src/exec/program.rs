@@ -8,6 +8,7 @@ use super::passes::fold_batch_norm;
 use super::passes::{Convolution, lower, prepare_again};
 use crate::error::{Error, Result};
 use crate::graph::*;
+use crate::setting::Setting;
 use crate::support::memory;
 use crate::tensor::*;
 use std::collections::{BTreeSet, HashMap};
@@ -239,8 +240,9 @@ impl Program {
         };
         let largest = self.steps.iter().map(step).max().unwrap_or(0);
         let bytes = 4 * largest as u64 + self.constant_bytes as u64;
-        let hint = "state smaller sizes (--input-shape), or use a machine with more memory";
-        memory::check(bytes, "running the network", hint)
+        let hint =
+            format!("state smaller sizes ({}), or use a machine with more memory", Setting::InputShape);
+        memory::check(bytes, "running the network", &hint)
     }
 
     /// Shape of target `k`, batch included.
@@ -433,6 +435,6 @@ fn needed(graph: &Graph, facts: &Facts, targets: &[ValueId]) -> Result<BTreeSet<
     }
     Err(Error::Unsupported {
         nodes: trouble.into_iter().collect(),
-        hint: "cut the model before these nodes, or prune without gates: --criterion l1".into(),
+        hint: format!("cut the model before these nodes, or prune without gates: {} l1", Setting::Criterion),
     })
 }

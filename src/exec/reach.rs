@@ -32,7 +32,7 @@ impl Reach {
         Self::of(graph, facts, |_, node| {
             let weighs = |&v: &ValueId| {
                 let constant = facts.constant[v].as_ref().filter(|t| t.dtype().is_float());
-                moves[v] || constant.is_some_and(|t| t.shape.len() > 1)
+                moves[v] || constant.is_some_and(|t| t.shape().len() > 1)
             };
             let moving = node.inputs.iter().flatten().any(weighs) && !facts.is_folded(node);
             node.outputs.iter().flatten().for_each(|&v| moves[v] = moving);

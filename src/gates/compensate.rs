@@ -87,7 +87,7 @@ pub fn moments(session: &Session, gates: &[GateSpec], list: &[usize]) -> Vec<Vec
 /// True where a bias of one number per output channel stands at `slot`, or can be put there.
 fn has_room_for_bias(graph: &Graph, node: &Node, slot: usize) -> bool {
     match node.inputs.get(slot) {
-        Some(Some(b)) => graph.initializer(*b).is_some_and(|b| b.shape.len() == 1 && b.data.len() > 1),
+        Some(Some(b)) => graph.initializer(*b).is_some_and(|b| b.shape().len() == 1 && b.len() > 1),
         _ => true,
     }
 }
@@ -128,14 +128,14 @@ fn response(graph: &Graph, facts: &Facts, n: NodeId, read: Axis, unit: &[f64]) -
     let layer = facts.linear(node).filter(|l| l.input == read && l.weight == 1)?;
     let (slot, beta) = layer.bias?;
     let w = facts.constant[(*node.inputs.get(layer.weight)?)?].as_ref()?;
-    let data = w.data.to_real::<f64>();
+    let data = w.to_real::<f64>();
     let [along, across] = layer.weight_axes;
-    let (per_group, cout) = (w.shape[along], w.shape[across]);
+    let (per_group, cout) = (w.shape()[along], w.shape()[across]);
     if beta == 0.0 || !has_room_for_bias(graph, node, slot) || per_group * layer.groups != unit.len() {
         return None;
     }
-    let (outs, taps) = (cout / layer.groups, volume(&w.shape[2..]));
-    let [by_input, by_output] = [along, across].map(|axis| volume(&w.shape[axis + 1..]));
+    let (outs, taps) = (cout / layer.groups, volume(&w.shape()[2..]));
+    let [by_input, by_output] = [along, across].map(|axis| volume(&w.shape()[axis + 1..]));
     let mut m = vec![0.0; cout * unit.len()];
     for o in 0..cout {
         for j in 0..per_group {

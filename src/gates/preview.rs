@@ -62,7 +62,7 @@ pub enum Doubt {
     Chance {
         /// Share of images whose label is the answer.
         accuracy: f64,
-        /// The flags of a usual preprocessing that does clearly better.
+        /// The settings of a usual preprocessing that does clearly better.
         better: Option<String>,
     },
     /// Every answer stands for one label, but for another than its own.
@@ -76,7 +76,7 @@ pub enum Doubt {
         class: usize,
         /// The share.
         share: f64,
-        /// The flags of a usual preprocessing under which it tells them apart with confidence.
+        /// The settings of a usual preprocessing under which it tells them apart with confidence.
         better: Option<String>,
     },
 }
@@ -117,7 +117,7 @@ pub fn preview(
     let usual = |score: &dyn Fn(&[Vec<f32>]) -> f64| {
         let scored = data.usual(&list).into_iter().filter_map(|usual| {
             let all: Vec<usize> = (0..list.len()).collect();
-            Some((usual.flags, score(&answers(network, &usual.data, &all, pool).ok()??)))
+            Some((usual.settings, score(&answers(network, &usual.data, &all, pool).ok()??)))
         });
         best(scored.collect())
     };
@@ -129,7 +129,7 @@ pub fn preview(
         }),
         None => alike(&top, || {
             let found = usual(&information);
-            found.filter(|(_, told)| *told >= information(&rows) + GAIN).map(|(flags, _)| flags)
+            found.filter(|(_, told)| *told >= information(&rows) + GAIN).map(|(settings, _)| settings)
         }),
     });
     Some(Preview { images: list.len(), examples, doubt: doubt.flatten() })
@@ -194,7 +194,7 @@ fn doubted(labels: &[usize], top: &[usize], better: impl FnOnce() -> Option<(Str
     if table.is_renamed() {
         return Some(Doubt::Renamed { accuracy });
     }
-    let better = better().filter(|(_, other)| *other >= kappa + GAIN).map(|(flags, _)| flags);
+    let better = better().filter(|(_, other)| *other >= kappa + GAIN).map(|(settings, _)| settings);
     Some(Doubt::Chance { accuracy, better })
 }
 

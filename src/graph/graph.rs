@@ -21,7 +21,7 @@ pub enum Origin {
     /// An input of the network.
     Input,
     /// Stored in the file.
-    Initializer(Arc<Tensor>),
+    Initializer(Tensor),
     /// Stored in the file in a type that we do not hold (strings, complex numbers): only the file has its elements.
     Carried,
     /// Output `1` of node `0`.
@@ -73,7 +73,7 @@ pub struct Graph {
     pub copies: BTreeMap<ValueId, ValueId>,
     /// Initializers that only stand here, with the value that the file has in their place, which it computes from constants, and
     /// the number that this is.
-    pub computed: BTreeMap<ValueId, (ValueId, Arc<Tensor>)>,
+    pub computed: BTreeMap<ValueId, (ValueId, Tensor)>,
     /// What the file decides by, between branches of which one stands here.
     pub conditions: Vec<ValueId>,
 }
@@ -85,7 +85,7 @@ impl Graph {
     }
 
     /// The stored constant of a value, if it is an initializer.
-    pub fn initializer(&self, value: ValueId) -> Option<&Arc<Tensor>> {
+    pub fn initializer(&self, value: ValueId) -> Option<&Tensor> {
         match &self.values[value].origin {
             Origin::Initializer(t) => Some(t),
             _ => None,
@@ -153,10 +153,10 @@ impl Graph {
         self.copies.iter().for_each(|(&copy, &file)| (read[copy], read[file]) = (false, true));
         self.computed.keys().for_each(|&copy| read[copy] = false);
         let stored = (0..self.values.len()).filter(|&v| read[v]).filter_map(|v| self.initializer(v));
-        let stored = stored.filter(|t| t.is_parameters()).map(|t| t.data.len());
+        let stored = stored.filter(|t| t.is_parameters()).map(|t| t.len());
         let constants = self.nodes.iter().filter(|n| n.op_type == "Constant").filter_map(|n| {
             match n.op.attributes().get("value") {
-                Some(super::Attr::Tensor(t)) if t.is_parameters() => Some(t.data.len()),
+                Some(super::Attr::Tensor(t)) if t.is_parameters() => Some(t.len()),
                 _ => None,
             }
         });

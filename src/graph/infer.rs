@@ -7,7 +7,8 @@
 use super::op::{Compute, Fact, Io, Linear, Op, Operand, Port};
 use super::{Graph, Node, NodeId, Origin, Refusal, ValueId};
 use crate::error::{Error, Result};
-use crate::tensor::{Array, Data, Tensor, checked_volume, too_large, volume};
+use crate::setting::Setting;
+use crate::tensor::{Array, Tensor, checked_volume, too_large, volume};
 use std::sync::Arc;
 
 /// Most elements that folding one node takes and gives: a malicious ConstantOfShape must exhaust neither memory nor patience.
@@ -30,7 +31,7 @@ pub struct Facts {
     /// Type and shape, where known.
     pub fact: Vec<Option<Fact>>,
     /// Value, where it is a constant.
-    pub constant: Vec<Option<Arc<Tensor>>>,
+    pub constant: Vec<Option<Tensor>>,
     /// Is it computed, and known to have no element below zero?
     pub never_negative: Vec<bool>,
     /// Why a node could not be analysed, or is not run.
@@ -106,7 +107,7 @@ impl Facts {
                 None => Some(None),
                 Some(v) => {
                     let fact = self.fact[*v].as_ref()?;
-                    let operand = Operand::new(fact, self.constant[*v].as_deref());
+                    let operand = Operand::new(fact, self.constant[*v].as_ref());
                     Some(Some(operand.never_negative(self.never_negative[*v])))
                 }
             })
@@ -162,7 +163,7 @@ fn survey(
     };
     for (v, value) in graph.values.iter().enumerate() {
         if let Origin::Initializer(t) = &value.origin {
-            facts.fact[v] = Some(Fact::new(t.dtype(), t.shape.clone()));
+            facts.fact[v] = Some(Fact::new(t.dtype(), t.shape().to_vec()));
             facts.constant[v] = Some(t.clone());
         }
     }
@@ -222,7 +223,7 @@ struct Sizes {
 impl Sizes {
     /// What is left beside the inputs and the stored constants. Errors where they alone are too large.
     fn new(graph: &Graph, facts: &Facts) -> Result<Self> {
-        let stored: usize = facts.constant.iter().flatten().map(|t| t.data.len()).sum();
+        let stored: usize = facts.constant.iter().flatten().map(|t| t.len()).sum();
         let granted = stored.saturating_mul(FOLDED_PER_STORED);
         let mut sizes = Self {
             coordinates: 0,
@@ -231,7 +232,7 @@ impl Sizes {
         };
         for (value, fact) in graph.values.iter().zip(&facts.fact) {
             sizes.add(fact.iter().cloned().collect()).map_err(|refusal| {
-                let hint = "state smaller sizes: --input-shape NAME:1,3,224,224";
+                let hint = format!("state smaller sizes: {} NAME:1,3,224,224", Setting::InputShape);
                 Error::graph(format!("'{}': {}", value.name, refusal.reason()), hint)
             })?;
         }
@@ -296,7 +297,7 @@ fn fold(node: &Node, facts: &mut Facts, sizes: &mut Sizes) {
     sizes.to_fold -= given;
     if let Some(stored) = stored_constant(node) {
         if let Some(v) = node.outputs.first().copied().flatten() {
-            facts.constant[v] = Some(Arc::new(stored));
+            facts.constant[v] = Some(stored);
         }
         return;
     }
@@ -315,8 +316,7 @@ fn fold(node: &Node, facts: &mut Facts, sizes: &mut Sizes) {
     Compute::<f64>::forward(node.op.as_ref() as &dyn Op, &x, &mut y);
     for ((slot, fact), y) in node.outputs.iter().zip(wanted).zip(y) {
         if let Some(v) = slot {
-            let data = Data::from_real(fact.dtype, &y.data);
-            facts.constant[*v] = Some(Arc::new(Tensor { shape: fact.shape, data }));
+            facts.constant[*v] = Some(Tensor::from_real(fact.dtype, &fact.shape, &y.data));
         }
     }
 }

@@ -50,7 +50,7 @@ impl<'a> Operand<'a> {
 
     /// True where no element can be below zero.
     pub fn is_never_negative(&self) -> bool {
-        self.never_negative || self.value.is_some_and(|t| t.data.to_real::<f64>().iter().all(|&x| x >= 0.0))
+        self.never_negative || self.value.is_some_and(|t| t.to_real::<f64>().iter().all(|&x| x >= 0.0))
     }
 }
 

@@ -31,7 +31,7 @@ pub fn print(graph: &Graph, facts: &Facts) -> String {
                 Attr::Float(f) => format!("{k}={f}"),
                 Attr::Str(s) => format!("{k}={s}"),
                 Attr::Ints(i) => format!("{k}={i:?}"),
-                Attr::Tensor(t) => format!("{k}={}{:?}", t.dtype().name(), t.shape),
+                Attr::Tensor(t) => format!("{k}={}{:?}", t.dtype().name(), t.shape()),
                 other => format!("{k}={other:?}"),
             })
             .collect();

@@ -9,7 +9,6 @@ use crate::graph::{Facts, Graph, Names, Origin, Value, ValueId, infer};
 use crate::support::random::Draw;
 use crate::tensor::Tensor;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 /// Gives readers of computed constants these as initializers, and lists them in [`Graph::computed`].
 pub fn part(graph: &mut Graph) {
@@ -33,8 +32,8 @@ pub fn part(graph: &mut Graph) {
         let copy = *copies.entry(v).or_insert_with(|| {
             let tensor = facts.constant[v].as_ref()?;
             let sources = sources(graph, &facts, v);
-            let bytes = |t: &Tensor| t.data.len() * t.dtype().size();
-            let smaller = sources.iter().map(|t| bytes(t)).sum::<usize>() < bytes(tensor);
+            let bytes = |t: &Tensor| t.len() * t.dtype().size();
+            let smaller = sources.iter().map(bytes).sum::<usize>() < bytes(tensor);
             if !has_channels(tensor) || smaller || is_rearranged(&sources, tensor) {
                 return None;
             }
@@ -59,8 +58,7 @@ pub fn join(graph: &Graph) -> Graph {
     for (copy, (v, before)) in computed {
         match graph.initializer(copy) {
             Some(now)
-                if now == &before
-                    || now.data.to_bytes() == before.data.to_bytes() && now.shape == before.shape =>
+                if now == &before || now.to_bytes() == before.to_bytes() && now.shape() == before.shape() =>
             {
                 instead.insert(copy, v);
             }
@@ -120,7 +118,7 @@ pub fn statics(graph: &Graph) -> Vec<bool> {
 }
 
 /// The stored constants that a value is computed from.
-fn sources(graph: &Graph, facts: &Facts, v: ValueId) -> Vec<Arc<Tensor>> {
+fn sources(graph: &Graph, facts: &Facts, v: ValueId) -> Vec<Tensor> {
     let nodes = ancestors(graph, vec![v]);
     let operands = nodes.iter().flat_map(|&n| graph.nodes[n].inputs.iter().flatten());
     let made = nodes.iter().filter(|&&n| graph.nodes[n].op_type == "Constant");
@@ -131,22 +129,22 @@ fn sources(graph: &Graph, facts: &Facts, v: ValueId) -> Vec<Arc<Tensor>> {
 }
 
 /// True for the numbers of one source in another order or shape: their channels are those of the source.
-fn is_rearranged(sources: &[Arc<Tensor>], t: &Tensor) -> bool {
+fn is_rearranged(sources: &[Tensor], t: &Tensor) -> bool {
     // The same whatever the order.
     let sum = |t: &Tensor| {
-        let bits = t.data.to_real::<f64>().into_iter().map(f64::to_bits);
+        let bits = t.to_real::<f64>().into_iter().map(f64::to_bits);
         bits.fold(0u64, |sum, bits| sum.wrapping_add(Draw::new(bits, 0).next()))
     };
     let mut large = sources.iter().filter(|s| has_channels(s));
     match (large.next(), large.next()) {
-        (Some(one), None) => one.data.len() == t.data.len() && sum(one) == sum(t),
+        (Some(one), None) => one.len() == t.len() && sum(one) == sum(t),
         _ => false,
     }
 }
 
 /// True for real numbers along some axis.
 fn has_channels(t: &Tensor) -> bool {
-    t.dtype().is_float() && t.shape.iter().any(|&n| n > 1)
+    t.dtype().is_float() && t.shape().iter().any(|&n| n > 1)
 }
 
 /// The nodes that values are computed by, in the order of the graph.

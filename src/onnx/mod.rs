@@ -163,7 +163,7 @@ fn decided(graph: &Graph, inputs: &Inputs) -> Option<branches::Conditions> {
         if open && !is_static[v] {
             return None;
         }
-        let value = facts.constant[v].as_ref().filter(|t| t.data.len() == 1)?;
+        let value = facts.constant[v].as_ref().filter(|t| t.len() == 1)?;
         Some((graph.values[v].name.clone(), value.to_ints()[0] != 0))
     };
     let found: branches::Conditions = asked.into_iter().filter_map(one).collect();

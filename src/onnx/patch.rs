@@ -63,7 +63,7 @@ fn initializers(proto: &mut GraphProto, old: &Graph, new: &Graph, list: bool) {
     proto.initializer.retain_mut(|t| match after.remove(t.name.as_str()) {
         Some(tensor) => {
             let old = before.get(t.name.as_str());
-            if old.is_none_or(|old| !Arc::ptr_eq(old, tensor) && old != &tensor) {
+            if old.is_none_or(|old| !old.shares(tensor) && old != &tensor) {
                 tensor::store(t, tensor);
                 tensor::lighten(t, tensor);
             }
@@ -77,13 +77,13 @@ fn initializers(proto: &mut GraphProto, old: &Graph, new: &Graph, list: bool) {
         tensor::lighten(&mut t, tensor);
         proto.initializer.push(t);
         if list {
-            proto.input.push(shapes::fresh(name, &Fact::new(tensor.dtype(), tensor.shape.clone())));
+            proto.input.push(shapes::fresh(name, &Fact::new(tensor.dtype(), tensor.shape().to_vec())));
         }
     }
 }
 
 /// The initializers by name.
-pub fn constants(graph: &Graph) -> HashMap<&str, &Arc<Tensor>> {
+pub fn constants(graph: &Graph) -> HashMap<&str, &Tensor> {
     let constant = |v: usize| graph.initializer(v).map(|t| (graph.values[v].name.as_str(), t));
     (0..graph.values.len()).filter_map(constant).collect()
 }

@@ -14,7 +14,6 @@ use crate::ops;
 use onnx_protobuf::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
 
 /// The graph of a file, under construction.
 struct Reader<'a> {
@@ -81,7 +80,7 @@ impl<'a> Reader<'a> {
         let origin = match tensor::read(t, self.folder).map_err(name)? {
             Some(tensor) => {
                 tensor::check_finite(&tensor).map_err(name)?;
-                Origin::Initializer(Arc::new(tensor))
+                Origin::Initializer(tensor)
             }
             None => Origin::Carried,
         };

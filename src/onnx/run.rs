@@ -11,9 +11,7 @@ impl Model {
     /// are given as whole numbers. Errors where an input does not fit, or an operator cannot be run.
     pub fn run(&self, inputs: &[ArrayViewD<f32>]) -> Result<Vec<ArrayD<f32>>> {
         let graph = &self.graph;
-        let refuse = |reason: String| {
-            Error::argument("inputs", reason, "give one array per input, in the model's order")
-        };
+        let refuse = |reason: String| Error::arrays(reason, "give one array per input, in the model's order");
         if inputs.len() != graph.inputs.len() {
             return Err(refuse(format!("{} arrays for {} inputs", inputs.len(), graph.inputs.len())));
         }

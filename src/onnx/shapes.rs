@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::Fact;
+use crate::setting::Setting;
 use crate::tensor::{DType, Shape, checked_volume, too_large};
 use onnx_protobuf::tensor_shape_proto::Dimension;
 use onnx_protobuf::tensor_shape_proto::dimension::Value as Dim;
@@ -32,8 +33,8 @@ impl FromStr for InputShape {
         let (name, sizes) = text.rsplit_once(':').map_or((None, text), |(n, s)| (Some(n.to_owned()), s));
         let sizes = sizes.split([',', 'x']).map(|s| s.trim().parse().ok().filter(|&n: &usize| n > 0));
         let shape = sizes.collect::<Option<Vec<usize>>>().ok_or_else(|| {
-            let hint = "write the sizes as numbers: --input-shape NAME:1,3,224,224";
-            Error::argument("--input-shape", format!("'{text}' is not a shape"), hint)
+            let hint = format!("write the sizes as numbers: {} NAME:1,3,224,224", Setting::InputShape);
+            Error::argument(Setting::InputShape, format!("'{text}' is not a shape"), hint)
         })?;
         Ok(Self { name, shape })
     }
@@ -123,8 +124,8 @@ pub fn inputs(infos: &[&ValueInfoProto], given: &[InputShape]) -> Result<Inputs>
         let sizes = sizes.map(|s| s.into_iter().map(known).collect::<Vec<_>>());
         match resolve(&info.name, sizes.as_deref(), given)? {
             Some(shape) if checked_volume(&shape).is_none() => {
-                let reason = too_large(&shape);
-                return Err(Error::argument(format!("input '{}'", info.name), reason, flag(&info.name, &[])));
+                let reason = format!("input '{}': {}", info.name, too_large(&shape));
+                return Err(Error::graph(reason, stated(&info.name, &[])));
             }
             Some(shape) => found.facts.push(Some(Fact::new(dtype, shape))),
             None => open.push((info.name.as_str(), sizes)),
@@ -136,7 +137,7 @@ pub fn inputs(infos: &[&ValueInfoProto], given: &[InputShape]) -> Result<Inputs>
 fn check_names(names: &[&str], given: &[InputShape]) -> Result<()> {
     let fail = |reason: String| {
         let hint = format!("the network's inputs are: {}", names.join(", "));
-        Err(Error::argument("--input-shape", reason, hint))
+        Err(Error::argument(Setting::InputShape, reason, hint))
     };
     for (k, g) in given.iter().enumerate() {
         match &g.name {
@@ -170,15 +171,15 @@ fn resolve(name: &str, sizes: Option<&[Size]>, given: Option<&InputShape>) -> Re
     }
     let reason =
         format!("{given:?} does not fit input '{name}', which the file declares as [{}]", join(sizes, ", "));
-    Err(Error::argument("--input-shape", reason, flag(name, sizes)))
+    Err(Error::argument(Setting::InputShape, reason, stated(name, sizes)))
 }
 
 fn join(sizes: &[Size], with: &str) -> String {
     sizes.iter().map(Size::to_string).collect::<Vec<_>>().join(with)
 }
 
-/// The flag to type, with what is known filled in.
-fn flag(name: &str, sizes: &[Size]) -> String {
+/// The setting that states an input's sizes, with what is known filled in.
+fn stated(name: &str, sizes: &[Size]) -> String {
     let example = |(axis, s): (usize, &Size)| match s {
         Size::Known(n) => *n,
         _ if axis == 0 => 1,
@@ -187,7 +188,7 @@ fn flag(name: &str, sizes: &[Size]) -> String {
     let sizes: Vec<usize> = sizes.iter().enumerate().map(example).collect();
     let sizes = if sizes.is_empty() { vec![1, 3, 224, 224] } else { sizes };
     let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
-    format!("--input-shape {name}:{}", sizes.join(","))
+    format!("{} {name}:{}", Setting::InputShape, sizes.join(","))
 }
 
 fn ask(open: &[(&str, Option<Vec<Size>>)]) -> Error {
@@ -195,9 +196,9 @@ fn ask(open: &[(&str, Option<Vec<Size>>)]) -> Error {
         Some(sizes) => format!("the file leaves sizes of input '{name}' open: [{}]", join(sizes, ", ")),
         None => format!("the file does not state the shape of input '{name}'"),
     };
-    let flags = open.iter().map(|(name, sizes)| flag(name, sizes.as_deref().unwrap_or_default()));
-    let hint = format!("state them, for example: {}", flags.collect::<Vec<_>>().join(" "));
-    Error::argument("--input-shape", open.iter().map(say).collect::<Vec<_>>().join("; "), hint)
+    let all = open.iter().map(|(name, sizes)| stated(name, sizes.as_deref().unwrap_or_default()));
+    let hint = format!("state them, for example: {}", all.collect::<Vec<_>>().join(" "));
+    Error::argument(Setting::InputShape, open.iter().map(say).collect::<Vec<_>>().join("; "), hint)
 }
 
 impl Inputs {

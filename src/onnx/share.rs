@@ -9,7 +9,6 @@
 use crate::graph::{Attr, Fact, Graph, Names, NodeId, Operand, Origin, Value, ValueId};
 use crate::tensor::{DType, Tensor};
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 /// Gives every reader of a shared constant a constant of its own, and lists them in [`Graph::copies`].
 pub fn part(graph: &mut Graph) {
@@ -38,7 +37,7 @@ pub fn part(graph: &mut Graph) {
     let mut roots: Vec<ValueId> = readers.keys().copied().collect();
     roots.sort_unstable();
     for root in roots {
-        let Some(tensor) = tensor(graph, root).filter(|t| has_channels(t)) else { continue };
+        let Some(tensor) = tensor(graph, root).filter(has_channels) else { continue };
         // Readers of one kind keep sharing. The first kind reads what the file has, unless more than nodes do.
         let mut copies: HashMap<(u32, usize, Option<ValueId>), Option<ValueId>> = HashMap::new();
         for &(n, slot) in &readers[&root] {
@@ -63,7 +62,7 @@ pub fn part(graph: &mut Graph) {
 }
 
 /// Tensors by their bytes, each with the value that stands for it.
-type ByBytes = HashMap<Vec<u8>, Vec<(ValueId, Arc<Tensor>)>>;
+type ByBytes = HashMap<Vec<u8>, Vec<(ValueId, Tensor)>>;
 
 /// The graph as a file has it: readers whose constants are equal share one.
 pub fn join(graph: &Graph) -> Graph {
@@ -75,9 +74,9 @@ pub fn join(graph: &Graph) -> Graph {
     for (&copy, &file) in &graph.copies {
         let (Some(root), Some(own)) = (stored.root[file], graph.initializer(copy)) else { continue };
         let known = written.entry(root).or_insert_with(|| {
-            tensor(graph, root).map(|t| (t.data.to_bytes(), vec![(root, t)])).into_iter().collect()
+            tensor(graph, root).map(|t| (t.to_bytes(), vec![(root, t)])).into_iter().collect()
         });
-        let known = known.entry(own.data.to_bytes()).or_default();
+        let known = known.entry(own.to_bytes()).or_default();
         match known.iter().find(|(_, t)| t == own) {
             Some(&(v, _)) => _ = instead.insert(copy, if v == root { file } else { v }),
             None => known.push((copy, own.clone())),
@@ -154,11 +153,11 @@ fn is_identity(graph: &Graph, n: NodeId) -> bool {
 }
 
 /// The tensor of an initializer or of a Constant node.
-fn tensor(graph: &Graph, v: ValueId) -> Option<Arc<Tensor>> {
+fn tensor(graph: &Graph, v: ValueId) -> Option<Tensor> {
     match &graph.values[v].origin {
         Origin::Initializer(t) => Some(t.clone()),
         Origin::Node(n, _) => match graph.nodes[*n].op.attributes().remove("value") {
-            Some(Attr::Tensor(t)) => Some(Arc::new(t)),
+            Some(Attr::Tensor(t)) => Some(t),
             _ => None,
         },
         Origin::Input | Origin::Carried => None,
@@ -167,12 +166,12 @@ fn tensor(graph: &Graph, v: ValueId) -> Option<Arc<Tensor>> {
 
 /// True for constants that are sliced (sizes and indices are restated), and have something to slice.
 fn has_channels(t: &Tensor) -> bool {
-    (t.dtype().is_float() || t.dtype().size() == 1) && t.shape.iter().any(|&n| n > 1)
+    (t.dtype().is_float() || t.dtype().size() == 1) && t.shape().iter().any(|&n| n > 1)
 }
 
 /// True for learned weights: a matrix at least, and not one number throughout.
 fn is_matrix(t: &Tensor) -> bool {
-    t.shape.iter().filter(|&&n| n > 1).count() > 1 && !t.data.is_uniform()
+    t.shape().iter().filter(|&&n| n > 1).count() > 1 && !t.is_uniform()
 }
 
 /// By node: nodes of one number compute the same function with the same weights. Where they have matrices, these alone say so;
@@ -188,7 +187,7 @@ fn kinds(graph: &Graph, stored: &Stored) -> Vec<u32> {
             .iter()
             .map(|root| {
                 root.filter(|&r| {
-                    *matrix.entry(r).or_insert_with(|| graph.initializer(r).is_some_and(|t| is_matrix(t)))
+                    *matrix.entry(r).or_insert_with(|| graph.initializer(r).is_some_and(is_matrix))
                 })
             })
             .collect();

@@ -6,7 +6,7 @@
 
 use super::external::{self, Folder};
 use super::fault::Fault;
-use crate::tensor::{DType, Data, Shape, Tensor, checked_volume, too_large};
+use crate::tensor::{DType, Element, Shape, Tensor, checked_volume, too_large, volume};
 use half::{bf16, f16};
 use onnx_protobuf::TensorProto;
 
@@ -17,71 +17,77 @@ pub fn read(t: &TensorProto, folder: &Folder) -> Result<Option<Tensor>, Fault> {
         return Err(Fault::new("it is stored in segments, which is not supported").hint(hint));
     }
     let Some(dtype) = DType::from_onnx(t.data_type) else { return Ok(None) };
-    let (shape, volume) = shape(&t.dims)?;
-    let data = if external::is_external(t) {
-        raw(dtype, volume, &folder.bytes(t)?)?
+    let shape = shape(&t.dims)?;
+    if external::is_external(t) {
+        raw(dtype, &shape, &folder.bytes(t)?).map(Some)
     } else if t.raw_data.is_empty() {
-        typed(t, dtype)
+        typed(t, dtype, &shape).map(Some)
     } else {
-        raw(dtype, volume, &t.raw_data)?
-    };
-    if data.len() != volume {
-        let reason = format!("its shape {shape:?} takes {volume} elements, {} are stored", data.len());
-        return Err(Fault::new(reason));
+        raw(dtype, &shape, &t.raw_data).map(Some)
     }
-    Ok(Some(Tensor { shape, data }))
 }
 
-/// Dimensions and number of elements.
-fn shape(dims: &[i64]) -> Result<(Shape, usize), Fault> {
+/// The dimensions, of a volume that can be held.
+fn shape(dims: &[i64]) -> Result<Shape, Fault> {
     let shape: Option<Shape> = dims.iter().map(|&d| usize::try_from(d).ok()).collect();
     let shape = shape.ok_or_else(|| Fault::new(format!("its shape {dims:?} has a negative size")))?;
-    let volume = checked_volume(&shape).ok_or_else(|| Fault::new(too_large(&shape)))?;
-    Ok((shape, volume))
+    match checked_volume(&shape) {
+        Some(_) => Ok(shape),
+        None => Err(Fault::new(too_large(&shape))),
+    }
 }
 
-fn raw(dtype: DType, volume: usize, bytes: &[u8]) -> Result<Data, Fault> {
-    let size = dtype.size();
-    if bytes.len() != volume * size {
-        let (name, found, wanted) = (dtype.name(), bytes.len(), volume * size);
-        let reason = format!("its shape takes {volume} {name} elements, {wanted} bytes; {found} are stored");
-        return Err(Fault::new(reason));
-    }
-    Data::from_bytes(dtype, bytes).ok_or_else(|| Fault::new("its bytes do not divide into elements"))
+fn raw(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<Tensor, Fault> {
+    let (name, found, wanted) = (dtype.name(), bytes.len(), volume(shape) * dtype.size());
+    Tensor::from_bytes(dtype, shape, bytes).map_err(|_| {
+        Fault::new(format!(
+            "its shape takes {} {name} elements, {wanted} bytes; {found} are stored",
+            volume(shape)
+        ))
+    })
 }
 
 /// The list that the standard assigns to the type. Narrow integers and half floats share `int32_data`.
-fn typed(t: &TensorProto, dtype: DType) -> Data {
+fn typed(t: &TensorProto, dtype: DType, shape: &[usize]) -> Result<Tensor, Fault> {
     let ints = &t.int32_data;
     match dtype {
-        DType::F32 => Data::F32(t.float_data.clone()),
-        DType::F64 => Data::F64(t.double_data.clone()),
-        DType::I64 => Data::I64(t.int64_data.clone()),
-        DType::U64 => Data::U64(t.uint64_data.clone()),
-        DType::U32 => Data::U32(t.uint64_data.iter().map(|&v| v as u32).collect()),
-        DType::I32 => Data::I32(ints.clone()),
-        DType::I16 => Data::I16(ints.iter().map(|&v| v as i16).collect()),
-        DType::I8 => Data::I8(ints.iter().map(|&v| v as i8).collect()),
-        DType::U16 => Data::U16(ints.iter().map(|&v| v as u16).collect()),
-        DType::U8 => Data::U8(ints.iter().map(|&v| v as u8).collect()),
-        DType::Bool => Data::Bool(ints.iter().map(|&v| v != 0).collect()),
-        DType::F16 => Data::F16(ints.iter().map(|&v| f16::from_bits(v as u16)).collect()),
-        DType::BF16 => Data::BF16(ints.iter().map(|&v| bf16::from_bits(v as u16)).collect()),
+        DType::F32 => filled(shape, t.float_data.clone()),
+        DType::F64 => filled(shape, t.double_data.clone()),
+        DType::I64 => filled(shape, t.int64_data.clone()),
+        DType::U64 => filled(shape, t.uint64_data.clone()),
+        DType::U32 => filled(shape, t.uint64_data.iter().map(|&v| v as u32).collect()),
+        DType::I32 => filled(shape, ints.clone()),
+        DType::I16 => filled(shape, ints.iter().map(|&v| v as i16).collect()),
+        DType::I8 => filled(shape, ints.iter().map(|&v| v as i8).collect()),
+        DType::U16 => filled(shape, ints.iter().map(|&v| v as u16).collect()),
+        DType::U8 => filled(shape, ints.iter().map(|&v| v as u8).collect()),
+        DType::Bool => filled(shape, ints.iter().map(|&v| v != 0).collect()),
+        DType::F16 => filled(shape, ints.iter().map(|&v| f16::from_bits(v as u16)).collect()),
+        DType::BF16 => filled(shape, ints.iter().map(|&v| bf16::from_bits(v as u16)).collect()),
     }
+}
+
+/// A tensor from a list, which must fill the shape.
+fn filled<E: Element>(shape: &[usize], values: Vec<E>) -> Result<Tensor, Fault> {
+    let (volume, found) = (volume(shape), values.len());
+    if found != volume {
+        return Err(Fault::new(format!("its shape {shape:?} takes {volume} elements, {found} are stored")));
+    }
+    Ok(Tensor::new(shape, values))
 }
 
 /// Replaces type, dimensions and elements, in the form that `t` had. New bytes of an external tensor wait in
 /// `raw_data` until the model is written.
 pub fn store(t: &mut TensorProto, tensor: &Tensor) {
     let lists = t.raw_data.is_empty() && has_lists(t);
-    t.dims = tensor.shape.iter().map(|&d| d as i64).collect();
+    t.dims = tensor.shape().iter().map(|&d| d as i64).collect();
     t.data_type = tensor.dtype().onnx();
     t.raw_data.clear();
     clear_lists(t);
     if lists {
-        store_typed(t, &tensor.data);
+        store_typed(t, tensor);
     } else {
-        t.raw_data = tensor.data.to_bytes();
+        t.raw_data = tensor.to_bytes();
         if t.raw_data.is_empty() {
             external::forget(t);
         }
@@ -103,7 +109,7 @@ pub fn lighten(t: &mut TensorProto, tensor: &Tensor) {
     let forms = lists.into_iter().chain([t.raw_data.is_empty()]).filter(|empty| !empty).count();
     // A truth value may be stored as any number but 0.
     let exact = tensor.dtype() != DType::Bool && forms == 1;
-    if tensor.data.len() < LARGE || external::is_external(t) || !exact {
+    if tensor.len() < LARGE || external::is_external(t) || !exact {
         return;
     }
     if !t.raw_data.is_empty() {
@@ -111,11 +117,11 @@ pub fn lighten(t: &mut TensorProto, tensor: &Tensor) {
         return;
     }
     // Narrow integers share a wider list, which may hold what they do not.
-    match tensor.data {
-        Data::F32(_) => t.float_data = vec![0.0],
-        Data::F64(_) => t.double_data = vec![0.0],
-        Data::I64(_) => t.int64_data = vec![0],
-        Data::I32(_) => t.int32_data = vec![0],
+    match tensor {
+        Tensor::F32(_) => t.float_data = vec![0.0],
+        Tensor::F64(_) => t.double_data = vec![0.0],
+        Tensor::I64(_) => t.int64_data = vec![0],
+        Tensor::I32(_) => t.int32_data = vec![0],
         _ => {}
     }
 }
@@ -124,7 +130,7 @@ pub fn lighten(t: &mut TensorProto, tensor: &Tensor) {
 pub fn is_light(t: &TensorProto, tensor: &Tensor) -> bool {
     let lists = [t.float_data.len(), t.double_data.len(), t.int64_data.len(), t.int32_data.len()];
     let whole: usize = t.dims.iter().map(|&d| d as usize).product();
-    whole >= LARGE && tensor.data.len() == whole && t.raw_data.len().max(lists.into_iter().sum()) == 1
+    whole >= LARGE && tensor.len() == whole && t.raw_data.len().max(lists.into_iter().sum()) == 1
 }
 
 fn has_lists(t: &TensorProto) -> bool {
@@ -143,21 +149,21 @@ fn clear_lists(t: &mut TensorProto) {
     t.int32_data.clear();
 }
 
-fn store_typed(t: &mut TensorProto, data: &Data) {
-    match data {
-        Data::F32(v) => t.float_data = v.clone(),
-        Data::F64(v) => t.double_data = v.clone(),
-        Data::I64(v) => t.int64_data = v.clone(),
-        Data::U64(v) => t.uint64_data = v.clone(),
-        Data::U32(v) => t.uint64_data = v.iter().map(|&v| v.into()).collect(),
-        Data::I32(v) => t.int32_data = v.clone(),
-        Data::I16(v) => t.int32_data = v.iter().map(|&v| v.into()).collect(),
-        Data::I8(v) => t.int32_data = v.iter().map(|&v| v.into()).collect(),
-        Data::U16(v) => t.int32_data = v.iter().map(|&v| v.into()).collect(),
-        Data::U8(v) => t.int32_data = v.iter().map(|&v| v.into()).collect(),
-        Data::Bool(v) => t.int32_data = v.iter().map(|&v| v.into()).collect(),
-        Data::F16(v) => t.int32_data = v.iter().map(|v| v.to_bits().into()).collect(),
-        Data::BF16(v) => t.int32_data = v.iter().map(|v| v.to_bits().into()).collect(),
+fn store_typed(t: &mut TensorProto, tensor: &Tensor) {
+    match tensor {
+        Tensor::F32(v) => t.float_data = v.iter().copied().collect(),
+        Tensor::F64(v) => t.double_data = v.iter().copied().collect(),
+        Tensor::I64(v) => t.int64_data = v.iter().copied().collect(),
+        Tensor::U64(v) => t.uint64_data = v.iter().copied().collect(),
+        Tensor::U32(v) => t.uint64_data = v.iter().map(|&v| v.into()).collect(),
+        Tensor::I32(v) => t.int32_data = v.iter().copied().collect(),
+        Tensor::I16(v) => t.int32_data = v.iter().map(|&v| v.into()).collect(),
+        Tensor::I8(v) => t.int32_data = v.iter().map(|&v| v.into()).collect(),
+        Tensor::U16(v) => t.int32_data = v.iter().map(|&v| v.into()).collect(),
+        Tensor::U8(v) => t.int32_data = v.iter().map(|&v| v.into()).collect(),
+        Tensor::Bool(v) => t.int32_data = v.iter().map(|&v| v.into()).collect(),
+        Tensor::F16(v) => t.int32_data = v.iter().map(|v| v.to_bits().into()).collect(),
+        Tensor::BF16(v) => t.int32_data = v.iter().map(|v| v.to_bits().into()).collect(),
     }
 }
 
@@ -169,8 +175,8 @@ pub fn fresh(name: &str, tensor: &Tensor) -> TensorProto {
 }
 
 /// One value, or minus infinity and one other.
-fn is_mask(data: &Data) -> bool {
-    let v = data.to_real::<f64>();
+fn is_mask(t: &Tensor) -> bool {
+    let v = t.to_real::<f64>();
     let other = v.iter().find(|x| x.is_finite());
     v.len() == 1 && !v[0].is_nan() || v.iter().all(|x| *x == f64::NEG_INFINITY || Some(x) == other)
 }
@@ -178,17 +184,17 @@ fn is_mask(data: &Data) -> bool {
 /// The first element that no weight may be: NaN anywhere, and an infinity except as the one element of a bound
 /// (the maximum of a Clip, the filler of a Pad) or beside a single other value (a mask).
 pub fn check_finite(t: &Tensor) -> Result<(), Fault> {
-    let found = match &t.data {
-        Data::F32(v) => v.iter().position(|v| !v.is_finite()),
-        Data::F64(v) => v.iter().position(|v| !v.is_finite()),
-        Data::F16(v) => v.iter().position(|v| !v.is_finite()),
-        Data::BF16(v) => v.iter().position(|v| !v.is_finite()),
+    let found = match t {
+        Tensor::F32(v) => v.iter().position(|v| !v.is_finite()),
+        Tensor::F64(v) => v.iter().position(|v| !v.is_finite()),
+        Tensor::F16(v) => v.iter().position(|v| !v.is_finite()),
+        Tensor::BF16(v) => v.iter().position(|v| !v.is_finite()),
         _ => None,
     };
-    let Some(index) = found.filter(|_| !is_mask(&t.data)) else { return Ok(()) };
-    let value = t.data.to_real::<f64>()[index];
+    let Some(index) = found.filter(|_| !is_mask(t)) else { return Ok(()) };
+    let value = t.to_real::<f64>()[index];
     let name = if value.is_nan() { "NaN" } else { "infinity" };
     let hint = "training has diverged or the export went wrong: take an earlier checkpoint and export it";
-    Err(Fault::new(format!("the weights contain {name}, first at element {index} of {:?}", t.shape))
+    Err(Fault::new(format!("the weights contain {name}, first at element {index} of {:?}", t.shape()))
         .hint(hint))
 }

@@ -67,7 +67,7 @@ fn elements(model: &Model, count: impl Fn(&TensorProto, &Tensor) -> bool) -> u64
     let held = constants(&model.graph);
     let bytes = |t: &TensorProto| {
         let tensor = held.get(t.name.as_str()).filter(|tensor| count(t, tensor))?;
-        Some((tensor.data.len() * tensor.dtype().size()) as u64)
+        Some((tensor.len() * tensor.dtype().size()) as u64)
     };
     model.proto.graph.iter().flat_map(|g| &g.initializer).filter_map(bytes).sum()
 }

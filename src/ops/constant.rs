@@ -41,9 +41,9 @@ impl Constant {
     fn tensor(&self) -> Tensor {
         match &self.form {
             Form::Value(t) => t.clone(),
-            Form::Float(v) => Tensor { shape: vec![], data: Data::F32(vec![*v]) },
-            Form::Floats(v) => Tensor { shape: vec![v.len()], data: Data::F32(v.clone()) },
-            Form::Int(v) => Tensor { shape: vec![], data: Data::I64(vec![*v]) },
+            Form::Float(v) => Tensor::scalar(*v),
+            Form::Floats(v) => Tensor::floats(&[v.len()], v.clone()),
+            Form::Int(v) => Tensor::scalar(*v),
             Form::Ints(v) => Tensor::ints(v),
         }
     }
@@ -66,7 +66,7 @@ impl Op for Constant {
 
     fn infer(&self, _: &Operands) -> Result<Vec<Fact>, Refusal> {
         let t = self.tensor();
-        Ok(vec![Fact::new(t.dtype(), t.shape)])
+        Ok(vec![Fact::new(t.dtype(), t.shape())])
     }
 
     fn differentiable(&self) -> bool {
@@ -100,16 +100,16 @@ impl Op for Constant {
         let mut changed = false;
         for axis in 0..io.output(0).len() {
             if let Some(kept) = keep.kept(output(0, axis)) {
-                t = t.slice(axis, kept);
+                t = t.select(axis, kept);
                 changed = true;
             }
         }
         if !changed {
             return Ok(Resized::UNCHANGED);
         }
-        let form = match (&self.form, &t.data) {
-            (Form::Floats(_), Data::F32(v)) => Form::Floats(v.clone()),
-            (Form::Ints(_), Data::I64(v)) => Form::Ints(v.clone()),
+        let form = match (&self.form, &t) {
+            (Form::Floats(_), Tensor::F32(v)) => Form::Floats(v.iter().copied().collect()),
+            (Form::Ints(_), Tensor::I64(v)) => Form::Ints(v.iter().copied().collect()),
             _ => Form::Value(t),
         };
         Ok(Resized::of(Box::new(Constant { form })))

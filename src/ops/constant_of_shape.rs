@@ -15,8 +15,8 @@ struct ConstantOfShape {
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     let value = r.tensor("value")?;
     match &value {
-        Some(v) if v.data.len() != 1 => {
-            invalid(format!("a value of shape {:?}: it must be one number", v.shape))
+        Some(v) if v.len() != 1 => {
+            invalid(format!("a value of shape {:?}: it must be one number", v.shape()))
         }
         _ => Ok(Box::new(View(ConstantOfShape { value }))),
     }
@@ -46,7 +46,7 @@ impl ViewFn for ConstantOfShape {
         Ok(Resized::restating(restated(io, 0, &sizes)))
     }
     fn bind(&self, _: &Io) -> Result<Movement, Refusal> {
-        let value = self.value.as_ref().and_then(|v| v.data.to_real().first().copied());
+        let value = self.value.as_ref().and_then(|v| v.to_real().first().copied());
         Ok(Movement::Fixed(Moves { parts: Vec::new(), filling: Filling::Number(value.unwrap_or(0.0)) }))
     }
 }

@@ -69,7 +69,7 @@ impl Op for CumSum {
         let Some(given) = io.value(1) else { return };
         let Ok(whole) = axis(&given.to_ints(), io.output(0).len()) else { return };
         tie_others(io, |axis| axis == whole, "sums up along this axis", link);
-        if !given.shape.is_empty() {
+        if !given.shape().is_empty() {
             link.free(input(1, 0), 0);
         }
     }
@@ -129,7 +129,7 @@ impl<T: Real> Compute<T> for CumSum {
 #[cfg(test)]
 pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, Given, data, ints};
-    let scalar = |axis: i64| Given::Fixed(Tensor { shape: vec![], data: Data::I64(vec![axis]) });
+    let scalar = |axis: i64| Given::Fixed(Tensor::scalar(axis));
     let case = |name| Case::new("CumSum").named(name);
     vec![
         case("channels").inputs([data(&[2, 3, 4]), scalar(1)]).free(6),

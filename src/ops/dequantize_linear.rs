@@ -45,7 +45,7 @@ pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, Given, floats, scalar};
     let int8 = |shape: &[usize]| {
         let values = (0..volume(shape)).map(|i| (i as i8).wrapping_mul(37)).collect();
-        Given::Fixed(Tensor { shape: shape.to_vec(), data: Data::I8(values) })
+        Given::Fixed(Tensor::new(shape, values))
     };
     let case = |name| Case::new("DequantizeLinear").named(name);
     vec![

@@ -71,7 +71,7 @@ impl ViewFn for Dropout {
 #[cfg(test)]
 pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, Given, data, scalar};
-    let no = || Given::Fixed(Tensor { shape: vec![], data: Data::Bool(vec![false]) });
+    let no = || Given::Fixed(Tensor::scalar(false));
     let x = || data(&[2, 3, 4]);
     vec![
         Case::new("Dropout").int("seed", 3).inputs([x()]).free(9),

@@ -77,9 +77,8 @@ impl ViewFn for Gather {
             };
             new.push(if old[j] < 0 { at as i64 - kept.len() as i64 } else { at as i64 });
         }
-        if value.shape.is_empty() {
-            let wide: Vec<f64> = new.iter().map(|&v| v as f64).collect();
-            return Ok(Resized::restating(vec![(1, value.with_values(&[], &wide))]));
+        if value.shape().is_empty() {
+            return Ok(Resized::restating(vec![(1, value.with_ints(&[], &new))]));
         }
         Ok(Resized::restating(restated(io, 1, &new)))
     }
@@ -119,13 +118,11 @@ pub fn cases() -> Vec<super::laws::Case> {
     let of = |name, indices: Given| {
         Case::new("Gather").named(name).int("axis", 1).inputs([data(&[2, 4, 3]), indices])
     };
-    let fixed = |shape: &[usize], values: &[i64]| {
-        Given::Fixed(Tensor { shape: shape.to_vec(), data: Data::I64(values.to_vec()) })
-    };
+    let fixed = |shape: &[usize], values: &[i64]| Given::Fixed(Tensor::new(shape, values.to_vec()));
     vec![
         of("shuffle", ints(&[2, 0, 3, 1])).free(2 + 4 + 3),
         of("some", ints(&[3, 1, -1])).free(2 + 4 + 3),
-        of("int32", Given::Fixed(Tensor { shape: vec![2], data: Data::I32(vec![-2, 0]) })).free(2 + 4 + 3),
+        of("int32", Given::Fixed(Tensor::new(&[2], vec![-2i32, 0]))).free(2 + 4 + 3),
         of("one", fixed(&[], &[2])).free(2 + 3 + 3),
         of("last", fixed(&[], &[-1])).free(2 + 3 + 3),
         of("table", fixed(&[2, 2], &[0, 1, 2, 2])).free(2 + 3),

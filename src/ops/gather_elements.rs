@@ -84,9 +84,7 @@ impl ViewFn for GatherElements {
 #[cfg(test)]
 pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, Given, data};
-    let indices = |shape: &[usize], v: &[i64]| {
-        Given::Fixed(Tensor { shape: shape.to_vec(), data: Data::I64(v.to_vec()) })
-    };
+    let indices = |shape: &[usize], v: &[i64]| Given::Fixed(Tensor::new(shape, v.to_vec()));
     vec![
         Case::new("GatherElements")
             .int("axis", 1)

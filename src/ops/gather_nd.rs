@@ -61,7 +61,7 @@ impl Places for TuplePlaces {
 /// The axis of the constant `indices` that place `place` of its tuples runs along, and what stands there at each coordinate:
 /// coordinates of an axis of `size`. `None` where the place follows no one axis.
 pub fn runs(indices: &Tensor, place: usize, size: usize) -> Option<(usize, Vec<usize>)> {
-    let (&tuple, outer) = indices.shape.split_last()?;
+    let (&tuple, outer) = indices.shape().split_last()?;
     let all = indices.to_ints();
     let named: Option<Vec<usize>> =
         all.chunks_exact(tuple.max(1)).map(|t| index_in(t[place], size)).collect();
@@ -77,25 +77,25 @@ pub fn runs(indices: &Tensor, place: usize, size: usize) -> Option<(usize, Vec<u
 /// The tuples of operand 1 that are left, with the numbers that coordinates of operand 0 have after deletion.
 pub fn renumbered(io: &Io, keep: &dyn Keep, batch: usize) -> Result<Resized, Refusal> {
     let (Some(x), Some(indices)) = (io.input(0), io.value(1)) else { return Ok(Resized::UNCHANGED) };
-    let Some((&tuple, outer)) = indices.shape.split_last() else { return Ok(Resized::UNCHANGED) };
+    let Some((&tuple, outer)) = indices.shape().split_last() else { return Ok(Resized::UNCHANGED) };
     let places = (0..tuple).any(|place| keep.kept(input(0, batch + place)).is_some());
     let rows = (0..outer.len()).any(|axis| keep.kept(input(1, axis)).is_some());
     if !places && !rows {
         return Ok(Resized::UNCHANGED);
     }
     let kept =
-        |t: Tensor, axis: usize| keep.kept(input(1, axis)).map_or(t.clone(), |kept| t.slice(axis, kept));
+        |t: Tensor, axis: usize| keep.kept(input(1, axis)).map_or(t.clone(), |kept| t.select(axis, kept));
     let left = (0..outer.len()).fold(indices.clone(), kept);
     let new = |(n, i): (usize, i64)| {
         let axis = batch + n % tuple;
-        let Some(kept) = keep.kept(input(0, axis)) else { return Ok(i as f64) };
+        let Some(kept) = keep.kept(input(0, axis)) else { return Ok(i) };
         match index_in(i, x[axis]).and_then(|i| kept.binary_search(&i).ok()) {
-            Some(at) => Ok(at as f64),
+            Some(at) => Ok(at as i64),
             None => unsupported("an index names a coordinate that is gone"),
         }
     };
-    let new: Vec<f64> = left.to_ints().into_iter().enumerate().map(new).collect::<Result<_, _>>()?;
-    Ok(Resized::restating(vec![(1, left.with_values(&left.shape, &new))]))
+    let new: Vec<i64> = left.to_ints().into_iter().enumerate().map(new).collect::<Result<_, _>>()?;
+    Ok(Resized::restating(vec![(1, left.with_ints(left.shape(), &new))]))
 }
 
 impl GatherNd {
@@ -145,9 +145,7 @@ impl ViewFn for GatherNd {
 #[cfg(test)]
 pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, Given, data};
-    let indices = |shape: &[usize], v: &[i64]| {
-        Given::Fixed(Tensor { shape: shape.to_vec(), data: Data::I64(v.to_vec()) })
-    };
+    let indices = |shape: &[usize], v: &[i64]| Given::Fixed(Tensor::new(shape, v.to_vec()));
     vec![
         Case::new("GatherND").inputs([data(&[2, 3, 4]), indices(&[3, 2], &[0, 1, 1, -1, 1, 0])]).free(2 + 4),
         Case::new("GatherND")
@@ -165,7 +163,7 @@ pub fn cases() -> Vec<super::laws::Case> {
 #[cfg(test)]
 mod tests {
     use crate::ops::laws::*;
-    use crate::tensor::{Data, Tensor, volume};
+    use crate::tensor::{Tensor, volume};
 
     // Values: onnxruntime 1.31.1.
     #[test]
@@ -173,7 +171,7 @@ mod tests {
         let count = |shape: &[usize]| {
             Given::Fixed(Tensor::floats(shape, (0..volume(shape)).map(|i| i as f32).collect()))
         };
-        let indices = Given::Fixed(Tensor { shape: vec![2, 1], data: Data::I64(vec![1, 0]) });
+        let indices = Given::Fixed(Tensor::new(&[2, 1], vec![1i64, 0]));
         let case = Case::new("GatherND").int("batch_dims", 1).inputs([count(&[2, 2, 2]), indices]);
         case.gives(&[2., 3., 4., 5.]);
     }

@@ -18,7 +18,7 @@ fn found(x: Option<&Tensor>) -> Result<Vec<usize>, Refusal> {
     let Some(x) = x else {
         return unsupported("a result whose shape depends on the network's input values");
     };
-    let values = x.data.to_real::<f64>().into_iter().enumerate();
+    let values = x.to_real::<f64>().into_iter().enumerate();
     Ok(values.filter(|&(_, v)| v != 0.0).map(|(i, _)| i).collect())
 }
 

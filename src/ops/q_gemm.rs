@@ -15,7 +15,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
 pub fn cases() -> Vec<super::family::carried::Known> {
     use super::family::carried::Known;
     use super::laws::{Case, Given, data, scalar, weight};
-    let zero = || Given::Fixed(Tensor { shape: vec![], data: Data::U8(vec![128]) });
+    let zero = || Given::Fixed(Tensor::scalar(128u8));
     let inputs = || [data(&[2, 3]), scalar(0.1), zero(), weight(&[4, 3]), scalar(0.1), zero(), weight(&[4])];
     let case = |name| Case::new("QGemm").domain("com.microsoft").named(name).int("transB", 1);
     vec![

@@ -15,7 +15,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
 pub fn cases() -> Vec<super::family::carried::Known> {
     use super::family::carried::Known;
     use super::laws::{Case, Given, data, scalar, weight};
-    let zero = || Given::Fixed(Tensor { shape: vec![], data: Data::I8(vec![3]) });
+    let zero = || Given::Fixed(Tensor::scalar(3i8));
     let case = Case::new("QLinearMatMul").inputs([
         data(&[5, 3]),
         scalar(0.1),

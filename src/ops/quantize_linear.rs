@@ -80,15 +80,12 @@ impl Values for Levels {
 #[cfg(test)]
 pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, Given, data, floats, scalar};
-    let zero = |data: Data| {
-        Given::Fixed(Tensor { shape: if data.len() > 1 { vec![data.len()] } else { vec![] }, data })
-    };
     let case = |name| Case::new("QuantizeLinear").named(name);
     vec![
         case("whole").inputs([data(&[2, 3, 4]), scalar(0.004)]).free(9),
-        case("signed").inputs([data(&[2, 3, 4]), scalar(0.01), zero(Data::I8(vec![3]))]).free(9),
+        case("signed").inputs([data(&[2, 3, 4]), scalar(0.01), Given::Fixed(Tensor::scalar(3i8))]).free(9),
         case("per channel")
-            .inputs([data(&[2, 2, 4]), floats(&[0.1, 0.01]), zero(Data::U8(vec![9, 128]))])
+            .inputs([data(&[2, 2, 4]), floats(&[0.1, 0.01]), Given::Fixed(Tensor::new(&[2], vec![9u8, 128]))])
             .free(8),
         case("named type").opset(21).int("output_dtype", 5).inputs([data(&[3]), scalar(0.01)]).free(3),
     ]
@@ -97,17 +94,16 @@ pub fn cases() -> Vec<super::laws::Case> {
 #[cfg(test)]
 mod tests {
     use crate::ops::laws::*;
-    use crate::tensor::{Data, Tensor};
+    use crate::tensor::Tensor;
 
     // Values: onnxruntime 1.31.1.
     #[test]
     fn agrees_with_onnxruntime() {
-        let of = |zero: Data, y: &[f64]| {
+        let of = |zero: Tensor, y: &[f64]| {
             let x = floats(&[0.5, 1.5, 2.5, -0.5, -300.0, 300.0]);
-            let zero = Given::Fixed(Tensor { shape: vec![], data: zero });
-            Case::new("QuantizeLinear").inputs([x, scalar(1.0), zero]).gives(y);
+            Case::new("QuantizeLinear").inputs([x, scalar(1.0), Given::Fixed(zero)]).gives(y);
         };
-        of(Data::I8(vec![1]), &[1.0, 3.0, 3.0, 1.0, -128.0, 127.0]);
-        of(Data::U8(vec![1]), &[1.0, 3.0, 3.0, 1.0, 0.0, 255.0]);
+        of(Tensor::scalar(1i8), &[1.0, 3.0, 3.0, 1.0, -128.0, 127.0]);
+        of(Tensor::scalar(1u8), &[1.0, 3.0, 3.0, 1.0, 0.0, 255.0]);
     }
 }

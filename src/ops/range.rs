@@ -14,7 +14,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 /// The number that a constant operand holds.
 fn number(x: &Operands, slot: usize) -> Result<f64, Refusal> {
     need(x, slot)?;
-    let value = x[slot].and_then(|o| o.value).map(|t| t.data.to_real::<f64>());
+    let value = x[slot].and_then(|o| o.value).map(|t| t.to_real::<f64>());
     match value.as_deref() {
         Some([v]) => Ok(*v),
         Some(_) => invalid("start, limit and delta must be one number each"),

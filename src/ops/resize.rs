@@ -238,7 +238,7 @@ impl Resize {
     }
 
     fn plan_at(&self, io: &Io) -> Option<Vec<Option<Taps>>> {
-        let value = |slot: usize| io.value(slot).map(|t| t.data.to_real::<f64>()).filter(|v| !v.is_empty());
+        let value = |slot: usize| io.value(slot).map(|t| t.to_real::<f64>()).filter(|v| !v.is_empty());
         self.plan(io.input(0)?, &self.wish(value)).ok()
     }
 }
@@ -259,7 +259,7 @@ impl Op for Resize {
         }
         let value = |slot: usize| {
             let v = x.get(slot).copied().flatten()?.value?;
-            (!v.data.is_empty()).then(|| v.data.to_real::<f64>())
+            (!v.is_empty()).then(|| v.to_real::<f64>())
         };
         let plan = self.plan(&fact.shape, &self.wish(value))?;
         let sizes = fact.shape.iter().zip(plan).map(|(&size, taps)| taps.map_or(size, |t| t.output));
@@ -294,16 +294,16 @@ impl Op for Resize {
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         let sizes = if self.simple { None } else { io.value(3) };
-        let (Some(sizes), Some(x)) = (sizes.filter(|s| !s.data.is_empty()), io.input(0)) else {
+        let (Some(sizes), Some(x)) = (sizes.filter(|s| !s.is_empty()), io.input(0)) else {
             return Ok(Resized::UNCHANGED);
         };
-        let mut new: Vec<f64> = sizes.data.to_real();
+        let mut new = sizes.to_ints();
         for (size, axis) in new.iter_mut().zip(self.axes(x.len())?) {
             if let Some(kept) = keep.kept(output(0, axis)) {
-                *size = kept.len() as f64;
+                *size = kept.len() as i64;
             }
         }
-        let new = sizes.with_values(&sizes.shape, &new);
+        let new = sizes.with_ints(sizes.shape(), &new);
         Ok(Resized::restating(if new == *sizes { vec![] } else { vec![(3, new)] }))
     }
 }

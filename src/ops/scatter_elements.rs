@@ -195,9 +195,7 @@ impl Scatter for ScatterElements {
 #[cfg(test)]
 pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, Given, data};
-    let indices = |shape: &[usize], v: &[i64]| {
-        Given::Fixed(Tensor { shape: shape.to_vec(), data: Data::I64(v.to_vec()) })
-    };
+    let indices = |shape: &[usize], v: &[i64]| Given::Fixed(Tensor::new(shape, v.to_vec()));
     let case = |name| Case::new("ScatterElements").named(name).opset(18).int("axis", 1);
     vec![
         case("rows").inputs([data(&[2, 3]), indices(&[2, 2], &[0, 2, -2, 2]), data(&[2, 2])]).free(2),

@@ -69,9 +69,7 @@ impl Scatter for ScatterNd {
 #[cfg(test)]
 pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, Given, data};
-    let indices = |shape: &[usize], v: &[i64]| {
-        Given::Fixed(Tensor { shape: shape.to_vec(), data: Data::I64(v.to_vec()) })
-    };
+    let indices = |shape: &[usize], v: &[i64]| Given::Fixed(Tensor::new(shape, v.to_vec()));
     vec![
         Case::new("ScatterND").inputs([data(&[4, 3]), indices(&[2, 1], &[2, 0]), data(&[2, 3])]).free(4 + 3),
         Case::new("ScatterND")

@@ -85,10 +85,8 @@ impl<T: Real> Compute<T> for Choice {
 #[cfg(test)]
 pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, Given, data, scalar, weight};
-    let mask = |shape: &[usize]| {
-        let data = Data::Bool((0..volume(shape)).map(|i| i % 3 == 0).collect());
-        Given::Fixed(Tensor { shape: shape.to_vec(), data })
-    };
+    let mask =
+        |shape: &[usize]| Given::Fixed(Tensor::new(shape, (0..volume(shape)).map(|i| i % 3 == 0).collect()));
     vec![
         Case::new("Where").inputs([mask(&[2, 3, 4]), data(&[2, 3, 4]), data(&[2, 3, 4])]).free(9),
         Case::new("Where").named("broadcast").inputs([mask(&[3, 1]), data(&[2, 3, 4]), weight(&[4])]).free(9),

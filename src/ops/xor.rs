@@ -13,8 +13,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, Given};
     let truth = |shape: &[usize], every: usize| {
-        let data = Data::Bool((0..volume(shape)).map(|i| i % every == 0).collect());
-        Given::Fixed(Tensor { shape: shape.to_vec(), data })
+        Given::Fixed(Tensor::new(shape, (0..volume(shape)).map(|i| i % every == 0).collect()))
     };
     vec![Case::new("Xor").inputs([truth(&[2, 3, 4], 5), truth(&[3, 1], 2)]).free(0)]
 }

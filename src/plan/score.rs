@@ -14,17 +14,17 @@ pub fn l1(graph: &Graph, facts: &Facts, groups: &Groups) -> Vec<f64> {
         let stored = graph.initializer(v).is_some()
             || graph.producer(v).is_some_and(|p| graph.nodes[p].op_type == "Constant");
         let Some(t) =
-            facts.constant[v].as_ref().filter(|t| stored && t.dtype().is_float() && t.shape.len() > 1)
+            facts.constant[v].as_ref().filter(|t| stored && t.dtype().is_float() && t.shape().len() > 1)
         else {
             continue;
         };
-        let data = t.data.to_real::<f64>();
-        for axis in 0..t.shape.len() {
+        let data = t.to_real::<f64>();
+        for axis in 0..t.shape().len() {
             let classes = groups.axis(v, axis);
             if classes.iter().all(|&c| c == NONE) {
                 continue;
             }
-            let inner = volume(&t.shape[axis + 1..]);
+            let inner = volume(&t.shape()[axis + 1..]);
             for (i, w) in data.iter().enumerate() {
                 let c = classes[i / inner % classes.len()];
                 if c != NONE {

@@ -4,6 +4,7 @@ use super::Plan;
 use crate::cost::Cost;
 use crate::coupling::{Groups, NONE};
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
@@ -119,14 +120,18 @@ impl<'a> Search<'a> {
             order.to_mut().sort_by_key(|&c| !best.kept[c]);
         }
         if best.cost > target {
+            let (exclude, min_channels, round_to) =
+                (Setting::Exclude, Setting::MinChannels, Setting::RoundTo);
             return Err(Error::argument(
-                self.cost.flag(),
+                self.cost.setting(),
                 format!(
                     "{} cannot be reached; the least possible is {}",
                     self.cost.amount(target),
                     self.cost.amount(best.cost)
                 ),
-                "ask for at least that, or give fewer --exclude, a smaller --min-channels or --round-to",
+                format!(
+                    "ask for at least that, or give fewer {exclude}, a smaller {min_channels} or {round_to}"
+                ),
             ));
         }
         while low < high {

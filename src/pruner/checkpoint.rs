@@ -10,7 +10,7 @@ use super::identity::Identity;
 use crate::gates::{Agreement, Record, Traced, Trained};
 use crate::recover::{Epoch, Fitted, State};
 use crate::support::hash::{self, SEAL};
-use crate::tensor::{DType, Data, Tensor};
+use crate::tensor::{DType, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -111,7 +111,7 @@ pub fn encode(belongs_to: &Identity, before: &Resume, state: &State) -> Result<V
     let describe = |(name, t): &(String, Tensor)| Changed {
         name: name.clone(),
         dtype: t.dtype().onnx(),
-        shape: t.shape.clone(),
+        shape: t.shape().to_vec(),
     };
     let notes = Notes {
         step: state.step,
@@ -140,7 +140,7 @@ pub fn encode(belongs_to: &Identity, before: &Resume, state: &State) -> Result<V
     arrays.push(doubles("levels", &before.levels));
     arrays.extend(before.trained.as_ref().map(|t| doubles("alpha", &t.alpha)));
     for (k, (_, t)) in before.changed.iter().enumerate() {
-        arrays.push((format!("changed.{k}"), Dtype::U8, t.data.to_bytes()));
+        arrays.push((format!("changed.{k}"), Dtype::U8, t.to_bytes()));
     }
     let run = serde_json::to_string(belongs_to).map_err(|e| e.to_string())?;
     let notes = serde_json::to_string(&notes).map_err(|e| e.to_string())?;
@@ -202,8 +202,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Identity, Resume, State), String> {
     let constant = |(k, c): (usize, Changed)| -> Result<(String, Tensor), String> {
         let dtype =
             DType::from_onnx(c.dtype).ok_or(format!("type {} of '{}' is not known", c.dtype, c.name))?;
-        let data = Data::from_bytes(dtype, array(&format!("changed.{k}"))?).ok_or("a constant is cut")?;
-        Tensor::new(c.shape, data).map(|t| (c.name, t)).map_err(|e| e.to_string())
+        let tensor = Tensor::from_bytes(dtype, &c.shape, array(&format!("changed.{k}"))?);
+        tensor.map(|t| (c.name, t)).map_err(|e| e.to_string())
     };
     let changed = notes.changed.into_iter().enumerate().map(constant).collect::<Result<_, _>>()?;
     let before = Resume { trained, levels, layers: notes.layers, fitted: notes.fitted, changed };
@@ -229,10 +229,9 @@ mod tests {
             trace: vec![Traced { step: 1, agreement: fitted }],
             best: 1,
         };
-        let half = Data::F16(vec![half::f16::from_f32(0.5); 6]);
         let changed = vec![
             ("mean".to_owned(), Tensor::floats(&[2], vec![-0.0, 1e-30])),
-            ("w".to_owned(), Tensor { shape: vec![2, 3], data: half }),
+            ("w".to_owned(), Tensor::new(&[2, 3], vec![half::f16::from_f32(0.5); 6])),
         ];
         let before =
             Resume { levels: vec![1.5], trained: Some(trained), layers: Vec::new(), fitted, changed };

@@ -13,6 +13,7 @@ use crate::gates::{
 use crate::graph::*;
 use crate::plan::{self, Plan, Search};
 use crate::rewrite;
+use crate::setting::Setting;
 use crate::verify;
 
 /// Images on which it is measured what pruning would give on the way, at the most.
@@ -225,7 +226,8 @@ impl Learning<'_> {
         }
         let reason =
             format!("{} were not met: the smallest network that was tried takes {said}", amount(target));
-        Err(Error::argument("--target-latency", reason, "ask for more, or try --residual tie"))
+        let hint = format!("ask for more, or try {} tie", Setting::Residual);
+        Err(Error::argument(Setting::TargetLatency, reason, hint))
     }
 
     fn settings(&self, options: &Options, compensation: &BiasCompensation) -> Settings {

@@ -91,11 +91,11 @@ fn network(graph: &Graph, opset: i64) -> String {
 }
 
 fn tensor(hash: &mut Hash, t: &Tensor) {
-    hash.text(t.dtype().name()).number(t.shape.len());
-    for &n in &t.shape {
+    hash.text(t.dtype().name()).number(t.shape().len());
+    for &n in t.shape() {
         hash.number(n);
     }
-    hash.bytes(&t.data.to_bytes());
+    hash.bytes(&t.to_bytes());
 }
 
 fn values(hash: &mut Hash, all: &[Option<ValueId>]) {

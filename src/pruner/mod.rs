@@ -25,6 +25,7 @@ use crate::graph::*;
 use crate::plan::{self, Plan, Search};
 use crate::recover::{Epoch, State, Update};
 use crate::rewrite::{self, Bias, Rewritten};
+use crate::setting::Setting;
 use crate::tensor::*;
 use crate::tract::Sample;
 use crate::verify::{self, Verdict};
@@ -86,17 +87,19 @@ impl Analysis {
 }
 
 /// Why a group that [`Options::exclude`] names is left whole.
-pub const EXCLUDED: &str = "excluded by --exclude";
+pub fn excluded() -> String {
+    format!("excluded by {}", Setting::Exclude)
+}
 
 /// Groups, cost and reach of a network under the options.
 pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analysis> {
     let mut groups = coupling::group(graph, facts, options.residual);
     groups.restrict(|g| {
         if options.exclude.as_ref().is_some_and(|r| mentions(graph, g, r)) {
-            return Err(EXCLUDED.into());
+            return Err(excluded());
         }
         if options.only.as_ref().is_some_and(|r| !mentions(graph, g, r)) {
-            return Err("not selected by --only".into());
+            return Err(format!("not selected by {}", Setting::Only));
         }
         Ok(())
     });
@@ -116,11 +119,8 @@ pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analys
     let time = options.speed.as_ref().map(|speed| Cost::latency(graph, facts, &groups, speed));
     if timed && time.is_none() {
         let reason = "no processor was named".to_owned();
-        return Err(Error::argument(
-            "--target-latency",
-            reason,
-            "say for which with --cpu, as in --cpu cortex-a53",
-        ));
+        let hint = format!("say for which with {cpu}, as in {cpu} cortex-a53", cpu = Setting::Cpu);
+        return Err(Error::argument(Setting::TargetLatency, reason, hint));
     }
     let budget = time.as_ref().filter(|_| timed).unwrap_or(&cost);
     let whole_trunks = Search::new(&groups, budget, options.limits, fixed.clone()).smallest();
@@ -186,7 +186,7 @@ fn mentions(graph: &Graph, group: &Group, pattern: &Regex) -> bool {
 pub fn target_cost(analysis: &Analysis, target: Target) -> Result<u64> {
     let (budget, whole) = (analysis.budget(), analysis.budget_total());
     let asked = target.of(whole);
-    let refuse = |reason: String, hint: String| Err(Error::argument(budget.flag(), reason, hint));
+    let refuse = |reason: String, hint: String| Err(Error::argument(budget.setting(), reason, hint));
     if asked > whole {
         let reason =
             format!("{} are more than the network has ({})", budget.amount(asked), budget.amount(whole));
@@ -223,7 +223,7 @@ fn way_out(analysis: &Analysis) -> String {
     let (budget, whole) = (analysis.budget(), analysis.budget_total());
     let least = budget.hard(&analysis.kept_at_min);
     if !analysis.unlearned.is_empty() {
-        return "rank the channels without gradients: --criterion l1 or random".into();
+        return format!("rank the channels without gradients: {} l1 or random", Setting::Criterion);
     }
     match least == whole {
         true => "'inspect' shows what holds the channels".into(),
@@ -382,7 +382,8 @@ pub fn prune(
     if matches!(options.recover, Recover::Finetune(_)) && !analysis.aims.learned {
         let reason =
             "'finetune' trains by gradients, and none come back from what can be computed of this network";
-        return Err(Error::argument("--recover", reason, "give --recover reconstruct or none"));
+        let hint = format!("give {} reconstruct or none", Setting::Recover);
+        return Err(Error::argument(Setting::Recover, reason, hint));
     }
     // Trunks lose channels that others read beside those that pick where the target cannot be met without.
     let mut analysis = analysis.clone();

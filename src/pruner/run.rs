@@ -15,6 +15,7 @@ use crate::gates::{self};
 use crate::graph::{Fact, Facts, Graph, infer};
 use crate::onnx::{self, InputShape, Model, Written};
 use crate::rewrite;
+use crate::setting::Setting;
 use crate::verify::{self, Verdict};
 use std::path::Path;
 
@@ -209,7 +210,10 @@ impl Pruner {
                 reason: format!(
                     "with the fitted weights tract and our executor differ by {d:.1e} of the range"
                 ),
-                hint: "nothing was written; please report this model, and try --recover none".into(),
+                hint: format!(
+                    "nothing was written; please report this model, and try {} none",
+                    Setting::Recover
+                ),
             });
         }
         Ok(Some(d))

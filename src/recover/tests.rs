@@ -13,7 +13,6 @@ use crate::rewrite::{self, Cuts};
 use crate::support::random::Draw;
 use crate::tensor::*;
 use crate::{ops, pruner, verify};
-use std::sync::Arc;
 
 const IMAGES: usize = 192;
 /// Channels of the network's input, between its two layers, and of its output.
@@ -37,7 +36,7 @@ impl Net {
     }
 
     fn constant(&mut self, t: Tensor) -> ValueId {
-        self.value(Origin::Initializer(Arc::new(t)), None)
+        self.value(Origin::Initializer(t), None)
     }
 
     /// Random weights, zero at `dead` along `axis`; where there are such, others are repeated.

@@ -18,7 +18,6 @@ use crate::pruner::{Analysis, Finetuned, Recovered};
 use crate::tensor::{Shape, Tensor};
 use crate::verify::{TOLERANCE, Verdict, allowed, disagree, tried_in_tract};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// The program's name and version.
 pub fn program() -> String {
@@ -79,14 +78,14 @@ fn shapes(facts: &[Fact]) -> Vec<Shape> {
 }
 
 /// Bytes of a constant's elements.
-fn stored(t: &Arc<Tensor>) -> u64 {
-    (t.data.len() * t.dtype().size()) as u64
+fn stored(t: &Tensor) -> u64 {
+    (t.len() * t.dtype().size()) as u64
 }
 
 /// Nodes with stored weights whose multiply-accumulates are not known: they, or what they read, cannot be analysed.
 fn uncounted(graph: &Graph, facts: &Facts) -> usize {
     let weighs = |node: &Node| {
-        let weight = |&v: &ValueId| facts.constant[v].as_ref().is_some_and(|t| t.shape.len() > 1);
+        let weight = |&v: &ValueId| facts.constant[v].as_ref().is_some_and(|t| t.shape().len() > 1);
         node.inputs.iter().flatten().any(weight)
     };
     let unknown = |&(n, node): &(NodeId, &Node)| !facts.is_counted(n, node) && weighs(node);
@@ -193,7 +192,7 @@ fn width(groups: &Groups, facts: &Facts, v: ValueId, axis: usize, kept: &[bool])
 /// Numbers in the constants that a node uses.
 fn parameters(facts: &Facts, node: &Node) -> u64 {
     let used = node.inputs.iter().flatten().filter_map(|&v| facts.constant[v].as_ref());
-    used.filter(|t| t.is_parameters()).map(|t| t.data.len() as u64).sum()
+    used.filter(|t| t.is_parameters()).map(|t| t.len() as u64).sum()
 }
 
 /// The training, where there was one.

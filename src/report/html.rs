@@ -7,6 +7,7 @@ use super::json::{Layer, Run, Training};
 use super::plot::{self, COLOURS, Line, Plot};
 use super::units::{bytes, count, milliseconds, percent, share, small};
 use crate::gates::Agreement;
+use crate::setting::Setting;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = "
@@ -192,7 +193,7 @@ fn trained(run: &Run, t: &Training) -> Markup {
                 update(false, &percents, traced, None)))
         }
         @if t.trace.is_empty() {
-            p { "With --trace N a further plot shows what pruning would have given every N updates." }
+            p { "With " (Setting::Trace) " N a further plot shows what pruning would have given every N updates." }
         }
     }
 }

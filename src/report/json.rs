@@ -11,6 +11,7 @@ use crate::gates::{Agreement, Record, Traced};
 use crate::pruner::Stage;
 use crate::recover::{Epoch, Fitted};
 use crate::rewrite::{Bias, Mask, Sliced};
+use crate::setting::Setting;
 use crate::support::files;
 use crate::tract::board::Board;
 use crate::tract::timing::{self, Timing};
@@ -391,17 +392,18 @@ pub struct Recipe {
 impl Recipe {
     /// Reads the report of a run.
     pub fn read(path: &Path) -> Result<Self> {
-        let hint = "give the file that --json wrote when the small network was made";
+        let hint = &format!("give the file that {} wrote when the small network was made", Setting::Json);
         let text = files::read_text(path, hint)?;
         let recipe: Self = serde_json::from_str(&text)
             .map_err(|e| Error::file(path, format!("is no report of a run: {e}"), hint))?;
         if recipe.recovery.is_some() {
-            let hint = "leave --report out to see how much changed; the run itself proved the masking before the fits";
-            return Err(Error::file(
-                path,
-                "its network's weights were fitted after the pruning (--recover)",
-                hint,
-            ));
+            let reason =
+                format!("its network's weights were fitted after the pruning ({})", Setting::Recover);
+            let hint = format!(
+                "leave {} out to see how much changed; the run itself proved the masking before the fits",
+                Setting::Report
+            );
+            return Err(Error::file(path, reason, hint));
         }
         Ok(recipe)
     }

@@ -12,6 +12,7 @@ use super::units::{bytes, count, milliseconds, percent, plural, share, small};
 use crate::cost::Convention;
 use crate::gates::Agreement;
 use crate::pruner::Stage;
+use crate::setting::Setting;
 use crate::support::printable::line;
 use crate::tract::board::Board;
 use crate::verify::sizes::AtSizes;
@@ -222,8 +223,9 @@ fn head(m: &ModelFacts) -> String {
         let what = plural(m.unread.len(), "initializer");
         let _ = writeln!(
             out,
-            "unread    {what} ({}) that nothing reads: carried along as stored (--drop-unused leaves such out)",
-            bytes(m.unread_bytes)
+            "unread    {what} ({}) that nothing reads: carried along as stored ({} leaves such out)",
+            bytes(m.unread_bytes),
+            Setting::DropUnused
         );
     }
     if m.flops_convention == Convention::Paper {
@@ -358,7 +360,8 @@ fn reach(m: &ModelFacts, c: &Channels) -> String {
     }
     let amount = |macs: u64| format!("{} MACs ({})", count(macs), percent(share(macs, m.macs)));
     let others = c.macs_smallest_unlearned.filter(|&macs| macs < c.macs_smallest);
-    let others = others.map(|macs| format!("with --criterion l1 or random down to {}", amount(macs)));
+    let others =
+        others.map(|macs| format!("with {} l1 or random down to {}", Setting::Criterion, amount(macs)));
     let _ = match (c.macs_smallest < m.macs, others) {
         (true, None) => writeln!(out, "reach     down to {}", amount(c.macs_smallest)),
         (true, Some(others)) => writeln!(out, "reach     down to {}; {others}", amount(c.macs_smallest)),
@@ -512,7 +515,7 @@ fn recovery(run: &Run) -> String {
     if let Some(t) = &r.tuning {
         let epochs = plural(t.epochs.len() - 1, "epoch");
         let _ = writeln!(out, "tuned     {}, after {epochs} (the best: {})", what(&r.agreement), t.best);
-        let _ = writeln!(out, "          at a rate of {}, with --augment {}", t.lr, t.augment);
+        let _ = writeln!(out, "          at a rate of {}, with {} {}", t.lr, Setting::Augment, t.augment);
     }
     if let Some(d) = r.executors {
         let _ = writeln!(out, "executed  tract and our executor differ by {} of the range", small(d));

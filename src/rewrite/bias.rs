@@ -6,7 +6,6 @@ use crate::coupling::Groups;
 use crate::error::Result;
 use crate::graph::*;
 use crate::tensor::*;
-use std::sync::Arc;
 
 /// A bias that took over the means of deleted channels.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -70,11 +69,11 @@ impl Raising {
     pub fn raise(&mut self, graph: &mut Graph, at: NodeId, dtype: DType, amount: &[f64]) -> ValueId {
         let bias = graph.nodes[at].inputs.get(2).copied().flatten();
         let before = match bias.and_then(|b| graph.initializer(b)) {
-            Some(t) => t.data.to_real::<f64>(),
+            Some(t) => t.to_real::<f64>(),
             None => vec![0.0; amount.len()],
         };
         let sum: Vec<f64> = before.iter().zip(amount).map(|(a, b)| a + b).collect();
-        let tensor = Arc::new(Tensor { shape: vec![sum.len()], data: Data::from_real(dtype, &sum) });
+        let tensor = Tensor::from_real(dtype, &[sum.len()], &sum);
         if let Some(b) = bias.filter(|&b| self.uses[b] <= 1) {
             graph.values[b].origin = Origin::Initializer(tensor);
             return b;

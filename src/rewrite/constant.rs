@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// The stored tensor of an initializer or of a Constant node.
 pub(super) fn constant(graph: &Graph, v: ValueId) -> Option<Tensor> {
     match &graph.values[v].origin {
-        Origin::Initializer(t) => Some(t.as_ref().clone()),
+        Origin::Initializer(t) => Some(t.clone()),
         Origin::Node(n, _) if graph.nodes[*n].op_type == "Constant" => {
             let mut attributes = graph.nodes[*n].op.attributes();
             match attributes.remove("value").or_else(|| attributes.remove("value_floats")) {
@@ -48,14 +48,14 @@ pub fn store(graph: &mut Graph, v: ValueId, new: Tensor) -> Result<()> {
         node.op_type = "Constant".into();
         node.inputs.clear();
     } else {
-        graph.values[v].origin = Origin::Initializer(Arc::new(new));
+        graph.values[v].origin = Origin::Initializer(new);
     }
     Ok(())
 }
 
 /// The stored constants of `new` that are others in `old`, of which it is a copy, by their names: bit for bit.
 pub fn changed(old: &Graph, new: &Graph) -> Vec<(String, Tensor)> {
-    let bits = |t: &Tensor| (t.shape.clone(), t.dtype(), t.data.to_bytes());
+    let bits = |t: &Tensor| (t.shape().to_vec(), t.dtype(), t.to_bytes());
     let one = |v: ValueId| {
         let t = constant(new, v)?;
         let same = constant(old, v).is_some_and(|before| bits(&before) == bits(&t));
@@ -68,11 +68,10 @@ pub fn changed(old: &Graph, new: &Graph) -> Vec<(String, Tensor)> {
 pub fn change(graph: &mut Graph, constants: &[(String, Tensor)]) -> Result<()> {
     for (name, new) in constants {
         let v = graph.value_named(name).filter(|&v| {
-            constant(graph, v)
-                .is_some_and(|old| (old.shape, old.data.dtype()) == (new.shape.clone(), new.dtype()))
+            constant(graph, v).is_some_and(|old| old.shape() == new.shape() && old.dtype() == new.dtype())
         });
         let Some(v) = v else {
-            let reason = format!("the network has no constant '{name}' of shape {:?}", new.shape);
+            let reason = format!("the network has no constant '{name}' of shape {:?}", new.shape());
             return Err(Error::graph(reason, "give the file that was made for this network"));
         };
         store(graph, v, new.clone())?;

@@ -81,7 +81,7 @@ fn raise(graph: &mut Graph, raising: &mut Raising, nodes: &HashMap<&str, NodeId>
     };
     let at = *nodes.get(b.node.as_str()).ok_or_else(|| foreign("the network has no such node"))?;
     let stored = |slot: usize| graph.initializer((*graph.nodes[at].inputs.get(slot)?)?);
-    if stored(2).is_some_and(|t| t.data.len() != b.added.len()) {
+    if stored(2).is_some_and(|t| t.len() != b.added.len()) {
         return Err(foreign("it has another size"));
     }
     let dtype = stored(2).or(stored(1)).map_or(DType::F32, |t| t.dtype());
@@ -95,7 +95,7 @@ fn factor(fact: &Fact, m: &Mask) -> Tensor {
     shape[0] = fact.shape[m.axis];
     let mut values = vec![0.0f64; shape[0]];
     m.kept.iter().for_each(|&k| values[k] = 1.0);
-    Tensor { data: Data::from_real(fact.dtype, &values), shape }
+    Tensor::from_real(fact.dtype, &shape, &values)
 }
 
 /// A product of what a node reads and `factor`, which the node reads from now on.
@@ -112,7 +112,7 @@ fn multiply(
         graph.values.push(Value { name, origin, declared: None });
         graph.values.len() - 1
     };
-    let factor = value(format!("{base}_mask"), Origin::Initializer(Arc::new(factor)));
+    let factor = value(format!("{base}_mask"), Origin::Initializer(factor));
     // The origin's node number is set when the node is inserted.
     let out = value(format!("{base}_masked"), Origin::Node(usize::MAX, 0));
     let name = graph.values[out].name.clone();

@@ -26,6 +26,7 @@ pub(crate) use cuts::Cuts;
 use crate::coupling::{Groups, Site};
 use crate::error::{Error, Result};
 use crate::graph::*;
+use crate::setting::Setting;
 use crate::tensor::*;
 use constant::{constant, set_constant};
 use cuts::NodeKeep;
@@ -122,7 +123,7 @@ fn views<'a>(facts: &'a Facts, groups: &Groups, kept: &[bool]) -> Result<Vec<Vie
     let one = |(k, facts): (usize, &'a Arc<Facts>)| {
         let Some(kept) = groups.kept_elsewhere(k, kept) else {
             let reason = "the channels to delete differ between sizes of the axes that the file leaves open";
-            return Err(Error::graph(reason, FIX_SIZES));
+            return Err(Error::graph(reason, fix_sizes()));
         };
         Ok(View { facts, cuts: Cuts::new(&groups.elsewhere[k], &kept) })
     };
@@ -130,8 +131,12 @@ fn views<'a>(facts: &'a Facts, groups: &Groups, kept: &[bool]) -> Result<Vec<Vie
 }
 
 /// The way out where an open axis cannot stay open.
-pub(crate) const FIX_SIZES: &str =
-    "fix the sizes: --fix-sizes makes the file state those of --input-shape (batch 1 unless it is given)";
+fn fix_sizes() -> String {
+    let (fix_sizes, input_shape) = (Setting::FixSizes, Setting::InputShape);
+    format!(
+        "fix the sizes: {fix_sizes} makes the file state those of {input_shape} (batch 1 unless it is given)"
+    )
+}
 
 /// What is known of the network, and cut, at other sizes of the open axes.
 struct View<'a> {
@@ -172,9 +177,9 @@ impl Rewriter<'_> {
         for v in 0..self.old.values.len() {
             let Some(t) = self.old.initializer(v) else { continue };
             let mut t = t.clone();
-            for axis in 0..t.shape.len() {
+            for axis in 0..t.shape().len() {
                 if let Some(kept) = self.cuts.kept(v, axis) {
-                    t = Arc::new(t.slice(axis, kept));
+                    t = t.select(axis, kept);
                     self.note_sliced(v, axis, &t);
                 }
             }
@@ -229,7 +234,7 @@ impl Rewriter<'_> {
             node.outputs.first().copied().flatten().filter(|_| !node.inputs.iter().flatten().any(sliced))
             && let Some(t) = self.facts.constant[v].clone()
         {
-            (0..t.shape.len()).for_each(|axis| self.note_sliced(v, axis, &t));
+            (0..t.shape().len()).for_each(|axis| self.note_sliced(v, axis, &t));
         }
         for (slot, tensors) in operands {
             self.restate(n, slot, tensors)?;
@@ -245,7 +250,7 @@ impl Rewriter<'_> {
         let expands = self.groups.expands[from..].iter().copied().take_while(|s| s.node == n).collect();
         let keep = NodeKeep { n, node, cuts: &view.cuts, expands, groups: self.groups, picked: &self.picked };
         let resized = node.op.resize(&Io { x: &x, y: &y }, &keep).map_err(|e| {
-            let hint = format!("leave it out: --exclude '^{}$'", regex::escape(&node.name));
+            let hint = format!("leave it out: {} '^{}$'", Setting::Exclude, regex::escape(&node.name));
             Error::node(&node.name, &node.op_type, format!("cannot be made smaller: {}", e.reason()), hint)
         })?;
         Ok(Some(resized))
@@ -261,7 +266,7 @@ impl Rewriter<'_> {
         let wanted = |slot: usize| -> Option<Vec<Tensor>> {
             let one = |(r, facts): (&Resized, &Facts)| {
                 let stated = r.inputs.iter().find(|(s, _)| *s == slot).map(|(_, t)| t.clone());
-                let before = || facts.constant[node.inputs.get(slot).copied().flatten()?].as_deref().cloned();
+                let before = || facts.constant[node.inputs.get(slot).copied().flatten()?].clone();
                 stated.or_else(before)
             };
             all.clone().zip(facts()).map(one).collect()
@@ -308,7 +313,7 @@ impl Rewriter<'_> {
     }
 
     fn constant(&mut self, wish: &str, tensor: Tensor) -> ValueId {
-        self.value(wish, Origin::Initializer(Arc::new(tensor)))
+        self.value(wish, Origin::Initializer(tensor))
     }
 
     fn value(&mut self, wish: &str, origin: Origin) -> ValueId {
@@ -321,7 +326,7 @@ impl Rewriter<'_> {
 /// The refusal of a node that can be made smaller at the analysed sizes only.
 fn cannot_stay_open(node: &Node) -> Error {
     let reason = "with fewer channels it would fit the analysed sizes only, and the file leaves sizes of its inputs open";
-    Error::node(&node.name, &node.op_type, reason, FIX_SIZES)
+    Error::node(&node.name, &node.op_type, reason, fix_sizes())
 }
 
 /// By value that shares a constant in the file: that constant, and who reads the value.
@@ -377,8 +382,11 @@ fn check(old: &Graph, facts: &Facts, cuts: &Cuts, new: &Graph) -> Result<()> {
                 old.values[v].name,
                 found.shape(v)
             );
-            let hint = "nothing was written; please report this model, and try --exclude with the node that makes this value";
-            return Err(Error::Verification { reason, hint: hint.into() });
+            let hint = format!(
+                "nothing was written; please report this model, and try {} with the node that makes this value",
+                Setting::Exclude
+            );
+            return Err(Error::Verification { reason, hint });
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use super::constant::read_op;
 use crate::coupling::{Select, Site};
 use crate::error::{Error, Result};
 use crate::graph::*;
+use crate::setting::Setting;
 use crate::tensor::*;
 use std::sync::Arc;
 
@@ -44,8 +45,11 @@ impl Rewriter<'_> {
         let Some(index) = wanted.iter().map(place).collect::<Option<Vec<i64>>>() else {
             let node = &self.old.nodes[site.node];
             let reason = format!("'{}' keeps a channel that its trunk has lost", node.name);
-            let hint = "nothing was written; please report this model, and try --residual expand";
-            return Err(Error::Verification { reason, hint: hint.into() });
+            let hint = format!(
+                "nothing was written; please report this model, and try {} expand",
+                Setting::Residual
+            );
+            return Err(Error::Verification { reason, hint });
         };
         let reader = self.old.nodes[site.node].outputs.first().copied().flatten().unwrap_or(*value);
         let name = format!("{}_selected", self.old.values[reader].name);
@@ -60,7 +64,7 @@ impl Rewriter<'_> {
         // A factor that is rounded to a half is off by more than the results' own rounding.
         let half = matches!(dtype, DType::F16 | DType::BF16);
         let wide = if half { DType::F32 } else { dtype };
-        let factor = Tensor { shape: Vec::new(), data: Data::from_real(wide, &[factor]) };
+        let factor = Tensor::from_real(wide, &[], &[factor]);
         let factor = self.constant(&format!("{base}_share"), factor);
         let mut before = self.value(&format!("{base}_unscaled"), Origin::Node(usize::MAX, 0));
         self.new.nodes[n].outputs[0] = Some(before);

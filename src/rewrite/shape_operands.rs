@@ -108,11 +108,11 @@ impl Rewriter<'_> {
         found: &[Facts],
     ) -> Option<Vec<Tensor>> {
         let before: Vec<&Tensor> =
-            self.views().map(|(facts, _)| facts.constant[v].as_deref()).collect::<Option<_>>()?;
-        let after: Vec<&Tensor> = found.iter().map(|f| f.constant[v].as_deref()).collect::<Option<_>>()?;
+            self.views().map(|(facts, _)| facts.constant[v].as_ref()).collect::<Option<_>>()?;
+        let after: Vec<&Tensor> = found.iter().map(|f| f.constant[v].as_ref()).collect::<Option<_>>()?;
         let keeps = || before.iter().map(|t| (*t).clone()).collect();
         if let Some(wanted) = self.later.get(&(old_n, slot)) {
-            let differ = wanted.iter().zip(&after).any(|(wanted, after)| wanted.data != after.data);
+            let differ = wanted.iter().zip(&after).any(|(wanted, after)| !wanted.elements_eq(after));
             return differ.then(|| wanted.clone());
         }
         let changed = before != after;
@@ -138,7 +138,7 @@ impl Rewriter<'_> {
             self.pin(n, slot, v, tensor);
             return Ok(());
         }
-        let want: Vec<Numbers> = tensors.iter().map(|t| t.data.to_real()).collect();
+        let want: Vec<Numbers> = tensors.iter().map(|t| t.to_real()).collect();
         let mended = match self.computed(v, &want, found, 0) {
             Some(mended) => Some(mended),
             None => self.spliced(v, &want, found)?,
@@ -150,7 +150,7 @@ impl Rewriter<'_> {
 
     /// The numbers of a value of the new graph, here and elsewhere.
     fn numbers(&self, v: ValueId, found: &[Facts]) -> Option<Vec<Numbers>> {
-        found.iter().map(|f| Some(f.constant.get(v)?.as_ref()?.data.to_real())).collect()
+        found.iter().map(|f| Some(f.constant.get(v)?.as_ref()?.to_real())).collect()
     }
 
     /// A value that is computed as `v` is, but for the literals that have to differ so that it is `want`. None where no literal
@@ -162,7 +162,7 @@ impl Rewriter<'_> {
         }
         if want.iter().all(|w| *w == want[0]) {
             let like = found[0].constant[v].as_ref()?;
-            return Some(self.literal(v, like.with_values(&like.shape, &want[0])));
+            return Some(self.literal(v, like.with_values(like.shape(), &want[0])));
         }
         let p = self.new.producer(v).filter(|_| depth < DEEPEST)?;
         let node = self.new.nodes[p].clone();
@@ -192,7 +192,7 @@ impl Rewriter<'_> {
     /// A stored constant in place of `v`.
     fn literal(&mut self, v: ValueId, tensor: Tensor) -> ValueId {
         let same = |(from, to): &&(ValueId, ValueId)| {
-            *from == v && self.new.initializer(*to).is_some_and(|t| **t == tensor)
+            *from == v && self.new.initializer(*to).is_some_and(|t| *t == tensor)
         };
         if let Some((_, known)) = self.copies.iter().find(same) {
             return *known;
@@ -234,11 +234,10 @@ impl Rewriter<'_> {
         if !mendable || self.opset < 9 {
             return Ok(None);
         }
-        let chosen: Vec<f64> = (0..want[0].len()).map(|i| f64::from(u8::from(is_right(i)))).collect();
-        let mask = Tensor { shape: like.shape.clone(), data: Data::from_real(DType::Bool, &chosen) };
+        let mask = Tensor::new(like.shape(), (0..want[0].len()).map(is_right).collect());
         let base = self.new.values[v].name.clone();
         let mask = self.constant(&format!("{base}_computed"), mask);
-        let stated = self.constant(&format!("{base}_stated"), like.with_values(&like.shape, &want[0]));
+        let stated = self.constant(&format!("{base}_stated"), like.with_values(like.shape(), &want[0]));
         let inputs = vec![mask, v, stated];
         Ok(Some(self.add_node(p + 1, "Where", &format!("{base}_pruned"), Attributes::new(), inputs)?))
     }
@@ -260,7 +259,7 @@ impl Rewriter<'_> {
                 (Some(p), Some(q)) => self.new.nodes[p].inputs = self.new.nodes[q].inputs.clone(),
                 (Some(p), None) if self.new.nodes[p].op_type != "Constant" => continue,
                 (_, None) => {
-                    let Some(tensor) = self.new.initializer(fresh).map(|t| t.as_ref().clone()) else {
+                    let Some(tensor) = self.new.initializer(fresh).cloned() else {
                         continue;
                     };
                     super::constant::store(&mut self.new, v, tensor)?;

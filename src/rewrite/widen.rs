@@ -20,9 +20,9 @@ pub fn widen(
     let (mut wide, mut groups) = (graph.clone(), groups.clone());
     for v in 0..graph.values.len() {
         let Some((old, new)) = constant(graph, v).zip(constant(small, v)) else { continue };
-        if old.dtype().is_float() && new.shape == cuts.shape(v, &old.shape) {
-            let values = spread(&cuts, v, &old, &new.data.to_real::<f64>());
-            store(&mut wide, v, old.with_values(&old.shape, &values))?;
+        if old.dtype().is_float() && new.shape() == cuts.shape(v, old.shape()) {
+            let values = spread(&cuts, v, &old, &new.to_real::<f64>());
+            store(&mut wide, v, old.with_values(old.shape(), &values))?;
         }
     }
     let mut raising = Raising::new(&wide);
@@ -35,10 +35,10 @@ pub fn widen(
         let Some(fresh) = bias(&small.nodes[at]).filter(|&b| b >= graph.values.len()) else { continue };
         let (Some(new), Some(shape)) = (small.initializer(fresh), facts.shape(y)) else { continue };
         // A bias that layers shared may belong to one of them alone by now.
-        let old = bias(&graph.nodes[n]).and_then(|b| wide.initializer(b)).map(|t| t.data.to_real::<f64>());
+        let old = bias(&graph.nodes[n]).and_then(|b| wide.initializer(b)).map(|t| t.to_real::<f64>());
         let (axis, channels) = (layer.result, shape[layer.result]);
         let mut raised = vec![0.0; channels];
-        for (&o, new) in cuts.left(y, axis, channels).iter().zip(new.data.to_real::<f64>()) {
+        for (&o, new) in cuts.left(y, axis, channels).iter().zip(new.to_real::<f64>()) {
             raised[o] = new - old.as_ref().map_or(0.0, |old| old[o]);
         }
         let place = raising.raise(&mut wide, n, new.dtype(), &raised);
@@ -58,9 +58,9 @@ fn know_bias(groups: &mut Groups, bias: ValueId, (y, axis): (ValueId, usize)) {
 
 /// The numbers of `old`, those of `left` in place of what is left of it.
 fn spread(cuts: &Cuts, v: ValueId, old: &Tensor, left: &[f64]) -> Vec<f64> {
-    let mut values = old.data.to_real::<f64>();
+    let mut values = old.to_real::<f64>();
     let mut places = vec![0];
-    for (axis, &size) in old.shape.iter().enumerate() {
+    for (axis, &size) in old.shape().iter().enumerate() {
         let along = cuts.left(v, axis, size);
         places = places.iter().flat_map(|p| along.iter().map(move |i| p * size + i)).collect();
     }

@@ -8,6 +8,7 @@ use crate::exec::{
     BiasTermSpec, GateSpec, Opened, Pool, Precision, Program, Reach, ReferenceInterpreter, Workspace,
 };
 use crate::graph::*;
+use crate::setting::Setting;
 use crate::support::random::Draw;
 use crate::tensor::*;
 use crate::tract::{self, Refusal, Sample};
@@ -373,9 +374,11 @@ fn judge(whole: Ran, pruned: Ran) -> Result<Result<f64, String>> {
         (_, Err(Refusal::Refused(why))) => {
             return Err(Error::Verification {
                 reason: format!("tract runs the original but not the pruned network: {why}"),
-                hint: "nothing was written; tract's optimiser refuses some networks that are sound: ask for a little more or \
-                       less, which gives other widths, or for --residual tie"
-                    .into(),
+                hint: format!(
+                    "nothing was written; tract's optimiser refuses some networks that are sound: ask for a little more or \
+                     less, which gives other widths, or for {} tie",
+                    Setting::Residual
+                ),
             });
         }
     };

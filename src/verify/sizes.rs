@@ -7,6 +7,7 @@ use super::{TOLERANCE, allowed, compare_executors, compare_tract, near_enough, p
 use crate::error::{Error, Result};
 use crate::exec::Pool;
 use crate::graph::*;
+use crate::setting::Setting;
 use crate::tensor::*;
 use crate::tract::Sample;
 
@@ -112,7 +113,10 @@ pub fn executors_elsewhere(
                 reason: format!(
                     "at inputs of {sizes:?} tract and our executor differ by {d:.1e} of the range"
                 ),
-                hint: "nothing was written; please report this model, and try --recover none".into(),
+                hint: format!(
+                    "nothing was written; please report this model, and try {} none",
+                    Setting::Recover
+                ),
             });
         }
     }

@@ -120,7 +120,7 @@ fn weights_that_nothing_reads_are_carried_or_left_out() {
     let flags = ["--target-flops", "60%", "--criterion", "l1"];
     let has_it = || {
         let graph = onnx::read(&folder.path().join("out.onnx"), &[]).unwrap().graph;
-        graph.value_named("w1").map(|v| graph.initializer(v).unwrap().shape.clone())
+        graph.value_named("w1").map(|v| graph.initializer(v).unwrap().shape().to_vec())
     };
     pruned(&folder, "unread_weights", &flags).unwrap();
     assert_eq!(has_it(), Some(vec![16, 16, 3, 3]));

@@ -30,7 +30,7 @@ fn sliced_as_told(report: &Value, small: &Model) {
         assert!(kept.is_sorted_by(|a, b| a < b), "{name}: {kept:?}");
         let v = small.graph.value_named(name).unwrap();
         let axis = entry["axis"].as_u64().unwrap() as usize;
-        assert_eq!(small.graph.initializer(v).unwrap().shape[axis], kept.len(), "{name} axis {axis}");
+        assert_eq!(small.graph.initializer(v).unwrap().shape()[axis], kept.len(), "{name} axis {axis}");
     }
 }
 

@@ -7,9 +7,8 @@ use super::files_below;
 use autobot_onnx::exec::{Precision, Program, Workspace};
 use autobot_onnx::graph::{Facts, Graph, Origin, ValueId, infer};
 use autobot_onnx::onnx::{self, Model};
-use autobot_onnx::tensor::{DType, Data, Tensor};
+use autobot_onnx::tensor::{DType, Tensor};
 use std::path::Path;
-use std::sync::Arc;
 
 /// Tests whose expected values runtimes do not give, nor we: `align_corners` by fractional scales (docs/runtimes.md).
 const OTHERWISE: &[&str] = &[
@@ -57,8 +56,8 @@ fn judge(path: &Path) -> Result<bool, String> {
             let why = folded.trouble.iter().flatten().next().cloned().unwrap_or_default();
             return Err(format!("'{name}' is not computed: {why}"));
         };
-        if (found.dtype(), &found.shape) != (expected.dtype(), &expected.shape) {
-            let [f, e] = [found, &expected].map(|t| format!("{:?} {:?}", t.dtype(), t.shape));
+        if (found.dtype(), found.shape()) != (expected.dtype(), expected.shape()) {
+            let [f, e] = [found, &expected].map(|t| format!("{:?} {:?}", t.dtype(), t.shape()));
             return Err(format!("'{name}' is {f}, not {e}"));
         }
         near(&model, &found.to_array().data, &expected).map_err(|why| format!("'{name}', folded: {why}"))?;
@@ -98,23 +97,22 @@ fn run(model: &Model, folded: &Facts, mut graph: Graph) -> Result<bool, String> 
 }
 
 /// The constant `ROLE:NAME OF v`, or `ROLE bits:NAME OF v`, which holds the bits of floating-point numbers.
-fn named(model: &Model, facts: &Facts, role: &str, v: ValueId) -> Option<Arc<Tensor>> {
+fn named(model: &Model, facts: &Facts, role: &str, v: ValueId) -> Option<Tensor> {
     let value = &model.graph.values[v];
     let find = |role: &str| {
         let v = model.graph.value_named(&format!("{role}:{}", value.name))?;
         facts.constant[v].clone()
     };
     let Some(bits) = find(&format!("{role} bits")) else { return find(role) };
-    let data = match &bits.data {
-        Data::U32(v) => Data::F32(v.iter().map(|&b| f32::from_bits(b)).collect()),
-        Data::U64(v) => Data::F64(v.iter().map(|&b| f64::from_bits(b)).collect()),
-        Data::U16(v) if value.declared.as_ref()?.dtype == DType::F16 => {
-            Data::F16(v.iter().map(|&b| half::f16::from_bits(b)).collect())
+    Some(match &bits {
+        Tensor::U32(v) => Tensor::F32(v.map(|&b| f32::from_bits(b)).into_shared()),
+        Tensor::U64(v) => Tensor::F64(v.map(|&b| f64::from_bits(b)).into_shared()),
+        Tensor::U16(v) if value.declared.as_ref()?.dtype == DType::F16 => {
+            Tensor::F16(v.map(|&b| half::f16::from_bits(b)).into_shared())
         }
-        Data::U16(v) => Data::BF16(v.iter().map(|&b| half::bf16::from_bits(b)).collect()),
+        Tensor::U16(v) => Tensor::BF16(v.map(|&b| half::bf16::from_bits(b)).into_shared()),
         other => panic!("bits as {other:?}"),
-    };
-    Some(Arc::new(Tensor { shape: bits.shape.clone(), data }))
+    })
 }
 
 /// As the standard compares: |found − expected| ≤ atol + rtol·|expected|, with two steps of a 16-bit type's precision.

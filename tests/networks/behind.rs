@@ -110,7 +110,7 @@ fn operators_that_are_not_run_are_counted_whole() {
 fn a_target_that_only_other_criteria_reach_names_the_node_in_the_way() {
     let said =
         prune(&network("unknown_between"), Criterion::Gates, Target::Share(0.7)).unwrap_err().to_string();
-    for word in ["'dcn'", "DeformConv", "gradient", "--criterion l1"] {
+    for word in ["'dcn'", "DeformConv", "gradient", "`criterion` l1"] {
         assert!(said.contains(word), "{said}");
     }
     prune(&network("unknown_between"), Criterion::L1, Target::Share(0.7)).unwrap();

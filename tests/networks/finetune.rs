@@ -12,9 +12,8 @@ use autobot_onnx::onnx;
 use autobot_onnx::pruner::{Identity, Resume, checkpoint};
 use autobot_onnx::recover::{Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters};
 use autobot_onnx::support::random::Draw;
-use autobot_onnx::tensor::{Array, DType, Data, Tensor};
+use autobot_onnx::tensor::{Array, DType, Tensor};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 #[test]
 fn gradients_of_parameters_are_differences() {
@@ -61,10 +60,9 @@ fn compare(network: &Network) -> usize {
             let moved = |d: f64| {
                 let mut facts = facts.clone();
                 let old = facts.constant[v].as_ref().unwrap();
-                let mut values = old.data.to_real::<f64>();
+                let mut values = old.to_real::<f64>();
                 values[i] += d;
-                let data = Data::from_real(DType::F64, &values);
-                facts.constant[v] = Some(Arc::new(Tensor { shape: old.shape.clone(), data }));
+                facts.constant[v] = Some(Tensor::from_real(DType::F64, old.shape(), &values));
                 loss(&facts)
             };
             found.push((v, f64::from(gradient.data[i]), (moved(1e-6) - moved(-1e-6)) / 2e-6));
@@ -215,7 +213,7 @@ fn training_lowers_the_loss_and_no_thread_or_interruption_changes_a_bit() {
         assert!(whole.epochs[whole.best].judged < 0.9 * whole.epochs[0].judged, "{:?}", whole.epochs);
         assert!(stored(&small) != stored(&whole.graph));
         let shapes = |g: &Graph| -> Vec<_> {
-            (0..g.values.len()).map(|v| g.initializer(v).map(|t| (t.shape.clone(), t.dtype()))).collect()
+            (0..g.values.len()).map(|v| g.initializer(v).map(|t| (t.shape().to_vec(), t.dtype()))).collect()
         };
         assert_eq!(shapes(&small), shapes(&whole.graph));
 

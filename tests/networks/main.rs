@@ -156,7 +156,7 @@ fn single() -> Pool {
 /// Bytes of all stored constants.
 fn stored(graph: &Graph) -> Vec<Vec<u8>> {
     let constants = (0..graph.values.len()).filter_map(|v| graph.initializer(v));
-    constants.map(|t| t.data.to_bytes()).collect()
+    constants.map(|t| t.to_bytes()).collect()
 }
 
 /// The ONNX files below a folder of the repository, sorted; at least one.

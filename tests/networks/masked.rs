@@ -153,9 +153,9 @@ fn rounding_in_tract_is_measured_on_equal_networks_only() {
     let mut wrong = done.graph.clone();
     let v = wrong.value_named("fc.w").unwrap();
     let old = wrong.initializer(v).unwrap().clone();
-    let mut values: Vec<f64> = old.data.to_real();
+    let mut values: Vec<f64> = old.to_real();
     values.iter_mut().take(10).for_each(|w| *w += 0.2);
-    rewrite::store(&mut wrong, v, old.with_values(&old.shape, &values)).unwrap();
+    rewrite::store(&mut wrong, v, old.with_values(old.shape(), &values)).unwrap();
     assert_eq!(rounding(&wrong), None);
 }
 

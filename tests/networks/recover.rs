@@ -6,10 +6,8 @@ use autobot_onnx::coupling::Groups;
 use autobot_onnx::exec::Pool;
 use autobot_onnx::graph::{Graph, Origin};
 use autobot_onnx::recover::{Fitted, reconstruct};
-use autobot_onnx::tensor::{Data, Tensor};
 use autobot_onnx::{rewrite, verify};
 use std::path::Path;
-use std::sync::Arc;
 
 const IMAGES: usize = 256;
 
@@ -71,11 +69,10 @@ fn a_channel_that_another_one_repeats_is_not_missed() {
     for name in ["one.a.w", "one.a.b"] {
         let v = graph.value_named(name).unwrap();
         let old = graph.initializer(v).unwrap().clone();
-        let mut values: Vec<f64> = old.data.to_real();
-        let size = values.len() / old.shape[0];
+        let mut values: Vec<f64> = old.to_real();
+        let size = values.len() / old.shape()[0];
         values.copy_within(0..size, size);
-        let data = Data::from_real(old.data.dtype(), &values);
-        graph.values[v].origin = Origin::Initializer(Arc::new(Tensor { shape: old.shape.clone(), data }));
+        graph.values[v].origin = Origin::Initializer(old.with_values(old.shape(), &values));
     }
     network.model = network.model.with_graph(graph).unwrap();
     network.facts = network.model.facts().unwrap();

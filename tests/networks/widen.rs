@@ -31,8 +31,8 @@ fn what_is_widened_and_pruned_anew_is_what_it_was() {
                 let old = small.initializer(v).unwrap().clone();
                 let change = |w: f64, d: f64| w * (1.0 + d / 20.0);
                 let values: Vec<f64> =
-                    old.data.to_real::<f64>().into_iter().map(|w| change(w, draw.bell().into())).collect();
-                rewrite::store(&mut small, v, old.with_values(&old.shape, &values)).unwrap();
+                    old.to_real::<f64>().into_iter().map(|w| change(w, draw.bell().into())).collect();
+                rewrite::store(&mut small, v, old.with_values(old.shape(), &values)).unwrap();
             }
             let (wide, known) = rewrite::widen((graph, facts), &groups, &kept, &small).unwrap();
             let wide_facts = infer(&wide, facts.inputs(graph).as_deref()).unwrap();
@@ -64,7 +64,7 @@ fn what_is_widened_and_pruned_anew_is_what_it_was() {
 /// A convolution, or a product with a bias or none, whose bias is its own business.
 fn has_room(graph: &Graph, n: NodeId) -> bool {
     let node = &graph.nodes[n];
-    let stored = |v: ValueId| graph.initializer(v).is_some_and(|t| t.shape.len() == 1 && t.data.len() > 1);
+    let stored = |v: ValueId| graph.initializer(v).is_some_and(|t| t.shape().len() == 1 && t.len() > 1);
     let bias = node.inputs.get(2).copied().flatten();
     let weight = node.inputs.get(1).copied().flatten();
     node.op_type == "Conv"

@@ -226,7 +226,7 @@ fn open_sizes_ask_for_the_flag_to_type() {
     let proto = edited(|g| g.input[0] = info("in:0", &["N", "3", "height", "?"]));
     let mut proto = proto;
     proto.graph.as_mut().unwrap().node[0].input[0] = "in:0".into();
-    says(refusal(&proto), &["--input-shape in:0:1,3,224,224", "open: [1, 3, height, ?]"]);
+    says(refusal(&proto), &["`input_shape` in:0:1,3,224,224", "open: [1, 3, height, ?]"]);
     let with = |flag: &str| parse(&bytes(&proto), Path::new("made.onnx"), &[flag.parse().unwrap()]);
     let model = with("in:0:2,3,8,10").unwrap();
     assert_eq!(model.facts().unwrap().shape(value(&model, "c")), Some(&[2, 4, 6, 8][..]));
@@ -242,7 +242,7 @@ fn open_sizes_ask_for_the_flag_to_type() {
 #[test]
 fn a_symbol_is_the_same_size_in_every_input() {
     let proto = edited(|g| g.input.push(info("state", &["2", "N", "seq"])));
-    says(refusal(&proto), &["input 'state' open: [2, 1, seq]", "--input-shape state:2,1,224"]);
+    says(refusal(&proto), &["input 'state' open: [2, 1, seq]", "`input_shape` state:2,1,224"]);
     let open = edited(|g| g.input.push(info("state", &["2", "N", "8"])));
     let with = |flag: &str| parse(&bytes(&open), Path::new("made.onnx"), &[flag.parse().unwrap()]);
     let state = |m: Model| m.graph.values[m.graph.inputs[1]].declared.clone().unwrap().shape;
@@ -251,7 +251,7 @@ fn a_symbol_is_the_same_size_in_every_input() {
     says(with("1,3,8,8").unwrap_err().to_string(), &["which input is meant"]);
     for any in ["?", "dynamic"] {
         let proto = edited(|g| g.input[0] = info("x", &[any, "3", any, any]));
-        says(refusal(&proto), &["--input-shape x:1,3,224,224"]);
+        says(refusal(&proto), &["`input_shape` x:1,3,224,224"]);
         let given = ["1,3,8,8".parse().unwrap()];
         let model = parse(&bytes(&proto), Path::new("made.onnx"), &given).unwrap();
         assert_eq!(model.facts().unwrap().shape(value(&model, "y")), Some(&[1, 2, 6, 6][..]));

@@ -5,10 +5,10 @@ use super::super::write::whole;
 use super::super::*;
 use super::make::*;
 use crate::graph::Origin;
+use crate::tensor::Tensor;
 use onnx_protobuf::tensor_proto::DataLocation;
 use onnx_protobuf::{StringStringEntryProto, TensorProto};
 use std::fs;
-use std::sync::Arc;
 use tempfile::TempDir;
 
 fn entries(t: &mut TensorProto, entries: &[(&str, &str)]) {
@@ -81,9 +81,8 @@ fn external_weights_stay_external_and_the_input_is_untouched() {
     let model = open(&dir, "in.onnx");
     let mut graph = model.graph.clone();
     let w = value(&model, "w");
-    let mut sliced = (**graph.initializer(w).unwrap()).clone();
-    sliced.data = crate::tensor::Data::F32(vec![1.5; 108]);
-    graph.values[w].origin = Origin::Initializer(Arc::new(sliced));
+    let sliced = Tensor::floats(graph.initializer(w).unwrap().shape(), vec![1.5; 108]);
+    graph.values[w].origin = Origin::Initializer(sliced);
     let new = model.with_graph(graph).unwrap();
     let out = dir.path().join("out.onnx");
     let Written { bytes: written, data, left } = new.write(&out).unwrap();

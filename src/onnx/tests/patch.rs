@@ -33,8 +33,8 @@ fn pruned(model: &Model) -> Graph {
     let mut graph = model.graph.clone();
     for (name, axis) in [("w", 0), ("b", 0), ("v", 1)] {
         let v = value(model, name);
-        let t = graph.initializer(v).unwrap().slice(axis, &[0, 2]);
-        graph.values[v].origin = Origin::Initializer(Arc::new(t));
+        let t = graph.initializer(v).unwrap().select(axis, &[0, 2]);
+        graph.values[v].origin = Origin::Initializer(t);
     }
     graph
 }
@@ -136,7 +136,7 @@ fn a_constant_keeps_its_names() {
 fn with_insertion(model: &Model) -> Graph {
     let mut graph = model.graph.clone();
     let zero = graph.values.len();
-    let tensor = Arc::new(Tensor::floats(&[1, 4, 1, 1], vec![0.0; 4]));
+    let tensor = Tensor::floats(&[1, 4, 1, 1], vec![0.0; 4]);
     graph.values.push(Value { name: "zero".into(), origin: Origin::Initializer(tensor), declared: None });
     graph.values.push(Value { name: "sum".into(), origin: Origin::Node(3, 0), declared: None });
     graph.nodes.push(Node {

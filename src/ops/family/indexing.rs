@@ -64,8 +64,7 @@ pub fn shape_from(sizes: &[i64]) -> Result<Shape, Refusal> {
 
 /// Operand `slot` with other integers, in the type it has.
 pub fn restated(io: &Io, slot: usize, values: &[i64]) -> Vec<(usize, Tensor)> {
-    let wide: Vec<f64> = values.iter().map(|&v| v as f64).collect();
-    io.value(slot).map(|t| (slot, t.with_values(&[wide.len()], &wide))).into_iter().collect()
+    io.value(slot).map(|t| (slot, t.with_ints(&[values.len()], values))).into_iter().collect()
 }
 
 /// Number of coordinates that stay in the range `from..to` of an axis of which `kept` stay (`None`: all).

@@ -704,8 +704,8 @@ mod tests {
                 images.inputs.iter_mut().enumerate().filter(|(slot, _)| [0, 5, 6].contains(slot))
             {
                 let Given::Fixed(t) = given else { continue };
-                let values = swapped(&t.shape, &t.data.to_real::<f64>());
-                let shape = [&[t.shape[1], t.shape[0]], &t.shape[2..]].concat();
+                let values = swapped(t.shape(), &t.to_real::<f64>());
+                let shape = [&[t.shape()[1], t.shape()[0]], &t.shape()[2..]].concat();
                 *t = t.with_values(&shape, &values);
             }
             let (steps, images) = (steps.results(), images.results());

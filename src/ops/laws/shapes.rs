@@ -41,7 +41,7 @@ fn shape(draw: &mut Draw, shape: &mut Shape) {
 
 /// Other elements in a constant: one, or one more, or one less.
 fn elements(draw: &mut Draw, t: &Tensor) -> Tensor {
-    let mut values = t.data.to_real::<f64>();
+    let mut values = t.to_real::<f64>();
     let value = match t.dtype().is_float() {
         true => f64::from(FLOATS[draw.below(FLOATS.len())]),
         false => INTS[draw.below(INTS.len())] as f64,
@@ -55,8 +55,8 @@ fn elements(draw: &mut Draw, t: &Tensor) -> Tensor {
         }
         _ => {}
     }
-    match values.len() == t.data.len() {
-        true => t.with_values(&t.shape, &values),
+    match values.len() == t.len() {
+        true => t.with_values(t.shape(), &values),
         false => t.with_values(&[values.len()], &values),
     }
 }
@@ -129,8 +129,8 @@ fn network(case: &Case) -> Option<Graph> {
                 continue;
             }
             Given::Data(s) | Given::Positive(s) => (Origin::Input, Some(Fact::new(DType::F32, s.clone()))),
-            Given::Weight(s) | Given::PositiveWeight(s) => (Origin::Initializer(Arc::new(fill(s))), None),
-            Given::Fixed(t) => (Origin::Initializer(Arc::new(t.clone())), None),
+            Given::Weight(s) | Given::PositiveWeight(s) => (Origin::Initializer(fill(s)), None),
+            Given::Fixed(t) => (Origin::Initializer(t.clone()), None),
         };
         if declared.is_some() {
             graph.inputs.push(graph.values.len());
@@ -215,7 +215,7 @@ fn sizes_beyond_any_memory_are_refused_in_words() {
     let given = |s: &[usize]| Given::Data(s.to_vec());
     let ints = |v: &[i64]| Given::Fixed(Tensor::ints(v));
     let wide = 1i64 << 40;
-    let value = |v: i64| Given::Fixed(Tensor { shape: vec![], data: Data::I64(vec![v]) });
+    let value = |v: i64| Given::Fixed(Tensor::scalar(v));
     let floats = |v: &[f32]| Given::Fixed(Tensor::floats(&[v.len()], v.to_vec()));
     let w = Case::new("ConvTranspose").ints("strides", &[1 << 20]);
     for case in [
@@ -257,11 +257,7 @@ fn constants_are_folded_within_limits() {
     // A thousand constants of 4 million elements each, one after another.
     let mut graph = Graph::default();
     let sizes = Tensor::ints(&[1 << 11, 1 << 11]);
-    graph.values.push(Value {
-        name: "s".into(),
-        origin: Origin::Initializer(Arc::new(sizes)),
-        declared: None,
-    });
+    graph.values.push(Value { name: "s".into(), origin: Origin::Initializer(sizes), declared: None });
     let op = |name: &str, inputs| {
         Arc::from(
             super::read(name, "", 17, &Attributes::new(), inputs, 1).unwrap_or_else(|e| panic!("{e:?}")),

@@ -17,6 +17,7 @@ use crate::exec::Objective;
 use crate::gates::Session;
 use crate::graph::*;
 use crate::rewrite;
+use crate::setting::Setting;
 use crate::support::random::Draw;
 use crate::tensor::*;
 use half::slice::HalfFloatSliceExt;
@@ -113,7 +114,7 @@ pub fn finetune(
         Some(state) if state.fits(&weights, settings.method) => state,
         Some(_) => {
             let reason = "what was kept of the training has other weights than the network";
-            return Err(Error::argument("--checkpoint", reason, "remove the file to begin anew"));
+            return Err(Error::argument(Setting::Checkpoint, reason, "remove the file to begin anew"));
         }
         None => {
             let start = judge(&session, &mut taught, judges, &settings.task);
@@ -149,8 +150,7 @@ pub fn finetune(
     let mut graph = graph.clone();
     for ((&v, w), values) in parameters.iter().zip(&weights).zip(&state.best) {
         let Some(old) = facts.constant[v].as_ref() else { continue };
-        let data = Data::from_real(old.dtype(), values);
-        rewrite::store(&mut graph, v, Tensor { shape: w.shape.clone(), data })?;
+        rewrite::store(&mut graph, v, old.with_values(&w.shape, values))?;
     }
     Ok(Tuned { graph, best: state.best_epoch(), epochs: state.epochs })
 }

@@ -32,7 +32,7 @@ pub fn parameters(graph: &Graph, facts: &Facts) -> Vec<ValueId> {
         let folded = facts.is_folded(node);
         for (slot, v) in node.inputs.iter().enumerate().filter_map(|(k, v)| Some((k, (*v)?))) {
             let trained = !folded && slots.contains(&slot) && rewrite::is_stored(graph, v);
-            let numbers = facts.constant[v].as_ref().filter(|t| t.dtype().is_float() && t.data.len() > 1);
+            let numbers = facts.constant[v].as_ref().filter(|t| t.dtype().is_float() && t.len() > 1);
             match trained && numbers.is_some() {
                 true if !found.contains(&v) => found.push(v),
                 true => {}

@@ -125,7 +125,7 @@ pub(super) fn fit(
     pool: &Pool,
 ) -> Option<(Fitted, Option<Weights>)> {
     let (groups, rows, outputs) = layer.sizes();
-    let stored = |v: ValueId| pruned.facts.constant[v].as_ref().map(|t| t.data.to_real::<f64>());
+    let stored = |v: ValueId| pruned.facts.constant[v].as_ref().map(|t| t.to_real::<f64>());
     let matrix = layer.matrix(&stored(layer.weight)?);
     let bias = match layer.shift {
         Some(s) => Some(stored(s.value)?.into_iter().map(|b| s.factor * b).collect::<Vec<f64>>()),

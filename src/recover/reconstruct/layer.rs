@@ -47,7 +47,7 @@ impl LayerBias {
         let (result, slot) = self.stands;
         let node = &graph.nodes[graph.producer(result)?];
         let stored = facts.constant[(*node.inputs.get(slot)?)?].as_ref()?;
-        Some(stored.data.to_real::<f64>().into_iter().map(|v| (self.factor * v) as f32).collect())
+        Some(stored.to_real::<f64>().into_iter().map(|v| (self.factor * v) as f32).collect())
     }
 }
 
@@ -230,7 +230,7 @@ impl Layer {
 /// True for a stored floating-point tensor that one node alone uses.
 fn is_own(graph: &Graph, facts: &Facts, v: ValueId) -> bool {
     let users = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
-    facts.constant[v].as_ref().is_some_and(|t| t.data.dtype().is_float())
+    facts.constant[v].as_ref().is_some_and(|t| t.dtype().is_float())
         && rewrite::is_stored(graph, v)
         && users.filter(|&&u| u == v).count() == 1
         && !graph.outputs.contains(&v)
@@ -268,7 +268,7 @@ impl BatchNorm {
 /// The BatchNormalization that alone uses `value`.
 fn batch_norm(graph: &Graph, facts: &Facts, value: ValueId) -> Option<BatchNorm> {
     let (_, node) = only_user(graph, value).filter(|(_, n)| n.op_type == "BatchNormalization")?;
-    let known = |k: usize| Some(facts.constant[(*node.inputs.get(k)?)?].as_ref()?.data.to_real::<f64>());
+    let known = |k: usize| Some(facts.constant[(*node.inputs.get(k)?)?].as_ref()?.to_real::<f64>());
     let epsilon = match node.op.attributes().get("epsilon") {
         Some(Attr::Float(e)) => f64::from(*e),
         _ => 1e-5,
@@ -316,7 +316,7 @@ pub(super) fn sum_after(
 pub(super) fn is_rectified(graph: &Graph, facts: &Facts, value: ValueId) -> bool {
     let Some((_, node)) = only_user(graph, value) else { return false };
     let least = match node.inputs.get(1).copied().flatten() {
-        Some(v) => facts.constant[v].as_ref().map(|t| t.data.to_real::<f64>()),
+        Some(v) => facts.constant[v].as_ref().map(|t| t.to_real::<f64>()),
         None => match node.op.attributes().get("min") {
             Some(Attr::Float(m)) => Some(vec![f64::from(*m)]),
             _ => None,

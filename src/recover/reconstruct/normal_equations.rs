@@ -4,6 +4,7 @@ use super::layer::{Layer, Others, Target};
 use super::track::Track;
 use crate::kernels::matmul::{matmul, plain, transposed};
 use crate::tensor::*;
+use ndarray::ArrayView;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -199,10 +200,10 @@ impl NormalEquations {
 fn left_of<'a>(y: &'a Array<f32>, others: &Others) -> Cow<'a, Array<f32>> {
     let mut y = Cow::Borrowed(y);
     for (axis, left) in others {
-        let data = slice_of(&y.data, &y.shape, *axis, left);
-        let mut shape = y.shape.clone();
-        shape[*axis] = left.len();
-        y = Cow::Owned(Array::new(&shape, data));
+        let view = ArrayView::from_shape(&y.shape[..], &y.data).expect("as many elements as the shape takes");
+        let kept = select(view, *axis, left);
+        let shape = kept.shape().to_vec();
+        y = Cow::Owned(Array { shape, data: kept.into_raw_vec_and_offset().0 });
     }
     y
 }

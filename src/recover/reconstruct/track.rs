@@ -12,7 +12,6 @@ use crate::ops::conv_geometry;
 use crate::rewrite;
 use crate::tensor::*;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 /// Values that are alive, of one chunk of images.
 type Values = HashMap<ValueId, Array<f32>>;
@@ -149,9 +148,8 @@ impl Track {
 
     fn set(&mut self, v: ValueId, values: &[f64]) -> Result<()> {
         let Some(old) = self.facts.constant[v].as_ref() else { return Ok(()) };
-        let data = Data::from_real(old.data.dtype(), values);
-        let tensor = Tensor { shape: old.shape.clone(), data };
-        self.facts.constant[v] = Some(Arc::new(tensor.clone()));
+        let tensor = old.with_values(old.shape(), values);
+        self.facts.constant[v] = Some(tensor.clone());
         rewrite::store(&mut self.graph, v, tensor)
     }
 }
