@@ -81,7 +81,7 @@ impl Sizes {
     }
 }
 
-/// What one direction multiplies by and adds.
+/// Operands of one direction that do not change from step to step.
 struct Weights<'a, T> {
     w: &'a [T],
     r: &'a [T],
@@ -90,8 +90,8 @@ struct Weights<'a, T> {
     peepholes: Option<&'a [T]>,
 }
 
-/// What a direction computes, from its first step to its last; on the way back, gradients take the place of gates and of what R
-/// gave.
+/// Intermediate values of one direction, from its first step to its last. On the way back, gradients take the place of gates and
+/// of products with R.
 struct Pass<T> {
     places: Vec<Place>,
     /// The input, in the order in which it is read.
@@ -120,7 +120,7 @@ impl<C: Cell> Layer<C> {
         }
     }
 
-    /// What W gives for all steps, what biases give, and the states at the start; the states after are zero.
+    /// Products with W for all steps, with biases, and the states at the start; those of the later steps are zero.
     fn start<T: Real>(&self, x: &Inputs<T>, weights: &Weights<T>, d: usize) -> Pass<T> {
         let (s, (wide, direct)) = (self.sizes, self.widths());
         let places = s.places(d, self.directions[d].reversed);
@@ -146,6 +146,7 @@ impl<C: Cell> Layer<C> {
         Pass { places, x: read, gates, recurrent, states }
     }
 
+    /// All steps, from the first to the last.
     fn pass<T: Real>(&self, x: &Inputs<T>, weights: &Weights<T>, d: usize) -> Pass<T> {
         let (s, (wide, direct)) = (self.sizes, self.widths());
         let mut pass = self.start(x, weights, d);
@@ -170,8 +171,8 @@ impl<C: Cell> Layer<C> {
         pass
     }
 
-    /// Goes from the last step to the first. Adds the gradients of what cells use by themselves (rows of R for gates that are not
-    /// direct, peepholes), and gives those of the states at the start.
+    /// Gradients of the states at the start, from the last step to the first. Adds the gradients of operands that only cells read
+    /// (rows of R for gates that are not direct, peepholes).
     fn back<T: Real>(
         &self,
         weights: &Weights<T>,
@@ -218,7 +219,7 @@ impl<C: Cell> Layer<C> {
         after
     }
 
-    /// Adds the gradients of the operands, from those of what W and R gave and of the states at the start.
+    /// Adds the gradients of the operands, from those of the products with W and R and of the states at the start.
     fn spread<T: Real>(
         &self,
         weights: &Weights<T>,
@@ -259,7 +260,7 @@ impl<C: Cell> Layer<C> {
         }
     }
 
-    /// Number of directions in which there is something to compute: none without images or without hidden units.
+    /// Number of directions to compute: none where there are no images or no hidden units.
     fn computed(&self) -> usize {
         if self.sizes.states() == 0 { 0 } else { self.directions.len() }
     }

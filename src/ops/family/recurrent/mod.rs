@@ -90,6 +90,7 @@ impl<C: Cell> Recurrent<C> {
         if self.layout == Some(1) { [1, 0] } else { [0, 1] }
     }
 
+    /// Sizes of the node. Errors where X or R is no sequence or no weight.
     fn sizes(&self, x: &Operands) -> Result<Sizes, Refusal> {
         let (x, _, r) = (&need(x, 0)?.shape, need(x, 1)?, &need(x, 2)?.shape);
         let (&[_, _, features], &[_, _, hidden]) = (&x[..], &r[..]) else {
