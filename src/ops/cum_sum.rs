@@ -1,8 +1,9 @@
 //! CumSum: y = the running sum of x along an axis. <https://onnx.ai/onnx/operators/onnx__CumSum.html>
 
-use super::family::reduce::{axis_of, lines, tie_others};
+use super::family::reduce::{axis_of, tie_others};
 use crate::graph::*;
 use crate::tensor::*;
+use ndarray::{ArrayViewD, ArrayViewMutD, Zip};
 
 #[derive(Debug)]
 struct CumSum {
@@ -14,29 +15,18 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(CumSum { exclusive: r.int("exclusive")?, reverse: r.int("reverse")? }))
 }
 
-fn axis(given: &[i64], rank: usize) -> Result<usize, Refusal> {
-    match *given {
-        [axis] => axis_of(axis, rank),
-        _ => invalid(format!("axis is {given:?}")),
-    }
-}
-
 impl CumSum {
-    /// Calls `f(position, is it the first of its line)` along each line, or backwards.
-    fn walk(&self, x: &[usize], axis: usize, reverse: bool, mut f: impl FnMut(usize, bool)) {
-        let (outer, length, inner) = lines(x, axis);
-        for o in 0..outer {
-            for i in 0..inner {
-                for k in 0..length {
-                    let k_now = if reverse { length - 1 - k } else { k };
-                    f((o * length + k_now) * inner + i, k == 0);
-                }
-            }
+    /// The axis, which must be a constant.
+    fn axis(&self, x: &Operands) -> Result<usize, Refusal> {
+        let rank = need(x, 0)?.shape.len();
+        need(x, 1)?;
+        let Some(given) = x[1].and_then(|o| o.value) else {
+            return unsupported("an axis that depends on the network's input values");
+        };
+        match given.to_ints()[..] {
+            [axis] => axis_of(axis, rank),
+            ref given => invalid(format!("axis is {given:?}")),
         }
-    }
-
-    fn flags(&self) -> (bool, bool) {
-        (self.exclusive.unwrap_or(0) != 0, self.reverse.unwrap_or(0) != 0)
     }
 }
 
@@ -49,11 +39,7 @@ impl Op for CumSum {
 
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let fact = need(x, 0)?;
-        need(x, 1)?;
-        let Some(given) = x[1].and_then(|o| o.value) else {
-            return unsupported("an axis that depends on the network's input values");
-        };
-        axis(&given.to_ints(), fact.shape.len())?;
+        self.axis(x)?;
         Ok(vec![fact.clone()])
     }
 
@@ -65,11 +51,15 @@ impl Op for CumSum {
         x[0].is_some_and(|x| x.is_never_negative())
     }
 
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let (exclusive, reverse) = (self.exclusive.unwrap_or(0) != 0, self.reverse.unwrap_or(0) != 0);
+        Ok(Box::new(Bound { axis: self.axis(io.x)?, exclusive, reverse }))
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
-        let Some(given) = io.value(1) else { return };
-        let Ok(whole) = axis(&given.to_ints(), io.output(0).len()) else { return };
+        let (Some(given), Ok(whole)) = (io.input(1), self.axis(io.x)) else { return };
         tie_others(io, |axis| axis == whole, "sums up along this axis", link);
-        if !given.shape().is_empty() {
+        if !given.is_empty() {
             link.free(input(1, 0), 0);
         }
     }
@@ -87,42 +77,49 @@ impl Op for CumSum {
     }
 }
 
-impl<T: Real> Compute<T> for CumSum {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(x), Some(given)) = (x[0], x[1]) else { return };
-        let Ok(axis) = axis(&given.ints(), x.shape.len()) else { return };
-        let (exclusive, reverse) = self.flags();
-        let mut total = T::zero();
-        self.walk(&x.shape, axis, reverse, |i, first| {
-            if first {
-                total = T::zero();
+/// Running sums along an axis.
+#[derive(Debug)]
+struct Bound {
+    axis: usize,
+    exclusive: bool,
+    reverse: bool,
+}
+
+impl Bound {
+    /// Calls `put(element of y, running sum of x)` along each line, from its end where `reverse`.
+    fn run<T: Real>(
+        &self,
+        x: &ArrayViewD<T>,
+        y: &mut ArrayViewMutD<T>,
+        reverse: bool,
+        put: impl Fn(&mut T, T),
+    ) {
+        let along = ndarray::Axis(1);
+        let (mut x, mut y) = (around(x, self.axis), around_mut(y, self.axis));
+        if reverse {
+            x.invert_axis(along);
+            y.invert_axis(along);
+        }
+        Zip::from(x.lanes(along)).and(y.lanes_mut(along)).for_each(|x, y| {
+            let mut total = T::zero();
+            for (y, &x) in y.into_iter().zip(x) {
+                let before = total;
+                total += x;
+                put(y, if self.exclusive { before } else { total });
             }
-            let before = total;
-            total += x.data[i];
-            y[0].data[i] = if exclusive { before } else { total };
         });
+    }
+}
+
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        self.run(present(x, 0), &mut y[0], self.reverse, |y, total| *y = total);
     }
 
     /// The running sum of dy in the other direction.
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(given), Some(dx)) = (x[0], x[1], &mut dx[0]) else { return };
-        let Ok(axis) = axis(&given.ints(), x.shape.len()) else { return };
-        let (exclusive, reverse) = self.flags();
-        let mut total = T::zero();
-        self.walk(&x.shape, axis, !reverse, |i, first| {
-            if first {
-                total = T::zero();
-            }
-            let before = total;
-            total += dy[0].data[i];
-            dx.data[i] += if exclusive { before } else { total };
-        });
+    fn backward(&self, _: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let Some(dx) = wanted(dx, 0) else { return };
+        self.run(&dy[0], dx, !self.reverse, |dx, total| *dx += total);
     }
 }
 

@@ -33,21 +33,6 @@ impl GroupNormalization {
     fn size(&self, x: &[usize]) -> usize {
         x[1] / self.num_groups.max(1) as usize
     }
-
-    fn rows<R>(&self, x: &[usize], f: impl FnOnce(Rows) -> R) -> R {
-        let (groups, size, pixels) = (self.num_groups as usize, self.size(x), volume(&x[2..]));
-        let at = |row: usize, segment: usize| {
-            let group = row % groups;
-            let at = if self.per_group { group } else { group * size + segment };
-            (at, at)
-        };
-        f(Rows {
-            row: size * pixels,
-            segment: if self.per_group { size * pixels } else { pixels },
-            epsilon: f64::from(self.epsilon.unwrap_or(1e-5)),
-            at: &at,
-        })
-    }
 }
 
 impl Hints for GroupNormalization {}
@@ -89,6 +74,19 @@ impl Op for GroupNormalization {
         false
     }
 
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        self.infer(io.x)?;
+        let x = &need(io.x, 0)?.shape;
+        let (pixels, parameters) = (volume(&x[2..]), volume(&need(io.x, 1)?.shape));
+        let row = self.size(x) * pixels;
+        Ok(Box::new(Rows {
+            row,
+            segment: if self.per_group { row } else { pixels },
+            epsilon: f64::from(self.epsilon.unwrap_or(1e-5)),
+            parameters: (0..parameters).map(|k| [k, k]).collect(),
+        }))
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(x) = io.input(0) else { return };
         tie_others(io, |axis| axis > 1, "normalises over this axis", link);
@@ -116,23 +114,6 @@ impl Op for GroupNormalization {
         let num_groups = (kept.len() / self.size(x).max(1)) as i64;
         let op = GroupNormalization { num_groups, ..self.clone() };
         Ok(Resized::of(Box::new(op)))
-    }
-}
-
-impl<T: Real> Compute<T> for GroupNormalization {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let [Some(x), Some(scale), Some(bias)] = *x else { return };
-        self.rows(&x.shape, |r| r.forward(&x.data, &scale.data, Some(&bias.data), &mut y[0].data));
-    }
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(scale)) = (x[0], x[1]) else { return };
-        self.rows(&x.shape, |r| r.backward(&x.data, &scale.data, &dy[0].data, dx));
     }
 }
 

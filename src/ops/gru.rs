@@ -8,7 +8,7 @@ use crate::graph::*;
 use crate::kernels::matmul::{matmul, plain, transposed};
 use crate::tensor::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Gru {
     linear_before_reset: Option<i64>,
 }

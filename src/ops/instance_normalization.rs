@@ -18,14 +18,6 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(InstanceNormalization { epsilon: r.float("epsilon")? }))
 }
 
-impl InstanceNormalization {
-    fn rows<R>(&self, x: &[usize], f: impl FnOnce(Rows) -> R) -> R {
-        let (channels, pixels) = (x[1], volume(&x[2..]));
-        let at = |row: usize, _: usize| (row % channels, row % channels);
-        f(Rows { row: pixels, segment: pixels, epsilon: f64::from(self.epsilon.unwrap_or(1e-5)), at: &at })
-    }
-}
-
 impl Hints for InstanceNormalization {}
 
 impl Op for InstanceNormalization {
@@ -55,6 +47,18 @@ impl Op for InstanceNormalization {
         false
     }
 
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        self.infer(io.x)?;
+        let x = &need(io.x, 0)?.shape;
+        let pixels = volume(&x[2..]);
+        Ok(Box::new(Rows {
+            row: pixels,
+            segment: pixels,
+            epsilon: f64::from(self.epsilon.unwrap_or(1e-5)),
+            parameters: (0..x[1]).map(|k| [k, k]).collect(),
+        }))
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         tie_others(io, |axis| axis > 1, "normalises over this axis", link);
         (1..3).for_each(|slot| link.tie_axes(input(slot, 0), output(0, 1)));
@@ -70,23 +74,6 @@ impl Op for InstanceNormalization {
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
-    }
-}
-
-impl<T: Real> Compute<T> for InstanceNormalization {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let [Some(x), Some(scale), Some(bias)] = *x else { return };
-        self.rows(&x.shape, |r| r.forward(&x.data, &scale.data, Some(&bias.data), &mut y[0].data));
-    }
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(scale)) = (x[0], x[1]) else { return };
-        self.rows(&x.shape, |r| r.backward(&x.data, &scale.data, &dy[0].data, dx));
     }
 }
 

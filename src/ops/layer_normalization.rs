@@ -31,16 +31,6 @@ impl LayerNormalization {
     fn axis(&self, rank: usize) -> Result<usize, Refusal> {
         axis_of(self.axis.unwrap_or(-1), rank)
     }
-
-    fn rows<R>(&self, x: &[Option<&[usize]>], f: impl FnOnce(Rows) -> R) -> Option<R> {
-        let shape = x[0]?;
-        let line = &shape[self.axis(shape.len()).ok()?..];
-        let scale = positions(x[1]?, line);
-        let bias = x.get(2).copied().flatten().map(|b| positions(b, line));
-        let at = |_: usize, i: usize| (scale[i], bias.as_ref().map_or(0, |b| b[i]));
-        let epsilon = f64::from(self.epsilon.unwrap_or(1e-5));
-        Some(f(Rows { row: volume(line), segment: 1, epsilon, at: &at }))
-    }
 }
 
 impl Hints for LayerNormalization {}
@@ -80,6 +70,20 @@ impl Op for LayerNormalization {
         false
     }
 
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        self.infer(io.x)?;
+        let x = &need(io.x, 0)?.shape;
+        let line = &x[self.axis(x.len())?..];
+        let scale = positions(&need(io.x, 1)?.shape, line);
+        let bias = io.input(2).map_or(vec![0; scale.len()], |bias| positions(bias, line));
+        Ok(Box::new(Bound(Rows {
+            row: volume(line),
+            segment: 1,
+            epsilon: f64::from(self.epsilon.unwrap_or(1e-5)),
+            parameters: scale.into_iter().zip(bias).map(|(i, j)| [i, j]).collect(),
+        })))
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Ok(first) = self.axis(io.output(0).len()) else { return };
         tie_others(io, |axis| axis >= first, "normalises over this axis", link);
@@ -102,38 +106,31 @@ impl Op for LayerNormalization {
     }
 }
 
-impl<T: Real> Compute<T> for LayerNormalization {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let shapes: Vec<Option<&[usize]>> = x.iter().map(|x| x.map(|x| x.shape.as_slice())).collect();
-        let (Some(a), Some(scale)) = (x[0], x[1]) else { return };
-        let bias = x.get(2).copied().flatten().map(|b| b.data.as_slice());
-        self.rows(&shapes, |r| {
-            r.forward(&a.data, &scale.data, bias, &mut y[0].data);
-            let (means, inverses) = y.split_at_mut(1).1.split_at_mut(self.outputs.clamp(1, 2) - 1);
-            // A result that nobody wants has no elements.
-            for (k, (mean, inverse)) in r.all_moments(&a.data).enumerate().filter(|_| self.outputs > 1) {
-                means.iter_mut().flat_map(|y| y.data.get_mut(k)).for_each(|y| *y = mean);
-                inverses.iter_mut().flat_map(|y| y.data.get_mut(k)).for_each(|y| *y = inverse);
+/// The operator over lines of one length. Results: y, and the lines' means and inverse deviations where they are wanted.
+#[derive(Debug)]
+struct Bound(Rows);
+
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        self.0.forward(x, y);
+        // A result that nobody wants has no elements.
+        let mut statistics: Vec<&mut [T]> = y[1..].iter_mut().map(|y| y.elements_mut()).collect();
+        if statistics.iter().all(|y| y.is_empty()) {
+            return;
+        }
+        for (k, (mean, inverse)) in self.0.all_moments(present(x, 0).elements()).enumerate() {
+            for (y, value) in statistics.iter_mut().zip([mean, inverse]) {
+                y.get_mut(k).into_iter().for_each(|y| *y = value);
             }
-        });
+        }
     }
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let shapes: Vec<Option<&[usize]>> = x.iter().map(|x| x.map(|x| x.shape.as_slice())).collect();
-        let (Some(a), Some(scale)) = (x[0], x[1]) else { return };
-        self.rows(&shapes, |r| {
-            r.backward(&a.data, &scale.data, &dy[0].data, dx);
-            let [mean, inverse] =
-                [1, 2].map(|k| dy.get(k).map(|g| g.data.as_slice()).filter(|g| !g.is_empty()));
-            if let (Some(dx), true) = (&mut dx[0], mean.is_some() || inverse.is_some()) {
-                r.backward_moments(&a.data, mean, inverse, &mut dx.data);
-            }
-        });
+
+    fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        self.0.backward(x, y, dy, dx);
+        let [mean, inverse] = [1, 2].map(|k| dy.get(k).map(|g| g.elements()).filter(|g| !g.is_empty()));
+        if let (Some(dx), true) = (wanted(dx, 0), mean.is_some() || inverse.is_some()) {
+            self.0.backward_moments(present(x, 0).elements(), mean, inverse, dx.elements_mut());
+        }
     }
 }
 

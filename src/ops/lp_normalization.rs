@@ -3,9 +3,13 @@
 //!
 //! A zero adds nothing to the norm and stays zero, so the axis is read and passes through.
 
-use super::family::reduce::{axis_of, lines};
+use super::family::reduce::axis_of;
 use crate::graph::*;
 use crate::tensor::*;
+use ndarray::{ArrayView1, Zip};
+
+/// The axis that is normalised over, between what is outside and inside of it.
+const ALONG: ndarray::Axis = ndarray::Axis(1);
 
 #[derive(Debug)]
 struct LpNormalization {
@@ -24,22 +28,6 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
 impl LpNormalization {
     fn axis(&self, rank: usize) -> Result<usize, Refusal> {
         axis_of(self.axis.unwrap_or(-1), rank)
-    }
-
-    /// Calls `f(positions of a line, its norm)` for each line.
-    fn lines<T: Real>(&self, x: &Array<T>, mut f: impl FnMut(&mut dyn Iterator<Item = usize>, T)) {
-        let Ok(axis) = self.axis(x.shape.len()) else { return };
-        let (outer, length, inner) = lines(&x.shape, axis);
-        for o in 0..outer {
-            for i in 0..inner {
-                let line = || (0..length).map(move |k| (o * length + k) * inner + i);
-                let norm = match self.p {
-                    Some(1) => line().map(|i| x.data[i].abs()).sum::<T>(),
-                    _ => line().map(|i| x.data[i] * x.data[i]).sum::<T>().sqrt(),
-                };
-                f(&mut line(), norm);
-            }
-        }
     }
 }
 
@@ -64,6 +52,11 @@ impl Op for LpNormalization {
         x[0].is_some_and(|x| x.is_never_negative())
     }
 
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let axis = self.axis(need(io.x, 0)?.shape.len())?;
+        Ok(Box::new(Bound { axis, absolute: self.p == Some(1) }))
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Ok(axis) = self.axis(io.output(0).len()) else { return };
         super::family::pointwise::tie_all(io, link);
@@ -83,39 +76,54 @@ impl Op for LpNormalization {
     }
 }
 
-impl<T: Real> Compute<T> for LpNormalization {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some(x) = x[0] else { return };
-        self.lines(x, |line, norm| {
+/// The norm of lines along an axis.
+#[derive(Debug)]
+struct Bound {
+    axis: usize,
+    /// True for Σ |x|, false for √Σ x².
+    absolute: bool,
+}
+
+impl Bound {
+    fn norm<T: Real>(&self, line: ArrayView1<T>) -> T {
+        match self.absolute {
+            true => line.iter().map(|x| x.abs()).sum::<T>(),
+            false => line.iter().map(|&x| x * x).sum::<T>().sqrt(),
+        }
+    }
+}
+
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let (x, mut y) = (around(present(x, 0), self.axis), around_mut(&mut y[0], self.axis));
+        Zip::from(x.lanes(ALONG)).and(y.lanes_mut(ALONG)).for_each(|x, y| {
+            let norm = self.norm(x);
             let inverse = if norm == T::zero() { norm } else { norm.recip() };
-            line.for_each(|i| y[0].data[i] = x.data[i] * inverse);
+            Zip::from(y).and(x).for_each(|y, &x| *y = x * inverse);
         });
     }
 
     /// `dx = (dy − n·Σ dy·y)/‖x‖`, with n the norm's gradient: y for p = 2, the sign of x for p = 1.
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
-        let (y, dy) = (&y[0].data, &dy[0].data);
-        self.lines(x, |line, norm| {
+    fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let Some(dx) = wanted(dx, 0) else { return };
+        let [x, y, dy] = [present(x, 0), &y[0], &dy[0]].map(|a| around(a, self.axis));
+        let mut dx = around_mut(dx, self.axis);
+        let lines =
+            Zip::from(x.lanes(ALONG)).and(y.lanes(ALONG)).and(dy.lanes(ALONG)).and(dx.lanes_mut(ALONG));
+        lines.for_each(|x, y, dy, dx| {
+            let norm = self.norm(x);
             if norm == T::zero() {
                 return;
             }
-            let line: Vec<usize> = line.collect();
-            let dot: T = line.iter().map(|&i| dy[i] * y[i]).sum();
-            for i in line {
-                let n = match self.p {
-                    Some(1) if x.data[i] == T::zero() => T::zero(),
-                    Some(1) => x.data[i].signum(),
-                    _ => y[i],
+            let dot: T = dy.iter().zip(y).map(|(&dy, &y)| dy * y).sum();
+            Zip::from(dx).and(x).and(y).and(dy).for_each(|dx, &x, &y, &dy| {
+                let n = match self.absolute {
+                    true if x == T::zero() => T::zero(),
+                    true => x.signum(),
+                    false => y,
                 };
-                dx.data[i] += (dy[i] - n * dot) / norm;
-            }
+                *dx += (dy - n * dot) / norm;
+            });
         });
     }
 }

@@ -4,7 +4,7 @@
 use super::family::reduce::tie_others;
 use crate::graph::*;
 use crate::tensor::*;
-use std::ops::Range;
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Slice, Zip};
 
 #[derive(Debug)]
 struct Lrn {
@@ -25,50 +25,6 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         return invalid(format!("size is {}", op.size));
     }
     Ok(Box::new(op))
-}
-
-impl Lrn {
-    /// α/size, β, bias.
-    fn constants<T: Real>(&self) -> (T, T, T) {
-        let of = |v: Option<f32>, default: f32| f64::from(v.unwrap_or(default));
-        let alpha = of(self.alpha, 0.0001) / self.size as f64;
-        (T::of(alpha), T::of(of(self.beta, 0.75)), T::of(of(self.bias, 1.0)))
-    }
-
-    /// s⁻ᵝ. The usual β = ¾, and other quarters, need no logarithm.
-    fn power<T: Real>(&self) -> impl Fn(T) -> T {
-        let (_, beta, _) = self.constants::<T>();
-        let quarters = beta.wide() * 4.0;
-        let quarters =
-            (quarters.fract() == 0.0 && (0.0..=8.0).contains(&quarters)).then_some(quarters as i32);
-        move |s| match quarters {
-            Some(3) => (s.sqrt() * s.sqrt().sqrt()).recip(),
-            Some(n) => s.sqrt().sqrt().powi(n).recip(),
-            None => s.powf(-beta),
-        }
-    }
-
-    /// The channels that channel c sums over; with `turned`, the channels that sum over channel c.
-    fn window(&self, c: usize, channels: usize, turned: bool) -> Range<usize> {
-        let (mut before, mut after) = ((self.size - 1) as usize / 2, self.size as usize / 2);
-        if turned {
-            std::mem::swap(&mut before, &mut after);
-        }
-        c.saturating_sub(before)..(c + after + 1).min(channels)
-    }
-
-    /// bias + α/size · Σ x², for one image.
-    fn sums<T: Real>(&self, x: &[T], channels: usize, s: &mut [T]) {
-        let (alpha, _, bias) = self.constants::<T>();
-        let pixels = x.len() / channels;
-        for (c, s) in s.chunks_exact_mut(pixels).enumerate() {
-            s.fill(T::zero());
-            for j in self.window(c, channels, false) {
-                s.iter_mut().zip(&x[j * pixels..(j + 1) * pixels]).for_each(|(s, &x)| *s += x * x);
-            }
-            s.iter_mut().for_each(|s| *s = bias + alpha * *s);
-        }
-    }
 }
 
 impl Hints for Lrn {}
@@ -100,6 +56,19 @@ impl Op for Lrn {
         positive(self.bias) && positive(self.alpha) && x[0].is_some_and(|x| x.is_never_negative())
     }
 
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        self.infer(io.x)?;
+        let x = &need(io.x, 0)?.shape;
+        let of = |v: Option<f32>, default: f32| f64::from(v.unwrap_or(default));
+        Ok(Box::new(Bound {
+            alpha: of(self.alpha, 0.0001) / self.size as f64,
+            beta: of(self.beta, 0.75),
+            bias: of(self.bias, 1.0),
+            sides: [(self.size - 1) as usize / 2, self.size as usize / 2],
+            image: [x[1], volume(&x[2..])],
+        }))
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         tie_others(io, |axis| axis == 1, "normalises over neighbouring channels", link);
     }
@@ -117,47 +86,88 @@ impl Op for Lrn {
     }
 }
 
-impl<T: Real> Compute<T> for Lrn {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some(x) = x[0].filter(|x| !x.data.is_empty()) else { return };
-        let image = volume(&x.shape[1..]);
+/// The operator over images of one size.
+#[derive(Debug)]
+struct Bound {
+    /// α/size.
+    alpha: f64,
+    beta: f64,
+    bias: f64,
+    /// Neighbours in a channel's sum: with smaller numbers, with larger ones.
+    sides: [usize; 2],
+    /// Channels of an image, pixels of a channel.
+    image: [usize; 2],
+}
+
+impl Bound {
+    /// s⁻ᵝ. The usual β = ¾, and other quarters, need no logarithm.
+    fn power<T: Real>(&self) -> impl Fn(T) -> T {
+        let beta = T::of(self.beta);
+        let quarters = beta.wide() * 4.0;
+        let quarters =
+            (quarters.fract() == 0.0 && (0.0..=8.0).contains(&quarters)).then_some(quarters as i32);
+        move |s| match quarters {
+            Some(3) => (s.sqrt() * s.sqrt().sqrt()).recip(),
+            Some(n) => s.sqrt().sqrt().powi(n).recip(),
+            None => s.powf(-beta),
+        }
+    }
+
+    /// The channels that channel c sums over.
+    fn window(&self, c: usize) -> Slice {
+        self.range(c, self.sides)
+    }
+
+    /// The channels that sum over channel c.
+    fn summing(&self, c: usize) -> Slice {
+        let [before, after] = self.sides;
+        self.range(c, [after, before])
+    }
+
+    fn range(&self, c: usize, [before, after]: [usize; 2]) -> Slice {
+        Slice::from(c.saturating_sub(before)..(c + after + 1).min(self.image[0]))
+    }
+
+    /// bias + α/size · Σ x², for one image (channel, pixel).
+    fn sums<T: Real>(&self, x: ArrayView2<T>, mut s: ArrayViewMut2<T>) {
+        let (alpha, bias) = (T::of(self.alpha), T::of(self.bias));
+        for (c, mut s) in s.outer_iter_mut().enumerate() {
+            s.fill(T::zero());
+            for x in x.slice_axis(ndarray::Axis(0), self.window(c)).outer_iter() {
+                Zip::from(&mut s).and(x).for_each(|s, &x| *s += x * x);
+            }
+            s.iter_mut().for_each(|s| *s = bias + alpha * *s);
+        }
+    }
+}
+
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
         let power = self.power::<T>();
-        for (x0, y) in x.data.chunks_exact(image).zip(y[0].data.chunks_exact_mut(image)) {
-            self.sums(x0, x.shape[1], y);
-            y.iter_mut().zip(x0).for_each(|(y, &x)| *y = x * power(*y));
+        let images = around(present(x, 0), 1);
+        for (x, mut y) in images.outer_iter().zip(around_mut(&mut y[0], 1).outer_iter_mut()) {
+            self.sums(x, y.view_mut());
+            Zip::from(&mut y).and(x).for_each(|y, &x| *y = x * power(*y));
         }
     }
 
     /// `dx = dy·s⁻ᵝ − 2αβ/size · x·Σ dy·x·s⁻ᵝ⁻¹`, the sum over the channels that sum over this one.
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0].filter(|x| !x.data.is_empty()), &mut dx[0]) else { return };
-        let (channels, image) = (x.shape[1], volume(&x.shape[1..]));
-        let pixels = image / channels;
-        let (alpha, beta, _) = self.constants::<T>();
-        let factor = T::of(2.0) * alpha * beta;
+    fn backward(&self, x: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let Some(dx) = wanted(dx, 0) else { return };
+        let factor = T::of(2.0) * T::of(self.alpha) * T::of(self.beta);
         let power = self.power::<T>();
-        let (mut s, mut inner) = (vec![T::zero(); image], vec![T::zero(); image]);
-        let gradients = dy[0].data.chunks_exact(image).zip(dx.data.chunks_exact_mut(image));
-        for (x, (dy, dx)) in x.data.chunks_exact(image).zip(gradients) {
-            self.sums(x, channels, &mut s);
-            for (((i, dx), s), (&x, &dy)) in inner.iter_mut().zip(&mut *dx).zip(&s).zip(x.iter().zip(dy)) {
-                let share = dy * power(*s);
+        let (mut s, mut inner) = (Array2::zeros(self.image), Array2::zeros(self.image));
+        let (x, dy, mut dx) = (around(present(x, 0), 1), around(&dy[0], 1), around_mut(dx, 1));
+        for ((x, dy), mut dx) in x.outer_iter().zip(dy.outer_iter()).zip(dx.outer_iter_mut()) {
+            self.sums(x, s.view_mut());
+            Zip::from(&mut inner).and(&mut dx).and(&s).and(x).and(dy).for_each(|i, dx, &s, &x, &dy| {
+                let share = dy * power(s);
                 *dx += share;
-                *i = x * share / *s;
-            }
-            for c in 0..channels {
-                let here = c * pixels..(c + 1) * pixels;
-                for j in self.window(c, channels, true) {
-                    let there = &inner[j * pixels..(j + 1) * pixels];
-                    for ((dx, &x), &i) in dx[here.clone()].iter_mut().zip(&x[here.clone()]).zip(there) {
-                        *dx -= factor * x * i;
-                    }
+                *i = x * share / s;
+            });
+            for (c, (x, mut dx)) in x.outer_iter().zip(dx.outer_iter_mut()).enumerate() {
+                for inner in inner.slice_axis(ndarray::Axis(0), self.summing(c)).outer_iter() {
+                    Zip::from(&mut dx).and(x).and(inner).for_each(|dx, &x, &i| *dx -= factor * x * i);
                 }
             }
         }

@@ -5,7 +5,7 @@ use super::family::recurrent::{self, Activation, Back, Cell, Step, add, parts};
 use crate::graph::*;
 use crate::tensor::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Lstm {
     input_forget: Option<i64>,
 }

@@ -15,16 +15,6 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(MeanVarianceNormalization { axes: r.ints("axes")? }))
 }
 
-/// Statistics of the elements that are normalised together.
-struct Moments<T> {
-    /// Shape of the statistics: ones along the axes that are normalised over.
-    ones: Shape,
-    /// Elements normalised together.
-    count: T,
-    mean: Vec<T>,
-    deviation: Vec<T>,
-}
-
 impl MeanVarianceNormalization {
     fn whole(&self, rank: usize) -> Result<Vec<bool>, Refusal> {
         let mut whole = vec![false; rank];
@@ -33,27 +23,6 @@ impl MeanVarianceNormalization {
         }
         Ok(whole)
     }
-
-    fn moments<T: Real>(&self, x: &Array<T>) -> Option<Moments<T>> {
-        let whole = self.whole(x.shape.len()).ok()?;
-        let ones: Shape = x.shape.iter().zip(whole).map(|(&s, w)| if w { 1 } else { s }).collect();
-        let groups = volume(&ones);
-        if x.data.is_empty() || groups == 0 {
-            return None;
-        }
-        let count = T::of((x.data.len() / groups) as f64);
-        let (mut mean, mut var) = (vec![T::zero(); groups], vec![T::zero(); groups]);
-        each(&ones, x, |i, o| mean[o] += x.data[i]);
-        mean.iter_mut().for_each(|m| *m /= count);
-        each(&ones, x, |i, o| var[o] += (x.data[i] - mean[o]) * (x.data[i] - mean[o]));
-        let deviation = var.into_iter().map(|v| (v / count).sqrt()).collect();
-        Some(Moments { ones, count, mean, deviation })
-    }
-}
-
-/// Calls `f(position in x, position in the statistics)`.
-fn each<T>(ones: &[usize], x: &Array<T>, mut f: impl FnMut(usize, usize)) {
-    runs([ones], &x.shape, |o, [i], n, [p]| (0..n).for_each(|k| f(o + k, i + k * p)));
 }
 
 fn epsilon<T: Real>() -> T {
@@ -81,6 +50,14 @@ impl Op for MeanVarianceNormalization {
         false
     }
 
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let shape = need(io.x, 0)?.shape.clone();
+        let whole = self.whole(shape.len())?;
+        let ones: Shape = shape.iter().zip(whole).map(|(&s, w)| if w { 1 } else { s }).collect();
+        let count = (volume(&shape) / volume(&ones).max(1)) as f64;
+        Ok(Box::new(Bound { shape, ones, count }))
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Ok(whole) = self.whole(io.output(0).len()) else { return };
         tie_others(io, |axis| whole[axis], "normalises over this axis", link);
@@ -99,33 +76,60 @@ impl Op for MeanVarianceNormalization {
     }
 }
 
-impl<T: Real> Compute<T> for MeanVarianceNormalization {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some((x, m)) = x[0].and_then(|x| Some((x, self.moments(x)?))) else { return };
-        each(&m.ones, x, |i, o| {
-            y[0].data[i] = (x.data[i] - m.mean[o]) / (m.deviation[o] + epsilon());
-        });
+/// The operator at one shape.
+#[derive(Debug)]
+struct Bound {
+    /// Shape of x.
+    shape: Shape,
+    /// Shape of the statistics: ones along the axes that are normalised over.
+    ones: Shape,
+    /// Number of elements normalised together.
+    count: f64,
+}
+
+/// Statistics of the elements that are normalised together.
+struct Moments<T> {
+    mean: Vec<T>,
+    deviation: Vec<T>,
+}
+
+impl Bound {
+    /// Calls `f(position in x, position in the statistics)`.
+    fn each(&self, mut f: impl FnMut(usize, usize)) {
+        runs([&self.ones], &self.shape, |o, [i], n, [p]| (0..n).for_each(|k| f(o + k, i + k * p)));
     }
 
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
-        let Some(m) = self.moments(x) else { return };
-        let (y, dy) = (&y[0].data, &dy[0].data);
+    fn moments<T: Real>(&self, x: &[T]) -> Moments<T> {
+        let (groups, count) = (volume(&self.ones), T::of(self.count));
+        let (mut mean, mut var) = (vec![T::zero(); groups], vec![T::zero(); groups]);
+        self.each(|i, o| mean[o] += x[i]);
+        mean.iter_mut().for_each(|m| *m /= count);
+        self.each(|i, o| var[o] += (x[i] - mean[o]) * (x[i] - mean[o]));
+        let deviation = var.into_iter().map(|v| (v / count).sqrt()).collect();
+        Moments { mean, deviation }
+    }
+}
+
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let (x, y) = (present(x, 0).elements(), y[0].elements_mut());
+        let m = self.moments(x);
+        self.each(|i, o| y[i] = (x[i] - m.mean[o]) / (m.deviation[o] + epsilon()));
+    }
+
+    fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let Some(dx) = wanted(dx, 0) else { return };
+        let (x, y, dy, dx) = (present(x, 0).elements(), y[0].elements(), dy[0].elements(), dx.elements_mut());
+        let (m, count) = (self.moments(x), T::of(self.count));
         let (mut total, mut dot) = (vec![T::zero(); m.mean.len()], vec![T::zero(); m.mean.len()]);
-        each(&m.ones, x, |i, o| {
-            total[o] += dy[i] / m.count;
-            dot[o] += dy[i] * y[i] / m.count;
+        self.each(|i, o| {
+            total[o] += dy[i] / count;
+            dot[o] += dy[i] * y[i] / count;
         });
-        each(&m.ones, x, |i, o| {
+        self.each(|i, o| {
             let s = m.deviation[o];
-            let slope = if s == T::zero() { s } else { (x.data[i] - m.mean[o]) / s };
-            dx.data[i] += (dy[i] - total[o] - slope * dot[o]) / (s + epsilon());
+            let slope = if s == T::zero() { s } else { (x[i] - m.mean[o]) / s };
+            dx[i] += (dy[i] - total[o] - slope * dot[o]) / (s + epsilon());
         });
     }
 }

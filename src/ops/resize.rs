@@ -3,7 +3,7 @@
 //! An axis with scale 1 passes through; where `sizes` restates its width, the width is restated after deletion.
 
 use super::family::reduce::{axis_of, tie_others};
-use super::family::resample::{Mode, Place, Rounding, Taps, Zoom};
+use super::family::resample::{Mode, Place, Resampling, Rounding, Taps, Zoom};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -164,10 +164,8 @@ impl Resize {
         }
     }
 
-    /// The taps of each axis; `None` where it passes through.
-    fn plan(&self, x: &[usize], wish: &Requested) -> Result<Vec<Option<Taps>>, Refusal> {
-        let axes = self.axes(x.len())?;
-        let mut plan = vec![None; x.len()];
+    /// Refuses a request that does not fit the axes it speaks of.
+    fn check(&self, axes: &[usize], wish: &Requested) -> Result<(), Refusal> {
         let fits = |what: &str, n: usize, wanted: usize| match n == wanted {
             true => Ok(()),
             false => invalid(format!("{n} {what} for {} axes", axes.len())),
@@ -184,6 +182,13 @@ impl Resize {
             }
             fits("bounds of a region", wish.roi.as_ref().map_or(0, Vec::len), 2 * axes.len())?;
         }
+        Ok(())
+    }
+
+    /// The taps of each axis; `None` where it passes through.
+    fn plan(&self, x: &[usize], wish: &Requested) -> Result<Vec<Option<Taps>>, Refusal> {
+        let axes = self.axes(x.len())?;
+        self.check(&axes, wish)?;
         let ratio = |(k, &axis): (usize, &usize)| Some(wish.sizes.as_ref()?[k] as f32 / x[axis] as f32);
         let ratios = axes.iter().enumerate().filter_map(ratio);
         let common = match self.bound {
@@ -191,6 +196,7 @@ impl Resize {
             Some(Bound::Largest) => ratios.reduce(f32::min),
             Some(Bound::Smallest) => ratios.reduce(f32::max),
         };
+        let mut plan = vec![None; x.len()];
         for (k, &axis) in axes.iter().enumerate() {
             let input = x[axis];
             let roi = match &wish.roi {
@@ -229,17 +235,19 @@ impl Resize {
         Ok(plan)
     }
 
-    fn plan_of<T: Real>(&self, x: &[Option<&Array<T>>]) -> Option<Vec<Option<Taps>>> {
+    /// The taps of each axis of operand 0, from the constants among the operands.
+    fn plan_at(&self, x: &Operands) -> Result<Vec<Option<Taps>>, Refusal> {
+        let fact = need(x, 0)?;
+        for o in x.iter().skip(1).flatten() {
+            if o.value.is_none() && !o.fact.shape.contains(&0) {
+                return unsupported("a size that depends on the network's input values");
+            }
+        }
         let value = |slot: usize| {
-            let v = x.get(slot).copied().flatten()?;
-            (!v.data.is_empty()).then(|| v.data.iter().map(|v| v.wide()).collect())
+            let v = x.get(slot).copied().flatten()?.value?;
+            (!v.is_empty()).then(|| v.to_real::<f64>())
         };
-        self.plan(&x[0]?.shape, &self.wish(value)).ok()
-    }
-
-    fn plan_at(&self, io: &Io) -> Option<Vec<Option<Taps>>> {
-        let value = |slot: usize| io.value(slot).map(|t| t.to_real::<f64>()).filter(|v| !v.is_empty());
-        self.plan(io.input(0)?, &self.wish(value)).ok()
+        self.plan(&fact.shape, &self.wish(value))
     }
 }
 
@@ -252,16 +260,7 @@ impl Op for Resize {
 
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let fact = need(x, 0)?;
-        for o in x.iter().skip(1).flatten() {
-            if o.value.is_none() && !o.fact.shape.contains(&0) {
-                return unsupported("a size that depends on the network's input values");
-            }
-        }
-        let value = |slot: usize| {
-            let v = x.get(slot).copied().flatten()?.value?;
-            (!v.is_empty()).then(|| v.to_real::<f64>())
-        };
-        let plan = self.plan(&fact.shape, &self.wish(value))?;
+        let plan = self.plan_at(x)?;
         let sizes = fact.shape.iter().zip(plan).map(|(&size, taps)| taps.map_or(size, |t| t.output));
         Ok(vec![Fact::new(fact.dtype, sizes.collect::<Shape>())])
     }
@@ -275,8 +274,13 @@ impl Op for Resize {
         weighs && x[0].is_some_and(|x| x.is_never_negative())
     }
 
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let x = &need(io.x, 0)?.shape;
+        Ok(Box::new(Resampling::new(x, self.plan_at(io.x)?, f64::from(self.extrapolation))))
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
-        let Some(plan) = self.plan_at(io) else { return };
+        let Ok(plan) = self.plan_at(io.x) else { return };
         tie_others(io, |axis| plan[axis].is_some(), "is resized along this axis", link);
         let sizes = if self.simple { None } else { io.input(3) };
         if let Some([n]) = sizes {
@@ -305,72 +309,6 @@ impl Op for Resize {
         }
         let new = sizes.with_ints(sizes.shape(), &new);
         Ok(Resized::restating(if new == *sizes { vec![] } else { vec![(3, new)] }))
-    }
-}
-
-impl<T: Real> Compute<T> for Resize {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let (Some(x), Some(plan)) = (x[0], self.plan_of(x)) else { return };
-        let y = &mut y[0];
-        // The last axes first, one buffer per axis but the last one done.
-        let mut shape = x.shape.clone();
-        let mut left = plan.iter().flatten().count();
-        let mut now: Option<Vec<T>> = None;
-        for (axis, taps) in plan.iter().enumerate().rev() {
-            let Some(taps) = taps else { continue };
-            let inner = volume(&shape[axis + 1..]);
-            shape[axis] = taps.output;
-            left -= 1;
-            let source = now.as_deref().unwrap_or(&x.data);
-            if left == 0 {
-                taps.forward(inner, source, &mut y.data);
-            } else {
-                let mut next = vec![T::zero(); volume(&shape)];
-                taps.forward(inner, source, &mut next);
-                now = Some(next);
-            }
-        }
-        if plan.iter().all(Option::is_none) {
-            y.data.copy_from_slice(&x.data);
-        }
-        for (axis, taps) in plan.iter().enumerate() {
-            let inner = volume(&y.shape[axis + 1..]);
-            for &i in taps.iter().flat_map(|t| &t.outside) {
-                for block in y.data.chunks_exact_mut(y.shape[axis] * inner) {
-                    block[i * inner..(i + 1) * inner].fill(T::of(f64::from(self.extrapolation)));
-                }
-            }
-        }
-    }
-
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(plan), Some(dx)) = (self.plan_of(x), &mut dx[0]) else { return };
-        let mut shape = y[0].shape.clone();
-        let mut left = plan.iter().flatten().count();
-        let mut now: Option<Vec<T>> = None;
-        for (axis, taps) in plan.iter().enumerate() {
-            let Some(taps) = taps else { continue };
-            let inner = volume(&shape[axis + 1..]);
-            shape[axis] = taps.input;
-            left -= 1;
-            let source = now.as_deref().unwrap_or(&dy[0].data);
-            if left == 0 {
-                taps.backward(inner, source, &mut dx.data);
-            } else {
-                let mut next = vec![T::zero(); volume(&shape)];
-                taps.backward(inner, source, &mut next);
-                now = Some(next);
-            }
-        }
-        if plan.iter().all(Option::is_none) {
-            dx.data.iter_mut().zip(&dy[0].data).for_each(|(dx, &dy)| *dx += dy);
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::family::recurrent::{self, Activation, Back, Cell, Step};
 use crate::graph::*;
 use crate::tensor::*;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Rnn;
 
 pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {

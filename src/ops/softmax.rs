@@ -33,12 +33,6 @@ impl Softmax {
         let first = axis_of(axis, rank)?;
         Ok((first, if self.matrix { rank } else { first + 1 }))
     }
-
-    /// SimdOp before, elements of a line, lines side by side.
-    fn split(&self, x: &[usize]) -> (usize, usize, usize) {
-        let (first, last) = self.axes(x.len()).unwrap_or((x.len(), x.len()));
-        (volume(&x[..first]), volume(&x[first..last]), volume(&x[last..]))
-    }
 }
 
 impl Hints for Softmax {}
@@ -60,6 +54,13 @@ impl Op for Softmax {
 
     fn never_negative(&self, _: &Operands) -> bool {
         !self.log
+    }
+
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let x = &need(io.x, 0)?.shape;
+        let (first, last) = self.axes(x.len())?;
+        let (length, inner) = (volume(&x[first..last]), volume(&x[last..]));
+        Ok(Box::new(Bound { length, inner, log: self.log }))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -89,15 +90,22 @@ fn largest<T: Real>(x: &[T], max: &mut [T]) {
     }
 }
 
-impl<T: Real> Compute<T> for Softmax {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some(x) = x[0] else { return };
-        let (_, length, inner) = self.split(&x.shape);
-        if x.data.is_empty() {
-            return;
-        }
+/// The operator over blocks of lines side by side. On slices: a line is most often alone in its block.
+#[derive(Debug)]
+struct Bound {
+    /// Elements of a line.
+    length: usize,
+    /// Lines side by side.
+    inner: usize,
+    log: bool,
+}
+
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let (block, inner) = ((self.length * self.inner).max(1), self.inner.max(1));
         let (mut max, mut total) = (vec![T::zero(); inner], vec![T::zero(); inner]);
-        for (x, y) in x.data.chunks_exact(length * inner).zip(y[0].data.chunks_exact_mut(length * inner)) {
+        let blocks = present(x, 0).elements().chunks_exact(block);
+        for (x, y) in blocks.zip(y[0].elements_mut().chunks_exact_mut(block)) {
             largest(x, &mut max);
             total.fill(T::zero());
             for (x, y) in x.chunks_exact(inner).zip(y.chunks_exact_mut(inner)) {
@@ -121,22 +129,12 @@ impl<T: Real> Compute<T> for Softmax {
     }
 
     /// Softmax: `dx = y·(dy − Σ dy·y)`. LogSoftmax: `dx = dy − eʸ·Σ dy`.
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        y: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let (Some(x), Some(dx)) = (x[0], &mut dx[0]) else { return };
-        let (_, length, inner) = self.split(&x.shape);
-        if x.data.is_empty() {
-            return;
-        }
-        let block = length * inner;
+    fn backward(&self, _: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let Some(dx) = wanted(dx, 0) else { return };
+        let (block, inner) = ((self.length * self.inner).max(1), self.inner.max(1));
         let mut total = vec![T::zero(); inner];
-        let results = y[0].data.chunks_exact(block).zip(dy[0].data.chunks_exact(block));
-        for (dx, (y, dy)) in dx.data.chunks_exact_mut(block).zip(results) {
+        let results = y[0].elements().chunks_exact(block).zip(dy[0].elements().chunks_exact(block));
+        for (dx, (y, dy)) in dx.elements_mut().chunks_exact_mut(block).zip(results) {
             total.fill(T::zero());
             if inner == 1 && self.log {
                 total[0] = sum(dy, |dy| dy);

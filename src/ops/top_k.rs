@@ -1,9 +1,10 @@
 //! TopK: the k largest (or smallest) elements along an axis, and their indices.
 //! <https://onnx.ai/onnx/operators/onnx__TopK.html>
 
-use super::family::reduce::{axis_of, lines};
+use super::family::reduce::axis_of;
 use crate::graph::*;
 use crate::tensor::*;
+use ndarray::{ArrayView1, s};
 use std::cmp::Ordering;
 
 #[derive(Debug)]
@@ -77,6 +78,11 @@ impl Op for TopK {
         x[0].is_some_and(|x| x.is_never_negative())
     }
 
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        let axis = self.axis(need(io.x, 0)?.shape.len())?;
+        Ok(Box::new(Bound { axis, largest: self.largest.unwrap_or(1) != 0 }))
+    }
+
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         let Some(x) = io.input(0) else { return };
         let Ok(whole) = self.axis(x.len()) else { return };
@@ -106,42 +112,45 @@ impl Op for TopK {
     }
 }
 
-impl<T: Real> Compute<T> for TopK {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some(x) = x[0] else { return };
-        let Ok(axis) = self.axis(x.shape.len()) else { return };
-        let (outer, length, inner) = lines(&x.shape, axis);
-        let largest = self.largest.unwrap_or(1) != 0;
-        for o in 0..outer {
-            for i in 0..inner {
-                let at = |k: usize| x.data[(o * length + k) * inner + i];
-                let mut order: Vec<usize> = (0..length).collect();
-                order.sort_by(|&a, &b| {
-                    let (a, b) = if largest { (at(b), at(a)) } else { (at(a), at(b)) };
-                    a.partial_cmp(&b).unwrap_or(Ordering::Equal)
-                });
-                for (slot, y) in y.iter_mut().enumerate().filter(|(_, y)| y.shape.len() == x.shape.len()) {
-                    let k = y.shape[axis];
-                    if y.data.len() != outer * k * inner {
-                        continue;
-                    }
-                    for (rank, &from) in order.iter().take(k).enumerate() {
-                        let value = if slot == 0 { at(from) } else { T::of(from as f64) };
-                        y.data[(o * k + rank) * inner + i] = value;
+/// The order of lines along an axis.
+#[derive(Debug)]
+struct Bound {
+    axis: usize,
+    largest: bool,
+}
+
+impl Bound {
+    /// Puts the indices of a line in order, those of equal elements as they stand.
+    fn sort<T: Real>(&self, line: ArrayView1<T>, order: &mut Vec<usize>) {
+        order.clear();
+        order.extend(0..line.len());
+        order.sort_by(|&a, &b| {
+            let (a, b) = if self.largest { (line[b], line[a]) } else { (line[a], line[b]) };
+            a.partial_cmp(&b).unwrap_or(Ordering::Equal)
+        });
+    }
+}
+
+impl<T: Real> Compute<T> for Bound {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        // A result that nobody wants has no elements.
+        let results = y.iter_mut().enumerate().filter(|(_, y)| !y.is_empty());
+        let mut y: Vec<_> = results.map(|(slot, y)| (slot, around_mut(y, self.axis))).collect();
+        let mut order = Vec::new();
+        for (o, x) in around(present(x, 0), self.axis).outer_iter().enumerate() {
+            for (i, x) in x.columns().into_iter().enumerate() {
+                self.sort(x, &mut order);
+                for (slot, y) in &mut y {
+                    for (y, &from) in y.slice_mut(s![o, .., i]).iter_mut().zip(&order) {
+                        *y = if *slot == 0 { x[from] } else { T::of(from as f64) };
                     }
                 }
             }
         }
     }
 
-    fn backward(
-        &self,
-        _: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        _: &[Array<T>],
-        _: &mut [Option<&mut Array<T>>],
-    ) {
-    }
+    /// Nothing: the operator is not differentiable.
+    fn backward(&self, _: &Inputs<T>, _: &Results<T>, _: &Results<T>, _: &mut InputGradients<T>) {}
 }
 
 #[cfg(test)]

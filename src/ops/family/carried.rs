@@ -14,7 +14,7 @@ pub const FUSED: &str = "is fused by onnxruntime";
 pub trait Counted: Debug + Send + Sync {
     /// As [`Op::infer`].
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal>;
-    /// As [`Op::macs`].
+    /// Multiply-accumulates, as [`Op::cost`] gives them.
     fn macs(&self, io: &Io) -> Vec<Product>;
 }
 
@@ -57,6 +57,9 @@ impl Op for Carried {
     fn never_negative(&self, _: &Operands) -> bool {
         false
     }
+    fn bind(&self, _: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        unsupported(self.why.clone())
+    }
     fn channels(&self, _: &Io, _: &mut dyn Couplings) {}
     fn cost(&self, io: &Io) -> Work {
         // What the file declares in place of inferred results may be anything.
@@ -70,21 +73,6 @@ impl Op for Carried {
     }
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         unsupported(self.why.clone())
-    }
-}
-
-impl<T: Real> Compute<T> for Carried {
-    fn forward(&self, _: &[Option<&Array<T>>], _: &mut [Array<T>]) {
-        unreachable!("an operator that is carried is never run")
-    }
-    fn backward(
-        &self,
-        _: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        _: &[Array<T>],
-        _: &mut [Option<&mut Array<T>>],
-    ) {
-        unreachable!("an operator that is carried is never run")
     }
 }
 

@@ -1,21 +1,24 @@
 //! Family: y = scale·(x − mean)/√(var + ε) + bias, with mean and variance over runs of neighbouring elements.
 
 use super::reduce::sum;
+use crate::graph::*;
 use crate::tensor::*;
 
-/// Which elements are normalised together, and with which parameters.
-pub struct Rows<'a> {
+/// The kernel: which elements are normalised together, and with which parameters. Operands: x, scale, and a bias where the node
+/// has one.
+#[derive(Debug)]
+pub struct Rows {
     /// Elements normalised together.
     pub row: usize,
     /// Elements of a row that share a scale and a bias; divides `row`.
     pub segment: usize,
     /// Added to the variance.
     pub epsilon: f64,
-    /// Positions of scale and bias of a row's segment.
-    pub at: &'a dyn Fn(usize, usize) -> (usize, usize),
+    /// Positions of scale and bias, segment by segment, of one row or of several whole rows; then from the first on again.
+    pub parameters: Vec<[usize; 2]>,
 }
 
-impl Rows<'_> {
+impl Rows {
     fn moments<T: Real>(&self, x: &[T]) -> (T, T) {
         let share = T::of(1.0 / x.len() as f64);
         let mean = sum(x, |x| x) * share;
@@ -46,16 +49,27 @@ impl Rows<'_> {
         }
     }
 
-    /// Normalises all rows of `x`.
-    pub fn forward<T: Real>(&self, x: &[T], scale: &[T], bias: Option<&[T]>, y: &mut [T]) {
-        if x.is_empty() {
-            return;
-        }
-        for (r, (x, y)) in x.chunks_exact(self.row).zip(y.chunks_exact_mut(self.row)).enumerate() {
+    /// A row in its segments.
+    fn segments<'a, T>(&self, row: &'a [T]) -> std::slice::ChunksExact<'a, T> {
+        row.chunks_exact(self.segment.max(1))
+    }
+
+    /// Positions of scale and bias of the segments of row `r`.
+    fn parameters(&self, r: usize) -> &[[usize; 2]] {
+        let segments = self.row / self.segment.max(1);
+        &self.parameters[r * segments % self.parameters.len().max(1)..][..segments]
+    }
+}
+
+impl<T: Real> Compute<T> for Rows {
+    fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
+        let scale = present(x, 1).elements();
+        let bias = optional(x, 2).map(|bias| bias.elements());
+        let y = y[0].elements_mut().chunks_exact_mut(self.row.max(1));
+        for (r, (x, y)) in present(x, 0).elements().chunks_exact(self.row.max(1)).zip(y).enumerate() {
             let (mean, inverse) = self.moments(x);
-            let segments = x.chunks_exact(self.segment).zip(y.chunks_exact_mut(self.segment));
-            for (s, (x, y)) in segments.enumerate() {
-                let (i, j) = (self.at)(r, s);
+            let segments = self.segments(x).zip(y.chunks_exact_mut(self.segment.max(1)));
+            for (&[i, j], (x, y)) in self.parameters(r).iter().zip(segments) {
                 let (a, b) = (scale[i] * inverse, bias.map_or(T::zero(), |b| b[j]));
                 y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - mean) * a + b);
             }
@@ -63,33 +77,33 @@ impl Rows<'_> {
     }
 
     /// With g = dy·scale and z the normalised x: `dx = (g − mean g − z·mean(g·z))/√(var + ε)`.
-    pub fn backward<T: Real>(&self, x: &[T], scale: &[T], dy: &[T], dx: &mut [Option<&mut Array<T>>]) {
-        if x.is_empty() {
-            return;
-        }
+    fn backward(&self, x: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
+        let (x, scale, dy) = (present(x, 0).elements(), present(x, 1).elements(), dy[0].elements());
+        let mut gradients = dx.iter_mut().map(|dx| dx.as_mut().map(|dx| dx.elements_mut()));
+        let [mut dx, mut ds, mut db] = std::array::from_fn(|_| gradients.next().flatten());
         let share = T::of(1.0 / self.row as f64);
-        for (r, (x, dy)) in x.chunks_exact(self.row).zip(dy.chunks_exact(self.row)).enumerate() {
+        let rows = x.chunks_exact(self.row.max(1)).zip(dy.chunks_exact(self.row.max(1)));
+        for (r, (x, dy)) in rows.enumerate() {
             let (mean, inverse) = self.moments(x);
-            let segments = || x.chunks_exact(self.segment).zip(dy.chunks_exact(self.segment)).enumerate();
+            let segments = || self.parameters(r).iter().zip(self.segments(x).zip(self.segments(dy)));
             let (mut g, mut gz) = (T::zero(), T::zero());
-            for (s, (x, dy)) in segments() {
-                let (i, j) = (self.at)(r, s);
+            for (&[i, j], (x, dy)) in segments() {
                 let total = sum(dy, |dy| dy);
                 let dot = x.iter().zip(dy).map(|(&x, &dy)| (x - mean) * dy).sum::<T>() * inverse;
                 g += scale[i] * total;
                 gz += scale[i] * dot;
-                if let Some(Some(ds)) = dx.get_mut(1) {
-                    ds.data[i] += dot;
+                if let Some(ds) = &mut ds {
+                    ds[i] += dot;
                 }
-                if let Some(Some(db)) = dx.get_mut(2) {
-                    db.data[j] += total;
+                if let Some(db) = &mut db {
+                    db[j] += total;
                 }
             }
-            let Some(dx) = &mut dx[0] else { continue };
+            let Some(dx) = &mut dx else { continue };
             let (g, gz) = (g * share, gz * share * inverse);
-            let dx = &mut dx.data[r * self.row..(r + 1) * self.row];
-            for ((s, (x, dy)), dx) in segments().zip(dx.chunks_exact_mut(self.segment)) {
-                let scale = scale[(self.at)(r, s).0];
+            let dx = dx[r * self.row..][..self.row].chunks_exact_mut(self.segment.max(1));
+            for ((&[i, _], (x, dy)), dx) in segments().zip(dx) {
+                let scale = scale[i];
                 for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
                     *dx += (dy * scale - g - (x - mean) * gz) * inverse;
                 }

@@ -7,6 +7,7 @@
 //! 5. macs = the products in the operator's definition, counted one by one (`counts.rs`)
 //! 6. the number of free classes of each case is a committed number
 //! 7. results that are said to be never negative are not
+//! 8. `bind` takes every node that `infer` takes, whatever its shapes (`shapes.rs`)
 
 mod counts;
 mod runtimes;
@@ -17,7 +18,7 @@ use crate::ops::read;
 use crate::coupling::{Groups, NONE};
 use crate::graph::*;
 use crate::tensor::*;
-use ndarray::ArrayView;
+use ndarray::{ArrayViewD, ArrayViewMutD};
 use std::sync::Arc;
 
 /// One input of a case.
@@ -158,13 +159,14 @@ impl Case {
         let graph = self.graph();
         let facts = self.facts(&graph);
         let node = &graph.nodes[0];
-        let wanted = facts.results(node).unwrap_or_else(|| panic!("{}: no shapes", self.title()));
-        run(node.op.as_ref(), &self.values(&graph, 1), &wanted)
+        let (x, y) = shapes(self, &facts, node);
+        self.run(node.op.as_ref(), &Io { x: &x, y: &y }, &self.values(&graph, 1))
     }
 
     /// Asserts the first result, up to rounding.
     pub fn gives(&self, expected: &[f64]) {
-        let found = &self.results()[0].data;
+        let results = self.results();
+        let found = results[0].elements();
         let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 2e-5 * b.abs().max(1.0);
         let equal = found.len() == expected.len() && found.iter().zip(expected).all(near);
         assert!(equal, "{}: {found:?}, expected {expected:?}", self.title());
@@ -172,6 +174,16 @@ impl Case {
 
     fn title(&self) -> String {
         format!("{} ({})", self.op, self.name)
+    }
+
+    /// The kernel of an operator whose shapes are inferred: law 8.
+    fn bind(&self, op: &dyn Op, io: &Io) -> Box<dyn Kernel> {
+        op.bind(io).unwrap_or_else(|e| panic!("{}: infer takes what bind refuses: {e:?}", self.title()))
+    }
+
+    /// Results of an operator of the case.
+    fn run(&self, op: &dyn Op, io: &Io, x: &[Option<Array<f64>>]) -> Vec<Array<f64>> {
+        run(self.bind(op, io).as_ref(), x, io.y)
     }
 
     /// The case as a graph of one node, without network outputs (nothing around it objects).
@@ -267,18 +279,23 @@ fn random(shape: &[usize], seed: u64, positive: bool) -> Array<f64> {
         let magnitude = 0.1 + (rank as f64 + 0.5) / n as f64;
         if positive || next() % 2 == 0 { magnitude } else { -magnitude }
     });
-    Array::new(shape, data.collect())
+    array(shape, data.collect())
 }
 
 fn random_tensor(shape: &[usize], seed: u64, positive: bool) -> Tensor {
-    Tensor::floats(shape, random(shape, seed, positive).data.iter().map(|&v| v as f32).collect())
+    Tensor::floats(shape, random(shape, seed, positive).iter().map(|&v| v as f32).collect())
 }
 
-fn run(op: &dyn Op, x: &[Option<Array<f64>>], facts: &[Fact]) -> Vec<Array<f64>> {
-    let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
-    let mut y: Vec<Array<f64>> =
-        facts.iter().map(|f| Array::new(&f.shape, vec![7.5; volume(&f.shape)])).collect();
-    op.forward(&x, &mut y);
+/// Operands or gradients as a kernel reads them.
+fn views(x: &[Option<Array<f64>>]) -> Vec<Option<ArrayViewD<'_, f64>>> {
+    x.iter().map(|x| x.as_ref().map(|x| x.view())).collect()
+}
+
+/// Results of a kernel that finds other numbers in their place.
+fn run(kernel: &dyn Kernel, x: &[Option<Array<f64>>], facts: &[Fact]) -> Vec<Array<f64>> {
+    let mut y: Vec<Array<f64>> = facts.iter().map(|f| Array::from_elem(&f.shape[..], 7.5)).collect();
+    let mut results: Vec<ArrayViewMutD<f64>> = y.iter_mut().map(|y| y.view_mut()).collect();
+    kernel.forward(&views(x), &mut results);
     y
 }
 
@@ -327,12 +344,11 @@ fn law_2_shapes_and_finite_results() {
         let facts = case.facts(&graph);
         let node = &graph.nodes[0];
         assert_eq!(facts.trouble[0], None, "{}", case.title());
-        let wanted = facts.results(node).unwrap_or_else(|| panic!("{}: no shapes", case.title()));
-        for (y, fact) in run(node.op.as_ref(), &case.values(&graph, 1), &wanted).iter().zip(&wanted) {
-            assert_eq!(y.shape, fact.shape, "{}", case.title());
-            assert_eq!(y.data.len(), volume(&fact.shape), "{}", case.title());
-            assert!(y.data.iter().all(|v| v.is_finite()), "{}: {:?}", case.title(), y.data);
-            let untouched = y.data.iter().filter(|v| **v == 7.5).count();
+        let (x, wanted) = shapes(case, &facts, node);
+        let results = case.run(node.op.as_ref(), &Io { x: &x, y: &wanted }, &case.values(&graph, 1));
+        for y in results {
+            assert!(y.iter().all(|v| v.is_finite()), "{}: {y:?}", case.title());
+            let untouched = y.iter().filter(|v| **v == 7.5).count();
             assert_eq!(untouched, 0, "{} leaves results unwritten", case.title());
         }
     });
@@ -347,9 +363,10 @@ fn law_3_backward_is_finite_differences() {
         if !node.op.differentiable() {
             return;
         }
-        let results = facts.results(node).unwrap_or_else(|| panic!("{}: no shapes", case.title()));
+        let (operands, results) = shapes(case, &facts, node);
+        let kernel = case.bind(node.op.as_ref(), &Io { x: &operands, y: &results });
         let x = case.values(&graph, 3);
-        let y = run(node.op.as_ref(), &x, &results);
+        let y = run(kernel.as_ref(), &x, &results);
         let dy: Vec<Array<f64>> =
             results.iter().enumerate().map(|(k, f)| random(&f.shape, 50 + k as u64, false)).collect();
         let is_float = |k: usize| match &case.inputs[k] {
@@ -360,32 +377,29 @@ fn law_3_backward_is_finite_differences() {
         let mut dx: Vec<Option<Array<f64>>> = x
             .iter()
             .enumerate()
-            .map(|(k, x)| {
-                x.as_ref().filter(|_| is_float(k)).map(|x| Array::new(&x.shape, vec![0.25; x.data.len()]))
-            })
+            .map(|(k, x)| x.as_ref().filter(|_| is_float(k)).map(|x| Array::from_elem(x.raw_dim(), 0.25)))
             .collect();
-        {
-            let views: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
-            let mut slots: Vec<Option<&mut Array<f64>>> = dx.iter_mut().map(Option::as_mut).collect();
-            node.op.backward(&views, &y, &dy, &mut slots);
-        }
+        let [y, dy_views] = [&y, &dy].map(|all| all.iter().map(|a| a.view()).collect::<Vec<_>>());
+        let mut gradients: Vec<Option<ArrayViewMutD<f64>>> =
+            dx.iter_mut().map(|dx| dx.as_mut().map(|dx| dx.view_mut())).collect();
+        kernel.backward(&views(&x), &y, &dy_views, &mut gradients);
         let loss = |x: &[Option<Array<f64>>]| -> f64 {
-            let y = run(node.op.as_ref(), x, &results);
-            y.iter().zip(&dy).flat_map(|(y, dy)| y.data.iter().zip(&dy.data)).map(|(y, dy)| y * dy).sum()
+            let y = run(kernel.as_ref(), x, &results);
+            y.iter().zip(&dy).flat_map(|(y, dy)| y.iter().zip(dy)).map(|(y, dy)| y * dy).sum()
         };
         for k in 0..x.len() {
             let Some(got) = &dx[k] else { continue };
-            for i in 0..got.data.len() {
+            for (i, got) in got.iter().enumerate() {
                 let h = 1e-5;
                 let mut moved = x.clone();
                 let mut at = |d: f64| {
                     if let (Some(m), Some(x)) = (&mut moved[k], &x[k]) {
-                        m.data[i] = x.data[i] + d;
+                        m.elements_mut()[i] = x.elements()[i] + d;
                     }
                     loss(&moved)
                 };
                 let expected = (at(h) - at(-h)) / (2.0 * h);
-                let found = got.data[i] - 0.25;
+                let found = got - 0.25;
                 let scale = expected.abs().max(1.0);
                 assert!(
                     (found - expected).abs() / scale < 1e-6,
@@ -467,23 +481,18 @@ fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups
         let v = node.inputs[site.slot].unwrap_or_else(|| panic!("{} reads an absent input", case.title()));
         let classes = groups.axis(v, site.axis);
         let Some(array) = &mut masked[site.slot] else { continue };
-        let inner = volume(&array.shape[site.axis + 1..]);
-        for (i, value) in array.data.iter_mut().enumerate() {
-            let class = classes[i / inner % classes.len()];
-            if class != NONE && gone.contains(&class) {
-                *value = 0.0;
+        for (mut values, class) in array.axis_iter_mut(ndarray::Axis(site.axis)).zip(classes) {
+            if *class != NONE && gone.contains(class) {
+                values.fill(0.0);
             }
         }
     }
-    let whole = run(node.op.as_ref(), &masked, &y);
+    let whole = case.run(node.op.as_ref(), &io, &masked);
 
     let slice = |mut a: Array<f64>, port: Port| {
-        for axis in 0..a.shape.len() {
+        for axis in 0..a.ndim() {
             if let Some(k) = keep.kept(Axis { port, axis }) {
-                let view = ArrayView::from_shape(&a.shape[..], &a.data)
-                    .expect("as many elements as the shape takes");
-                a.data = select(view, axis, k).into_raw_vec_and_offset().0;
-                a.shape[axis] = k.len();
+                a = a.select(ndarray::Axis(axis), k).as_standard_layout().into_owned();
             }
         }
         a
@@ -514,7 +523,7 @@ fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups
         (t, None) => t.as_ref().map(Tensor::dtype),
     };
     let small_facts: Vec<Option<Fact>> = (0..small.len())
-        .map(|k| small[k].as_ref().zip(dtype(k)).map(|(a, dtype)| Fact::new(dtype, a.shape.clone())))
+        .map(|k| small[k].as_ref().zip(dtype(k)).map(|(a, dtype)| Fact::new(dtype, a.shape())))
         .collect();
     let operands: Vec<Option<Operand>> = small_facts
         .iter()
@@ -523,14 +532,19 @@ fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups
         .collect();
     let small_results =
         op.infer(&operands).unwrap_or_else(|e| panic!("{} without {gone:?}, shrunk: {e:?}", case.title()));
-    let mut shrunk = run(op, &small, &small_results);
+    let mut shrunk = case.run(op, &Io { x: &operands, y: &small_results }, &small);
     if let Some(factor) = resized.factor {
-        shrunk[0].data.iter_mut().for_each(|y| *y *= factor);
+        shrunk[0].iter_mut().for_each(|y| *y *= factor);
     }
     for (slot, (whole, shrunk)) in whole.into_iter().zip(shrunk).enumerate() {
         let expected = slice(whole, Port::Out(slot));
-        assert_eq!(expected.shape, shrunk.shape, "{} without {gone:?}: shape of output {slot}", case.title());
-        for (a, b) in expected.data.iter().zip(&shrunk.data) {
+        assert_eq!(
+            expected.shape(),
+            shrunk.shape(),
+            "{} without {gone:?}: shape of output {slot}",
+            case.title()
+        );
+        for (a, b) in expected.iter().zip(&shrunk) {
             assert!(
                 (a - b).abs() < 1e-9,
                 "{} without {gone:?}: output {slot}: {a} masked, {b} deleted",
@@ -557,10 +571,10 @@ fn law_7_what_is_never_negative_is_not() {
             for seed in 1..4 {
                 let mut values = case.values(&graph, seed);
                 for (value, _) in values.iter_mut().zip(&x).filter(|(_, x)| positive && computed(x)) {
-                    value.iter_mut().flat_map(|v| &mut v.data).for_each(|v| *v = v.abs());
+                    value.iter_mut().flatten().for_each(|v| *v = v.abs());
                 }
-                let y = run(node.op.as_ref(), &values, &wanted);
-                let least = y.iter().flat_map(|y| &y.data).copied().fold(0.0, f64::min);
+                let y = case.run(node.op.as_ref(), &Io { x: &x, y: &wanted }, &values);
+                let least = y.iter().flatten().copied().fold(0.0, f64::min);
                 assert!(least >= 0.0, "{}: {least}", case.title());
             }
         }
@@ -589,5 +603,16 @@ fn law_5_macs_are_the_products_of_the_definition() {
             macs += product.coefficient * product.widths.iter().map(size).product::<f64>();
         }
         assert_eq!(macs, counts::products(case, &io) as f64, "{}", case.title());
+    });
+}
+
+#[test]
+fn law_8_bind_takes_what_infer_takes() {
+    for_all_cases(|case| {
+        let graph = case.graph();
+        let facts = case.facts(&graph);
+        assert_eq!(facts.trouble[0], None, "{}", case.title());
+        let (x, y) = shapes(case, &facts, &graph.nodes[0]);
+        case.bind(graph.nodes[0].op.as_ref(), &Io { x: &x, y: &y });
     });
 }

@@ -5,135 +5,19 @@
 //!
 //! A clip, sequences that end early, coupled gates and activations with parameters are not supported.
 
+mod cell;
+mod kernel;
+
+pub use cell::{Activation, Back, Cell, Step, add, parts};
+
 use super::indexing::constant;
-use super::pointwise::PointwiseFn;
 use crate::graph::*;
-use crate::kernels::matmul::{matmul, plain, transposed};
 #[cfg(test)]
 use crate::ops::laws::Given;
-use crate::ops::relu::Relu;
-use crate::ops::sigmoid::Sigmoid;
-use crate::ops::tanh::Tanh;
 use crate::tensor::*;
-use std::fmt::Debug;
+use kernel::{Direction, Layer, Sizes};
 
-/// What is applied to a gate or a state.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Activation {
-    /// max(x, 0)
-    Relu,
-    /// 1 / (1 + e⁻ˣ)
-    Sigmoid,
-    /// tanh x
-    Tanh,
-}
-
-impl Activation {
-    fn named(name: &str) -> Result<Self, Refusal> {
-        match name {
-            _ if name.eq_ignore_ascii_case("Relu") => Ok(Self::Relu),
-            _ if name.eq_ignore_ascii_case("Sigmoid") => Ok(Self::Sigmoid),
-            _ if name.eq_ignore_ascii_case("Tanh") => Ok(Self::Tanh),
-            _ => unsupported(format!("activation '{name}'")),
-        }
-    }
-
-    /// Its value.
-    pub fn of<T: Real>(self, x: T) -> T {
-        match self {
-            Self::Relu => Relu.f(x),
-            Self::Sigmoid => Sigmoid.f(x),
-            Self::Tanh => Tanh.f(x),
-        }
-    }
-
-    /// Its derivative, where its value is `y`: above zero where what it is applied to is, as far as that matters.
-    pub fn slope<T: Real>(self, y: T) -> T {
-        match self {
-            Self::Relu => Relu.df(y, y),
-            Self::Sigmoid => Sigmoid.df(y, y),
-            Self::Tanh => Tanh.df(y, y),
-        }
-    }
-}
-
-/// What an operator of the family does in one step.
-pub trait Cell: Debug + Send + Sync + 'static {
-    /// Gates of W and R, one below the other.
-    const GATES: usize;
-    /// States that go from step to step: the hidden one, and a cell state.
-    const STATES: usize;
-    /// What is applied where the node names nothing else, in the standard's order.
-    const ACTIVATIONS: &'static [Activation];
-
-    /// Writes the attributes that are its own.
-    fn write(&self, w: Writer) -> Writer;
-
-    /// How many gates, from the first on, take the product of R and the hidden state as it is.
-    fn direct(&self) -> usize;
-
-    /// Gates and states of a step.
-    fn forward<T: Real>(&self, f: &[Activation], s: Step<T>);
-
-    /// Gradients of a step.
-    fn backward<T: Real>(&self, f: &[Activation], s: Back<T>);
-}
-
-/// One step of one direction. Rows are images; the gates of an image stand side by side.
-pub struct Step<'a, T> {
-    /// Hidden units.
-    pub hidden: usize,
-    /// What W gives with its bias (and R's, where a gate is not direct), then the gates.
-    pub gates: &'a mut [T],
-    /// What R and its bias give to the direct gates.
-    pub recurrent: &'a [T],
-    /// The rows of R for the other gates.
-    pub rest: &'a [T],
-    /// What gates see the cell state with, gate by gate, where they do.
-    pub peepholes: Option<&'a [T]>,
-    /// The states before the step: hidden, cell.
-    pub before: [&'a [T]; 2],
-    /// The states after it.
-    pub after: [&'a mut [T]; 2],
-}
-
-/// The same backward.
-pub struct Back<'a, T> {
-    /// Hidden units.
-    pub hidden: usize,
-    /// The gates, then the gradients of what W gives.
-    pub gates: &'a mut [T],
-    /// What R gives to the direct gates, then its gradients.
-    pub recurrent: &'a mut [T],
-    /// The rows of R for the other gates.
-    pub rest: &'a [T],
-    /// Their gradient, where it is asked for.
-    pub d_rest: Option<&'a mut [T]>,
-    /// What gates see the cell state with, gate by gate, where they do.
-    pub peepholes: Option<&'a [T]>,
-    /// Its gradient, where it is asked for.
-    pub d_peepholes: Option<&'a mut [T]>,
-    /// The states before the step: hidden, cell.
-    pub before: [&'a [T]; 2],
-    /// The states after it.
-    pub after: [&'a [T]; 2],
-    /// Gradients of the states after it.
-    pub d_after: [&'a [T]; 2],
-    /// Gradients of the states before it, but for what goes through [`Back::recurrent`]: zero at first.
-    pub d_before: [&'a mut [T]; 2],
-}
-
-/// The `N` parts of the gates of an image.
-pub fn parts<T, const N: usize>(row: &mut [T]) -> [&mut [T]; N] {
-    let mut parts = row.chunks_exact_mut((row.len() / N).max(1));
-    std::array::from_fn(|_| parts.next().unwrap_or_default())
-}
-
-/// Adds numbers to others.
-pub fn add<T: Real>(to: &mut [T], from: &[T]) {
-    to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
-}
-
+/// An operator of the family with its attributes.
 #[derive(Debug)]
 struct Recurrent<C> {
     cell: C,
@@ -200,134 +84,22 @@ const PEEPHOLES: usize = 7;
 /// Gates that see the cell state.
 const SEEING: usize = 3;
 
-/// Sizes, and where a direction finds its rows.
-#[derive(Debug, Clone, Copy)]
-struct Sizes {
-    steps: usize,
-    batch: usize,
-    features: usize,
-    hidden: usize,
-    directions: usize,
-    batch_first: bool,
-}
-
-impl Sizes {
-    /// Rows of X and of Y, step by step and image by image, in the order in which a direction takes them.
-    fn rows(self, d: usize, reversed: bool) -> impl Iterator<Item = (usize, usize)> {
-        let Self { steps, batch, directions, batch_first, .. } = self;
-        (0..steps).flat_map(move |k| {
-            let t = if reversed { steps - 1 - k } else { k };
-            (0..batch).map(move |n| match batch_first {
-                true => (n * steps + t, (n * steps + t) * directions + d),
-                false => (t * batch + n, (t * directions + d) * batch + n),
-            })
-        })
-    }
-
-    /// Row of an image's state.
-    fn state(self, d: usize, n: usize) -> usize {
-        if self.batch_first { n * self.directions + d } else { d * self.batch + n }
-    }
-
-    /// Elements of the states of a step.
-    fn states(self) -> usize {
-        self.batch * self.hidden
-    }
-}
-
-/// What a direction does, from its first step to its last.
-struct Pass<T> {
-    /// What is read.
-    x: Vec<T>,
-    gates: Vec<T>,
-    recurrent: Vec<T>,
-    /// The states before each step and after the last: hidden, cell (zero where there is none).
-    states: [Vec<T>; 2],
-}
-
 impl<C: Cell> Recurrent<C> {
     /// Axes of X: steps, images. Those of a state are directions, images.
     fn axes(&self) -> [usize; 2] {
         if self.layout == Some(1) { [1, 0] } else { [0, 1] }
     }
 
-    fn sizes(&self, x: Option<&[usize]>, r: Option<&[usize]>) -> Option<Sizes> {
-        let ([_, _, features], [_, _, hidden]) = (x?, r?) else { return None };
-        let [steps, batch] = self.axes().map(|axis| x.map_or(0, |x| x[axis]));
-        Some(Sizes {
-            steps,
-            batch,
-            features: *features,
-            hidden: *hidden,
-            directions: self.reversed.len(),
-            batch_first: self.layout == Some(1),
-        })
+    /// Sizes of the node. Errors where X or R is no sequence or no weight.
+    fn sizes(&self, x: &Operands) -> Result<Sizes, Refusal> {
+        let (x, _, r) = (&need(x, 0)?.shape, need(x, 1)?, &need(x, 2)?.shape);
+        let (&[_, _, features], &[_, _, hidden]) = (&x[..], &r[..]) else {
+            return invalid(format!("a sequence of shape {x:?} with R of shape {r:?}"));
+        };
+        let [steps, batch] = self.axes().map(|axis| x[axis]);
+        let (directions, batch_first) = (self.reversed.len(), self.layout == Some(1));
+        Ok(Sizes { steps, batch, features, hidden, directions, batch_first })
     }
-
-    /// The sizes at which there is something to compute.
-    fn filled<T>(&self, x: &[Option<&Array<T>>]) -> Option<Sizes> {
-        let shape = |slot: usize| x[slot].map(|x| x.shape.as_slice());
-        self.sizes(shape(0), shape(2)).filter(|s| s.states() > 0)
-    }
-
-    fn applied(&self, d: usize) -> &[Activation] {
-        &self.applied[d * C::ACTIVATIONS.len()..][..C::ACTIVATIONS.len()]
-    }
-
-    /// Rows of all gates, and of the direct ones.
-    fn widths(&self, s: Sizes) -> (usize, usize) {
-        (C::GATES * s.hidden, self.cell.direct() * s.hidden)
-    }
-
-    fn pass<T: Real>(&self, x: &[Option<&Array<T>>], s: Sizes, d: usize) -> Option<Pass<T>> {
-        let ((wide, direct), rows) = (self.widths(s), s.steps * s.batch);
-        let (w, r) = (part(x, 1, d, wide * s.features)?, part(x, 2, d, wide * s.hidden)?);
-        let (data, mut read) = (&x[0]?.data, Vec::with_capacity(rows * s.features));
-        for (row, _) in s.rows(d, self.reversed[d]) {
-            read.extend_from_slice(&data[row * s.features..][..s.features]);
-        }
-        let (mut gates, mut recurrent) = (vec![T::zero(); rows * wide], vec![T::zero(); rows * direct]);
-        matmul(rows, s.features, wide, plain(&read), transposed(w), false, &mut gates);
-        if let Some((own, other)) = part(x, 3, d, 2 * wide).map(|b| b.split_at(wide)) {
-            for row in gates.chunks_exact_mut(wide) {
-                add(row, own);
-                add(&mut row[direct..], &other[direct..]);
-            }
-            recurrent.chunks_exact_mut(direct).for_each(|row| row.copy_from_slice(&other[..direct]));
-        }
-        let mut states = [STATE, STATE + 1].map(|slot| {
-            let mut states = vec![T::zero(); (s.steps + 1) * s.states()];
-            let given = x.get(slot).copied().flatten();
-            for (n, state) in states.chunks_exact_mut(s.hidden).take(s.batch).enumerate() {
-                given.iter().for_each(|x| add(state, &x.data[s.state(d, n) * s.hidden..]));
-            }
-            states
-        });
-        for k in 0..s.steps {
-            let [(h, next_h), (c, next_c)] = states.each_mut().map(|all| {
-                let (before, after) = all.split_at_mut((k + 1) * s.states());
-                (&before[k * s.states()..], &mut after[..s.states()])
-            });
-            let recurrent = &mut recurrent[k * s.batch * direct..][..s.batch * direct];
-            matmul(s.batch, s.hidden, direct, plain(h), transposed(r), true, recurrent);
-            let step = Step {
-                hidden: s.hidden,
-                gates: &mut gates[k * s.batch * wide..][..s.batch * wide],
-                recurrent,
-                rest: &r[direct * s.hidden..],
-                peepholes: part(x, PEEPHOLES, d, SEEING * s.hidden),
-                before: [h, c],
-                after: [next_h, next_c],
-            };
-            self.cell.forward(self.applied(d), step);
-        }
-        Some(Pass { x: read, gates, recurrent, states })
-    }
-}
-
-/// What operand `slot` has for direction `d`.
-fn part<'a, T>(x: &[Option<&'a Array<T>>], slot: usize, d: usize, len: usize) -> Option<&'a [T]> {
-    x.get(slot).copied().flatten().map(|x| &x.data[d * len..][..len])
 }
 
 const DIRECTIONS: &str = "keeps its directions";
@@ -348,10 +120,7 @@ impl<C: Cell> Op for Recurrent<C> {
     }
 
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
-        let (x0, _, r) = (need(x, 0)?, need(x, 1)?, need(x, 2)?);
-        let Some(s) = self.sizes(Some(&x0.shape), Some(&r.shape)) else {
-            return invalid(format!("a sequence of shape {:?} with R of shape {:?}", x0.shape, r.shape));
-        };
+        let (s, x0, r) = (self.sizes(x)?, need(x, 0)?, need(x, 2)?);
         if let Some(given) = self.hidden_size.filter(|&size| usize::try_from(size) != Ok(s.hidden)) {
             return invalid(format!("hidden_size {given} with R of shape {:?}", r.shape));
         }
@@ -390,6 +159,14 @@ impl<C: Cell> Op for Recurrent<C> {
 
     fn never_negative(&self, _: &Operands) -> bool {
         false
+    }
+
+    fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+        self.infer(io.x)?;
+        let each = self.reversed.iter().zip(self.applied.chunks(C::ACTIVATIONS.len()));
+        let directions = each.map(|(&reversed, applied)| Direction { reversed, applied: applied.to_vec() });
+        let (cell, sizes) = (self.cell.clone(), self.sizes(io.x)?);
+        Ok(Box::new(Layer { cell, sizes, directions: directions.collect() }))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -441,111 +218,6 @@ impl<C: Cell> Op for Recurrent<C> {
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
-    }
-}
-
-impl<T: Real, C: Cell> Compute<T> for Recurrent<C> {
-    fn forward(&self, x: &[Option<&Array<T>>], y: &mut [Array<T>]) {
-        let Some(s) = self.filled(x) else { return };
-        for (d, &reversed) in self.reversed.iter().enumerate() {
-            let Some(pass) = self.pass(x, s, d) else { return };
-            let states = |k: usize, step: usize| pass.states[k][step * s.states()..].chunks_exact(s.hidden);
-            for ((_, row), state) in s.rows(d, reversed).zip(states(0, 1)) {
-                y[0].data[row * s.hidden..][..s.hidden].copy_from_slice(state);
-            }
-            for (k, y) in y[1..].iter_mut().enumerate().filter(|(_, y)| !y.data.is_empty()) {
-                for (n, state) in states(k, s.steps).enumerate() {
-                    y.data[s.state(d, n) * s.hidden..][..s.hidden].copy_from_slice(state);
-                }
-            }
-        }
-    }
-
-    fn backward(
-        &self,
-        x: &[Option<&Array<T>>],
-        _: &[Array<T>],
-        dy: &[Array<T>],
-        dx: &mut [Option<&mut Array<T>>],
-    ) {
-        let Some(s) = self.filled(x) else { return };
-        let ((wide, direct), rows) = (self.widths(s), s.steps * s.batch);
-        // A result that nobody wants has no gradient.
-        let of = |slot: usize| dy.get(slot).map(|dy| dy.data.as_slice()).filter(|dy| !dy.is_empty());
-        for (d, &reversed) in self.reversed.iter().enumerate() {
-            let Some(Pass { x: read, mut gates, mut recurrent, states }) = self.pass(x, s, d) else { return };
-            let (Some(w), Some(r)) = (part(x, 1, d, wide * s.features), part(x, 2, d, wide * s.hidden))
-            else {
-                return;
-            };
-            let places: Vec<(usize, usize)> = s.rows(d, reversed).collect();
-            let mut after = [1, 2].map(|slot| {
-                let mut sum = vec![T::zero(); s.states()];
-                for (n, sum) in sum.chunks_exact_mut(s.hidden).enumerate() {
-                    of(slot).iter().for_each(|dy| add(sum, &dy[s.state(d, n) * s.hidden..]));
-                }
-                sum
-            });
-            let mut before = after.clone();
-            for k in (0..s.steps).rev() {
-                let images = places[k * s.batch..].iter().zip(after[0].chunks_exact_mut(s.hidden));
-                for (&(_, row), sum) in images {
-                    of(0).iter().for_each(|dy| add(sum, &dy[row * s.hidden..]));
-                }
-                before.iter_mut().for_each(|sum| sum.fill(T::zero()));
-                let [was, is] =
-                    [k, k + 1].map(|k| states.each_ref().map(|all| &all[k * s.states()..][..s.states()]));
-                let recurrent = &mut recurrent[k * s.batch * direct..][..s.batch * direct];
-                let rest = (d * wide + direct) * s.hidden..(d + 1) * wide * s.hidden;
-                let (front, back) = dx.split_at_mut(STATE.min(dx.len()));
-                let d_peepholes = back.get_mut(PEEPHOLES - STATE).and_then(Option::as_mut);
-                let step = Back {
-                    hidden: s.hidden,
-                    gates: &mut gates[k * s.batch * wide..][..s.batch * wide],
-                    recurrent: &mut *recurrent,
-                    rest: &r[direct * s.hidden..],
-                    d_rest: front[2].as_mut().map(|dr| &mut dr.data[rest]),
-                    peepholes: part(x, PEEPHOLES, d, SEEING * s.hidden),
-                    d_peepholes: d_peepholes.map(|dp| &mut dp.data[d * SEEING * s.hidden..]),
-                    before: was,
-                    after: is,
-                    d_after: after.each_ref().map(|sum| &sum[..]),
-                    d_before: before.each_mut().map(|sum| &mut sum[..]),
-                };
-                self.cell.backward(self.applied(d), step);
-                matmul(s.batch, direct, s.hidden, plain(recurrent), plain(r), true, &mut before[0]);
-                std::mem::swap(&mut before, &mut after);
-            }
-            for (sum, dx) in after.iter().zip(dx.iter_mut().skip(STATE).take(C::STATES)) {
-                let Some(dx) = dx else { continue };
-                for (n, sum) in sum.chunks_exact(s.hidden).enumerate() {
-                    add(&mut dx.data[s.state(d, n) * s.hidden..], sum);
-                }
-            }
-            if let Some(dx) = &mut dx[0] {
-                let mut sum = vec![T::zero(); rows * s.features];
-                matmul(rows, wide, s.features, plain(&gates), plain(w), false, &mut sum);
-                for (&(row, _), sum) in places.iter().zip(sum.chunks_exact(s.features.max(1))) {
-                    add(&mut dx.data[row * s.features..], sum);
-                }
-            }
-            if let Some(dw) = &mut dx[1] {
-                let dw = &mut dw.data[d * wide * s.features..];
-                matmul(wide, rows, s.features, transposed(&gates), plain(&read), true, dw);
-            }
-            if let Some(dr) = &mut dx[2] {
-                let dr = &mut dr.data[d * wide * s.hidden..];
-                matmul(direct, rows, s.hidden, transposed(&recurrent), plain(&states[0]), true, dr);
-            }
-            if let Some(Some(db)) = dx.get_mut(3) {
-                let (own, other) = db.data[2 * d * wide..][..2 * wide].split_at_mut(wide);
-                for row in gates.chunks_exact(wide) {
-                    add(own, row);
-                    add(&mut other[direct..], &row[direct..]);
-                }
-                recurrent.chunks_exact(direct).for_each(|row| add(other, row));
-            }
-        }
     }
 }
 
@@ -613,7 +285,7 @@ mod tests {
     }
 
     fn gives(case: &Case, expected: &[f64]) {
-        let found: Vec<f64> = case.results().into_iter().flat_map(|y| y.data).collect();
+        let found: Vec<f64> = case.results().into_iter().flat_map(|y| y.elements().to_vec()).collect();
         assert_eq!(found.len(), expected.len());
         for (a, b) in found.iter().zip(expected) {
             assert!((a - b).abs() < 1e-6, "{found:?}, expected {expected:?}");
@@ -710,12 +382,12 @@ mod tests {
             }
             let (steps, images) = (steps.results(), images.results());
             for (a, b) in steps.iter().zip(&images).skip(1) {
-                assert_eq!(swapped(&a.shape, &a.data), b.data, "{op}");
+                assert_eq!(swapped(a.shape(), a.elements()), b.elements(), "{op}");
             }
             // Steps, directions, images: to images, steps, directions.
-            let rows = swapped(&[6, 2, 2], &steps[0].data);
-            assert_eq!(images[0].shape, [2, 3, 2, 2]);
-            assert_eq!(rows, images[0].data, "{op}");
+            let rows = swapped(&[6, 2, 2], steps[0].elements());
+            assert_eq!(images[0].shape(), [2, 3, 2, 2]);
+            assert_eq!(rows, images[0].elements(), "{op}");
         }
     }
 

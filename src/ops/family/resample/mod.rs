@@ -1,6 +1,10 @@
 //! Family helper: interpolation along one axis, as a few weighted inputs per output. Every mode of Resize is a product of
 //! such axes.
 
+mod kernel;
+
+pub use kernel::Resampling;
+
 use crate::tensor::*;
 
 /// How outputs are computed from the inputs around their place.
@@ -130,7 +134,7 @@ impl Taps {
                 taps.weight.extend(std::iter::repeat_n(0.0, width));
                 continue;
             }
-            let (first, mut weights) = around(mode, x, stretch, width);
+            let (first, mut weights) = weights(mode, x, stretch, width);
             if zoom.exclude {
                 for (k, w) in weights.iter_mut().enumerate() {
                     if !(0..=last).contains(&(first + k as i64)) {
@@ -206,7 +210,7 @@ fn reach(radius: f64, stretch: f64) -> usize {
 }
 
 /// The first of the `width` inputs around `x`, and their weights.
-fn around(mode: Mode, x: f32, stretch: f64, width: usize) -> (i64, Vec<f64>) {
+fn weights(mode: Mode, x: f32, stretch: f64, width: usize) -> (i64, Vec<f64>) {
     let (floor, ceil) = (x.floor(), x.ceil());
     let filter: &dyn Fn(f64) -> f64 = match mode {
         Mode::Nearest(rounding) => {
