@@ -38,7 +38,11 @@ const PRIVATE: &[(&str, &str)] = &[
 /// Who may name operators beside `ops/`, and which (empty: any). An operator is asked what it is, by `Op` and `Hints`; these
 /// cannot ask one.
 const NAMING: &[(&str, &[&str], &str)] = &[
-    ("onnx/", &[], "reads and writes files: functions, branches and kinds of models are told by their nodes' names"),
+    (
+        "onnx/",
+        &[],
+        "reads and writes files: functions, branches and kinds of models are told by their nodes' names",
+    ),
     ("rewrite/constant.rs", &["Constant"], "makes nodes"),
     ("rewrite/masked.rs", &["Mul"], "makes nodes"),
     ("rewrite/route.rs", &["Cast", "Gather", "Mul", "Pad"], "makes nodes"),
@@ -196,7 +200,9 @@ fn operators_are_asked_and_not_named() {
             };
             match NAMING.iter().position(may) {
                 Some(k) => drop(used.insert(k)),
-                None => wrong.push(format!("src/{} names the operator {name}: ask `Op` or `Hints`", source.path)),
+                None => {
+                    wrong.push(format!("src/{} names the operator {name}: ask `Op` or `Hints`", source.path))
+                }
             }
         }
     }

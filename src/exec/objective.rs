@@ -158,9 +158,8 @@ pub fn targets(graph: &Graph, facts: &Facts) -> Result<(Vec<ValueId>, bool)> {
 
 /// Not one value of the network can be computed.
 pub fn not_run(graph: &Graph, facts: &Facts) -> Error {
-    let named = |(n, why): (NodeId, &str)| {
-        format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type)
-    };
+    let named =
+        |(n, why): (NodeId, &str)| format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type);
     let mut nodes: Vec<String> = unknown(graph, facts).into_iter().map(named).collect();
     if nodes.is_empty() {
         nodes.push("no output of the network depends on its inputs".into());

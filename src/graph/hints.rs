@@ -90,12 +90,12 @@ pub trait Hints {
     }
 }
 
-/// y = min(max(x, low), high)
+/// Bounds of the result: y = min(max(x, low), high).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Limit {
     /// y = max(x, 0), with the gradient 0 at 0.
     Relu,
-    /// Bounds of the node's own.
+    /// Stated by the node.
     Clip {
         /// The lower bound, where it is a known number.
         low: Option<f64>,
@@ -120,15 +120,8 @@ pub struct Normalisation {
     pub mean: usize,
     /// Input slot of the variance.
     pub variance: usize,
-    /// ε
-    pub epsilon: f64,
-}
-
-impl Normalisation {
-    /// scale/√(variance + ε), computed in double precision.
-    pub fn factor(&self, scale: f64, variance: f64) -> f32 {
-        (scale / (variance + self.epsilon).sqrt()) as f32
-    }
+    /// ε as the node states it; 1e-5 where it does not.
+    pub epsilon: Option<f32>,
 }
 
 /// Instructions of tract per element of the larger of an operator's first input and its output. They were counted in QEMU

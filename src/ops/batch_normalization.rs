@@ -47,7 +47,7 @@ impl BatchNormalization {
 
 impl Hints for BatchNormalization {
     fn normalisation(&self) -> Option<Normalisation> {
-        Some(Normalisation { scale: 1, bias: 2, mean: 3, variance: 4, epsilon: self.epsilon() })
+        Some(Normalisation { scale: 1, bias: 2, mean: 3, variance: 4, epsilon: self.epsilon })
     }
     fn parameters(&self) -> &'static [usize] {
         &[1, 2]

@@ -112,7 +112,6 @@ impl ViewFn for Pad {
         ))
     }
 
-
     fn picks_channels(&self) -> bool {
         true
     }

@@ -36,7 +36,11 @@ impl ViewFn for Transpose {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         // Whatever stays in its rows is copied in one piece.
         let last = |perm: &Vec<i64>| perm.last().is_some_and(|&last| last + 1 == perm.len() as i64);
-        if self.perm.as_ref().is_some_and(last) { Instructions::PASS } else { Instructions::counted(5.0, 4.0) }
+        if self.perm.as_ref().is_some_and(last) {
+            Instructions::PASS
+        } else {
+            Instructions::counted(5.0, 4.0)
+        }
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let x = need(x, 0)?;

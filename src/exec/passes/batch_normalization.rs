@@ -54,11 +54,12 @@ fn foldable(
     let operand = |slot: usize| constant(bn.inputs.get(slot));
     let (scale, shift) = (operand(normalisation.scale)?, operand(normalisation.bias)?);
     let (mean, var) = (operand(normalisation.mean)?, operand(normalisation.variance)?);
+    let epsilon = normalisation.epsilon.unwrap_or(1e-5);
     let factor: Vec<f32> = scale
         .data
         .iter()
         .zip(&var.data)
-        .map(|(s, v)| normalisation.factor(f64::from(*s), f64::from(*v)))
+        .map(|(s, v)| (f64::from(*s) / (f64::from(*v) + f64::from(epsilon)).sqrt()) as f32)
         .collect();
     let per_channel = w.data.len() / factor.len().max(1);
     let folded_bias: Vec<f32> = (0..factor.len())

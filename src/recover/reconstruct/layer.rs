@@ -271,7 +271,8 @@ fn batch_norm(graph: &Graph, facts: &Facts, value: ValueId) -> Option<BatchNorm>
     let known = |k: usize| Some(facts.constant[(*node.inputs.get(k)?)?].as_ref()?.data.to_real::<f64>());
     let (scale, bias) = (known(n.scale)?, known(n.bias)?);
     let (mean, variance) = (known(n.mean)?, known(n.variance)?);
-    let line = |c: usize| [n.factor(scale[c], variance[c]), bias[c] as f32, mean[c] as f32];
+    let epsilon = n.epsilon.map_or(1e-5, f64::from);
+    let line = |c: usize| [scale[c] / (variance[c] + epsilon).sqrt(), bias[c], mean[c]].map(|v| v as f32);
     let lines = (0..scale.len()).map(line).collect();
     let output = node.outputs[0]?;
     let mean = LayerBias { value: node.inputs[n.mean]?, stands: (output, n.mean), factor: -1.0, after: true };
