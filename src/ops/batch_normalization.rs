@@ -45,7 +45,17 @@ impl BatchNormalization {
     }
 }
 
-impl Hints for BatchNormalization {}
+impl Hints for BatchNormalization {
+    fn normalisation(&self) -> Option<Normalisation> {
+        Some(Normalisation { scale: 1, bias: 2, mean: 3, variance: 4, epsilon: self.epsilon })
+    }
+    fn parameters(&self) -> &'static [usize] {
+        &[1, 2]
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        None
+    }
+}
 
 impl Op for BatchNormalization {
     fn attributes(&self) -> Attributes {

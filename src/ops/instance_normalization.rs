@@ -26,7 +26,14 @@ impl InstanceNormalization {
     }
 }
 
-impl Hints for InstanceNormalization {}
+impl Hints for InstanceNormalization {
+    fn parameters(&self) -> &'static [usize] {
+        &[1, 2]
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(6.0, 29.0)
+    }
+}
 
 impl Op for InstanceNormalization {
     fn attributes(&self) -> Attributes {

@@ -71,7 +71,11 @@ impl Lrn {
     }
 }
 
-impl Hints for Lrn {}
+impl Hints for Lrn {
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(735.0, 765.0)
+    }
+}
 
 impl Op for Lrn {
     fn attributes(&self) -> Attributes {

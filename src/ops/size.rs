@@ -14,6 +14,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl NoGradFn for Size {
+    const NEEDS_SHAPES_ONLY: bool = true;
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -77,6 +77,9 @@ pub trait Cell: Debug + Send + Sync + 'static {
 
     /// Gradients of a step.
     fn backward<T: Real>(&self, f: &[Activation], s: Back<T>);
+
+    /// As [`Hints::parameters`]: W, R and their bias.
+    const PARAMETERS: &'static [usize] = &[1, 2, 3];
 }
 
 /// One step of one direction. Rows are images; the gates of an image stand side by side.
@@ -333,7 +336,11 @@ fn part<'a, T>(x: &[Option<&'a Array<T>>], slot: usize, d: usize, len: usize) ->
 const DIRECTIONS: &str = "keeps its directions";
 const UNITS: &str = "keeps its hidden units";
 
-impl<C: Cell> Hints for Recurrent<C> {}
+impl<C: Cell> Hints for Recurrent<C> {
+    fn parameters(&self) -> &'static [usize] {
+        C::PARAMETERS
+    }
+}
 
 impl<C: Cell> Op for Recurrent<C> {
     fn attributes(&self) -> Attributes {
