@@ -36,6 +36,23 @@ const PRIVATE: &[(&str, &str)] = &[
     ("maud", "report/html.rs"),
 ];
 
+/// Who may name operators beside `ops/`, and which (empty: any). An operator is asked what it is, by `Op` and `Hints`; these
+/// cannot ask one.
+const NAMING: &[(&str, &[&str], &str)] = &[
+    (
+        "onnx/",
+        &[],
+        "reads and writes files: functions, branches and kinds of models are told by their nodes' names",
+    ),
+    ("rewrite/constant.rs", &["Constant"], "makes nodes"),
+    ("rewrite/masked.rs", &["Mul"], "makes nodes"),
+    ("rewrite/route.rs", &["Cast", "Gather", "Mul", "Pad"], "makes nodes"),
+    ("rewrite/shape_operands.rs", &["Where"], "makes nodes"),
+    ("exec/passes/batch_normalization.rs", &["Conv"], "its weights are stored by output channels"),
+    ("exec/passes/fuse.rs", &["Conv"], "its attributes are read as a geometry"),
+    ("recover/reconstruct/track.rs", &["Conv"], "its attributes are read as a geometry"),
+];
+
 /// A source file: its path below `src`, and its text without comments and tests.
 struct Source {
     path: String,
@@ -187,6 +204,41 @@ fn only_the_command_speaks_of_flags() {
     }
     assert_eq!(flags("say(\"--calib\");\nlet hint = \"try (--residual tie)\";"), ["--calib", "--residual"]);
     assert!(flags("p { color: var(--soft); --ink: #000; }\npython -m x --keras\na - -b").is_empty());
+}
+
+/// The operators that the table in `ops/mod.rs` names.
+fn operators(sources: &[Source]) -> BTreeSet<String> {
+    let table = sources.iter().find(|s| s.path == "ops/mod.rs").unwrap();
+    let row = |line: &str| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [name, file] if name.starts_with(char::is_uppercase) && file.ends_with(',') => Some(name.to_owned()),
+        _ => None,
+    };
+    table.text.lines().filter_map(row).collect()
+}
+
+/// A new operator is one file and one word in the table: nobody else waits for its name.
+#[test]
+fn operators_are_asked_and_not_named() {
+    let sources = sources();
+    let operators = operators(&sources);
+    assert!(operators.contains("Relu") && operators.contains("QLinearConv") && operators.len() > 100);
+    let (mut wrong, mut used) = (Vec::new(), BTreeSet::new());
+    for source in sources.iter().filter(|s| s.module() != "ops") {
+        for name in operators.iter().filter(|name| source.text.contains(&format!("\"{name}\""))) {
+            let may = |(who, what, _): &(&str, &[&str], &str)| {
+                source.path.starts_with(who) && (what.is_empty() || what.contains(&name.as_str()))
+            };
+            match NAMING.iter().position(may) {
+                Some(k) => drop(used.insert(k)),
+                None => {
+                    wrong.push(format!("src/{} names the operator {name}: ask `Op` or `Hints`", source.path))
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let idle: Vec<_> = (0..NAMING.len()).filter(|k| !used.contains(k)).map(|k| NAMING[k].0).collect();
+    assert!(idle.is_empty(), "no operator is named any more in {idle:?}");
 }
 
 #[test]

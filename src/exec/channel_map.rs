@@ -19,7 +19,7 @@ pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) 
         return None;
     };
     let one_slot = step.inputs.iter().skip(1).all(|s| !matches!(s, Some(Source::Slot(_))));
-    if !matches!(step.op_type.as_str(), "Gather" | "Pad" | "Slice") || step.shift.is_some() || !one_slot {
+    if !op.picks_channels() || step.shift.is_some() || !one_slot {
         return None;
     }
     let ([n, channels, pixels @ ..], [m, wide, same @ ..]) = (&shapes[x][..], &shapes[y][..]) else {

@@ -4,9 +4,7 @@ use super::loss;
 use crate::error::{Error, Result};
 use crate::exec::Reach;
 use crate::graph::*;
-use crate::ops;
 use crate::tensor::*;
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// What the user asked the network to be judged by.
@@ -134,12 +132,12 @@ impl Aims {
     }
 }
 
-/// Values with a final Softmax or LogSoftmax taken off (losses want logits), each once.
+/// Values with the operator taken off that makes probabilities of logits (losses want the latter), each once.
 fn without_softmax(graph: &Graph, mut values: Vec<ValueId>) -> Vec<ValueId> {
     for v in &mut values {
-        if let Some(n) = graph.producer(*v)
-            && matches!(graph.nodes[n].op_type.as_str(), "Softmax" | "LogSoftmax")
-            && let Some(x) = graph.nodes[n].inputs[0]
+        if let Some(node) = graph.producer(*v).map(|n| &graph.nodes[n])
+            && let Some(slot) = node.op.logits()
+            && let Some(x) = node.inputs[slot]
         {
             *v = x;
         }
@@ -160,9 +158,8 @@ pub fn targets(graph: &Graph, facts: &Facts) -> Result<(Vec<ValueId>, bool)> {
 
 /// Not one value of the network can be computed.
 pub fn not_run(graph: &Graph, facts: &Facts) -> Error {
-    let named = |(n, why): (NodeId, Cow<str>)| {
-        format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type)
-    };
+    let named =
+        |(n, why): (NodeId, &str)| format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type);
     let mut nodes: Vec<String> = unknown(graph, facts).into_iter().map(named).collect();
     if nodes.is_empty() {
         nodes.push("no output of the network depends on its inputs".into());
@@ -171,19 +168,12 @@ pub fn not_run(graph: &Graph, facts: &Facts) -> Error {
 }
 
 /// Nodes that cannot be analysed for a reason of their own, and why: not those that only stand behind one.
-pub fn unknown<'a>(graph: &Graph, facts: &'a Facts) -> Vec<(NodeId, Cow<'a, str>)> {
-    let known = |op_type: &str| ops::OPERATORS.iter().any(|o| o.name == op_type);
-    let carried = |op_type: &str| {
-        let operator = ops::CARRIED.iter().find(|o| o.name == op_type)?;
-        Some(Cow::Borrowed(operator.why))
-    };
-    let unsupported = |op_type: &str| format!("operator {op_type} is not supported").into();
-    let own = |(n, node): (NodeId, &Node)| {
+pub fn unknown<'a>(graph: &'a Graph, facts: &'a Facts) -> Vec<(NodeId, &'a str)> {
+    let own = |(n, node): (NodeId, &'a Node)| {
         let why = facts.trouble[n].as_deref()?;
         match facts.operands(node) {
-            Some(_) => Some((n, why.into())),
-            None if known(&node.op_type) => None,
-            None => Some((n, carried(&node.op_type).unwrap_or_else(|| unsupported(&node.op_type)))),
+            Some(_) => Some((n, why)),
+            None => Some((n, node.op.never_run()?)),
         }
     };
     graph.nodes.iter().enumerate().filter_map(own).collect()

@@ -6,7 +6,6 @@
 use crate::data::{InputSpec, Values};
 use crate::error::{Error, Result};
 use crate::graph::*;
-use crate::ops;
 use crate::tensor::*;
 use std::collections::BTreeSet;
 
@@ -55,8 +54,7 @@ fn indexed(
         for &(n, slot) in &consumers[v] {
             let node = &graph.nodes[n];
             if let Some((x, y)) = facts.operands(node).zip(facts.results(node))
-                && let Some(size) =
-                    ops::indexed(&node.op_type, &node.op.attributes(), &Io { x: &x, y: &y }, slot)
+                && let Some(size) = node.op.indexes(&Io { x: &x, y: &y }, slot)
             {
                 least = Some(least.map_or(size, |least: usize| least.min(size)));
                 continue;

@@ -58,6 +58,13 @@ pub struct Node {
     pub source: Option<usize>,
 }
 
+impl Node {
+    /// True where the node itself stores its result.
+    pub fn is_stored(&self) -> bool {
+        self.op.stored().is_some()
+    }
+}
+
 /// A network.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
@@ -97,6 +104,15 @@ impl Graph {
         match self.values[value].origin {
             Origin::Node(node, _) => Some(node),
             _ => None,
+        }
+    }
+
+    /// True for a constant as the file has it: an initializer, or what a node stores.
+    pub fn is_stored(&self, value: ValueId) -> bool {
+        match self.values[value].origin {
+            Origin::Initializer(_) => true,
+            Origin::Node(node, _) => self.nodes[node].is_stored(),
+            Origin::Input | Origin::Carried => false,
         }
     }
 
@@ -154,7 +170,7 @@ impl Graph {
         self.computed.keys().for_each(|&copy| read[copy] = false);
         let stored = (0..self.values.len()).filter(|&v| read[v]).filter_map(|v| self.initializer(v));
         let stored = stored.filter(|t| t.is_parameters()).map(|t| t.len());
-        let constants = self.nodes.iter().filter(|n| n.op_type == "Constant").filter_map(|n| {
+        let constants = self.nodes.iter().filter(|n| n.is_stored()).filter_map(|n| {
             match n.op.attributes().get("value") {
                 Some(super::Attr::Tensor(t)) if t.is_parameters() => Some(t.len()),
                 _ => None,

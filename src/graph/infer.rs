@@ -276,7 +276,7 @@ fn operations(node: &Node, facts: &Facts, results: &[Fact]) -> f64 {
 
 /// Computes the node's results if all inputs are constants (or only their shapes matter).
 fn fold(node: &Node, facts: &mut Facts, sizes: &mut Sizes) {
-    let shape_only = matches!(node.op_type.as_str(), "Shape" | "Size");
+    let shape_only = node.op.needs_shapes_only();
     let constant = |v: &ValueId| facts.constant[*v].is_some();
     if !shape_only && !node.inputs.iter().flatten().all(constant) {
         return;
@@ -287,17 +287,17 @@ fn fold(node: &Node, facts: &mut Facts, sizes: &mut Sizes) {
         true => 0,
         false => node.inputs.iter().flatten().filter_map(|&v| facts.shape(v)).map(volume).sum(),
     };
-    let stored = node.op_type == "Constant";
-    if given.max(taken) > sizes.one_fold && !stored || given > sizes.to_fold {
+    let stored = node.op.stored();
+    if given.max(taken) > sizes.one_fold && stored.is_none() || given > sizes.to_fold {
         return;
     }
     if operations(node, facts, &wanted) > FOLDED_OPERATIONS {
         return;
     }
     sizes.to_fold -= given;
-    if let Some(stored) = stored_constant(node) {
+    if let Some(stored) = stored {
         if let Some(v) = node.outputs.first().copied().flatten() {
-            facts.constant[v] = Some(stored);
+            facts.constant[v] = Some(stored.into_owned());
         }
         return;
     }
@@ -318,13 +318,5 @@ fn fold(node: &Node, facts: &mut Facts, sizes: &mut Sizes) {
         if let Some(v) = slot {
             facts.constant[*v] = Some(Tensor::from_real(fact.dtype, &fact.shape, &y.data));
         }
-    }
-}
-
-/// The tensor of a Constant node, exactly as stored.
-fn stored_constant(node: &Node) -> Option<Tensor> {
-    match node.op.attributes().remove("value") {
-        Some(super::Attr::Tensor(t)) if node.op_type == "Constant" => Some(t),
-        _ => None,
     }
 }

@@ -1,8 +1,7 @@
 //! The intermediate representation: graph, constants, attributes, and the questions every operator answers.
 //!
 //! Invariants: a [`Graph`] is acyclic, sorted and never changed in place. Analysis results ([`Facts`]) stand
-//! beside it, by value number. Never: knows protobuf or any operator by name, except that `Shape` and `Size` need
-//! no data, and that a `Constant` gives what it stores.
+//! beside it, by value number. Never: knows protobuf or any operator by name.
 
 mod attributes;
 mod graph;
@@ -14,7 +13,7 @@ mod print;
 
 pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsupported};
 pub use graph::{Graph, Names, Node, NodeId, Origin, Value, ValueId};
-pub use hints::Hints;
+pub use hints::{Hints, Instructions, Inverse, Limit, Normalisation};
 pub use infer::{Facts, infer, infer_unfinished};
 pub use kernel::{Compute, InputGradients, Inputs, Kernel, Results, ResultsMut, optional, present, wanted};
 pub use op::{

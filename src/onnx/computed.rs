@@ -5,7 +5,7 @@
 //! is stored. Never: stores numbers that take more bytes than what they are made of (integers, halves, fillings).
 
 use super::share;
-use crate::graph::{Facts, Graph, Names, Origin, Value, ValueId, infer};
+use crate::graph::{Facts, Graph, Names, Node, Origin, Value, ValueId, infer};
 use crate::support::random::Draw;
 use crate::tensor::Tensor;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 pub fn part(graph: &mut Graph) {
     let is_static = statics(graph);
     let stored = |graph: &Graph, v: ValueId| match graph.producer(v) {
-        Some(n) => graph.nodes[n].op_type == "Constant",
+        Some(n) => is_constant(&graph.nodes[n]),
         None => true,
     };
     let readers: Vec<(usize, usize, ValueId)> = (graph.nodes.iter().enumerate())
@@ -105,13 +105,18 @@ fn forget(graph: &mut Graph, values: Vec<ValueId>, gone: &mut HashSet<ValueId>) 
     graph.remove_nodes(&nodes);
 }
 
+/// True for a Constant node, of strings too, which no tensor of ours holds.
+pub(super) fn is_constant(node: &Node) -> bool {
+    node.op_type == "Constant"
+}
+
 /// By value: is it made of what the file stores and of nothing else?
 pub fn statics(graph: &Graph) -> Vec<bool> {
     let stored = |v: ValueId| matches!(graph.values[v].origin, Origin::Initializer(_));
     let mut found: Vec<bool> = (0..graph.values.len()).map(stored).collect();
     for node in graph.nodes.iter().filter(|node| node.captured.is_empty()) {
         let made = node.inputs.iter().flatten().all(|&v| found[v]);
-        let begins = node.op_type == "Constant" || node.inputs.iter().any(Option::is_some);
+        let begins = is_constant(node) || node.inputs.iter().any(Option::is_some);
         node.outputs.iter().flatten().for_each(|&y| found[y] = made && begins);
     }
     found
@@ -121,7 +126,7 @@ pub fn statics(graph: &Graph) -> Vec<bool> {
 fn sources(graph: &Graph, facts: &Facts, v: ValueId) -> Vec<Tensor> {
     let nodes = ancestors(graph, vec![v]);
     let operands = nodes.iter().flat_map(|&n| graph.nodes[n].inputs.iter().flatten());
-    let made = nodes.iter().filter(|&&n| graph.nodes[n].op_type == "Constant");
+    let made = nodes.iter().filter(|&&n| is_constant(&graph.nodes[n]));
     let made = made.flat_map(|&n| graph.nodes[n].outputs.iter().flatten());
     let stored: BTreeSet<ValueId> =
         operands.filter(|&&u| graph.initializer(u).is_some()).chain(made).copied().collect();

@@ -199,7 +199,7 @@ fn kinds(graph: &Graph, stored: &Stored) -> Vec<u32> {
                 _ => format!("v{v}"),
             },
         };
-        let key = if node.op_type == "Constant" || !node.captured.is_empty() {
+        let key = if super::computed::is_constant(node) || !node.captured.is_empty() {
             format!("#{n}")
         } else if matrices.iter().any(Option::is_some) {
             format!("{} {matrices:?}", node.op_type)

@@ -13,7 +13,20 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(Add))
 }
 
-impl Hints for Add {}
+impl Hints for Add {
+    fn inverse(&self, _: usize) -> Option<Inverse> {
+        Some(|other, y| y - other)
+    }
+    fn adds(&self) -> bool {
+        true
+    }
+    fn parameters(&self) -> &'static [usize] {
+        &[0, 1]
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(0.0, 16.0)
+    }
+}
 
 impl Op for Add {
     fn attributes(&self) -> Attributes {

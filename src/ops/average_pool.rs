@@ -24,6 +24,10 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
 impl Windowed for AveragePool {
     const DOES: &'static str = "averages";
     const AVERAGES: bool = true;
+    fn instructions(&self, io: &Io) -> Option<Instructions> {
+        let taps = self.window.taps();
+        Instructions::per_output(25.0 + 5.0 * taps, 30.0 + 6.5 * taps, io)
+    }
     fn window(&self) -> &Window {
         &self.window
     }

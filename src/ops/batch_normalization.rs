@@ -39,7 +39,17 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
 #[derive(Debug)]
 struct Bound(f64);
 
-impl Hints for BatchNormalization {}
+impl Hints for BatchNormalization {
+    fn normalisation(&self) -> Option<Normalisation> {
+        Some(Normalisation { scale: 1, bias: 2, mean: 3, variance: 4, epsilon: self.epsilon })
+    }
+    fn parameters(&self) -> &'static [usize] {
+        &[1, 2]
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        None
+    }
+}
 
 impl Op for BatchNormalization {
     fn attributes(&self) -> Attributes {

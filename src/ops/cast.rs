@@ -22,12 +22,16 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Cast {
+    const INSTRUCTIONS: Option<Instructions> = None;
     fn attributes(&self) -> Attributes {
         Writer::default()
             .put("to", i64::from(self.to.onnx()))
             .maybe("saturate", self.saturate)
             .maybe("round_mode", self.round_mode.clone())
             .done()
+    }
+    fn rearranges(&self, slot: usize) -> bool {
+        slot == 0
     }
     fn dtype(&self, _: DType) -> DType {
         self.to

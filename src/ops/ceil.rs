@@ -12,6 +12,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Ceil {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(0.0, 16.0);
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -20,6 +20,7 @@ impl Celu {
 }
 
 impl PointwiseFn for Celu {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(10.0, 173.0);
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }

@@ -29,7 +29,18 @@ impl Clip {
     }
 }
 
-impl Hints for Clip {}
+impl Hints for Clip {
+    fn limit(&self, x: &Operands) -> Option<Limit> {
+        let low = match x.get(1).copied().flatten() {
+            Some(bound) => bound.value.and_then(|t| t.to_real::<f64>().first().copied()),
+            None => self.min.map(f64::from),
+        };
+        Some(Limit::Clip { low })
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(0.0, 23.0)
+    }
+}
 
 impl Op for Clip {
     fn attributes(&self) -> Attributes {

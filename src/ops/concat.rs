@@ -29,6 +29,13 @@ impl ViewFn for Concat {
         Writer::default().maybe("axis", self.axis).done()
     }
 
+    fn rearranges(&self, _: usize) -> bool {
+        true
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(0.0, 3.0)
+    }
+
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let mut y = need(x, 0)?.clone();
         let axis = self.axis(y.shape.len())?;

@@ -4,6 +4,7 @@
 
 use crate::graph::*;
 use crate::tensor::*;
+use std::borrow::Cow;
 
 #[derive(Debug)]
 struct Constant {
@@ -49,7 +50,17 @@ impl Constant {
     }
 }
 
-impl Hints for Constant {}
+impl Hints for Constant {
+    fn stored(&self) -> Option<Cow<'_, Tensor>> {
+        match &self.form {
+            Form::Value(t) => Some(Cow::Borrowed(t)),
+            _ => Some(Cow::Owned(self.tensor())),
+        }
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        None
+    }
+}
 
 impl Op for Constant {
     fn attributes(&self) -> Attributes {

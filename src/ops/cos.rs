@@ -12,6 +12,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Cos {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(35.0, 37.0);
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -13,6 +13,15 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 
 impl BinaryFn for Div {
     const ABSORBS: bool = false;
+    fn inverse(&self, slot: usize) -> Option<Inverse> {
+        match slot {
+            0 => Some(|b, y| y * b),
+            _ => Some(|a, y| a / y),
+        }
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(1.0, 21.0)
+    }
     fn never_negative(&self, x: [bool; 2]) -> bool {
         x == [true, true]
     }

@@ -41,6 +41,10 @@ impl ViewFn for Dropout {
             .done()
     }
 
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        None
+    }
+
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         if let Some(training) = x.get(2).copied().flatten() {
             match training.value.map(|t| t.to_ints()) {

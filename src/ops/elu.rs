@@ -20,6 +20,7 @@ impl Elu {
 }
 
 impl PointwiseFn for Elu {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(27.0, 166.0);
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }

@@ -12,6 +12,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Erf {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(5.0, 28.0);
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -12,6 +12,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Exp {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(7.0, 132.0);
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -19,6 +19,10 @@ impl ViewFn for Expand {
         Attributes::new()
     }
 
+    fn rearranges(&self, slot: usize) -> bool {
+        slot == 0
+    }
+
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let fact = need(x, 0)?;
         let shape = shape_from(&required(x, 1, "sizes")?)?;

@@ -18,6 +18,12 @@ impl ViewFn for Flatten {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).done()
     }
+    fn rearranges(&self, slot: usize) -> bool {
+        slot == 0
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        None
+    }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let x = need(x, 0)?;
         let (axis, rank) = (self.axis.unwrap_or(1), x.shape.len() as i64);

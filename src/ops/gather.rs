@@ -28,6 +28,17 @@ impl ViewFn for Gather {
         Writer::default().maybe("axis", self.axis).done()
     }
 
+    fn rearranges(&self, slot: usize) -> bool {
+        slot == 0
+    }
+    fn picks_channels(&self) -> bool {
+        true
+    }
+    fn indexes(&self, io: &Io, slot: usize) -> Option<usize> {
+        let x = io.input(0).filter(|_| slot == 1)?;
+        Some(x[self.axis(x.len()).ok()?])
+    }
+
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let (fact, indices) = (need(x, 0)?, need(x, 1)?);
         let axis = self.axis(fact.shape.len())?;

@@ -62,6 +62,13 @@ impl ViewFn for GatherElements {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).done()
     }
+    fn indexes(&self, io: &Io, slot: usize) -> Option<usize> {
+        let x = io.input(0).filter(|_| slot == 1)?;
+        Some(x[axis_in(self.axis.unwrap_or(0), x.len()).ok()?])
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(215.0, 215.0)
+    }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let (fact, indices) = (need(x, 0)?, need(x, 1)?);
         check(&fact.shape, &indices.shape, axis_in(self.axis.unwrap_or(0), fact.shape.len())?)?;

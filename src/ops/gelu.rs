@@ -30,6 +30,7 @@ impl Gelu {
 }
 
 impl PointwiseFn for Gelu {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(8.0, 48.0);
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("approximate", self.approximate.clone()).done()
     }

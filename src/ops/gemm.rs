@@ -80,7 +80,11 @@ impl Gemm {
     }
 }
 
-impl Hints for Gemm {}
+impl Hints for Gemm {
+    fn parameters(&self) -> &'static [usize] {
+        &[0, 1, 2]
+    }
+}
 
 impl Op for Gemm {
     fn attributes(&self) -> Attributes {

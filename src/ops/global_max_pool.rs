@@ -13,6 +13,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl Whole for GlobalMaxPool {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(1.0, 10.0);
     const DOES: &'static str = "takes the maximum";
     fn forward<T: Real>(&self, x: &[T]) -> T {
         x.iter().copied().fold(T::min_value(), T::max)

@@ -4,7 +4,7 @@ use super::family::binary::comparison;
 use crate::graph::*;
 
 pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
-    comparison(|a, b| a > b)
+    comparison(|a, b| a > b, Instructions::counted(16.0, 12.0))
 }
 
 #[cfg(test)]

@@ -35,7 +35,14 @@ impl GroupNormalization {
     }
 }
 
-impl Hints for GroupNormalization {}
+impl Hints for GroupNormalization {
+    fn parameters(&self) -> &'static [usize] {
+        &[1, 2]
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(6.0, 29.0)
+    }
+}
 
 impl Op for GroupNormalization {
     fn attributes(&self) -> Attributes {

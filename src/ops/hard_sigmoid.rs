@@ -24,6 +24,7 @@ impl HardSigmoid {
 }
 
 impl PointwiseFn for HardSigmoid {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(1.0, 34.0);
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).maybe("beta", self.beta).done()
     }

@@ -20,6 +20,12 @@ impl ViewFn for Identity {
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }
+    fn rearranges(&self, slot: usize) -> bool {
+        slot == 0
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        None
+    }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         Ok(vec![need(x, 0)?.clone()])
     }

@@ -18,7 +18,14 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(InstanceNormalization { epsilon: r.float("epsilon")? }))
 }
 
-impl Hints for InstanceNormalization {}
+impl Hints for InstanceNormalization {
+    fn parameters(&self) -> &'static [usize] {
+        &[1, 2]
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(6.0, 29.0)
+    }
+}
 
 impl Op for InstanceNormalization {
     fn attributes(&self) -> Attributes {

@@ -33,7 +33,14 @@ impl LayerNormalization {
     }
 }
 
-impl Hints for LayerNormalization {}
+impl Hints for LayerNormalization {
+    fn parameters(&self) -> &'static [usize] {
+        &[1, 2]
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(63.0, 71.0)
+    }
+}
 
 impl Op for LayerNormalization {
     fn attributes(&self) -> Attributes {

@@ -12,6 +12,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Log {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(11.0, 104.0);
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -31,7 +31,11 @@ impl LpNormalization {
     }
 }
 
-impl Hints for LpNormalization {}
+impl Hints for LpNormalization {
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(4.0, 17.0)
+    }
+}
 
 impl Op for LpNormalization {
     fn attributes(&self) -> Attributes {

@@ -27,7 +27,11 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(op))
 }
 
-impl Hints for Lrn {}
+impl Hints for Lrn {
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(735.0, 765.0)
+    }
+}
 
 impl Op for Lrn {
     fn attributes(&self) -> Attributes {

@@ -22,6 +22,8 @@ impl Cell for Lstm {
     const GATES: usize = 4;
     const STATES: usize = 2;
     const ACTIVATIONS: &'static [Activation] = &[Activation::Sigmoid, Activation::Tanh, Activation::Tanh];
+    // And the peepholes.
+    const PARAMETERS: &'static [usize] = &[1, 2, 3, 7];
 
     fn write(&self, w: Writer) -> Writer {
         w.maybe("input_forget", self.input_forget)

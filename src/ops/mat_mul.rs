@@ -69,7 +69,11 @@ fn axes(a: usize, b: usize) -> (Option<usize>, usize, usize, Option<usize>) {
     (a.checked_sub(2), a - 1, b.saturating_sub(2), (b > 1).then(|| b - 1))
 }
 
-impl Hints for MatMul {}
+impl Hints for MatMul {
+    fn parameters(&self) -> &'static [usize] {
+        &[0, 1]
+    }
+}
 
 impl Op for MatMul {
     fn attributes(&self) -> Attributes {

@@ -55,7 +55,11 @@ impl Indexed {
     }
 }
 
-impl Hints for WithIndices {}
+impl Hints for WithIndices {
+    fn instructions(&self, io: &Io) -> Option<Instructions> {
+        self.0.instructions(io)
+    }
+}
 
 impl Op for WithIndices {
     fn attributes(&self) -> Attributes {
@@ -122,6 +126,13 @@ impl<T: Real> Compute<T> for Indexed {
 
 impl Windowed for MaxPool {
     const DOES: &'static str = "takes maxima";
+    fn instructions(&self, io: &Io) -> Option<Instructions> {
+        if self.window.is_strided() {
+            return Instructions::per_output(122.0, 160.0, io);
+        }
+        let taps = self.window.taps();
+        Instructions::per_output(7.0 + 3.1 * taps, 15.0 + 7.9 * taps, io)
+    }
     fn window(&self) -> &Window {
         &self.window
     }

@@ -12,6 +12,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl VariadicFn for Min {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(0.0, 24.0);
     const ABSORBS: bool = false;
     fn neutral<T: Real>(&self) -> T {
         T::infinity()

@@ -12,6 +12,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Mish {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(27.0, 352.0);
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

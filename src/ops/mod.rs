@@ -2,11 +2,10 @@
 //!
 //! Takes: attributes. Gives: `Box<dyn Op>`. Never: looks at the graph around a node.
 
-use crate::graph::{Attributes, Io, Op, Reader, Refusal, invalid};
+use crate::graph::{Attributes, Op, Reader, Refusal, invalid};
 
 use family::carried::{self, Carried, Counted};
 
-pub use family::indexing::indexed;
 
 mod family;
 
@@ -356,7 +355,6 @@ pub fn read(
     inputs: usize,
     outputs: usize,
 ) -> Result<Box<dyn Op>, Refusal> {
-    let opaque = |why: String| -> Box<dyn Op> { Box::new(Carried::opaque(why)) };
     let standard = matches!(domain, "" | "ai.onnx");
     let known = OPERATORS.iter().find(|o| standard && o.name == op_type);
     let whole = |o: &&Whole| o.name == op_type && (o.domain == domain || standard && o.domain.is_empty());
@@ -368,7 +366,7 @@ pub fn read(
     let op = match (known, whole) {
         (None, None) => {
             let of = if domain.is_empty() { String::new() } else { format!(" of domain '{domain}'") };
-            return Ok(opaque(format!("operator {op_type}{of} is not supported")));
+            return Ok(Box::new(Carried::unknown(format!("operator {op_type}{of} is not supported"))));
         }
         _ if outputs == 0 => return invalid("it has no output"),
         (Some(o), _) => (o.read)(&reader),
@@ -376,15 +374,8 @@ pub fn read(
     };
     match op.and_then(|op| reader.finish().map(|()| op)) {
         Ok(op) => Ok(op),
-        Err(Refusal::Unsupported(why)) => Ok(opaque(why)),
+        Err(Refusal::Unsupported(why)) if known.is_some() => Ok(Box::new(Carried::form(why))),
+        Err(Refusal::Unsupported(why)) => Ok(Box::new(Carried::unknown(why))),
         Err(invalid) => Err(invalid),
-    }
-}
-
-/// What must be known of a node that runtimes read in different ways: a phrase that follows its name.
-pub fn caution(op_type: &str, op: &dyn Op, io: &Io) -> Option<String> {
-    match op_type {
-        "Pad" => pad::caution(&op.attributes(), io),
-        _ => None,
     }
 }

@@ -13,6 +13,13 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 
 impl BinaryFn for Mul {
     const ABSORBS: bool = false;
+    const PARAMETERS: &'static [usize] = &[0, 1];
+    fn inverse(&self, _: usize) -> Option<Inverse> {
+        Some(|other, y| y / other)
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(0.0, 16.0)
+    }
     fn never_negative(&self, x: [bool; 2]) -> bool {
         x == [true, true]
     }

@@ -27,6 +27,10 @@ impl NoGradFn for OneHot {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).done()
     }
+    fn indexes(&self, io: &Io, slot: usize) -> Option<usize> {
+        let depth = io.value(1).filter(|_| slot == 0)?.to_ints();
+        usize::try_from(*depth.first()?).ok()
+    }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let (indices, depth, values) = (need(x, 0)?, required(x, 1, "depths")?, need(x, 2)?);
         if depth.len() != 1 || values.shape != [2] {

@@ -87,26 +87,6 @@ fn resolve(pads: &[i64], axes: Option<&[i64]>, rank: usize) -> Result<Vec<(i64, 
     Ok(all)
 }
 
-/// What runtimes make of a reflection that reaches into what is cut off at the other end, where a node asks for one.
-pub fn caution(attributes: &Attributes, io: &Io) -> Option<String> {
-    let Some(Attr::Str(mode)) = attributes.get("mode") else { return None };
-    let pads = match attributes.get("pads") {
-        Some(Attr::Ints(pads)) => pads.clone(),
-        _ => io.value(1)?.to_ints(),
-    };
-    let (x, axes) = (io.input(0)?, io.value(3).map(Tensor::to_ints));
-    let resolved = resolve(&pads, axes.as_deref(), x.len()).ok().filter(|_| mode == "reflect")?;
-    let disputed = x.iter().zip(resolved).find(|&(&size, (begin, end))| {
-        let left = size as i64 + begin.min(0) + end.min(0);
-        begin.min(end) < 0 && begin.max(end) > left - 1
-    });
-    let (size, (begin, end)) = disputed?;
-    Some(format!(
-        "reflects an axis of {size} with pads {begin} and {end}, further than what is left of it: here what is negative is cut off \
-         first; OpenVINO and PyTorch reflect first, onnxruntime refuses it"
-    ))
-}
-
 impl ViewFn for Pad {
     fn attributes(&self) -> Attributes {
         Writer::default()
@@ -114,6 +94,26 @@ impl ViewFn for Pad {
             .maybe("pads", self.pads.clone())
             .maybe("value", self.value)
             .done()
+    }
+
+    /// What runtimes make of a reflection that reaches into what is cut off at the other end.
+    fn caution(&self, io: &Io) -> Option<String> {
+        let pads = self.pads.clone().or_else(|| io.value(1).map(Tensor::to_ints))?;
+        let (x, axes) = (io.input(0)?, io.value(3).map(Tensor::to_ints));
+        let resolved = resolve(&pads, axes.as_deref(), x.len()).ok().filter(|_| self.mode() == "reflect")?;
+        let disputed = x.iter().zip(resolved).find(|&(&size, (begin, end))| {
+            let left = size as i64 + begin.min(0) + end.min(0);
+            begin.min(end) < 0 && begin.max(end) > left - 1
+        });
+        let (size, (begin, end)) = disputed?;
+        Some(format!(
+            "reflects an axis of {size} with pads {begin} and {end}, further than what is left of it: here what is negative is cut \
+             off first; OpenVINO and PyTorch reflect first, onnxruntime refuses it"
+        ))
+    }
+
+    fn picks_channels(&self) -> bool {
+        true
     }
 
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
@@ -243,6 +243,7 @@ pub fn cases() -> Vec<super::laws::Case> {
 
 #[cfg(test)]
 mod tests {
+    use super::{Pad, View};
     use crate::graph::*;
     use crate::ops::laws::*;
     use crate::tensor::*;
@@ -267,11 +268,11 @@ mod tests {
     #[test]
     fn a_reflection_into_what_is_cut_off_is_disputed() {
         let of = |mode: &str, size: usize, pads: [i64; 2]| {
-            let attributes = Writer::default().put("mode", mode.to_owned()).put("pads", pads.to_vec()).done();
+            let pad = View(Pad { mode: Some(mode.to_owned()), pads: Some(pads.to_vec()), value: None });
             let (dtype, shape) = (DType::F32, vec![size]);
             let fact = Fact { dtype, shape };
             let x = [Some(Operand::new(&fact, None))];
-            super::caution(&attributes, &Io { x: &x, y: &[] }).is_some()
+            pad.caution(&Io { x: &x, y: &[] }).is_some()
         };
         assert!(of("reflect", 4, [3, -3]) && of("reflect", 8, [5, -3]) && of("reflect", 8, [-3, 5]));
         // onnxruntime 1.32 and this program agree on these.

@@ -13,6 +13,10 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 
 impl BinaryFn for PRelu {
     const ABSORBS: bool = false;
+    const PARAMETERS: &'static [usize] = &[1];
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(38.0, 44.0)
+    }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let (x_fact, slope) = (need(x, 0)?, need(x, 1)?);
         let y = super::family::broadcast::infer_two(x)?;

@@ -41,6 +41,9 @@ impl NoGradFn for QuantizeLinear {
         let w = self.layout.write(Writer::default());
         w.maybe("saturate", self.saturate).maybe("output_dtype", self.output_dtype).done()
     }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(8.0, 17.0)
+    }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         axis_of(self.layout, x)?;
         let zero = x.get(2).copied().flatten().map(|o| o.fact.dtype);

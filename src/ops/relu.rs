@@ -13,8 +13,12 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Relu {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(0.0, 9.0);
     fn attributes(&self) -> Attributes {
         Attributes::new()
+    }
+    fn limit(&self) -> Option<Limit> {
+        Some(Limit::Relu)
     }
     fn never_negative(&self, _: bool) -> bool {
         true

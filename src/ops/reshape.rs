@@ -128,7 +128,17 @@ fn regroups(fine: Shape, [a, inner]: [usize; 2]) -> bool {
     a > 1 && p > 1 && fine[0] == a * p && volume(&fine[1..]) * p == inner
 }
 
-impl Hints for Reshape {}
+impl Hints for Reshape {
+    fn rearranges(&self, slot: usize) -> bool {
+        slot == 0
+    }
+    fn copies_sizes(&self, slot: usize) -> bool {
+        slot == 1 && self.allowzero == 0
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        None
+    }
+}
 
 impl Op for Reshape {
     fn attributes(&self) -> Attributes {

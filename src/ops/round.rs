@@ -12,6 +12,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Round {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(6.0, 11.0);
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -80,6 +80,9 @@ impl<S: Scatter> NoGradFn for Reduced<S> {
     fn attributes(&self) -> Attributes {
         self.op.attributes()
     }
+    fn indexes(&self, io: &Io, slot: usize) -> Option<usize> {
+        self.op.indexes(io, slot)
+    }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         self.op.infer(x)
     }
@@ -161,6 +164,10 @@ impl<P: Places> Indexed for Overwritten<P> {
 impl ViewFn for ScatterElements {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axis", self.axis).maybe("reduction", self.reduction.clone()).done()
+    }
+    fn indexes(&self, io: &Io, slot: usize) -> Option<usize> {
+        let x = io.input(0).filter(|_| slot == 1)?;
+        Some(x[axis_in(self.axis.unwrap_or(0), x.len()).ok()?])
     }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let (fact, indices, updates) = (need(x, 0)?, need(x, 1)?, need(x, 2)?);

@@ -11,7 +11,14 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(Where))
 }
 
-impl Hints for Where {}
+impl Hints for Where {
+    fn rearranges(&self, slot: usize) -> bool {
+        slot == 1 || slot == 2
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(16.0, 12.0)
+    }
+}
 
 impl Op for Where {
     fn attributes(&self) -> Attributes {

@@ -24,6 +24,7 @@ impl Selu {
 }
 
 impl PointwiseFn for Selu {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(28.0, 176.0);
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).maybe("gamma", self.gamma).done()
     }

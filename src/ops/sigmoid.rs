@@ -13,6 +13,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Sigmoid {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(5.0, 4.0);
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -12,6 +12,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Sign {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(1.0, 10.0);
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

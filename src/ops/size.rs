@@ -15,6 +15,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 
 impl NoGradFn for Size {
     type Bound = Integers;
+    const NEEDS_SHAPES_ONLY: bool = true;
 
     fn attributes(&self) -> Attributes {
         Attributes::new()

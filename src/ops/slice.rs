@@ -138,6 +138,13 @@ impl ViewFn for Slice {
         Writer::default().put("starts", r.starts).put("ends", r.ends).maybe("axes", r.axes).done()
     }
 
+    fn rearranges(&self, slot: usize) -> bool {
+        slot == 0
+    }
+    fn picks_channels(&self) -> bool {
+        true
+    }
+
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let fact = need(x, 0)?;
         let ranges = self.ranges(x)?.resolve(&fact.shape)?;

@@ -35,7 +35,26 @@ impl Softmax {
     }
 }
 
-impl Hints for Softmax {}
+impl Hints for Softmax {
+    fn logits(&self) -> Option<usize> {
+        Some(0)
+    }
+    fn instructions(&self, io: &Io) -> Option<Instructions> {
+        let shape = io.output(0);
+        let axis = match self.axis {
+            Some(axis) if axis >= 0 => axis as usize,
+            Some(axis) => (shape.len() as i64 + axis).max(0) as usize,
+            None => shape.len().saturating_sub(1),
+        };
+        // Along the last axis that is more than one element wide it goes over rows, else it picks every element.
+        let rows = shape.get(axis + 1..).is_none_or(|inner| volume(inner) <= 1);
+        let (wide, narrow) = if rows { (9.0, 186.0) } else { (400.0, 430.0) };
+        match self.log {
+            true => Instructions::counted(11.0 + wide, 104.0 + narrow),
+            false => Instructions::counted(wide, narrow),
+        }
+    }
+}
 
 impl Op for Softmax {
     fn attributes(&self) -> Attributes {

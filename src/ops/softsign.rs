@@ -12,6 +12,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Softsign {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(2.0, 18.0);
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

@@ -40,6 +40,10 @@ impl ViewFn for SpaceToDepth {
         Writer::default().put("blocksize", self.blocksize).maybe("mode", self.mode.clone()).done()
     }
 
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(12.0, 14.0)
+    }
+
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let (x, b) = (need(x, 0)?, self.block());
         match x.shape[..] {

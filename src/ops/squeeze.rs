@@ -34,6 +34,13 @@ impl ViewFn for Squeeze {
         Writer::default().maybe("axes", self.axes.clone()).done()
     }
 
+    fn rearranges(&self, slot: usize) -> bool {
+        slot == 0
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        None
+    }
+
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let (fact, axes) = (need(x, 0)?, self.axes(x)?);
         if let Some(&axis) = axes.iter().find(|&&k| fact.shape[k] != 1) {

@@ -13,6 +13,15 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 
 impl BinaryFn for Sub {
     const ABSORBS: bool = true;
+    fn inverse(&self, slot: usize) -> Option<Inverse> {
+        match slot {
+            0 => Some(|b, y| y + b),
+            _ => Some(|a, y| a - y),
+        }
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(0.0, 16.0)
+    }
     fn f<T: Real>(&self, a: T, b: T) -> T {
         a - b
     }

@@ -21,6 +21,7 @@ impl Swish {
 }
 
 impl PointwiseFn for Swish {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(5.0, 4.0);
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }

@@ -13,6 +13,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 }
 
 impl PointwiseFn for Tanh {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(4.0, 3.0);
     fn attributes(&self) -> Attributes {
         Attributes::new()
     }

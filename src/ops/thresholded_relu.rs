@@ -20,6 +20,7 @@ impl ThresholdedRelu {
 }
 
 impl PointwiseFn for ThresholdedRelu {
+    const INSTRUCTIONS: Option<Instructions> = Instructions::counted(35.0, 31.0);
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }

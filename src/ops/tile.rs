@@ -21,6 +21,10 @@ impl ViewFn for Tile {
         Attributes::new()
     }
 
+    fn rearranges(&self, slot: usize) -> bool {
+        slot == 0
+    }
+
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let (fact, repeats) = (need(x, 0)?, required(x, 1, "repeats")?);
         if repeats.len() != fact.shape.len() {

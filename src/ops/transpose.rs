@@ -30,6 +30,18 @@ impl ViewFn for Transpose {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("perm", self.perm.clone()).done()
     }
+    fn rearranges(&self, slot: usize) -> bool {
+        slot == 0
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        // Whatever stays in its rows is copied in one piece.
+        let last = |perm: &Vec<i64>| perm.last().is_some_and(|&last| last + 1 == perm.len() as i64);
+        if self.perm.as_ref().is_some_and(last) {
+            Instructions::PASS
+        } else {
+            Instructions::counted(5.0, 4.0)
+        }
+    }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let x = need(x, 0)?;
         let y: Shape = self.perm(x.shape.len())?.into_iter().map(|axis| x.shape[axis]).collect();

@@ -30,6 +30,12 @@ impl ViewFn for Unsqueeze {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("axes", self.axes.clone()).done()
     }
+    fn rearranges(&self, slot: usize) -> bool {
+        slot == 0
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        None
+    }
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
         let (fact, mut axes) = (need(x, 0)?, self.axes(x)?);
         let mut y = fact.shape.clone();

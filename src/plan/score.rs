@@ -11,8 +11,7 @@ pub fn l1(graph: &Graph, facts: &Facts, groups: &Groups) -> Vec<f64> {
     let n = groups.classes.len();
     let (mut sum, mut count) = (vec![0.0; n], vec![0.0; n]);
     for v in 0..graph.values.len() {
-        let stored = graph.initializer(v).is_some()
-            || graph.producer(v).is_some_and(|p| graph.nodes[p].op_type == "Constant");
+        let stored = graph.is_stored(v);
         let Some(t) =
             facts.constant[v].as_ref().filter(|t| stored && t.dtype().is_float() && t.shape().len() > 1)
         else {

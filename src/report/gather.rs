@@ -13,7 +13,6 @@ use crate::exec::unknown;
 use crate::gates::Trained;
 use crate::graph::{self, Axis, Fact, Facts, Graph, Io, Node, NodeId, ValueId};
 use crate::onnx::Model;
-use crate::ops;
 use crate::pruner::{Analysis, Finetuned, Recovered};
 use crate::tensor::{Shape, Tensor};
 use crate::verify::{TOLERANCE, Verdict, allowed, disagree, tried_in_tract};
@@ -95,7 +94,7 @@ fn uncounted(graph: &Graph, facts: &Facts) -> usize {
 fn cautions(graph: &Graph, facts: &Facts) -> Vec<String> {
     let one = |node: &Node| {
         let (x, y) = facts.operands(node).zip(facts.results(node))?;
-        let caution = ops::caution(&node.op_type, node.op.as_ref(), &Io { x: &x, y: &y })?;
+        let caution = node.op.caution(&Io { x: &x, y: &y })?;
         Some(format!("'{}' ({}) {caution}", node.name, node.op_type))
     };
     graph.nodes.iter().filter_map(one).collect()

@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub(super) fn constant(graph: &Graph, v: ValueId) -> Option<Tensor> {
     match &graph.values[v].origin {
         Origin::Initializer(t) => Some(t.clone()),
-        Origin::Node(n, _) if graph.nodes[*n].op_type == "Constant" => {
+        Origin::Node(n, _) if graph.nodes[*n].is_stored() => {
             let mut attributes = graph.nodes[*n].op.attributes();
             match attributes.remove("value").or_else(|| attributes.remove("value_floats")) {
                 Some(Attr::Tensor(t)) => Some(t),
@@ -19,15 +19,6 @@ pub(super) fn constant(graph: &Graph, v: ValueId) -> Option<Tensor> {
             }
         }
         Origin::Node(..) | Origin::Input | Origin::Carried => None,
-    }
-}
-
-/// True for an initializer and for the output of a Constant node, which [`store`] can replace.
-pub fn is_stored(graph: &Graph, v: ValueId) -> bool {
-    match graph.values[v].origin {
-        Origin::Initializer(_) => true,
-        Origin::Node(n, _) => graph.nodes[n].op_type == "Constant",
-        Origin::Input | Origin::Carried => false,
     }
 }
 

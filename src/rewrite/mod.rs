@@ -16,7 +16,7 @@ mod shape_operands;
 mod widen;
 
 pub use bias::{Bias, add_biases};
-pub use constant::{change, changed, is_stored, store};
+pub use constant::{change, changed, store};
 pub use follow::follow;
 pub use masked::{Mask, masked};
 pub use widen::widen;

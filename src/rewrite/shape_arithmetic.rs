@@ -23,22 +23,15 @@ pub(super) fn sources(
     shapes: &[Shape],
     want: &[Numbers],
 ) -> Vec<Choice> {
-    match node.op_type.as_str() {
-        "Identity" | "Cast" | "Unsqueeze" | "Squeeze" | "Reshape" | "Flatten" | "Gather" | "Slice"
-        | "Transpose" | "Expand" | "Tile" => moved(node, operands, &[0], shapes, want).into_iter().collect(),
-        "Concat" => {
-            let all: Vec<usize> = (0..operands.len()).collect();
-            moved(node, operands, &all, shapes, want).into_iter().collect()
-        }
-        "Where" => moved(node, operands, &[1, 2], shapes, want).into_iter().collect(),
-        "Add" | "Sub" | "Mul" | "Div" => {
-            let mut slots = [1, 0];
-            // A literal has the same value at all sizes.
-            slots.sort_by_key(|&slot| operands[slot].as_ref().is_none_or(|x| x.iter().any(|y| *y != x[0])));
-            slots.into_iter().filter_map(|slot| solved(node, operands, slot, want)).collect()
-        }
-        _ => Vec::new(),
+    let moving: Vec<usize> = (0..operands.len()).filter(|&slot| node.op.rearranges(slot)).collect();
+    if !moving.is_empty() {
+        return moved(node, operands, &moving, shapes, want).into_iter().collect();
     }
+    let mut solvable: Vec<usize> =
+        (0..operands.len()).rev().filter(|&slot| node.op.inverse(slot).is_some()).collect();
+    // A literal has the same value at all sizes.
+    solvable.sort_by_key(|&slot| operands[slot].as_ref().is_none_or(|x| x.iter().any(|y| *y != x[0])));
+    solvable.into_iter().filter_map(|slot| solved(node, operands, slot, want)).collect()
 }
 
 /// Where the elements of the operands `slots` only move: each wanted element at the place that it comes from.
@@ -82,13 +75,14 @@ fn moved(
     Some(aims.into_iter().enumerate().filter_map(|(slot, aim)| Some((slot, aim?))).collect())
 }
 
-/// What operand `slot` of a sum, difference, product or quotient would have to be, the other being what it is.
+/// What operand `slot` of a function of two numbers would have to be, the other being what it is.
 fn solved(
     node: &Node,
     operands: &[Option<Vec<Array<f64>>>],
     slot: usize,
     want: &[Numbers],
 ) -> Option<Choice> {
+    let inverse = node.op.inverse(slot)?;
     let (own, other) = (operands.get(slot)?.as_ref()?, operands.get(1 - slot)?.as_ref()?);
     let mut aims = Vec::new();
     for (k, want) in want.iter().enumerate() {
@@ -100,15 +94,7 @@ fn solved(
         let mut aim: Vec<Option<f64>> = vec![None; own.data.len()];
         for (i, &w) in want.iter().enumerate() {
             let o = other.data[i % other.data.len()];
-            let x = match (node.op_type.as_str(), slot) {
-                ("Add", _) => w - o,
-                ("Sub", 0) => w + o,
-                ("Sub", _) => o - w,
-                ("Mul", _) => w / o,
-                ("Div", 0) => w * o,
-                ("Div", _) => o / w,
-                _ => return None,
-            };
+            let x = inverse(o, w);
             let place = &mut aim[i % own.data.len()];
             if !x.is_finite() || place.replace(x).is_some_and(|before| before != x) {
                 return None;

@@ -66,7 +66,7 @@ impl Rewriter<'_> {
                 let Some(v) = v.filter(|&v| self.new.nodes[n].inputs.get(slot) == Some(&Some(v))) else {
                     continue;
                 };
-                let computed = self.old.producer(v).is_some_and(|p| self.old.nodes[p].op_type != "Constant");
+                let computed = self.old.producer(v).is_some_and(|p| !self.old.nodes[p].is_stored());
                 if !computed || self.cuts.touch(v) || !rooted.iter().all(|rooted| rooted[v]) {
                     continue;
                 }
@@ -89,9 +89,9 @@ impl Rewriter<'_> {
         };
         for node in &self.new.nodes {
             let mut inputs = node.inputs.iter().flatten();
-            let right = match node.op_type.as_str() {
-                "Shape" | "Size" => inputs.all(|&v| planned(v)),
-                _ => inputs.all(|&v| rooted[v]),
+            let right = match node.op.needs_shapes_only() {
+                true => inputs.all(|&v| planned(v)),
+                false => inputs.all(|&v| rooted[v]),
             };
             if !right {
                 node.outputs.iter().flatten().for_each(|&v| rooted[v] = false);
@@ -257,7 +257,7 @@ impl Rewriter<'_> {
             }
             match (self.new.producer(v), self.new.producer(fresh)) {
                 (Some(p), Some(q)) => self.new.nodes[p].inputs = self.new.nodes[q].inputs.clone(),
-                (Some(p), None) if self.new.nodes[p].op_type != "Constant" => continue,
+                (Some(p), None) if !self.new.nodes[p].is_stored() => continue,
                 (_, None) => {
                     let Some(tensor) = self.new.initializer(fresh).cloned() else {
                         continue;
@@ -309,14 +309,13 @@ impl Rewriter<'_> {
         self.insert();
     }
 
-    /// A Reshape's constant shape copies the first axis where it passes through, so that any batch still does.
+    /// Constant sizes copy that of the first axis where it passes through, so that any batch still does.
     fn keep_batch(&self, n: NodeId, slot: usize, tensor: Tensor) -> Tensor {
         let node = &self.new.nodes[n];
         let first =
             |v: Option<ValueId>| v.and_then(|v| self.facts.fact.get(v)?.as_ref()?.shape.first().copied());
         let passes = first(node.inputs[0]) == first(node.outputs[0]);
-        let allow_zero = node.op.attributes().contains_key("allowzero");
-        if node.op_type != "Reshape" || slot != 1 || !passes || allow_zero {
+        if !node.op.copies_sizes(slot) || !passes {
             return tensor;
         }
         let mut sizes = tensor.to_ints();

@@ -14,23 +14,6 @@ use crate::tensor::*;
 use std::sync::Arc;
 pub use tables::Cpu;
 
-/// Operators that tract computes on the way of others, or that only rename or reorder what is there.
-const FREE: [&str; 10] = [
-    "BatchNormalization",
-    "Cast",
-    "Constant",
-    "Dropout",
-    "Flatten",
-    "Identity",
-    "Reshape",
-    "Shape",
-    "Squeeze",
-    "Unsqueeze",
-];
-
-/// Operators that are part of the matrix product whose output they alone change.
-const FUSED: [&str; 2] = ["Relu", "Clip"];
-
 /// A matrix kernel: time = mac · ⌈m/rows⌉·rows · ⌈n/columns⌉·columns · k + tile · ⌈m/rows⌉·⌈n/columns⌉ + call.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Kernel {
@@ -183,16 +166,12 @@ impl Cost {
                     }
                 }
             }
-            let name = node.op_type.as_str();
-            if FREE.contains(&name) {
-                continue;
-            }
+            let Some(more) = node.op.instructions(&io) else { continue };
             if fused_into(graph, facts, n).is_some() {
                 continue;
             }
             let pass = if products.is_empty() { speed.element } else { 0.0 };
-            let more = operators::instructions(name, node.op.as_ref(), &io, speed.narrow);
-            let each = pass + speed.instruction * more;
+            let each = pass + speed.instruction * more.of(speed.narrow);
             if each > 0.0 {
                 cost.terms.push(Term { node: n, coefficient: 1e9 * each, widths: sweep(&io, &of) });
             }
@@ -259,10 +238,11 @@ fn sweep(io: &Io, width: &dyn Fn(Axis) -> Width) -> Vec<Width> {
     (0..shape.len()).map(|axis| width(Axis { port, axis })).collect()
 }
 
-/// The matrix product that node `n` is computed with.
+/// The matrix product that node `n` is computed with: bounds are part of the product whose output they alone change.
 pub fn fused_into(graph: &Graph, facts: &Facts, n: NodeId) -> Option<NodeId> {
     let node = &graph.nodes[n];
-    FUSED.contains(&node.op_type.as_str()).then(|| product_behind(graph, facts, *node.inputs.first()?))?
+    node.op.limit(&facts.operands(node)?)?;
+    product_behind(graph, facts, *node.inputs.first()?)
 }
 
 /// The matrix product that a value comes out of, perhaps through what is fused with it.
@@ -273,7 +253,7 @@ fn product_behind(graph: &Graph, facts: &Facts, value: Option<ValueId>) -> Optio
     if node.op.cost(&Io { x: &x, y: &y }).multiplies() {
         return Some(n);
     }
-    let through = ["BatchNormalization", "Add"].contains(&node.op_type.as_str());
+    let through = node.op.normalisation().is_some() || node.op.adds();
     through.then(|| product_behind(graph, facts, *node.inputs.first()?))?
 }
 

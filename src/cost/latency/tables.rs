@@ -8,7 +8,7 @@
 //! counted instructions, one per cycle on cores that execute in order and two on the others. `bench --calibrate` measures both
 //! on a board.
 
-use super::operators::{DEPTHWISE, GATHERED, of};
+use super::operators::{DEPTHWISE, GATHERED};
 use super::{Kernel, Speed};
 use std::fmt;
 
@@ -105,8 +105,8 @@ impl Cpu {
             element: pass,
             instruction: 1.0 / rate,
             narrow,
-            packed: of(GATHERED, narrow) / rate,
-            depthwise: of(DEPTHWISE, narrow) / rate,
+            packed: GATHERED.of(narrow) / rate,
+            depthwise: DEPTHWISE.of(narrow) / rate,
             call: 2.0e-6,
         }
     }

@@ -1,12 +1,10 @@
 //! Folds a BatchNormalization into the convolution before it: y = s·(w⋆x + b − m)/√(v+ε) + t is a convolution again.
 //!
-//! The weights are frozen, so this is exact up to rounding. In the executor only this, `lower` and `route` look at names.
+//! The weights are frozen, so this is exact up to rounding.
 
 use super::fuse::{count_constants, count_uses};
 use crate::exec::program::{Kind, Program, Source, Step};
-use crate::graph::*;
 use crate::tensor::*;
-use std::sync::Arc;
 
 /// Folds wherever the convolution's result has no other user.
 pub(in crate::exec) fn fold_batch_norm(program: &mut Program) {
@@ -32,9 +30,8 @@ fn foldable(
     (uses, reads): (&[usize], &mut Vec<usize>),
     bn: &Step,
 ) -> Option<(usize, Step)> {
-    if bn.op_type != "BatchNormalization" || bn.shift.is_some() {
-        return None;
-    }
+    let Kind::Op(op) = &bn.kind else { return None };
+    let normalisation = op.normalisation().filter(|_| bn.shift.is_none())?;
     let Some(Source::Slot(x)) = bn.inputs[0] else { return None };
     let at = made[x].filter(|_| uses[x] == 1)?;
     let conv = &steps[at];
@@ -54,12 +51,10 @@ fn foldable(
         None | Some(None) => None,
         some => Some(constant(some)?),
     };
-    let [scale, shift, mean, var] = [1, 2, 3, 4].map(|k| constant(bn.inputs.get(k)));
-    let (scale, shift, mean, var) = (scale?, shift?, mean?, var?);
-    let epsilon = match op_of(bn)?.attributes().get("epsilon") {
-        Some(Attr::Float(e)) => *e,
-        _ => 1e-5,
-    };
+    let operand = |slot: usize| constant(bn.inputs.get(slot));
+    let (scale, shift) = (operand(normalisation.scale)?, operand(normalisation.bias)?);
+    let (mean, var) = (operand(normalisation.mean)?, operand(normalisation.variance)?);
+    let epsilon = normalisation.epsilon.unwrap_or(1e-5);
     let factor: Vec<f32> = scale
         .data
         .iter()
@@ -94,11 +89,4 @@ fn foldable(
     folded.outputs = vec![bn.outputs[0]];
     folded.shift = step_shift;
     Some((at, folded))
-}
-
-fn op_of(step: &Step) -> Option<&Arc<dyn Op>> {
-    match &step.kind {
-        Kind::Op(op) => Some(op),
-        _ => None,
-    }
 }

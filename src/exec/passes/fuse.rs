@@ -5,6 +5,7 @@
 
 use crate::exec::channel_map::{ChannelMap, NOWHERE, compose, route_of};
 use crate::exec::program::{Kind, Precision, Program, Source, Step};
+use crate::graph::Limit;
 use crate::kernels::conv::Geometry;
 use crate::kernels::packed_conv::PackedConv;
 use crate::ops::conv_geometry;
@@ -85,7 +86,8 @@ pub(in crate::exec) fn lower(program: &mut Program, sums: Precision) {
                 }
             }
             step.kind = Kind::Sum { route, gate, relu: false };
-        } else if step.op_type == "Relu"
+        } else if let Kind::Op(op) = &step.kind
+            && op.limit(&[]) == Some(Limit::Relu)
             && let Some((at, _)) = before(&step, 0, &out, &made, &uses)
             && let Some(Step { kind, outputs, .. }) = &mut out[at]
             && let Some(relu) = relu_of(kind).filter(|relu| !**relu)
@@ -175,7 +177,7 @@ fn adds(program: &Program, step: &Step) -> bool {
     let [Some(Source::Slot(a)), Some(Source::Slot(b))] = step.inputs[..] else { return false };
     let shape = |s: usize| &program.shapes[s];
     let same = shape(a) == shape(b) && shape(a) == shape(step.outputs[0]) && shape(a).len() >= 3;
-    step.op_type == "Add" && step.shift.is_none() && a != b && same
+    matches!(&step.kind, Kind::Op(op) if op.adds()) && step.shift.is_none() && a != b && same
 }
 
 /// Whether a step that can end in a ReLU does.

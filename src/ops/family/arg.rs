@@ -43,7 +43,11 @@ impl Arg {
     }
 }
 
-impl Hints for Arg {}
+impl Hints for Arg {
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::counted(29.0, 30.0)
+    }
+}
 
 impl Op for Arg {
     fn attributes(&self) -> Attributes {

@@ -27,13 +27,33 @@ pub trait BinaryFn: Debug + Clone + Send + Sync + 'static {
     fn da<T: Real>(&self, a: T, b: T, y: T) -> T;
     /// dy/db
     fn db<T: Real>(&self, a: T, b: T, y: T) -> T;
+    /// As [`Hints::parameters`].
+    const PARAMETERS: &'static [usize] = &[];
+    /// As [`Hints::inverse`].
+    fn inverse(&self, _slot: usize) -> Option<Inverse> {
+        None
+    }
+    /// As [`Hints::instructions`].
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::PASS
+    }
 }
 
 /// Makes a function of two numbers an operator.
 #[derive(Debug)]
 pub struct Binary<F>(pub F);
 
-impl<F: BinaryFn> Hints for Binary<F> {}
+impl<F: BinaryFn> Hints for Binary<F> {
+    fn inverse(&self, slot: usize) -> Option<Inverse> {
+        self.0.inverse(slot)
+    }
+    fn parameters(&self) -> &'static [usize] {
+        F::PARAMETERS
+    }
+    fn instructions(&self, io: &Io) -> Option<Instructions> {
+        self.0.instructions(io)
+    }
+}
 
 impl<F: BinaryFn> Op for Binary<F> {
     fn attributes(&self) -> Attributes {
@@ -129,15 +149,22 @@ pub fn sum<T: Real>(n: usize, g: impl Fn(usize) -> T) -> T {
     lanes.into_iter().sum::<T>() + (whole..n).map(g).sum::<T>()
 }
 
-/// An operator that asks two numbers a question; the answer is a truth value.
-pub fn comparison(f: fn(f64, f64) -> bool) -> Result<Box<dyn Op>, Refusal> {
-    Ok(Box::new(Comparison(f)))
+/// An operator that asks two numbers a question; the answer is a truth value. With its [`Hints::instructions`].
+pub fn comparison(
+    f: fn(f64, f64) -> bool,
+    instructions: Option<Instructions>,
+) -> Result<Box<dyn Op>, Refusal> {
+    Ok(Box::new(Comparison(f, instructions)))
 }
 
 #[derive(Debug)]
-struct Comparison(fn(f64, f64) -> bool);
+struct Comparison(fn(f64, f64) -> bool, Option<Instructions>);
 
-impl Hints for Comparison {}
+impl Hints for Comparison {
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        self.1
+    }
+}
 
 impl Op for Comparison {
     fn attributes(&self) -> Attributes {

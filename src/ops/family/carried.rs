@@ -24,21 +24,32 @@ pub struct Carried {
     why: String,
     attributes: Attributes,
     counted: Option<Box<dyn Counted>>,
+    /// True for a form of an operator that is run in others.
+    is_form: bool,
 }
 
 impl Carried {
     /// An operator that is not run, and why; with the attributes as the file gives them.
     pub fn counted(why: &str, attributes: Attributes, counted: Box<dyn Counted>) -> Self {
-        Self { why: why.to_owned(), attributes, counted: Some(counted) }
+        Self { why: why.to_owned(), attributes, counted: Some(counted), is_form: false }
     }
 
     /// An operator that is not understood, and why.
-    pub fn opaque(why: String) -> Self {
-        Self { why, attributes: Attributes::new(), counted: None }
+    pub fn unknown(why: String) -> Self {
+        Self { why, attributes: Attributes::new(), counted: None, is_form: false }
+    }
+
+    /// An operator that is understood, in a form that is not, and why.
+    pub fn form(why: String) -> Self {
+        Self { is_form: true, ..Self::unknown(why) }
     }
 }
 
-impl Hints for Carried {}
+impl Hints for Carried {
+    fn never_run(&self) -> Option<&str> {
+        (!self.is_form).then_some(self.why.as_str())
+    }
+}
 
 impl Op for Carried {
     fn attributes(&self) -> Attributes {

@@ -83,22 +83,3 @@ pub fn row_major(shape: &[usize]) -> Vec<usize> {
     }
     steps
 }
-
-/// How many coordinates operand `slot` of a node chooses among, where it holds indices.
-pub fn indexed(op_type: &str, attributes: &Attributes, io: &Io, slot: usize) -> Option<usize> {
-    let axis = match attributes.get("axis") {
-        Some(Attr::Int(axis)) => *axis,
-        _ => 0,
-    };
-    match (op_type, slot) {
-        ("Gather" | "GatherElements" | "ScatterElements", 1) => {
-            let x = io.input(0)?;
-            axis_in(axis, x.len()).ok().map(|axis| x[axis])
-        }
-        ("OneHot", 0) => {
-            let depth = io.value(1)?.to_ints();
-            usize::try_from(*depth.first()?).ok()
-        }
-        _ => None,
-    }
-}

@@ -20,6 +20,16 @@ pub trait NoGradFn: Debug + Send + Sync + 'static {
     }
     /// As [`Op::bind`].
     fn bind(&self, io: &Io) -> Result<Self::Bound, Refusal>;
+    /// As [`Hints::needs_shapes_only`].
+    const NEEDS_SHAPES_ONLY: bool = false;
+    /// As [`Hints::indexes`].
+    fn indexes(&self, _: &Io, _slot: usize) -> Option<usize> {
+        None
+    }
+    /// As [`Hints::instructions`].
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::PASS
+    }
 }
 
 /// Values of a node that has no gradient.
@@ -32,7 +42,17 @@ pub trait Values: Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct NoGrad<F>(pub F);
 
-impl<F: NoGradFn> Hints for NoGrad<F> {}
+impl<F: NoGradFn> Hints for NoGrad<F> {
+    fn needs_shapes_only(&self) -> bool {
+        F::NEEDS_SHAPES_ONLY
+    }
+    fn indexes(&self, io: &Io, slot: usize) -> Option<usize> {
+        self.0.indexes(io, slot)
+    }
+    fn instructions(&self, io: &Io) -> Option<Instructions> {
+        self.0.instructions(io)
+    }
+}
 
 impl<F: NoGradFn> Op for NoGrad<F> {
     fn attributes(&self) -> Attributes {

@@ -25,13 +25,33 @@ pub trait PointwiseFn: Debug + Clone + Send + Sync + 'static {
     fn f<T: Real>(&self, x: T) -> T;
     /// dy/dx, given x and y.
     fn df<T: Real>(&self, x: T, y: T) -> T;
+    /// As [`Hints::instructions`].
+    const INSTRUCTIONS: Option<Instructions> = Instructions::PASS;
+    /// As [`Hints::rearranges`].
+    fn rearranges(&self, _slot: usize) -> bool {
+        false
+    }
+    /// As [`Hints::limit`].
+    fn limit(&self) -> Option<Limit> {
+        None
+    }
 }
 
 /// Makes a pointwise function an operator, and a kernel for every shape.
 #[derive(Debug, Clone)]
 pub struct Pointwise<F>(pub F);
 
-impl<F: PointwiseFn> Hints for Pointwise<F> {}
+impl<F: PointwiseFn> Hints for Pointwise<F> {
+    fn rearranges(&self, slot: usize) -> bool {
+        self.0.rearranges(slot)
+    }
+    fn limit(&self, _: &Operands) -> Option<Limit> {
+        self.0.limit()
+    }
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        F::INSTRUCTIONS
+    }
+}
 
 impl<F: PointwiseFn> Op for Pointwise<F> {
     fn attributes(&self) -> Attributes {

@@ -29,6 +29,10 @@ pub trait Windowed: Debug + Clone + Send + Sync + 'static {
     fn forward<T: Real>(&self, loops: &Loops, factors: &[T], x: &[T], y: &mut [T]);
     /// One plane: dx from x, y and dy.
     fn backward<T: Real>(&self, loops: &Loops, factors: &[T], io: Plane<T>, dx: &mut [T]);
+    /// As [`Hints::instructions`].
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::PASS
+    }
 }
 
 /// One plane's values on the way back.
@@ -65,7 +69,11 @@ impl<P: Windowed> Pool<P> {
     }
 }
 
-impl<P: Windowed> Hints for Pool<P> {}
+impl<P: Windowed> Hints for Pool<P> {
+    fn instructions(&self, io: &Io) -> Option<Instructions> {
+        self.0.instructions(io)
+    }
+}
 
 impl<P: Windowed> Op for Pool<P> {
     fn attributes(&self) -> Attributes {
@@ -147,13 +155,19 @@ pub trait Whole: Debug + Clone + Send + Sync + 'static {
     fn forward<T: Real>(&self, x: &[T]) -> T;
     /// dx of a plane, from its x, y and dy.
     fn backward<T: Real>(&self, x: &[T], y: T, dy: T, dx: &mut [T]);
+    /// As [`Hints::instructions`].
+    const INSTRUCTIONS: Option<Instructions> = Instructions::PASS;
 }
 
 /// Makes it an operator.
 #[derive(Debug, Clone)]
 pub struct Global<P>(pub P);
 
-impl<P: Whole> Hints for Global<P> {}
+impl<P: Whole> Hints for Global<P> {
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        P::INSTRUCTIONS
+    }
+}
 
 impl<P: Whole> Op for Global<P> {
     fn attributes(&self) -> Attributes {

@@ -173,7 +173,15 @@ impl Reduce {
     }
 }
 
-impl Hints for Reduce {}
+impl Hints for Reduce {
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        match self.fold {
+            Fold::Max => Instructions::counted(1.0, 10.0),
+            Fold::LogSumExp => Instructions::counted(8.0, 135.0),
+            _ => Instructions::PASS,
+        }
+    }
+}
 
 impl Op for Reduce {
     fn attributes(&self) -> Attributes {

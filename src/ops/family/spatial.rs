@@ -135,6 +135,16 @@ impl Window {
         }
         Ok(r)
     }
+
+    /// Elements of the kernel; 1 where no attribute states them.
+    pub fn taps(&self) -> f64 {
+        self.kernel_shape.iter().flatten().product::<i64>() as f64
+    }
+
+    /// True where some step is larger than one.
+    pub fn is_strided(&self) -> bool {
+        self.strides.iter().flatten().any(|&s| s > 1)
+    }
 }
 
 /// Three extents, padded in front with `fill`.

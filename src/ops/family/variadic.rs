@@ -21,13 +21,19 @@ pub trait VariadicFn: Debug + Clone + Send + Sync + 'static {
     }
     /// dy/dx for an operand x, apart from the scale.
     fn df<T: Real>(&self, x: T, y: T) -> T;
+    /// As [`Hints::instructions`].
+    const INSTRUCTIONS: Option<Instructions> = Instructions::PASS;
 }
 
 /// Makes it an operator.
 #[derive(Debug)]
 pub struct Variadic<F>(pub F);
 
-impl<F: VariadicFn> Hints for Variadic<F> {}
+impl<F: VariadicFn> Hints for Variadic<F> {
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        F::INSTRUCTIONS
+    }
+}
 
 impl<F: VariadicFn> Op for Variadic<F> {
     fn attributes(&self) -> Attributes {

@@ -110,13 +110,49 @@ pub trait ViewFn: Debug + Send + Sync + 'static {
     }
     /// As [`Op::bind`].
     fn bind(&self, io: &Io) -> Result<Movement, Refusal>;
+    /// As [`Hints::caution`].
+    fn caution(&self, _: &Io) -> Option<String> {
+        None
+    }
+    /// As [`Hints::rearranges`].
+    fn rearranges(&self, _slot: usize) -> bool {
+        false
+    }
+    /// As [`Hints::picks_channels`].
+    fn picks_channels(&self) -> bool {
+        false
+    }
+    /// As [`Hints::indexes`].
+    fn indexes(&self, _: &Io, _slot: usize) -> Option<usize> {
+        None
+    }
+    /// As [`Hints::instructions`].
+    fn instructions(&self, _: &Io) -> Option<Instructions> {
+        Instructions::PASS
+    }
 }
 
 /// Makes a movement an operator.
 #[derive(Debug)]
 pub struct View<M>(pub M);
 
-impl<M: ViewFn> Hints for View<M> {}
+impl<M: ViewFn> Hints for View<M> {
+    fn caution(&self, io: &Io) -> Option<String> {
+        self.0.caution(io)
+    }
+    fn rearranges(&self, slot: usize) -> bool {
+        self.0.rearranges(slot)
+    }
+    fn picks_channels(&self) -> bool {
+        self.0.picks_channels()
+    }
+    fn indexes(&self, io: &Io, slot: usize) -> Option<usize> {
+        self.0.indexes(io, slot)
+    }
+    fn instructions(&self, io: &Io) -> Option<Instructions> {
+        self.0.instructions(io)
+    }
+}
 
 impl<M: ViewFn> Op for View<M> {
     fn attributes(&self) -> Attributes {

@@ -3,7 +3,6 @@
 use crate::graph::*;
 use crate::kernels::conv::Geometry;
 use crate::ops::{self};
-use crate::rewrite;
 use crate::tensor::*;
 
 /// A convolution or a matrix product with stored weights of its own.
@@ -231,7 +230,7 @@ impl Layer {
 fn is_own(graph: &Graph, facts: &Facts, v: ValueId) -> bool {
     let users = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
     facts.constant[v].as_ref().is_some_and(|t| t.dtype().is_float())
-        && rewrite::is_stored(graph, v)
+        && graph.is_stored(v)
         && users.filter(|&&u| u == v).count() == 1
         && !graph.outputs.contains(&v)
 }
@@ -267,23 +266,22 @@ impl BatchNorm {
 
 /// The BatchNormalization that alone uses `value`.
 fn batch_norm(graph: &Graph, facts: &Facts, value: ValueId) -> Option<BatchNorm> {
-    let (_, node) = only_user(graph, value).filter(|(_, n)| n.op_type == "BatchNormalization")?;
+    let (_, node) = only_user(graph, value)?;
+    let n = node.op.normalisation()?;
     let known = |k: usize| Some(facts.constant[(*node.inputs.get(k)?)?].as_ref()?.to_real::<f64>());
-    let epsilon = match node.op.attributes().get("epsilon") {
-        Some(Attr::Float(e)) => f64::from(*e),
-        _ => 1e-5,
-    };
-    let [scale, bias, mean, variance] = [known(1)?, known(2)?, known(3)?, known(4)?];
+    let (scale, bias) = (known(n.scale)?, known(n.bias)?);
+    let (mean, variance) = (known(n.mean)?, known(n.variance)?);
+    let epsilon = n.epsilon.map_or(1e-5, f64::from);
     let line = |c: usize| [scale[c] / (variance[c] + epsilon).sqrt(), bias[c], mean[c]].map(|v| v as f32);
     let lines = (0..scale.len()).map(line).collect();
     let output = node.outputs[0]?;
-    let mean = LayerBias { value: node.inputs[3]?, stands: (output, 3), factor: -1.0, after: true };
+    let mean = LayerBias { value: node.inputs[n.mean]?, stands: (output, n.mean), factor: -1.0, after: true };
     Some(BatchNorm { mean, output, lines })
 }
 
 /// The addition of a constant that alone uses `value`, and the constant.
 fn added(graph: &Graph, facts: &Facts, value: ValueId) -> Option<(ValueId, LayerBias)> {
-    let (_, node) = only_user(graph, value).filter(|(_, n)| n.op_type == "Add")?;
+    let (_, node) = only_user(graph, value).filter(|(_, n)| n.op.adds())?;
     let slot = node.inputs.iter().position(|v| v.is_some_and(|v| facts.constant[v].is_some()))?;
     let (constant, sum) = (node.inputs[slot]?, node.outputs[0]?);
     let same = facts.shape(sum) == facts.shape(value);
@@ -305,7 +303,7 @@ pub(super) fn sum_after(
     facts: &Facts,
     (value, output): (ValueId, ValueId),
 ) -> Option<(ValueId, ValueId)> {
-    let (_, add) = only_user(graph, value).filter(|(_, n)| n.op_type == "Add")?;
+    let (_, add) = only_user(graph, value).filter(|(_, n)| n.op.adds())?;
     let other = add.inputs.iter().flatten().copied().find(|&v| v != value)?;
     let before = graph.producer(other).is_none_or(|p| graph.producer(output).is_some_and(|own| p < own));
     let same = facts.constant[other].is_none() && facts.shape(other) == facts.shape(value);
@@ -315,16 +313,6 @@ pub(super) fn sum_after(
 /// Whether a rectifier alone uses `value`.
 pub(super) fn is_rectified(graph: &Graph, facts: &Facts, value: ValueId) -> bool {
     let Some((_, node)) = only_user(graph, value) else { return false };
-    let least = match node.inputs.get(1).copied().flatten() {
-        Some(v) => facts.constant[v].as_ref().map(|t| t.to_real::<f64>()),
-        None => match node.op.attributes().get("min") {
-            Some(Attr::Float(m)) => Some(vec![f64::from(*m)]),
-            _ => None,
-        },
-    };
-    match node.op_type.as_str() {
-        "Relu" => true,
-        "Clip" => node.inputs[0] == Some(value) && least == Some(vec![0.0]),
-        _ => false,
-    }
+    let limit = facts.operands(node).and_then(|x| node.op.limit(&x));
+    node.inputs[0] == Some(value) && limit.is_some_and(Limit::is_rectifier)
 }

@@ -57,6 +57,8 @@ pub trait Cell: Debug + Clone + Send + Sync + 'static {
     const STATES: usize;
     /// What is applied where the node names nothing else, in the standard's order.
     const ACTIVATIONS: &'static [Activation];
+    /// As [`crate::graph::Hints::parameters`]: W, R and their bias.
+    const PARAMETERS: &'static [usize] = &[1, 2, 3];
 
     /// Writes the attributes that are its own.
     fn write(&self, w: Writer) -> Writer;

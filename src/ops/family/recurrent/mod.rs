@@ -105,7 +105,11 @@ impl<C: Cell> Recurrent<C> {
 const DIRECTIONS: &str = "keeps its directions";
 const UNITS: &str = "keeps its hidden units";
 
-impl<C: Cell> Hints for Recurrent<C> {}
+impl<C: Cell> Hints for Recurrent<C> {
+    fn parameters(&self) -> &'static [usize] {
+        C::PARAMETERS
+    }
+}
 
 impl<C: Cell> Op for Recurrent<C> {
     fn attributes(&self) -> Attributes {
