@@ -5,6 +5,7 @@
 //! no data, and that a `Constant` gives what it stores.
 
 mod attributes;
+mod evaluate;
 mod graph;
 mod hints;
 mod infer;
@@ -13,6 +14,7 @@ mod op;
 mod print;
 
 pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsupported};
+pub use evaluate::{computed, views};
 pub use graph::{Graph, Names, Node, NodeId, Origin, Value, ValueId};
 pub use hints::Hints;
 pub use infer::{Facts, infer, infer_unfinished};

@@ -6,6 +6,7 @@
 use super::attributes::{Attributes, Refusal};
 use super::hints::Hints;
 use super::kernel::Kernel;
+use crate::kernels::conv::Geometry;
 use crate::tensor::{DType, Shape, Tensor};
 use std::fmt::Debug;
 
@@ -259,6 +260,8 @@ pub struct Linear {
     pub factor: f64,
     /// The slot of a bias and what it is multiplied by, where the operator has one.
     pub bias: Option<(usize, f64)>,
+    /// Sizes of the convolution, where the layer is one: there is a window.
+    pub geometry: Option<Geometry>,
 }
 
 impl Linear {

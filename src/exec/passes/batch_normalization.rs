@@ -3,10 +3,9 @@
 //! The weights are frozen, so this is exact up to rounding. In the executor only this, `lower` and `route` look at names.
 
 use super::fuse::{count_constants, count_uses};
-use crate::exec::program::{Kind, Program, Source, Step};
+use crate::exec::program::{Program, Source, Step};
 use crate::graph::*;
 use crate::tensor::*;
-use std::sync::Arc;
 
 /// Folds wherever the convolution's result has no other user.
 pub(in crate::exec) fn fold_batch_norm(program: &mut Program) {
@@ -44,7 +43,7 @@ fn foldable(
     // What is trained stands as it is.
     let constant = |s: Option<&Option<Source>>| match s {
         Some(Some(Source::Constant(c))) if program.parameter(Some(Source::Constant(*c))).is_none() => {
-            Some(&program.constants[*c])
+            Some(program.constants[*c].elements())
         }
         _ => None,
     };
@@ -56,19 +55,18 @@ fn foldable(
     };
     let [scale, shift, mean, var] = [1, 2, 3, 4].map(|k| constant(bn.inputs.get(k)));
     let (scale, shift, mean, var) = (scale?, shift?, mean?, var?);
-    let epsilon = match op_of(bn)?.attributes().get("epsilon") {
+    let epsilon = match bn.op.as_ref()?.attributes().get("epsilon") {
         Some(Attr::Float(e)) => *e,
         _ => 1e-5,
     };
     let factor: Vec<f32> = scale
-        .data
         .iter()
-        .zip(&var.data)
+        .zip(var)
         .map(|(s, v)| (f64::from(*s) / (f64::from(*v) + f64::from(epsilon)).sqrt()) as f32)
         .collect();
-    let per_channel = w.data.len() / factor.len().max(1);
+    let per_channel = w.len() / factor.len().max(1);
     let folded_bias: Vec<f32> = (0..factor.len())
-        .map(|o| (bias.map_or(0.0, |b| b.data[o]) - mean.data[o]) * factor[o] + shift.data[o])
+        .map(|o| (bias.map_or(0.0, |b| b[o]) - mean[o]) * factor[o] + shift[o])
         .collect();
     // A shift that was added to the convolution's result is scaled with it.
     let step_shift = conv.shift.clone().map(|mut s| {
@@ -84,21 +82,14 @@ fn foldable(
         program.constants.push(program.constants[w_at].clone());
         w_at = program.constants.len() - 1;
     }
-    for (row, f) in program.constants[w_at].data.chunks_mut(per_channel.max(1)).zip(&factor) {
+    for (row, f) in program.constants[w_at].elements_mut().chunks_mut(per_channel.max(1)).zip(&factor) {
         row.iter_mut().for_each(|w| *w *= f);
     }
-    program.constants.push(Array::new(&[factor.len()], folded_bias));
+    program.constants.push(array(&[factor.len()], folded_bias));
     let b_at = program.constants.len() - 1;
     reads.resize(program.constants.len(), 1);
     folded.inputs = [conv.inputs[0], Some(Source::Constant(w_at)), Some(Source::Constant(b_at))].to_vec();
     folded.outputs = vec![bn.outputs[0]];
     folded.shift = step_shift;
     Some((at, folded))
-}
-
-fn op_of(step: &Step) -> Option<&Arc<dyn Op>> {
-    match &step.kind {
-        Kind::Op(op) => Some(op),
-        _ => None,
-    }
 }

@@ -3,27 +3,11 @@
 //!
 //! Only what the loss cannot see is dropped: the value between, where nobody else uses it.
 
-use crate::exec::channel_map::{ChannelMap, NOWHERE, compose, route_of};
+use crate::exec::channel_map::{NOWHERE, compose, route_of};
+use crate::exec::convolution::Convolution;
 use crate::exec::program::{Kind, Precision, Program, Source, Step};
-use crate::kernels::conv::Geometry;
 use crate::kernels::packed_conv::PackedConv;
-use crate::ops::conv_geometry;
-
-/// A convolution with constant weights, the gate before it and the ReLU behind it.
-#[derive(Debug, Clone)]
-pub(in crate::exec) struct Convolution {
-    pub geometry: Geometry,
-    pub kernel: PackedConv,
-    /// Constant with the weights; its numbers are gone where the kernel alone reads them.
-    pub weights: usize,
-    /// Constant with the bias.
-    pub bias: Option<usize>,
-    pub relu: bool,
-    /// λ index per input channel.
-    pub gate: Option<Vec<u32>>,
-    /// Channels of its input that it reads, where it does not read all in their order.
-    pub reads: Option<ChannelMap>,
-}
+use crate::tensor::Elements;
 
 /// Lowers every convolution that the direct kernel takes, and forgets weights that nothing reads any more.
 pub(in crate::exec) fn lower(program: &mut Program, sums: Precision) {
@@ -34,7 +18,7 @@ pub(in crate::exec) fn lower(program: &mut Program, sums: Precision) {
     for mut step in steps {
         if let Some(mut conv) = convolution(program, &step, sums) {
             if reads[conv.weights] == 1 && (conv.kernel.goes_back() || !step.live) {
-                program.constants[conv.weights].data = Vec::new();
+                program.constants[conv.weights] = Default::default();
             }
             if let Some((at, Step { kind: Kind::Gate { axis: 1, index }, inputs, .. })) =
                 before(&step, 0, &out, &made, &uses)
@@ -107,7 +91,7 @@ pub(in crate::exec) fn prepare_again(program: &mut Program) {
     for step in &mut program.steps {
         let Kind::Conv(conv) = &mut step.kind else { continue };
         if program.parameters.contains(&Some(conv.weights)) {
-            conv.kernel.repack(&program.constants[conv.weights].data);
+            conv.kernel.repack(program.constants[conv.weights].elements());
         }
     }
 }
@@ -137,7 +121,6 @@ pub(in crate::exec) fn count_uses(program: &Program) -> Vec<usize> {
 }
 
 fn convolution(program: &Program, step: &Step, sums: Precision) -> Option<Convolution> {
-    let Kind::Op(op) = &step.kind else { return None };
     let (Some(Some(Source::Slot(x))), Some(Some(Source::Constant(w)))) =
         (step.inputs.first(), step.inputs.get(1))
     else {
@@ -151,9 +134,8 @@ fn convolution(program: &Program, step: &Step, sums: Precision) -> Option<Convol
         Some(Some(Source::Slot(_))) => return None,
         _ => None,
     };
-    let weights = &program.constants[*w];
-    let geometry = conv_geometry(&op.attributes(), &program.shapes[*x], &weights.shape)?;
-    let kernel = PackedConv::new(&geometry, &weights.data, program.live[*x], sums == Precision::Fast)?;
+    let (geometry, weights) = (step.geometry?, program.constants[*w].elements());
+    let kernel = PackedConv::new(&geometry, weights, program.live[*x], sums == Precision::Fast)?;
     Some(Convolution { geometry, kernel, weights: *w, bias, relu: false, gate: None, reads: None })
 }
 

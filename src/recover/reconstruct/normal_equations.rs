@@ -199,10 +199,10 @@ impl NormalEquations {
 fn left_of<'a>(y: &'a Array<f32>, others: &Others) -> Cow<'a, Array<f32>> {
     let mut y = Cow::Borrowed(y);
     for (axis, left) in others {
-        let data = slice_of(&y.data, &y.shape, *axis, left);
-        let mut shape = y.shape.clone();
+        let elements = slice_of(y.elements(), y.shape(), *axis, left);
+        let mut shape = y.shape().to_vec();
         shape[*axis] = left.len();
-        y = Cow::Owned(Array::new(&shape, data));
+        y = Cow::Owned(array(&shape, elements));
     }
     y
 }
