@@ -199,3 +199,44 @@ impl Workspace {
         zeros
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::squares;
+    use super::*;
+
+    /// w = c·(λx)²: dw/dλ = 2c·λx², dw/dc = (λx)².
+    #[test]
+    fn an_operand_in_two_slots_gets_the_gradients_of_both() {
+        let program = squares();
+        let mut workspace = Workspace::new(&program);
+        workspace.input(&program, 0).copy_from_slice(&[2.0, -1.0]);
+        let lambda = [0.5, 1.0];
+        // Twice: what the first pass left in buffers must not be seen by the second.
+        for _ in 0..2 {
+            workspace.forward(&program, Some(&lambda));
+            workspace.target_gradient(&program, 0).copy_from_slice(&[1.0, 10.0]);
+            let (mut gates, mut parameters) = ([100.0, 0.0], program.gradients());
+            let into = &mut Gradients { lambda: &lambda, gates: &mut gates, parameters: &mut parameters };
+            workspace.back(&program, into);
+            assert_eq!(gates, [112.0, 100.0], "added to what was there");
+            assert_eq!(parameters[0].elements(), [1.0, 10.0]);
+        }
+    }
+
+    #[test]
+    fn the_last_to_get_a_gradient_takes_its_buffer() {
+        let program = squares();
+        let mut workspace = Workspace::new(&program);
+        let mut dy = array(&[2], vec![1.0, 2.0]);
+        let place = dy.as_ptr();
+        workspace.pass_on(&program, 1, &mut dy, true);
+        assert_eq!(workspace.dy[1].as_ptr(), place);
+        let mut more = array(&[2], vec![10.0, 20.0]);
+        workspace.pass_on(&program, 1, &mut more, true);
+        assert_eq!(workspace.dy[1].elements(), [11.0, 22.0]);
+        // Nobody wants a gradient of the input.
+        workspace.pass_on(&program, 0, &mut more, true);
+        assert!(workspace.dy[0].is_empty());
+    }
+}

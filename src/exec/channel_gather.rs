@@ -173,3 +173,40 @@ impl SimdOp for Backward<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two images of three channels of two pixels.
+    const SHAPE: [usize; 3] = [2, 3, 2];
+
+    fn numbers(n: usize) -> Vec<f32> {
+        (0..n).map(|i| i as f32 + 1.0).collect()
+    }
+
+    #[test]
+    fn channels_go_to_their_places_through_their_gates() {
+        let (x, mut y) = (numbers(12), [f32::NAN; 12]);
+        let route = [2, NOWHERE, 0];
+        let gather = ChannelGather::of(&SHAPE, Some(&route), Some(&[0, UNGATED, UNGATED]));
+        gather.forward(&x, Some(&[0.5]), &mut y);
+        assert_eq!(y, [2.5, 3.0, 0.0, 0.0, 1.0, 2.0, 5.5, 6.0, 0.0, 0.0, 7.0, 8.0]);
+        gather.add(&x, None, &[-3.0; 12], true, &mut y);
+        assert_eq!(y, [2.0, 3.0, 0.0, 0.0, 0.0, 0.0, 8.0, 9.0, 0.0, 0.0, 4.0, 5.0]);
+    }
+
+    #[test]
+    fn gradients_come_back_to_channels_that_were_taken() {
+        let (x, dy) = (numbers(12), [1.0; 12]);
+        let mut gates = [0.0; 2];
+        let mut slot = GradSlot { dx: Array::from_elem(&SHAPE[..], f32::NAN), begun: false };
+        let route = [2, NOWHERE, 2];
+        let gather = ChannelGather::of(&SHAPE, Some(&route), Some(&[0, UNGATED, 1]));
+        let mut into = Gradients { lambda: &[0.5, 2.0], gates: &mut gates, parameters: &mut [] };
+        gather.backward(&x, &dy, Some(&mut slot), &mut into);
+        // Channel 2 was taken twice, the others never.
+        assert_eq!(slot.dx.elements(), [0.0, 0.0, 0.0, 0.0, 2.5, 2.5, 0.0, 0.0, 0.0, 0.0, 2.5, 2.5]);
+        assert_eq!(gates, [34.0, 34.0]);
+    }
+}

@@ -316,3 +316,123 @@ fn cannot_run(nodes: BTreeSet<String>) -> Error {
         hint: "cut the model before these nodes, or prune without gates: --criterion l1".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx;
+    use std::path::Path;
+
+    fn residual() -> (Graph, Facts) {
+        let model = onnx::read(Path::new("fixtures/residual/model.onnx"), &[]).unwrap();
+        let facts = model.facts().unwrap();
+        (model.graph, facts)
+    }
+
+    fn compiled(graph: &Graph, facts: &Facts, targets: &[ValueId]) -> Result<Program> {
+        Program::compile(graph, facts, Precision::Exact, &[], &[], targets)
+    }
+
+    /// A Relu that is inferred and not bound.
+    #[derive(Debug)]
+    struct Unbindable;
+
+    impl Hints for Unbindable {}
+
+    impl Op for Unbindable {
+        fn attributes(&self) -> Attributes {
+            Attributes::new()
+        }
+        fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {
+            Ok(vec![need(x, 0)?.clone()])
+        }
+        fn differentiable(&self) -> bool {
+            true
+        }
+        fn never_negative(&self, _: &Operands) -> bool {
+            true
+        }
+        fn bind(&self, _: &Io) -> Result<Box<dyn Kernel>, Refusal> {
+            unsupported("a Relu of this kind")
+        }
+        fn channels(&self, _: &Io, _: &mut dyn Couplings) {}
+        fn cost(&self, _: &Io) -> Work {
+            Work::Free
+        }
+        fn linear(&self, _: &Io) -> Option<Linear> {
+            None
+        }
+        fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
+            Ok(Resized::UNCHANGED)
+        }
+    }
+
+    #[test]
+    fn every_node_that_cannot_be_bound_is_named() {
+        let (mut graph, facts) = residual();
+        let mut names = Vec::new();
+        for node in graph.nodes.iter_mut().filter(|n| n.op_type == "Relu") {
+            node.op = Arc::new(Unbindable);
+            names.push(format!("'{}' (Relu): a Relu of this kind", node.name));
+        }
+        assert!(names.len() > 1);
+        names.sort();
+        match compiled(&graph, &facts, &graph.outputs).unwrap_err() {
+            Error::Unsupported { nodes, .. } => assert_eq!(nodes, names),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_target_that_no_input_reaches_is_refused() {
+        let (graph, facts) = residual();
+        let stored = (0..graph.values.len()).find(|&v| graph.initializer(v).is_some()).unwrap();
+        let error = compiled(&graph, &facts, &[stored]).unwrap_err().to_string();
+        assert!(error.contains(&graph.values[stored].name) && error.contains("does not depend"), "{error}");
+    }
+
+    /// No value is read after it ended, and all end but inputs and targets.
+    #[test]
+    fn every_value_ends_after_its_last_reader() {
+        let (graph, facts) = residual();
+        let program = compiled(&graph, &facts, &graph.outputs).unwrap();
+        let mut ended = BTreeSet::new();
+        for (step, ends) in program.steps.iter().zip(&program.ends) {
+            let slot = |s: &Source| if let Source::Slot(s) = s { Some(*s) } else { None };
+            let mut used = step.inputs.iter().flatten().filter_map(slot).chain(step.outputs.iter().copied());
+            assert!(used.all(|s| !ended.contains(&s)));
+            assert!(ends.iter().all(|s| ended.insert(*s)), "a slot that ends twice");
+        }
+        let kept: BTreeSet<usize> = program.inputs.iter().chain(&program.targets).copied().collect();
+        let made = program.steps.iter().flat_map(|s| s.outputs.iter().copied());
+        assert!(made.filter(|s| !kept.contains(s)).all(|s| ended.contains(&s)));
+        assert!(kept.iter().all(|s| !ended.contains(s)));
+    }
+
+    #[test]
+    fn readers_of_a_value_share_a_gate() {
+        let (graph, facts) = residual();
+        let consumers = graph.consumers();
+        let value = (0..graph.values.len()).find(|&v| consumers[v].len() > 1 && facts.constant[v].is_none());
+        let value = value.unwrap();
+        let index: Vec<u32> = (0..facts.shape(value).unwrap()[1] as u32).collect();
+        let gate = GateSpec { value, axis: 1, index, readers: consumers[value].clone() };
+        let request = Request {
+            graph: &graph,
+            facts: &facts,
+            precision: Precision::Exact,
+            gates: &[gate],
+            bias_terms: &[],
+            parameters: &[],
+            targets: &graph.outputs,
+        };
+        let kernels = request.bind(&request.needed().unwrap()).unwrap();
+        let mut c = request.compiler(kernels);
+        c.slot(value, false);
+        c.place_gates(value);
+        assert_eq!(c.program.steps.len(), 1);
+        assert!(matches!(&c.program.steps[0].kind, Kind::Gate { axis: 1, .. }));
+        let gated: BTreeSet<usize> = c.gated_slot.values().copied().collect();
+        assert_eq!((c.gated_slot.len(), gated.len()), (consumers[value].len(), 1));
+    }
+}

@@ -148,3 +148,85 @@ impl Convolution {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::program::UNGATED;
+
+    /// 3×3 with padding over 4×5 pixels of channels 2, 0 and 1 of three, to two: channels 2 and 1 have gates.
+    fn gated(weights: &[f32]) -> Convolution {
+        let geometry = Geometry {
+            batch: 2,
+            cin: 3,
+            cout: 2,
+            group: 1,
+            input: [1, 4, 5],
+            output: [1, 4, 5],
+            kernel: [1, 3, 3],
+            stride: [1; 3],
+            dilation: [1; 3],
+            pad: [0, 1, 1],
+        };
+        let kernel = PackedConv::new(&geometry, weights, true, false).unwrap();
+        let (gate, reads) = (Some(vec![0, UNGATED, 1]), Some(vec![2, 0, 1]));
+        Convolution { geometry, kernel, weights: 0, bias: None, relu: false, gate, reads }
+    }
+
+    fn numbers(n: usize, seed: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 37 + seed * 11) % 23) as f32 / 11.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn a_gated_convolution_is_one_of_gated_channels() {
+        let weights = numbers(54, 1);
+        let (conv, x, lambda) = (gated(&weights), array(&[2, 3, 4, 5], numbers(120, 2)), [0.25, -2.0]);
+        let mut y = Array::zeros(&[2, 2, 4, 5][..]);
+        conv.forward(&x, &[0.5, -0.5], None, Some(&lambda), &mut y);
+        let factors = [1.0, lambda[1], lambda[0]];
+        let plane = |n: usize, c: usize| x.elements()[(n * 3 + c) * 20..][..20].iter().map(move |v| v * factors[c]);
+        let read: Vec<f32> =
+            (0..2).flat_map(|n| [2, 0, 1].into_iter().flat_map(move |c| plane(n, c))).collect();
+        let mut expected = vec![0.0; 80];
+        conv::forward(&conv.geometry, &read, &weights, Some(&[0.5, -0.5]), &mut expected);
+        assert!(y.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{y:?} {expected:?}");
+    }
+
+    /// y is linear in λ and in x.
+    #[test]
+    fn gradients_are_differences() {
+        let weights = numbers(54, 1);
+        let (conv, x, lambda) = (gated(&weights), array(&[2, 3, 4, 5], numbers(120, 2)), [0.25, -2.0]);
+        let mut dy = array(&[2, 2, 4, 5], numbers(80, 3));
+        let loss = |x: &Array<f32>, lambda: &[f32]| -> f32 {
+            let mut y = Array::zeros(dy.shape());
+            conv.forward(x, &[], None, Some(lambda), &mut y);
+            y.iter().zip(&dy).map(|(y, dy)| y * dy).sum()
+        };
+        let by_lambda = [0, 1].map(|k| {
+            let moved = |by: f32| {
+                let mut lambda = lambda;
+                lambda[k] += by;
+                loss(&x, &lambda)
+            };
+            moved(0.5) - moved(-0.5)
+        });
+        let by_x = [0, 33, 71, 119].map(|i| {
+            let moved = |by: f32| {
+                let mut x = x.clone();
+                x.elements_mut()[i] += by;
+                loss(&x, &lambda)
+            };
+            (i, moved(0.5) - moved(-0.5))
+        });
+        let mut gates = [0.0; 2];
+        let mut dx = GradSlot { dx: Array::from_elem(x.shape(), f32::NAN), begun: false };
+        let io = ConvIo { x: &x, dy: &mut dy, weights: &weights };
+        let mut into = Gradients { lambda: &lambda, gates: &mut gates, parameters: &mut [] };
+        conv.backward_input(&io, Some(&mut dx), &mut Vec::new(), &mut into);
+        let near = |found: f32, expected: f32| (found - expected).abs() < 1e-3;
+        assert!(gates.iter().zip(by_lambda).all(|(g, e)| near(*g, e)), "{gates:?} {by_lambda:?}");
+        let found = dx.dx.elements();
+        assert!(by_x.iter().all(|&(i, e)| near(found[i], e)), "{by_x:?}");
+    }
+}

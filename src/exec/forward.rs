@@ -107,3 +107,39 @@ pub(super) fn operands<'a>(
     };
     step.inputs.iter().map(operand).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::squares;
+    use super::*;
+
+    #[test]
+    fn targets_are_the_same_where_buffers_are_used_again() {
+        let program = squares();
+        let mut workspace = Workspace::new(&program);
+        workspace.input(&program, 0).copy_from_slice(&[2.0, -1.0]);
+        workspace.forward(&program, Some(&[0.5, 1.0]));
+        assert_eq!(workspace.target(&program, 0).elements(), [3.0, 5.0]);
+        assert_eq!(workspace.y[1].elements(), [1.0, -1.0]);
+        // Twice: the buffers have other numbers in them then.
+        for _ in 0..2 {
+            workspace.evaluate(&program, Some(&[0.5, 1.0]));
+            assert_eq!(workspace.target(&program, 0).elements(), [3.0, 5.0]);
+            assert!(workspace.y[1].is_empty(), "a value that was read for the last time is gone");
+        }
+        // The input is still there, and without λ all gates are open.
+        workspace.evaluate(&program, None);
+        assert_eq!(workspace.target(&program, 0).elements(), [12.0, 5.0]);
+    }
+
+    #[test]
+    fn integers_are_rounded_to_their_type() {
+        let mut program = squares();
+        program.steps[2].whole = vec![DType::U8, DType::F32];
+        let mut workspace = Workspace::new(&program);
+        workspace.input(&program, 0).copy_from_slice(&[0.9, 8.0]);
+        workspace.forward(&program, None);
+        // 2.43, and 320 − 256.
+        assert_eq!(workspace.target(&program, 0).elements(), [2.0, 64.0]);
+    }
+}

@@ -19,6 +19,8 @@ mod pool;
 mod program;
 mod reach;
 mod reference;
+#[cfg(test)]
+mod testing;
 mod workspace;
 
 pub use batch::{LARGEST, batched};
