@@ -49,13 +49,7 @@ impl Workspace {
     }
 
     /// Takes the gradients `dy` of a step's results to those of its operands.
-    fn step_backward(
-        &mut self,
-        program: &Program,
-        step: &Step,
-        dy: &mut [Array<f32>],
-        into: &mut Gradients,
-    ) {
+    fn step_backward(&mut self, program: &Program, step: &Step, dy: &mut [Array<f32>], into: &mut Gradients) {
         match &step.kind {
             Kind::Op(kernel) => {
                 if let Some(term) = &step.shift {

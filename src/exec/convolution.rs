@@ -184,7 +184,8 @@ mod tests {
         let mut y = Array::zeros(&[2, 2, 4, 5][..]);
         conv.forward(&x, &[0.5, -0.5], None, Some(&lambda), &mut y);
         let factors = [1.0, lambda[1], lambda[0]];
-        let plane = |n: usize, c: usize| x.elements()[(n * 3 + c) * 20..][..20].iter().map(move |v| v * factors[c]);
+        let plane =
+            |n: usize, c: usize| x.elements()[(n * 3 + c) * 20..][..20].iter().map(move |v| v * factors[c]);
         let read: Vec<f32> =
             (0..2).flat_map(|n| [2, 0, 1].into_iter().flat_map(move |c| plane(n, c))).collect();
         let mut expected = vec![0.0; 80];

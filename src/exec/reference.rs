@@ -82,7 +82,12 @@ struct AtNode<'a> {
 
 impl AtNode<'_> {
     /// Its results for operands `x`, at gates `lambda`; `None` where its operator cannot be bound.
-    fn computed(&self, facts: &Facts, mut x: Vec<Option<Array<f64>>>, lambda: &[f64]) -> Option<Vec<Array<f64>>> {
+    fn computed(
+        &self,
+        facts: &Facts,
+        mut x: Vec<Option<Array<f64>>>,
+        lambda: &[f64],
+    ) -> Option<Vec<Array<f64>>> {
         for &(gate, slot) in self.gates {
             let x = x[slot].as_mut().expect("a gate stands at a present operand");
             along(x, gate.axis, |c| at(lambda, gate.index[c]), |x, by| x * by);

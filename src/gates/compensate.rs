@@ -57,8 +57,7 @@ pub fn moments(session: &Session, gates: &[GateSpec], list: &[usize]) -> Vec<Vec
         let n = chunk.positions.len();
         let one = |gate: &GateSpec| {
             let mut sums = vec![[0.0f64; 2]; gate.index.len()];
-            let Some(y) = chunk.workspace.value(chunk.program, gate.value).filter(|y| !y.is_empty())
-            else {
+            let Some(y) = chunk.workspace.value(chunk.program, gate.value).filter(|y| !y.is_empty()) else {
                 return sums;
             };
             let image = y.len() / session.batch;

@@ -6,11 +6,7 @@ use crate::tensor::{Array, Real};
 use ndarray::ArrayViewD;
 
 /// Results of a kernel for operands `x`, of the shapes in `y`. Integers are not rounded to their types.
-pub fn computed<T: Real>(
-    kernel: &(impl Compute<T> + ?Sized),
-    x: &Inputs<T>,
-    y: &[Fact],
-) -> Vec<Array<T>> {
+pub fn computed<T: Real>(kernel: &(impl Compute<T> + ?Sized), x: &Inputs<T>, y: &[Fact]) -> Vec<Array<T>> {
     let mut results: Vec<Array<T>> = y.iter().map(|fact| Array::zeros(fact.shape.as_slice())).collect();
     let mut views: Vec<_> = results.iter_mut().map(|y| y.view_mut()).collect();
     kernel.forward(x, &mut views);

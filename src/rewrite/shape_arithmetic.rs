@@ -21,11 +21,7 @@ const TAG: f64 = 4_503_599_627_370_496.0;
 
 /// The operands, by slot, that would make the result of `node` the one that is wanted, literals first; `operands` are what they
 /// are, by slot and set of sizes.
-pub(super) fn sources(
-    node: &Node,
-    operands: &[Stated],
-    want: &[Numbers],
-) -> Vec<Choice> {
+pub(super) fn sources(node: &Node, operands: &[Stated], want: &[Numbers]) -> Vec<Choice> {
     match node.op_type.as_str() {
         "Identity" | "Cast" | "Unsqueeze" | "Squeeze" | "Reshape" | "Flatten" | "Gather" | "Slice"
         | "Transpose" | "Expand" | "Tile" => moved(node, operands, &[0], want).into_iter().collect(),
@@ -45,12 +41,7 @@ pub(super) fn sources(
 }
 
 /// Where the elements of the operands `slots` only move: each wanted element at the place that it comes from.
-fn moved(
-    node: &Node,
-    operands: &[Stated],
-    slots: &[usize],
-    want: &[Numbers],
-) -> Option<Choice> {
+fn moved(node: &Node, operands: &[Stated], slots: &[usize], want: &[Numbers]) -> Option<Choice> {
     let mut aims: Vec<Option<Vec<Numbers>>> = vec![None; operands.len()];
     for &slot in slots {
         aims[slot] = operands[slot].as_ref().map(|x| x.iter().map(|x| x.data.to_real()).collect());
@@ -82,12 +73,7 @@ fn moved(
 }
 
 /// What operand `slot` of a sum, difference, product or quotient would have to be, the other being what it is.
-fn solved(
-    node: &Node,
-    operands: &[Stated],
-    slot: usize,
-    want: &[Numbers],
-) -> Option<Choice> {
+fn solved(node: &Node, operands: &[Stated], slot: usize, want: &[Numbers]) -> Option<Choice> {
     let (own, other) = (operands.get(slot)?.as_ref()?, operands.get(1 - slot)?.as_ref()?);
     let mut aims = Vec::new();
     for (k, want) in want.iter().enumerate() {
@@ -120,13 +106,7 @@ fn solved(
 }
 
 /// True if the node gives what is wanted with `aims` in place of operand `slot`: whole numbers do not divide at will.
-fn holds(
-    node: &Node,
-    operands: &[Stated],
-    slot: usize,
-    aims: &[Numbers],
-    want: &[Numbers],
-) -> bool {
+fn holds(node: &Node, operands: &[Stated], slot: usize, aims: &[Numbers], want: &[Numbers]) -> bool {
     let whole = |x: &f64| x.fract() == 0.0;
     let mut stated = operands.iter().flatten().flatten();
     let was_whole = stated.all(|x| x.data.to_real::<f64>().iter().all(whole));

@@ -259,7 +259,11 @@ pub fn compare_executors(
 }
 
 /// Largest difference between our executor and what tract gave on one network; none where ours computes no output.
-pub fn apart(network: (&Graph, &Facts), samples: &[Sample], tract: &[Vec<Array<f32>>]) -> Result<Option<f64>> {
+pub fn apart(
+    network: (&Graph, &Facts),
+    samples: &[Sample],
+    tract: &[Vec<Array<f32>>],
+) -> Result<Option<f64>> {
     Ok(own_outputs(network, samples)?.map(|ours| distance(&ours, tract)))
 }
 

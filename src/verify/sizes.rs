@@ -128,7 +128,8 @@ fn stretched(samples: &[Sample], inputs: &[Fact]) -> Vec<Sample> {
             let from = &samples[(first + i / row) % samples.len()][k];
             let (mut place, mut rest, mut stride) = (0, i, 1);
             for axis in (0..fact.shape.len()).rev() {
-                let (at, size) = (rest % fact.shape[axis], from.shape().get(axis).copied().unwrap_or(1).max(1));
+                let (at, size) =
+                    (rest % fact.shape[axis], from.shape().get(axis).copied().unwrap_or(1).max(1));
                 rest /= fact.shape[axis];
                 place += at % size * stride;
                 stride *= size;

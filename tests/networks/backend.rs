@@ -61,7 +61,8 @@ fn judge(path: &Path) -> Result<bool, String> {
             let [f, e] = [found, &expected].map(|t| format!("{:?} {:?}", t.dtype(), t.shape));
             return Err(format!("'{name}' is {f}, not {e}"));
         }
-        near(&model, found.to_array().elements(), &expected).map_err(|why| format!("'{name}', folded: {why}"))?;
+        near(&model, found.to_array().elements(), &expected)
+            .map_err(|why| format!("'{name}', folded: {why}"))?;
     }
     run(&model, &folded, graph)
 }

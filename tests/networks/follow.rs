@@ -66,14 +66,10 @@ fn run(
     for _ in 0..2 {
         workspace.evaluate(&program, Some(parameters));
     }
-    let alone: Vec<Array<f32>> =
-        (0..targets.len()).map(|t| workspace.target(&program, t).clone()).collect();
+    let alone: Vec<Array<f32>> = (0..targets.len()).map(|t| workspace.target(&program, t).clone()).collect();
     workspace.forward(&program, Some(parameters));
     for (t, alone) in alone.iter().enumerate() {
-        assert!(
-            alone == workspace.target(&program, t),
-            "target {t} is another one where values make room"
-        );
+        assert!(alone == workspace.target(&program, t), "target {t} is another one where values make room");
     }
     let values = (0..targets.len()).flat_map(|t| workspace.target(&program, t).clone()).collect();
     for t in 0..targets.len() {

@@ -61,8 +61,7 @@ fn compare(network: &Network, residual: Residual, compensation: Compensation) {
         inputs.push(array(facts.shape(v).unwrap(), x.iter().map(|&x| f64::from(x)).collect()));
     }
     let expected = plain.outputs(&inputs, &wide).unwrap();
-    let weights: Vec<Vec<f32>> =
-        expected.iter().map(|y| y.iter().map(|_| draw.bell()).collect()).collect();
+    let weights: Vec<Vec<f32>> = expected.iter().map(|y| y.iter().map(|_| draw.bell()).collect()).collect();
     let mut gradients = Vec::new();
     for (program, workspace) in programs.iter().zip(&mut workspaces) {
         workspace.forward(program, Some(&lambda));

@@ -65,9 +65,8 @@ fn foldable(
         .map(|(s, v)| (f64::from(*s) / (f64::from(*v) + f64::from(epsilon)).sqrt()) as f32)
         .collect();
     let per_channel = w.len() / factor.len().max(1);
-    let folded_bias: Vec<f32> = (0..factor.len())
-        .map(|o| (bias.map_or(0.0, |b| b[o]) - mean[o]) * factor[o] + shift[o])
-        .collect();
+    let folded_bias: Vec<f32> =
+        (0..factor.len()).map(|o| (bias.map_or(0.0, |b| b[o]) - mean[o]) * factor[o] + shift[o]).collect();
     // A shift that was added to the convolution's result is scaled with it.
     let step_shift = conv.shift.clone().map(|mut s| {
         let columns = s.index.len().max(1);
