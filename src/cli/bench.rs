@@ -63,7 +63,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
             None => Some(timing::layers(ready, args.runs.min(100)).map_err(|why| refused(file, &why))?),
         };
         let outputs = ready.0.run(&ready.1).map_err(|why| refused(file, &why))?;
-        let outputs = outputs.first().map(|y| y[..y.len().min(OUTPUTS)].to_vec()).unwrap_or_default();
+        let outputs = outputs.first().map(|y| y.iter().take(OUTPUTS).copied().collect()).unwrap_or_default();
         let (apart, disagree) = aparts[k];
         models.push(json::Benched { path, bytes, macs, timing, layers, outputs, apart, disagree });
     }

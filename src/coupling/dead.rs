@@ -8,6 +8,7 @@ use super::groups::{Groups, NONE};
 use crate::graph::*;
 use crate::support::random::Draw;
 use crate::tensor::*;
+use ndarray::{ArrayView2, Axis};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// By value and axis, what is known of each coordinate: the number that it always is.
@@ -172,7 +173,8 @@ impl Trial<'_> {
 
     /// Numbers that coordinates of the results have for all that is tried: of a layer, only for zeros.
     fn tried(&self, known: &Known, side: usize, layer: bool) -> Option<Numbers> {
-        let (shapes, y) = self.smaller(known, side).or_else(|| self.whole())?;
+        let form = self.smaller(known, side).or_else(|| self.whole())?;
+        let kernel = form.bind(self.node, self.x)?;
         let magnitudes = if layer { &MAGNITUDES[..1] } else { &MAGNITUDES[..] };
         let mut found = Numbers::new();
         for (k, &magnitude) in magnitudes.iter().enumerate() {
@@ -181,17 +183,15 @@ impl Trial<'_> {
                     let (v, operand) = (self.node.inputs[slot]?, self.x[slot]?);
                     match operand.value {
                         Some(t) => Some(t.to_array()),
-                        None => Some(self.fill(known, v, &shapes[slot], magnitude, layer)),
+                        None => Some(self.fill(known, v, &form.x[slot].as_ref()?.shape, magnitude, layer)),
                     }
                 })
                 .collect();
-            let inputs: Vec<Option<&Array<f64>>> = inputs.iter().map(Option::as_ref).collect();
-            let mut results: Vec<Array<f64>> = y.iter().map(|f| Array::zeros(&f.shape)).collect();
-            Compute::<f64>::forward(self.node.op.as_ref(), &inputs, &mut results);
-            y.iter().zip(&mut results).for_each(|(fact, y)| fact.dtype.round(&mut y.data));
+            let mut results = computed(&*kernel, &views(&inputs), &form.y);
+            form.y.iter().zip(&mut results).for_each(|(fact, y)| fact.dtype.round(y.elements_mut()));
             for (v, y) in self.node.outputs.iter().zip(&results) {
                 let Some(v) = *v else { continue };
-                for axis in 0..y.shape.len() {
+                for axis in 0..y.ndim() {
                     if self.groups.axis(v, axis).iter().all(|&c| c == NONE) {
                         continue;
                     }
@@ -213,22 +213,21 @@ impl Trial<'_> {
     fn fill(&self, known: &Known, v: ValueId, shape: &[usize], magnitude: f64, layer: bool) -> Array<f64> {
         let mut draw = Draw::new(v as u64, 0);
         let mut x = Array::zeros(shape);
-        x.data.iter_mut().for_each(|x| *x = magnitude * (0.5 + f64::from(draw.unit())));
+        x.iter_mut().for_each(|x| *x = magnitude * (0.5 + f64::from(draw.unit())));
         if let Some(fact) = &self.facts.fact[v] {
-            fact.dtype.round(&mut x.data);
+            fact.dtype.round(x.elements_mut());
         }
         for axis in (0..shape.len()).filter(|_| !layer) {
             let Some(along) = known.0.get(&(v, axis)) else { continue };
-            let inner = volume(&shape[axis + 1..]);
-            for (k, x) in x.data.iter_mut().enumerate() {
-                *x = along[k / inner % shape[axis]].unwrap_or(*x);
+            for (mut part, known) in around_mut(&mut x.view_mut(), axis).axis_iter_mut(Axis(1)).zip(along) {
+                known.iter().for_each(|&number| part.fill(number));
             }
         }
         x
     }
 
     /// Operands and results where axes without classes are `side` long, if that is a form of the node.
-    fn smaller(&self, known: &Known, side: usize) -> Option<(Vec<Shape>, Vec<Fact>)> {
+    fn smaller(&self, known: &Known, side: usize) -> Option<Form> {
         let classed = |v: ValueId, axis: usize| {
             known.0.contains_key(&(v, axis)) || self.groups.axis(v, axis).iter().any(|&c| c != NONE)
         };
@@ -270,28 +269,40 @@ impl Trial<'_> {
                 })
         };
         let ok = self.node.outputs.iter().enumerate().all(fits) && y.len() >= self.node.outputs.len();
-        ok.then(|| (facts.into_iter().map(|f| f.map(|f| f.shape).unwrap_or_default()).collect(), y))
+        ok.then_some(Form { x: facts, y })
     }
 
     /// Operands and results as they are, unless they are too large.
-    fn whole(&self) -> Option<(Vec<Shape>, Vec<Fact>)> {
-        let shape = |x: &Option<Operand>| x.map(|x| x.fact.shape.clone()).unwrap_or_default();
-        let shapes: Vec<Shape> = self.x.iter().map(shape).collect();
-        let small = shapes.iter().chain(self.y.iter().map(|f| &f.shape)).all(|s| volume(s) <= MOST);
-        small.then(|| (shapes, self.y.to_vec()))
+    fn whole(&self) -> Option<Form> {
+        let x: Vec<Option<Fact>> = self.x.iter().map(|x| x.map(|x| x.fact.clone())).collect();
+        let small = x.iter().flatten().chain(self.y).all(|fact| volume(&fact.shape) <= MOST);
+        small.then(|| Form { x, y: self.y.to_vec() })
+    }
+}
+
+/// Types and shapes at which a node is tried.
+struct Form {
+    /// Operands by slot.
+    x: Vec<Option<Fact>>,
+    /// Results by slot.
+    y: Vec<Fact>,
+}
+
+impl Form {
+    /// The node at these shapes, with the constants among `operands`; `None` where it cannot be run.
+    fn bind(&self, node: &Node, operands: &Operands) -> Option<Box<dyn Kernel>> {
+        let pairs = self.x.iter().zip(operands);
+        let x: Vec<Option<Operand>> =
+            pairs.map(|(fact, x)| Some(Operand::new(fact.as_ref()?, x.as_ref()?.value))).collect();
+        node.op.bind(&Io { x: &x, y: &self.y }).ok()
     }
 }
 
 /// For each coordinate of an axis, the number that all its elements are.
 fn constant_along(y: &Array<f64>, axis: usize) -> Vec<Option<f64>> {
-    let (size, inner) = (y.shape[axis], volume(&y.shape[axis + 1..]));
-    let mut found: Vec<Option<Option<f64>>> = vec![None; size];
-    for (k, &x) in y.data.iter().enumerate() {
-        let seen = &mut found[k / inner % size];
-        *seen = match *seen {
-            None => Some(Some(x).filter(|x| x.is_finite())),
-            Some(before) => Some(before.filter(|&b| b == x)),
-        };
-    }
-    found.into_iter().map(Option::flatten).collect()
+    let number = |part: ArrayView2<f64>| {
+        let first = *part.first()?;
+        (first.is_finite() && part.iter().all(|x| *x == first)).then_some(first)
+    };
+    around(&y.view(), axis).axis_iter(Axis(1)).map(number).collect()
 }

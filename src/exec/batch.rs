@@ -6,6 +6,7 @@
 use super::{Precision, Program, Workspace};
 use crate::error::Result;
 use crate::graph::*;
+use crate::tensor::Elements;
 
 /// Images per chunk are chosen so that a workspace stays about this large …
 const WORKSPACE_BYTES: usize = 64 << 20;
@@ -74,8 +75,8 @@ fn independent(single: &Program, several: &Program) -> bool {
     one.evaluate(single, None);
     (0..single.targets.len()).all(|t| {
         let (a, b) = (one.target(single, t), many.target(several, t));
-        let b = &b.data[image * a.data.len()..];
-        let range = a.data.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
-        a.data.len() == b.len() && a.data.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-3 * range)
+        let (a, b) = (a.elements(), &b.elements()[image * a.len()..]);
+        let range = a.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-3 * range)
     })
 }

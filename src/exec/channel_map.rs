@@ -14,12 +14,12 @@ pub(super) type ChannelMap = Vec<u32>;
 
 /// A step that only takes whole channels from one input, as a route: found by running it on numbered elements.
 pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) -> Option<ChannelMap> {
-    let Kind::Op(op) = &step.kind else { return None };
+    let Kind::Op(kernel) = &step.kind else { return None };
     let (Source::Slot(x), &[y]) = (step.inputs.first().copied().flatten()?, &step.outputs[..]) else {
         return None;
     };
     let one_slot = step.inputs.iter().skip(1).all(|s| !matches!(s, Some(Source::Slot(_))));
-    if !op.picks_channels() || step.shift.is_some() || !one_slot {
+    if !step.op.as_ref()?.picks_channels() || step.shift.is_some() || !one_slot {
         return None;
     }
     let ([n, channels, pixels @ ..], [m, wide, same @ ..]) = (&shapes[x][..], &shapes[y][..]) else {
@@ -28,28 +28,21 @@ pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) 
     if n != m || pixels != same || *channels == 0 {
         return None;
     }
-    let numbered = Array::new(&shapes[x], (0..volume(&shapes[x])).map(|i| (i + 1) as f64).collect());
-    let known: Vec<Option<Array<f64>>> = step
-        .inputs
-        .iter()
-        .map(|source| match source {
-            Some(Source::Constant(c)) => {
-                let c = &constants[*c];
-                Some(Array::new(&c.shape, c.data.iter().map(|&v| f64::from(v)).collect()))
-            }
-            _ => None,
-        })
-        .collect();
-    let mut operands: Vec<Option<&Array<f64>>> = known.iter().map(Option::as_ref).collect();
-    operands[0] = Some(&numbered);
-    let mut result = [Array::zeros(&shapes[y])];
-    Compute::<f64>::forward(op.as_ref(), &operands, &mut result);
+    let numbered = array(&shapes[x], (0..volume(&shapes[x])).map(|i| (i + 1) as f64).collect());
+    let wide_constant = |source: &Option<Source>| match source {
+        Some(Source::Constant(c)) => Some(constants[*c].mapv(f64::from)),
+        _ => None,
+    };
+    let mut operands: Vec<Option<Array<f64>>> = step.inputs.iter().map(wide_constant).collect();
+    operands[0] = Some(numbered);
+    let mut result = Array::zeros(shapes[y].as_slice());
+    Compute::<f64>::forward(kernel.as_ref(), &views(&operands), &mut [result.view_mut()]);
     let size = volume(pixels);
     let channel = |row: &[f64]| match row.first() {
         Some(&first) if first > 0.0 => ((first as usize - 1) / size % channels) as u32,
         _ => NOWHERE,
     };
-    let rows: Vec<&[f64]> = result[0].data.chunks_exact(size.max(1)).collect();
+    let rows: Vec<&[f64]> = result.elements().chunks_exact(size.max(1)).collect();
     let route: ChannelMap = rows.iter().take(*wide).map(|row| channel(row)).collect();
     let expected = |k: usize, p: usize| match route[k % wide] {
         NOWHERE => 0.0,

@@ -4,9 +4,14 @@
 //! [`Workspace`] that takes a few images through it and back. Never: decides on an update, shares state between threads, or
 //! sums in an order that depends on their number.
 
+mod backward;
 mod batch;
+mod bias_term;
 mod channel_gather;
 mod channel_map;
+mod compile;
+mod convolution;
+mod forward;
 pub mod loss;
 mod objective;
 mod passes;
@@ -14,7 +19,9 @@ mod pool;
 mod program;
 mod reach;
 mod reference;
-mod run;
+#[cfg(test)]
+mod testing;
+mod workspace;
 
 pub use batch::{LARGEST, batched};
 pub use objective::{Aims, LossKind, Objective, not_run, targets, unknown};
@@ -22,4 +29,4 @@ pub use pool::{MOST_THREADS, Pool};
 pub use program::{BiasTermSpec, GateSpec, Precision, Program, UNGATED};
 pub use reach::{Opened, Reach};
 pub use reference::ReferenceInterpreter;
-pub use run::Workspace;
+pub use workspace::Workspace;

@@ -6,6 +6,7 @@
 use super::program::{BiasTermSpec, GateSpec, UNGATED};
 use crate::graph::*;
 use crate::tensor::*;
+use ndarray::Axis as Along;
 use std::collections::HashMap;
 
 /// A network as it stands.
@@ -46,11 +47,18 @@ impl ReferenceInterpreter<'_> {
             let open = !node.inputs.iter().flatten().all(known) || facts.trouble[n].is_some();
             let results = facts.results(node).filter(|_| !open && !facts.is_folded(node));
             if let Some(results) = results {
-                let gates = gates.get(&n).map_or(&[][..], Vec::as_slice);
-                let shifts = shifts.get(&n).map_or(&[][..], Vec::as_slice);
-                let y = result(node, results, (gates, shifts), &values, constant, lambda);
-                for (v, y) in node.outputs.iter().zip(y) {
-                    v.iter().for_each(|&v| values[v] = Some(y.clone()));
+                let at = AtNode {
+                    node,
+                    results,
+                    gates: gates.get(&n).map_or(&[], Vec::as_slice),
+                    bias_terms: shifts.get(&n).map_or(&[], Vec::as_slice),
+                };
+                let operand = |v: ValueId| values[v].clone().or_else(|| constant(v));
+                let x = node.inputs.iter().map(|v| v.and_then(operand)).collect();
+                if let Some(y) = at.computed(facts, x, lambda) {
+                    for (v, y) in node.outputs.iter().zip(y) {
+                        v.iter().for_each(|&v| values[v] = Some(y.clone()));
+                    }
                 }
             }
             for &v in node.inputs.iter().flatten() {
@@ -64,43 +72,49 @@ impl ReferenceInterpreter<'_> {
     }
 }
 
-/// What a node gives, with the gates before its operand slots and the shifts behind its result.
-fn result(
-    node: &Node,
+/// A node with the gates before its operand slots and the bias terms of its result.
+struct AtNode<'a> {
+    node: &'a Node,
     results: Vec<Fact>,
-    (gates, shifts): (&[(&GateSpec, usize)], &[&BiasTermSpec]),
-    values: &[Option<Array<f64>>],
-    constant: impl Fn(ValueId) -> Option<Array<f64>>,
-    lambda: &[f64],
-) -> Vec<Array<f64>> {
-    let operand = |v: ValueId| values[v].clone().or_else(|| constant(v));
-    let mut x: Vec<Option<Array<f64>>> = node.inputs.iter().map(|v| v.and_then(operand)).collect();
-    for &(gate, slot) in gates {
-        let x = x[slot].as_mut().expect("a gate stands at a present operand");
-        along(x, gate.axis, |c, x| *x *= at(lambda, gate.index[c]));
+    gates: &'a [(&'a GateSpec, usize)],
+    bias_terms: &'a [&'a BiasTermSpec],
+}
+
+impl AtNode<'_> {
+    /// Its results for operands `x`, at gates `lambda`; `None` where its operator cannot be bound.
+    fn computed(
+        &self,
+        facts: &Facts,
+        mut x: Vec<Option<Array<f64>>>,
+        lambda: &[f64],
+    ) -> Option<Vec<Array<f64>>> {
+        for &(gate, slot) in self.gates {
+            let x = x[slot].as_mut().expect("a gate stands at a present operand");
+            along(x, gate.axis, |c| at(lambda, gate.index[c]), |x, by| x * by);
+        }
+        let kernel = self.node.op.bind(&Io { x: &facts.operands(self.node)?, y: &self.results }).ok()?;
+        let mut y = computed(&*kernel, &views(&x), &self.results);
+        self.results.iter().zip(&mut y).for_each(|(fact, y)| fact.dtype.round(y.elements_mut()));
+        for term in self.bias_terms {
+            let columns = term.index.len();
+            let of_gate = |(m, c): (&f32, usize)| {
+                f64::from(*m) * (1.0 - at(lambda, term.index[c])) * at(lambda, term.level[c])
+            };
+            let row = |o: usize| term.matrix[o * columns..][..columns].iter().zip(0..);
+            along(&mut y[0], term.axis, |o| row(o).map(of_gate).sum(), |y, by| y + by);
+        }
+        Some(y)
     }
-    let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
-    let mut y: Vec<Array<f64>> = results.iter().map(|f| Array::zeros(&f.shape)).collect();
-    Compute::<f64>::forward(node.op.as_ref(), &x, &mut y);
-    results.iter().zip(&mut y).for_each(|(fact, y)| fact.dtype.round(&mut y.data));
-    for shift in shifts {
-        let columns = shift.index.len();
-        let term = |(m, c): (&f32, usize)| {
-            f64::from(*m) * (1.0 - at(lambda, shift.index[c])) * at(lambda, shift.level[c])
-        };
-        let row = |o: usize| shift.matrix[o * columns..][..columns].iter().zip(0..);
-        let by: Vec<f64> = (0..shift.matrix.len() / columns).map(|o| row(o).map(term).sum()).collect();
-        along(&mut y[0], shift.axis, |o, y| *y += by[o]);
-    }
-    y
 }
 
 fn at(lambda: &[f64], index: u32) -> f64 {
     if index == UNGATED { 1.0 } else { lambda[index as usize] }
 }
 
-fn along(a: &mut Array<f64>, axis: usize, mut f: impl FnMut(usize, &mut f64)) {
-    let inner = volume(&a.shape[axis + 1..]);
-    let size = a.shape[axis];
-    a.data.iter_mut().enumerate().for_each(|(i, x)| f(i / inner % size, x));
+/// Changes every element by the number of its coordinate on `axis`.
+fn along(a: &mut Array<f64>, axis: usize, number: impl Fn(usize) -> f64, change: impl Fn(f64, f64) -> f64) {
+    for (c, mut part) in around_mut(&mut a.view_mut(), axis).axis_iter_mut(Along(1)).enumerate() {
+        let by = number(c);
+        part.map_inplace(|x| *x = change(*x, by));
+    }
 }

@@ -57,13 +57,12 @@ pub fn moments(session: &Session, gates: &[GateSpec], list: &[usize]) -> Vec<Vec
         let n = chunk.positions.len();
         let one = |gate: &GateSpec| {
             let mut sums = vec![[0.0f64; 2]; gate.index.len()];
-            let Some(y) = chunk.workspace.value(chunk.program, gate.value).filter(|y| !y.data.is_empty())
-            else {
+            let Some(y) = chunk.workspace.value(chunk.program, gate.value).filter(|y| !y.is_empty()) else {
                 return sums;
             };
-            let image = y.data.len() / session.batch;
-            let inner = volume(&y.shape[gate.axis + 1..]).max(1);
-            for (row, x) in y.data[..n * image].chunks_exact(inner).enumerate() {
+            let image = y.len() / session.batch;
+            let (_, _, inner) = sides(y.shape(), gate.axis);
+            for (row, x) in y.elements()[..n * image].chunks_exact(inner.max(1)).enumerate() {
                 let sum = &mut sums[row % gate.index.len()];
                 sum[0] += f64::from(x.iter().sum::<f32>());
                 sum[1] += f64::from(x.iter().map(|x| x * x).sum::<f32>());

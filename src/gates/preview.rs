@@ -11,6 +11,7 @@ use crate::exec::Pool;
 use crate::exec::{Aims, loss};
 use crate::graph::{Facts, Graph, Node, ValueId};
 use crate::support::random::Draw;
+use crate::tensor::{Array, Elements};
 use std::collections::BTreeMap;
 
 /// Images that are looked at: at the most, where a network is large, and at least for a judgement.
@@ -162,7 +163,8 @@ fn answers(
         return Ok(None);
     }
     let session = Session::plain(network, &aims, data, pool)?;
-    Ok(Some(session.outputs(list).into_iter().map(|mut targets| targets.swap_remove(0)).collect()))
+    let scores = |targets: Vec<Array<f32>>| targets[0].elements().to_vec();
+    Ok(Some(session.outputs(list).into_iter().map(scores).collect()))
 }
 
 /// Probabilities, from scores or from what are probabilities already.

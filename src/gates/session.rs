@@ -57,7 +57,8 @@ const REMEMBERED: usize = 64 << 20;
 #[derive(Debug, Clone, Default)]
 pub struct HeldOut {
     images: Vec<usize>,
-    outputs: Option<Vec<Vec<Vec<f32>>>>,
+    /// By image, then by target.
+    outputs: Option<Vec<Vec<Array<f32>>>>,
 }
 
 impl HeldOut {
@@ -89,7 +90,6 @@ impl HeldOut {
             let known = self.outputs.as_ref().map(|outputs| &outputs[k * together..][..some.len()]);
             let found = other.outputs_at(some, lambda, None);
             for ((whole, rows), &i) in known.unwrap_or(&asked).iter().zip(found).zip(some) {
-                let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
                 tally.add(whole, &rows, other.label(i));
             }
         }
@@ -114,10 +114,23 @@ impl Chunk<'_> {
         (0..self.program.target_values.len())
             .map(|t| {
                 let y = self.workspace.target(self.program, t);
-                let len = y.data.len() / self.program.batch;
-                &y.data[i * len..(i + 1) * len]
+                let len = y.len() / self.program.batch;
+                &y.elements()[i * len..(i + 1) * len]
             })
             .collect()
+    }
+
+    /// The targets of image `i` of the chunk.
+    fn image(&self, i: usize) -> Vec<Array<f32>> {
+        let one = |(t, row): (usize, &[f32])| {
+            let mut shape = self.program.target_shape(t).to_vec();
+            match shape.first_mut() {
+                Some(first) if first.is_multiple_of(self.program.batch) => *first /= self.program.batch,
+                _ => shape = vec![row.len()],
+            }
+            array(&shape, row.to_vec())
+        };
+        self.rows(i).into_iter().enumerate().map(one).collect()
     }
 }
 
@@ -283,24 +296,24 @@ impl<'a> Session<'a> {
         &self,
         chunk: &Chunk,
         images: &[usize],
-        teacher: &[Vec<Vec<f32>>],
+        teacher: &[Vec<Array<f32>>],
         weight: f64,
         task: &Objective,
-    ) -> (f64, Vec<Vec<f32>>) {
+    ) -> (f64, Vec<Array<f32>>) {
         let program = chunk.program;
-        let zeros = |t| vec![0.0; chunk.workspace.target(program, t).data.len()];
-        let mut gradients: Vec<Vec<f32>> = (0..program.target_values.len()).map(zeros).collect();
+        let zeros = |t| Array::zeros(program.target_shape(t));
+        let mut gradients: Vec<Array<f32>> = (0..program.target_values.len()).map(zeros).collect();
         let mut total = 0.0;
         for (i, teacher) in teacher.iter().enumerate() {
             let labels = self.data.labels().filter(|_| chunk.labelled);
             let label = labels.map(|l| l[images[chunk.positions.start + i]]);
             let x = &chunk.rows(i)[..self.judged];
-            let teacher: Vec<&[f32]> = teacher.iter().map(Vec::as_slice).collect();
+            let teacher: Vec<&[f32]> = teacher.iter().map(|y| y.elements()).collect();
             let mut dx: Vec<&mut [f32]> = gradients
                 .iter_mut()
                 .map(|g| {
                     let len = g.len() / program.batch;
-                    &mut g[i * len..(i + 1) * len]
+                    &mut g.elements_mut()[i * len..(i + 1) * len]
                 })
                 .collect();
             total += task.loss(x, &teacher, label, weight, &mut dx);
@@ -312,7 +325,7 @@ impl<'a> Session<'a> {
     /// network's targets for them.
     pub fn task_loss(
         &self,
-        (images, teacher): (&[usize], &[Vec<Vec<f32>>]),
+        (images, teacher): (&[usize], &[Vec<Array<f32>>]),
         lambda: Option<&[f32]>,
         weight: f64,
         task: &Objective,
@@ -324,13 +337,14 @@ impl<'a> Session<'a> {
         self.each(images, None, one).into_iter().sum()
     }
 
-    /// Values of the targets of the unpruned network, for each image of `list`.
-    pub fn outputs(&self, list: &[usize]) -> Vec<Vec<Vec<f32>>> {
+    /// Values of the targets of the unpruned network by image of `list`, then by target, each [1, …] where a chunk's is
+    /// [images, …].
+    pub fn outputs(&self, list: &[usize]) -> Vec<Vec<Array<f32>>> {
         self.outputs_of(list, None)
     }
 
     /// The same, of changed images.
-    pub fn outputs_of(&self, list: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Vec<Vec<f32>>> {
+    pub fn outputs_of(&self, list: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Vec<Array<f32>>> {
         self.outputs_at(list, None, augment)
     }
 
@@ -340,11 +354,10 @@ impl<'a> Session<'a> {
         list: &[usize],
         lambda: Option<&[f32]>,
         augment: Option<(&Augment, u64)>,
-    ) -> Vec<Vec<Vec<f32>>> {
+    ) -> Vec<Vec<Array<f32>>> {
         let chunks = self.each(list, augment, |chunk| {
             chunk.workspace.evaluate(chunk.program, lambda);
-            let rows = |i| chunk.rows(i).into_iter().map(<[f32]>::to_vec).collect();
-            (0..chunk.positions.len()).map(rows).collect::<Vec<_>>()
+            (0..chunk.positions.len()).map(|i| chunk.image(i)).collect::<Vec<_>>()
         });
         chunks.into_iter().flatten().collect()
     }
@@ -394,8 +407,8 @@ struct Tally {
 
 impl Tally {
     /// Takes one image's targets in.
-    fn add(&mut self, whole: &[Vec<f32>], rows: &[&[f32]], label: Option<usize>) {
-        let (a, b) = (argmax(&whole[0]), argmax(rows[0]));
+    fn add(&mut self, whole: &[Array<f32>], rows: &[Array<f32>], label: Option<usize>) {
+        let (a, b) = (argmax(whole[0].elements()), argmax(rows[0].elements()));
         self.images += 1;
         self.counts[0] += usize::from(a == b);
         if let Some(label) = label {
@@ -403,7 +416,7 @@ impl Tally {
             self.counts[1] += usize::from(b == label);
             self.counts[2] += usize::from(a == label);
         }
-        for (w, r) in whole.iter().zip(rows).flat_map(|(w, r)| w.iter().zip(*r)) {
+        for (w, r) in whole.iter().zip(rows).flat_map(|(w, r)| w.elements().iter().zip(r.elements())) {
             let (w, r) = (f64::from(*w), f64::from(*r));
             let part = [1.0, w, w * w, (w - r) * (w - r)];
             self.sums.iter_mut().zip(part).for_each(|(s, p)| *s += p);

@@ -10,6 +10,7 @@ use crate::coupling::{Group, Groups};
 use crate::data::Augment;
 use crate::exec::{Objective, loss};
 use crate::support::random::Draw;
+use crate::tensor::{Array, Elements};
 use std::ops::Range;
 
 /// How the α to keep is chosen among those after 60 % of the steps.
@@ -298,7 +299,7 @@ fn task_gradient(
         let some = &teacher[chunk.positions.clone()];
         let (total, gradients) = session.loss(chunk, images, some, weight, &settings.task);
         for (t, g) in gradients.iter().enumerate() {
-            chunk.workspace.target_gradient(program, t).copy_from_slice(g);
+            chunk.workspace.target_gradient(program, t).copy_from_slice(g.elements());
         }
         let mut gradient = vec![0.0f32; lambda.len()];
         chunk.workspace.backward(program, &lambda, &mut gradient);
@@ -319,14 +320,14 @@ fn taught(
     images: &[usize],
     augment: Option<(&Augment, u64)>,
     task: &Objective,
-) -> Vec<Vec<Vec<f32>>> {
+) -> Vec<Vec<Array<f32>>> {
     if task.needs_teacher() { whole.outputs_of(images, augment) } else { vec![Vec::new(); images.len()] }
 }
 
 /// Images to judge plans on, with what the unpruned network gives.
 struct ValidationSet<'s> {
     images: Vec<usize>,
-    teacher: Vec<Vec<Vec<f32>>>,
+    teacher: Vec<Vec<Array<f32>>>,
     task: &'s Objective,
 }
 

@@ -4,11 +4,12 @@
 //! network's inputs) value of everything.
 //! Never: changes the graph; folded values serve the analysis and the executor, not the file.
 
-use super::op::{Compute, Fact, Io, Linear, Op, Operand, Port};
-use super::{Graph, Node, NodeId, Origin, Refusal, ValueId};
+use super::op::{Fact, Io, Linear, Operand, Port};
+use super::{Graph, Node, NodeId, Origin, Refusal, ValueId, computed};
 use crate::error::{Error, Result};
 use crate::setting::Setting;
-use crate::tensor::{Array, Tensor, checked_volume, too_large, volume};
+use crate::tensor::{Array, Elements, Tensor, checked_volume, too_large, volume};
+use ndarray::{ArrayViewD, aview0};
 use std::sync::Arc;
 
 /// Most elements that folding one node takes and gives: a malicious ConstantOfShape must exhaust neither memory nor patience.
@@ -301,22 +302,28 @@ fn fold(node: &Node, facts: &mut Facts, sizes: &mut Sizes) {
         }
         return;
     }
-    let x: Vec<Option<Array<f64>>> = node
-        .inputs
-        .iter()
-        .map(|slot| {
-            slot.map(|v| match &facts.constant[v] {
-                Some(t) if !shape_only => t.to_array(),
-                _ => Array { shape: facts.shape(v).unwrap_or_default().to_vec(), data: Vec::new() },
-            })
-        })
-        .collect();
-    let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
-    let mut y: Vec<Array<f64>> = wanted.iter().map(|f| Array::zeros(&f.shape)).collect();
-    Compute::<f64>::forward(node.op.as_ref() as &dyn Op, &x, &mut y);
+    let Some(y) = folded(node, facts, &wanted, shape_only) else { return };
     for ((slot, fact), y) in node.outputs.iter().zip(wanted).zip(y) {
         if let Some(v) = slot {
-            facts.constant[*v] = Some(Tensor::from_real(fact.dtype, &fact.shape, &y.data));
+            facts.constant[*v] = Some(Tensor::from_real(fact.dtype, &fact.shape, y.elements()));
         }
     }
+}
+/// The node's results, of constants, or of operands of which only the shapes matter; `None` where it cannot be run.
+fn folded(node: &Node, facts: &Facts, y: &[Fact], shape_only: bool) -> Option<Vec<Array<f64>>> {
+    let operands = facts.operands(node)?;
+    let kernel = node.op.bind(&Io { x: &operands, y }).ok()?;
+    let constant = |o: &Operand| o.value.filter(|_| !shape_only).map(Tensor::to_array::<f64>);
+    let values: Vec<Option<Array<f64>>> = operands.iter().map(|o| constant(o.as_ref()?)).collect();
+    // An operand of which only the shape is read needs no memory.
+    let unread = aview0(&0.0);
+    let mut x: Vec<Option<ArrayViewD<f64>>> = Vec::with_capacity(values.len());
+    for (operand, value) in operands.iter().zip(&values) {
+        x.push(match (operand, value) {
+            (None, _) => None,
+            (_, Some(value)) => Some(value.view()),
+            (Some(operand), None) => Some(unread.broadcast(operand.fact.shape.as_slice())?),
+        });
+    }
+    Some(computed(&*kernel, &x, y))
 }

@@ -4,6 +4,7 @@
 //! beside it, by value number. Never: knows protobuf or any operator by name.
 
 mod attributes;
+mod evaluate;
 mod graph;
 mod hints;
 mod infer;
@@ -12,6 +13,7 @@ mod op;
 mod print;
 
 pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsupported};
+pub use evaluate::{computed, views};
 pub use graph::{Graph, Names, Node, NodeId, Origin, Value, ValueId};
 pub use hints::{Hints, Instructions, Inverse, Limit, Normalisation};
 pub use infer::{Facts, infer, infer_unfinished};

@@ -6,7 +6,6 @@ use crate::graph::{Attributes, Op, Reader, Refusal, invalid};
 
 use family::carried::{self, Carried, Counted};
 
-
 mod family;
 
 #[cfg(test)]

@@ -426,15 +426,14 @@ fn split(n: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
 
 /// The first few inputs of `list`, whole as the network takes them.
 pub fn samples(graph: &Graph, facts: &Facts, data: &Calibration, list: &[usize]) -> Vec<Sample> {
-    let shape = |v: ValueId| facts.shape(v).unwrap_or_default().to_vec();
     (0..list.len().min(4))
         .map(|i| {
             let one = |(k, &v): (usize, &ValueId)| {
-                let mut x = Array::zeros(&shape(v));
+                let mut x = Array::zeros(facts.shape(v).unwrap_or_default());
                 // A fixed batch larger than one is filled with consecutive images.
                 let batch = if facts.is_batched(graph, v) { facts.batch(graph) } else { 1 };
-                let len = x.data.len() / batch.max(1);
-                for (b, row) in x.data.chunks_exact_mut(len.max(1)).enumerate() {
+                let len = x.len() / batch.max(1);
+                for (b, row) in x.elements_mut().chunks_exact_mut(len.max(1)).enumerate() {
                     data.write(k, list[(i + b) % list.len()], None, row);
                 }
                 x

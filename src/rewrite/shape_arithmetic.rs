@@ -9,6 +9,9 @@ use crate::tensor::*;
 /// Elements of a value, row-major.
 pub(super) type Numbers = Vec<f64>;
 
+/// A constant operand by set of sizes; `None` where it is absent, or no constant at one of them.
+pub(super) type Stated = Option<Vec<Tensor>>;
+
 /// Operands to be changed, by slot, with what they must be at each set of sizes.
 type Choice = Vec<(usize, Vec<Numbers>)>;
 
@@ -16,16 +19,11 @@ type Choice = Vec<(usize, Vec<Numbers>)>;
 const TAG: f64 = 4_503_599_627_370_496.0;
 
 /// The operands, by slot, that would make the result of `node` the one that is wanted, literals first; `operands` are what they
-/// are, by slot and set of sizes; `shapes` are the result's.
-pub(super) fn sources(
-    node: &Node,
-    operands: &[Option<Vec<Array<f64>>>],
-    shapes: &[Shape],
-    want: &[Numbers],
-) -> Vec<Choice> {
+/// are, by slot and set of sizes.
+pub(super) fn sources(node: &Node, operands: &[Stated], want: &[Numbers]) -> Vec<Choice> {
     let moving: Vec<usize> = (0..operands.len()).filter(|&slot| node.op.rearranges(slot)).collect();
     if !moving.is_empty() {
-        return moved(node, operands, &moving, shapes, want).into_iter().collect();
+        return moved(node, operands, &moving, want).into_iter().collect();
     }
     let mut solvable: Vec<usize> =
         (0..operands.len()).rev().filter(|&slot| node.op.inverse(slot).is_some()).collect();
@@ -35,34 +33,25 @@ pub(super) fn sources(
 }
 
 /// Where the elements of the operands `slots` only move: each wanted element at the place that it comes from.
-fn moved(
-    node: &Node,
-    operands: &[Option<Vec<Array<f64>>>],
-    slots: &[usize],
-    shapes: &[Shape],
-    want: &[Numbers],
-) -> Option<Choice> {
+fn moved(node: &Node, operands: &[Stated], slots: &[usize], want: &[Numbers]) -> Option<Choice> {
     let mut aims: Vec<Option<Vec<Numbers>>> = vec![None; operands.len()];
     for &slot in slots {
-        aims[slot] = operands[slot].as_ref().map(|x| x.iter().map(|x| x.data.clone()).collect());
+        aims[slot] = operands[slot].as_ref().map(|x| x.iter().map(|x| x.to_real()).collect());
     }
     for (k, want) in want.iter().enumerate() {
-        let mut x: Vec<Option<Array<f64>>> =
-            operands.iter().map(|x| x.as_ref().and_then(|x| x.get(k)).cloned()).collect();
+        let mut x = numbers(operands, k);
         let (mut tag, mut from) = (0, Vec::new());
         for &slot in slots {
-            for (i, element) in x[slot].as_mut()?.data.iter_mut().enumerate() {
+            for (i, element) in x[slot].as_mut()?.iter_mut().enumerate() {
                 *element = TAG + tag as f64;
                 from.push((slot, i));
                 tag += 1;
             }
         }
-        let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
-        let mut y = [Array::zeros(shapes.get(k)?)];
-        Compute::<f64>::forward(node.op.as_ref(), &x, &mut y);
+        let y = result(node, operands, k, slots, &x)?;
         let mut stated: Vec<Vec<bool>> =
             aims.iter().map(|a| a.as_ref().map_or(Vec::new(), |a| vec![false; a[k].len()])).collect();
-        for (&tag, &wanted) in y[0].data.iter().zip(want) {
+        for (&tag, &wanted) in y.iter().zip(want) {
             let &(slot, i) = from.get((tag - TAG) as usize).filter(|_| tag >= TAG)?;
             let place = aims[slot].as_mut()?[k].get_mut(i)?;
             // An element that goes to two places can have one value.
@@ -76,26 +65,20 @@ fn moved(
 }
 
 /// What operand `slot` of a function of two numbers would have to be, the other being what it is.
-fn solved(
-    node: &Node,
-    operands: &[Option<Vec<Array<f64>>>],
-    slot: usize,
-    want: &[Numbers],
-) -> Option<Choice> {
+fn solved(node: &Node, operands: &[Stated], slot: usize, want: &[Numbers]) -> Option<Choice> {
     let inverse = node.op.inverse(slot)?;
     let (own, other) = (operands.get(slot)?.as_ref()?, operands.get(1 - slot)?.as_ref()?);
     let mut aims = Vec::new();
     for (k, want) in want.iter().enumerate() {
-        let (own, other) = (own.get(k)?, other.get(k)?);
-        let fits = |x: &Array<f64>| x.data.len() == 1 || x.data.len() == want.len();
-        if !fits(own) || !fits(other) {
+        let (own, other): (usize, Numbers) = (own.get(k)?.len(), other.get(k)?.to_real());
+        let fits = |len: usize| len == 1 || len == want.len();
+        if !fits(own) || !fits(other.len()) {
             return None;
         }
-        let mut aim: Vec<Option<f64>> = vec![None; own.data.len()];
+        let mut aim: Vec<Option<f64>> = vec![None; own];
         for (i, &w) in want.iter().enumerate() {
-            let o = other.data[i % other.data.len()];
-            let x = inverse(o, w);
-            let place = &mut aim[i % own.data.len()];
+            let x = inverse(other[i % other.len()], w);
+            let place = &mut aim[i % own];
             if !x.is_finite() || place.replace(x).is_some_and(|before| before != x) {
                 return None;
             }
@@ -107,31 +90,48 @@ fn solved(
 }
 
 /// True if the node gives what is wanted with `aims` in place of operand `slot`: whole numbers do not divide at will.
-fn holds(
-    node: &Node,
-    operands: &[Option<Vec<Array<f64>>>],
-    slot: usize,
-    aims: &[Numbers],
-    want: &[Numbers],
-) -> bool {
+fn holds(node: &Node, operands: &[Stated], slot: usize, aims: &[Numbers], want: &[Numbers]) -> bool {
     let whole = |x: &f64| x.fract() == 0.0;
-    let was_whole = operands.iter().flatten().flatten().all(|x| x.data.iter().all(whole));
+    let mut stated = operands.iter().flatten().flatten();
+    let was_whole = stated.all(|x| x.to_real::<f64>().iter().all(whole));
     if was_whole && !aims.iter().flatten().all(whole) {
         return false;
     }
     want.iter().enumerate().all(|(k, want)| {
-        let mut x: Vec<Option<Array<f64>>> =
-            operands.iter().map(|x| x.as_ref().and_then(|x| x.get(k)).cloned()).collect();
+        let mut x = numbers(operands, k);
         if let Some(x) = &mut x[slot] {
-            x.data.clone_from(&aims[k]);
+            x.elements_mut().copy_from_slice(&aims[k]);
         }
-        let shape = [0, 1].map(|s| x[s].as_ref().map_or(Vec::new(), |x| x.shape.clone()));
-        let shape = if volume(&shape[0]) >= volume(&shape[1]) { &shape[0] } else { &shape[1] };
-        let mut y = [Array::zeros(shape)];
-        let x: Vec<Option<&Array<f64>>> = x.iter().map(Option::as_ref).collect();
-        Compute::<f64>::forward(node.op.as_ref(), &x, &mut y);
+        let Some(y) = result(node, operands, k, &[slot], &x) else { return false };
         // Integer division rounds towards zero.
         let same = |(y, w): (&f64, &f64)| y == w || was_whole && y.trunc() == *w;
-        y[0].data.len() == want.len() && y[0].data.iter().zip(want).all(same)
+        y.len() == want.len() && y.iter().zip(want).all(same)
     })
+}
+
+/// The operands at set of sizes `k`, to compute with.
+fn numbers(operands: &[Stated], k: usize) -> Vec<Option<Array<f64>>> {
+    operands.iter().map(|x| Some(x.as_ref()?.get(k)?.to_array())).collect()
+}
+
+/// The node's first result for operands `x` at set of sizes `k`, of which those in `slots` are other numbers than in `operands`;
+/// `None` where it cannot be run.
+fn result(
+    node: &Node,
+    operands: &[Stated],
+    k: usize,
+    slots: &[usize],
+    x: &[Option<Array<f64>>],
+) -> Option<Array<f64>> {
+    let stated: Vec<Option<&Tensor>> = operands.iter().map(|x| x.as_ref()?.get(k)).collect();
+    let facts: Vec<Option<Fact>> =
+        stated.iter().map(|t| t.map(|t| Fact::new(t.dtype(), t.shape()))).collect();
+    let mut bound: Vec<Option<Operand>> = Vec::with_capacity(facts.len());
+    for (slot, (fact, tensor)) in facts.iter().zip(stated).enumerate() {
+        let value = tensor.filter(|_| !slots.contains(&slot));
+        bound.push(fact.as_ref().map(|fact| Operand::new(fact, value)));
+    }
+    let y = node.op.infer(&bound).ok()?;
+    let kernel = node.op.bind(&Io { x: &bound, y: &y }).ok()?;
+    computed(&*kernel, &views(x), &y).into_iter().next()
 }

@@ -1,7 +1,7 @@
 //! Operands that the file computes from shapes: what must not follow the deletion, or does not follow it by itself, is stated anew,
 //! at the literal that says it, so that every size that the file leaves open stays computed.
 
-use super::shape_arithmetic::{Numbers, sources};
+use super::shape_arithmetic::{Numbers, Stated, sources};
 use super::{Rewriter, View, cannot_stay_open};
 use crate::error::Result;
 use crate::graph::*;
@@ -169,13 +169,12 @@ impl Rewriter<'_> {
         if node.outputs.len() != 1 {
             return None;
         }
-        let operands: Vec<Option<Vec<Array<f64>>>> = node
+        let operands: Vec<Stated> = node
             .inputs
             .iter()
-            .map(|slot| found.iter().map(|f| Some(f.constant.get((*slot)?)?.as_ref()?.to_array())).collect())
+            .map(|slot| found.iter().map(|f| f.constant.get((*slot)?)?.clone()).collect())
             .collect();
-        let shapes: Vec<Shape> = found.iter().filter_map(|f| Some(f.shape(v)?.to_vec())).collect();
-        'choices: for choice in sources(&node, &operands, &shapes, want) {
+        'choices: for choice in sources(&node, &operands, want) {
             let mut inputs = node.inputs.clone();
             for (slot, want) in choice {
                 let Some(mended) = inputs[slot].and_then(|u| self.computed(u, &want, found, depth + 1))

@@ -67,4 +67,3 @@ pub fn around_mut<'x, T>(
 pub fn sides(shape: &[usize], axis: usize) -> (usize, usize, usize) {
     (volume(&shape[..axis]), shape[axis], volume(&shape[axis + 1..]))
 }
-

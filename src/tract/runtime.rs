@@ -4,7 +4,7 @@
 //! a refusal like any other.
 
 use crate::graph::Fact;
-use crate::tensor::{Array, DType};
+use crate::tensor::{Array, DType, Elements};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
@@ -79,13 +79,13 @@ impl Runtime {
     }
 
     /// The outputs in order, as f32.
-    pub fn run(&self, sample: &Sample) -> Result<Vec<Vec<f32>>, Refusal> {
+    pub fn run(&self, sample: &Sample) -> Result<Vec<Array<f32>>, Refusal> {
         enter(|| {
             let results = self.plan.run(self.values(sample)?)?;
-            let flat = |t: &TValue| -> TractResult<Vec<f32>> {
-                Ok(t.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+            let output = |t: &TValue| -> TractResult<Array<f32>> {
+                Ok(t.cast_to::<f32>()?.to_plain_array_view::<f32>()?.to_owned())
             };
-            results.iter().map(flat).collect()
+            results.iter().map(output).collect()
         })
     }
 
@@ -119,8 +119,10 @@ impl Runtime {
 
     fn values(&self, sample: &Sample) -> TractResult<TVec<TValue>> {
         let one = |(x, dtype): (&Array<f32>, &DatumType)| {
-            let x = tract_onnx::prelude::Tensor::from_shape(&x.shape, &x.data)?;
-            Ok(x.cast_to_dt(*dtype)?.into_owned().into_tvalue())
+            // tract aligns its tensors, so that it copies whatever it is given: once, here.
+            let x = tract_onnx::prelude::Tensor::from_shape(x.shape(), x.elements())?;
+            let x = if x.datum_type() == *dtype { x } else { x.cast_to_dt(*dtype)?.into_owned() };
+            Ok(x.into_tvalue())
         };
         sample.iter().zip(&self.inputs).map(one).collect()
     }
@@ -132,7 +134,7 @@ pub const HALF_SAMPLES: usize = 1;
 
 /// Runs a model at the given inputs: the outputs in order, for each sample, or for the first [`HALF_SAMPLES`] where values are
 /// float16. A large model runs without tract's optimisation.
-pub fn run(bytes: &[u8], inputs: &[Fact], samples: &[Sample]) -> Result<Vec<Vec<Vec<f32>>>, Refusal> {
+pub fn run(bytes: &[u8], inputs: &[Fact], samples: &[Sample]) -> Result<Vec<Vec<Array<f32>>>, Refusal> {
     let runtime = Runtime::load_below(LARGE, bytes, inputs)?;
     let some = if runtime.half { &samples[..samples.len().min(HALF_SAMPLES)] } else { samples };
     some.iter().map(|s| runtime.run(s)).collect()
@@ -222,6 +224,7 @@ fn datum_type(dtype: DType) -> TractResult<DatumType> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::{array, volume};
 
     #[test]
     fn a_panic_in_tract_is_a_refusal_in_its_words() {
@@ -240,8 +243,7 @@ mod tests {
 
     fn inputs(dtype: DType, shape: &[usize], n: usize) -> (Vec<Fact>, Vec<Sample>) {
         let number = |i: usize, k: usize| ((i * 37 + k * 11) % 101) as f32 / 50.0 - 1.0;
-        let one =
-            |k| vec![Array::new(shape, (0..crate::tensor::volume(shape)).map(|i| number(i, k)).collect())];
+        let one = |k| vec![array(shape, (0..volume(shape)).map(|i| number(i, k)).collect())];
         (vec![Fact::new(dtype, shape)], (0..n).map(one).collect())
     }
 

@@ -152,13 +152,13 @@ impl Difference {
 }
 
 /// The outputs of a program on one sample, by target.
-pub fn outputs(program: &Program, sample: &Sample, lambda: Option<&[f32]>) -> Vec<Vec<f32>> {
+pub fn outputs(program: &Program, sample: &Sample, lambda: Option<&[f32]>) -> Vec<Array<f32>> {
     let mut workspace = Workspace::new(program);
     for (k, x) in sample.iter().enumerate() {
-        workspace.input(program, k).copy_from_slice(&x.data);
+        workspace.input(program, k).copy_from_slice(x.elements());
     }
     workspace.evaluate(program, lambda);
-    (0..program.target_values.len()).map(|t| workspace.target(program, t).data.clone()).collect()
+    (0..program.target_values.len()).map(|t| workspace.target(program, t).clone()).collect()
 }
 
 /// Proves that the original with gates at `lambda` gives what the small graph gives, in our executor. An operator that cannot be
@@ -184,7 +184,7 @@ pub fn prove(
 /// Random values of a type: normally distributed, or whole numbers that serve as indices, too.
 fn drawn(fact: &Fact, mut draw: Draw) -> Array<f32> {
     let mut one = || if fact.dtype.is_float() { draw.bell() } else { draw.below(2) as f32 };
-    Array::new(&fact.shape, (0..volume(&fact.shape)).map(|_| one()).collect())
+    array(&fact.shape, (0..volume(&fact.shape)).map(|_| one()).collect())
 }
 
 /// Compares the original with gates at `lambda` against the small graph, in our executor. Where a network blows rounding up
@@ -207,22 +207,20 @@ pub fn compare(
     let wide: Vec<f64> = lambda.iter().map(|&l| l.into()).collect();
     let double = |sample: &Sample, graph, facts, gates, shifts| {
         let plain = ReferenceInterpreter { graph, facts, gates, shifts, targets };
-        let x: Vec<Array<f64>> =
-            sample.iter().map(|x| Array::new(&x.shape, x.data.iter().map(|&x| x.into()).collect())).collect();
-        plain.outputs(&x, &wide)
+        plain.outputs(&in_double(sample), &wide)
     };
     let one = |sample: &Sample| {
         let (mut d, mut rounding) = (Difference::default(), None);
         let a = outputs(&masked, sample, Some(lambda));
         let b = outputs(&pruned, sample, None);
-        a.iter().zip(&b).for_each(|(a, b)| d.add(a, b));
+        a.iter().zip(&b).for_each(|(a, b)| d.add(a.elements(), b.elements()));
         if d.relative > TOLERANCE
             && let Some(a) = double(sample, big.0, big.1, gates, shifts)
             && let Some(b) = double(sample, small, &facts, &[], &[])
         {
             rounding = Some(d.relative);
             d = Difference::default();
-            a.iter().zip(&b).for_each(|(a, b)| d.add(&a.data, &b.data));
+            a.iter().zip(&b).for_each(|(a, b)| d.add(a.elements(), b.elements()));
         }
         Proof { difference: d, rounding }
     };
@@ -262,12 +260,16 @@ pub fn compare_executors(
 }
 
 /// Largest difference between our executor and what tract gave on one network; none where ours computes no output.
-pub fn apart(network: (&Graph, &Facts), samples: &[Sample], tract: &[Vec<Vec<f32>>]) -> Result<Option<f64>> {
+pub fn apart(
+    network: (&Graph, &Facts),
+    samples: &[Sample],
+    tract: &[Vec<Array<f32>>],
+) -> Result<Option<f64>> {
     Ok(own_outputs(network, samples)?.map(|ours| distance(&ours, tract)))
 }
 
 /// By sample, the outputs that our executor computes, with their places among all; none where it computes none.
-type Own = Vec<Vec<(usize, Vec<f32>)>>;
+type Own = Vec<Vec<(usize, Array<f32>)>>;
 
 fn own_outputs((graph, facts): (&Graph, &Facts), samples: &[Sample]) -> Result<Option<Own>> {
     let (targets, places) = computed(graph, facts);
@@ -279,10 +281,10 @@ fn own_outputs((graph, facts): (&Graph, &Facts), samples: &[Sample]) -> Result<O
     Ok(Some(samples.iter().map(one).collect()))
 }
 
-fn distance(ours: &Own, tract: &[Vec<Vec<f32>>]) -> f64 {
+fn distance(ours: &Own, tract: &[Vec<Array<f32>>]) -> f64 {
     let mut d = Difference::default();
     for (own, found) in ours.iter().zip(tract) {
-        own.iter().for_each(|(k, own)| d.add(own, &found[*k]));
+        own.iter().for_each(|(k, own)| d.add(own.elements(), found[*k].elements()));
     }
     d.relative
 }
@@ -294,11 +296,12 @@ fn double(
     pool: &Pool,
 ) -> Option<Vec<Vec<Array<f64>>>> {
     let plain = ReferenceInterpreter { graph, facts, gates: &[], shifts: &[], targets };
-    let one = |sample: &Sample| {
-        let wide = |x: &Array<f32>| Array::new(&x.shape, x.data.iter().map(|&x| x.into()).collect());
-        plain.outputs(&sample.iter().map(wide).collect::<Vec<_>>(), &[])
-    };
-    pool.map(samples, one).into_iter().collect()
+    pool.map(samples, |sample| plain.outputs(&in_double(sample), &[])).into_iter().collect()
+}
+
+/// Arrays in double precision.
+fn in_double(arrays: &[Array<f32>]) -> Vec<Array<f64>> {
+    arrays.iter().map(|x| x.mapv(f64::from)).collect()
 }
 
 /// How far rounding takes our executor's single precision from double precision on a network, relative to the output's range.
@@ -308,8 +311,8 @@ pub fn rounding((graph, facts): (&Graph, &Facts), samples: &[Sample], pool: &Poo
     let Some(exact) = double(((graph, facts), &targets), samples, pool) else { return Ok(0.0) };
     let program = Program::compile(graph, facts, Precision::Exact, &[], &[], &targets)?;
     for (sample, exact) in samples.iter().zip(&exact) {
-        for (exact, single) in exact.iter().zip(outputs(&program, sample, None)) {
-            d.add(&exact.data, &single.iter().map(|&v| v.into()).collect::<Vec<f64>>());
+        for (exact, single) in exact.iter().zip(in_double(&outputs(&program, sample, None))) {
+            d.add(exact.elements(), single.elements());
         }
     }
     Ok(d.relative)
@@ -337,9 +340,8 @@ pub fn rounding_in_tract(
     let (mut exact, mut rounded) = (Difference::default(), Difference::default());
     for ((whole, pruned), found) in whole.iter().zip(&pruned).zip(&found) {
         for ((whole, pruned), &k) in whole.iter().zip(pruned).zip(&places) {
-            exact.add(&whole.data, &pruned.data);
-            let found: Vec<f64> = found[k].iter().map(|&v| v.into()).collect();
-            rounded.add(&whole.data, &found);
+            exact.add(whole.elements(), pruned.elements());
+            rounded.add(whole.elements(), found[k].mapv(f64::from).elements());
         }
     }
     // An output that our executor cannot compute is not known to be equal.
@@ -362,7 +364,7 @@ pub fn compare_tract(
 }
 
 /// Outputs of a network in tract, by sample.
-type Ran = std::result::Result<Vec<Vec<Vec<f32>>>, Refusal>;
+type Ran = std::result::Result<Vec<Vec<Array<f32>>>, Refusal>;
 
 fn judge(whole: Ran, pruned: Ran) -> Result<Result<f64, String>> {
     let (whole, pruned) = match (whole, pruned) {
@@ -384,7 +386,7 @@ fn judge(whole: Ran, pruned: Ran) -> Result<Result<f64, String>> {
     };
     let mut d = Difference::default();
     for (a, b) in whole.iter().zip(&pruned) {
-        a.iter().zip(b).for_each(|(a, b)| d.add(a, b));
+        a.iter().zip(b).for_each(|(a, b)| d.add(a.elements(), b.elements()));
     }
     Ok(Ok(d.relative))
 }
@@ -395,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_tract_is_no_verdict_and_a_refusal_of_the_small_network_alone_is_one() {
-        let ran = |v: f32| Ok(vec![vec![vec![0.0, v]]]);
+        let ran = |v: f32| Ok(vec![vec![array(&[2], vec![0.0, v])]]);
         assert_eq!(judge(ran(1.0), ran(1.0)).unwrap(), Ok(0.0));
         assert_eq!(judge(ran(1.0), ran(1.5)).unwrap(), Ok(0.5));
         let panic = || Err(Refusal::Panicked("overflow (tract-core/pool.rs:7)".into()));

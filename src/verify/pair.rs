@@ -9,6 +9,7 @@ use crate::exec::Aims;
 use crate::exec::{Pool, Reach};
 use crate::gates::Session;
 use crate::graph::{Facts, Graph, ValueId};
+use crate::tensor::{Array, Elements};
 use std::collections::BTreeSet;
 
 /// Measured over all images.
@@ -65,9 +66,9 @@ pub fn compare(
     }
     let mut difference = Difference::default();
     for (x, y) in a.iter().zip(&b).flat_map(|(a, b)| a.iter().zip(b)) {
-        difference.add(x, y);
+        difference.add(x.elements(), y.elements());
     }
-    let top = |rows: &[Vec<Vec<f32>>]| rows.iter().map(|r| argmax(&r[0])).collect::<Vec<_>>();
+    let top = |rows: &[Vec<Array<f32>>]| rows.iter().map(|r| argmax(r[0].elements())).collect::<Vec<_>>();
     let (a, b) = (top(&a), top(&b));
     let share = |equal: &dyn Fn(usize) -> bool| {
         all.iter().filter(|&&i| equal(i)).count() as f64 / all.len().max(1) as f64

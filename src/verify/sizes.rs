@@ -126,18 +126,19 @@ pub fn executors_elsewhere(
 /// Samples at other sizes, made of the given ones: along the first axis one after the other, along others repeated or cut off.
 fn stretched(samples: &[Sample], inputs: &[Fact]) -> Vec<Sample> {
     let at = |first: usize, k: usize, fact: &Fact| {
-        let mut x: Array<f32> = Array::zeros(&fact.shape);
+        let mut x: Array<f32> = Array::zeros(fact.shape.as_slice());
         let row = volume(fact.shape.get(1..).unwrap_or_default()).max(1);
-        for (i, element) in x.data.iter_mut().enumerate() {
+        for (i, element) in x.iter_mut().enumerate() {
             let from = &samples[(first + i / row) % samples.len()][k];
             let (mut place, mut rest, mut stride) = (0, i, 1);
             for axis in (0..fact.shape.len()).rev() {
-                let (at, size) = (rest % fact.shape[axis], from.shape.get(axis).copied().unwrap_or(1).max(1));
+                let (at, size) =
+                    (rest % fact.shape[axis], from.shape().get(axis).copied().unwrap_or(1).max(1));
                 rest /= fact.shape[axis];
                 place += at % size * stride;
                 stride *= size;
             }
-            *element = from.data.get(place).copied().unwrap_or_default();
+            *element = from.elements().get(place).copied().unwrap_or_default();
         }
         x
     };
@@ -155,10 +156,10 @@ mod tests {
     #[test]
     fn samples_are_laid_side_by_side() {
         let samples: Vec<Sample> =
-            [0.0, 10.0].iter().map(|&x| vec![Array::new(&[1, 2], vec![x, x + 1.0])]).collect();
+            [0.0, 10.0].iter().map(|&x| vec![array(&[1, 2], vec![x, x + 1.0])]).collect();
         let found = stretched(&samples, &[Fact::new(DType::F32, [3, 3])]);
         assert_eq!(found.len(), 2);
-        assert_eq!(found[0][0].data, [0., 1., 0., 10., 11., 10., 0., 1., 0.]);
-        assert_eq!(found[1][0].data, [10., 11., 10., 0., 1., 0., 10., 11., 10.]);
+        assert_eq!(found[0][0].elements(), [0., 1., 0., 10., 11., 10., 0., 1., 0.]);
+        assert_eq!(found[1][0].elements(), [10., 11., 10., 0., 1., 0., 10., 11., 10.]);
     }
 }

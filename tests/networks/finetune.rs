@@ -12,7 +12,7 @@ use autobot_onnx::onnx;
 use autobot_onnx::pruner::{Identity, Resume, checkpoint};
 use autobot_onnx::recover::{Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters};
 use autobot_onnx::support::random::Draw;
-use autobot_onnx::tensor::{Array, DType, Tensor};
+use autobot_onnx::tensor::{DType, Elements, Tensor, array};
 use std::path::{Path, PathBuf};
 
 #[test]
@@ -37,12 +37,12 @@ fn compare(network: &Network) -> usize {
     for (k, &v) in graph.inputs.iter().enumerate() {
         let x = workspace.input(&program, k);
         x.iter_mut().for_each(|x| *x = draw.bell());
-        inputs.push(Array::new(facts.shape(v).unwrap(), x.iter().map(|&x| f64::from(x)).collect()));
+        inputs.push(array(facts.shape(v).unwrap(), x.iter().map(|&x| f64::from(x)).collect()));
     }
     workspace.forward(&program, None);
     let mut weights = Vec::new();
     for t in 0..targets.len() {
-        let dy: Vec<f32> = workspace.target(&program, t).data.iter().map(|_| draw.bell()).collect();
+        let dy: Vec<f32> = workspace.target(&program, t).iter().map(|_| draw.bell()).collect();
         workspace.target_gradient(&program, t).copy_from_slice(&dy);
         weights.push(dy);
     }
@@ -52,11 +52,11 @@ fn compare(network: &Network) -> usize {
     let loss = |facts: &Facts| -> f64 {
         let plain = ReferenceInterpreter { graph, facts, gates: &[], shifts: &[], targets: &targets };
         let y = plain.outputs(&inputs, &[]).unwrap();
-        y.iter().zip(&weights).flat_map(|(y, w)| y.data.iter().zip(w)).map(|(y, w)| y * f64::from(*w)).sum()
+        y.iter().zip(&weights).flat_map(|(y, w)| y.iter().zip(w)).map(|(y, w)| y * f64::from(*w)).sum()
     };
     let mut found = Vec::new();
     for (&v, gradient) in parameters.iter().zip(&gradients) {
-        for i in (0..gradient.data.len()).step_by(gradient.data.len() / 3 + 1) {
+        for i in (0..gradient.len()).step_by(gradient.len() / 3 + 1) {
             let moved = |d: f64| {
                 let mut facts = facts.clone();
                 let old = facts.constant[v].as_ref().unwrap();
@@ -65,7 +65,7 @@ fn compare(network: &Network) -> usize {
                 facts.constant[v] = Some(Tensor::from_real(DType::F64, old.shape(), &values));
                 loss(&facts)
             };
-            found.push((v, f64::from(gradient.data[i]), (moved(1e-6) - moved(-1e-6)) / 2e-6));
+            found.push((v, f64::from(gradient.elements()[i]), (moved(1e-6) - moved(-1e-6)) / 2e-6));
         }
     }
     let scale = found.iter().fold(1e-3f64, |m, (_, _, d)| m.max(d.abs()));

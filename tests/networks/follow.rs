@@ -7,6 +7,7 @@ use autobot_onnx::gates::compensate::{BiasCompensation, Moments};
 use autobot_onnx::graph::{Facts, Graph, ValueId};
 use autobot_onnx::pruner::gates;
 use autobot_onnx::support::random::Draw;
+use autobot_onnx::tensor::{Array, Elements};
 use autobot_onnx::tract::Sample;
 use autobot_onnx::{rewrite, verify};
 
@@ -59,22 +60,18 @@ fn run(
     let program = Program::compile(graph, facts, Precision::Exact, gates, shifts, targets).unwrap();
     let mut workspace = Workspace::new(&program);
     for (k, x) in sample.iter().enumerate() {
-        workspace.input(&program, k).copy_from_slice(&x.data);
+        workspace.input(&program, k).copy_from_slice(x.elements());
     }
     // Twice: buffers have other numbers in them then.
     for _ in 0..2 {
         workspace.evaluate(&program, Some(parameters));
     }
-    let alone: Vec<Vec<f32>> =
-        (0..targets.len()).map(|t| workspace.target(&program, t).data.clone()).collect();
+    let alone: Vec<Array<f32>> = (0..targets.len()).map(|t| workspace.target(&program, t).clone()).collect();
     workspace.forward(&program, Some(parameters));
     for (t, alone) in alone.iter().enumerate() {
-        assert!(
-            *alone == workspace.target(&program, t).data,
-            "target {t} is another one where values make room"
-        );
+        assert!(alone == workspace.target(&program, t), "target {t} is another one where values make room");
     }
-    let values = (0..targets.len()).flat_map(|t| workspace.target(&program, t).data.clone()).collect();
+    let values = (0..targets.len()).flat_map(|t| workspace.target(&program, t).clone()).collect();
     for t in 0..targets.len() {
         let dy = workspace.target_gradient(&program, t);
         dy.iter_mut().enumerate().for_each(|(i, d)| *d = 1.0 - (i % 5) as f32 / 3.0);

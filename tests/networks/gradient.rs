@@ -9,7 +9,7 @@ use autobot_onnx::exec::{LARGEST, Precision, Program, ReferenceInterpreter, Work
 use autobot_onnx::gates::compensate::{BiasCompensation, Moments};
 use autobot_onnx::pruner::{Compensation, gates};
 use autobot_onnx::support::random::Draw;
-use autobot_onnx::tensor::{Array, volume};
+use autobot_onnx::tensor::{array, volume};
 
 #[test]
 fn executor_equals_interpreter_and_backward_equals_differences() {
@@ -58,17 +58,16 @@ fn compare(network: &Network, residual: Residual, compensation: Compensation) {
         for (program, workspace) in programs.iter().zip(&mut workspaces) {
             workspace.input(program, k).copy_from_slice(&x);
         }
-        inputs.push(Array::new(facts.shape(v).unwrap(), x.iter().map(|&x| f64::from(x)).collect()));
+        inputs.push(array(facts.shape(v).unwrap(), x.iter().map(|&x| f64::from(x)).collect()));
     }
     let expected = plain.outputs(&inputs, &wide).unwrap();
-    let weights: Vec<Vec<f32>> =
-        expected.iter().map(|y| y.data.iter().map(|_| draw.bell()).collect()).collect();
+    let weights: Vec<Vec<f32>> = expected.iter().map(|y| y.iter().map(|_| draw.bell()).collect()).collect();
     let mut gradients = Vec::new();
     for (program, workspace) in programs.iter().zip(&mut workspaces) {
         workspace.forward(program, Some(&lambda));
         for (t, (y, dy)) in expected.iter().zip(&weights).enumerate() {
-            let range = y.data.iter().fold(0.0f64, |m, y| m.max(y.abs()));
-            for (a, b) in workspace.target(program, t).data.iter().zip(&y.data) {
+            let range = y.iter().fold(0.0f64, |m, y| m.max(y.abs()));
+            for (a, b) in workspace.target(program, t).iter().zip(y) {
                 assert!((f64::from(*a) - b).abs() <= 1e-5 * range, "{name}: {a}, in f64 {b}");
             }
             workspace.target_gradient(program, t).copy_from_slice(dy);
@@ -80,7 +79,7 @@ fn compare(network: &Network, residual: Residual, compensation: Compensation) {
 
     let loss = |lambda: &[f64]| -> f64 {
         let y = plain.outputs(&inputs, lambda).unwrap();
-        y.iter().zip(&weights).flat_map(|(y, w)| y.data.iter().zip(w)).map(|(y, w)| y * f64::from(*w)).sum()
+        y.iter().zip(&weights).flat_map(|(y, w)| y.iter().zip(w)).map(|(y, w)| y * f64::from(*w)).sum()
     };
     // Demo networks have hundreds of gates: some of them will do.
     let step = lambda.len() / 40 + 1;

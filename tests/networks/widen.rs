@@ -6,7 +6,7 @@ use autobot_onnx::exec::{Precision, Program, Workspace};
 use autobot_onnx::gates::hard;
 use autobot_onnx::graph::{Graph, NodeId, ValueId, infer};
 use autobot_onnx::support::random::Draw;
-use autobot_onnx::tensor::DType;
+use autobot_onnx::tensor::{Array, DType, Elements};
 use autobot_onnx::{pruner, rewrite, verify};
 
 #[test]
@@ -40,16 +40,16 @@ fn what_is_widened_and_pruned_anew_is_what_it_was() {
             let name = format!("{} ({residual:?})", network.name);
             let targets = network.targets();
             let samples = network.samples(1, 2);
-            let outputs = |small: &Graph| -> Vec<Vec<f32>> {
+            let outputs = |small: &Graph| -> Vec<Array<f32>> {
                 let of_small = verify::facts_like(graph, facts, small).unwrap();
                 let program =
                     Program::compile(small, &of_small, Precision::Exact, &[], &[], &targets).unwrap();
                 let mut workspace = Workspace::new(&program);
                 for (k, x) in samples[0].iter().enumerate() {
-                    workspace.input(&program, k).copy_from_slice(&x.data);
+                    workspace.input(&program, k).copy_from_slice(x.elements());
                 }
                 workspace.evaluate(&program, None);
-                (0..targets.len()).map(|t| workspace.target(&program, t).data.clone()).collect()
+                (0..targets.len()).map(|t| workspace.target(&program, t).clone()).collect()
             };
             assert!(outputs(&small) == outputs(&again), "{name}: pruned anew it is another network");
             let (masked, gates) = ((&wide, &wide_facts), pruner::gates(&wide, &known));

@@ -3,7 +3,7 @@
 //! The weights are frozen, so this is exact up to rounding.
 
 use super::fuse::{count_constants, count_uses};
-use crate::exec::program::{Kind, Program, Source, Step};
+use crate::exec::program::{Program, Source, Step};
 use crate::tensor::*;
 
 /// Folds wherever the convolution's result has no other user.
@@ -30,18 +30,15 @@ fn foldable(
     (uses, reads): (&[usize], &mut Vec<usize>),
     bn: &Step,
 ) -> Option<(usize, Step)> {
-    let Kind::Op(op) = &bn.kind else { return None };
-    let normalisation = op.normalisation().filter(|_| bn.shift.is_none())?;
+    let normalisation = bn.op.as_ref()?.normalisation().filter(|_| bn.shift.is_none())?;
     let Some(Source::Slot(x)) = bn.inputs[0] else { return None };
     let at = made[x].filter(|_| uses[x] == 1)?;
     let conv = &steps[at];
-    if conv.op_type != "Conv" {
-        return None;
-    }
+    conv.geometry?;
     // What is trained stands as it is.
     let constant = |s: Option<&Option<Source>>| match s {
         Some(Some(Source::Constant(c))) if program.parameter(Some(Source::Constant(*c))).is_none() => {
-            Some(&program.constants[*c])
+            Some(program.constants[*c].elements())
         }
         _ => None,
     };
@@ -56,15 +53,13 @@ fn foldable(
     let (mean, var) = (operand(normalisation.mean)?, operand(normalisation.variance)?);
     let epsilon = normalisation.epsilon.unwrap_or(1e-5);
     let factor: Vec<f32> = scale
-        .data
         .iter()
-        .zip(&var.data)
+        .zip(var)
         .map(|(s, v)| (f64::from(*s) / (f64::from(*v) + f64::from(epsilon)).sqrt()) as f32)
         .collect();
-    let per_channel = w.data.len() / factor.len().max(1);
-    let folded_bias: Vec<f32> = (0..factor.len())
-        .map(|o| (bias.map_or(0.0, |b| b.data[o]) - mean.data[o]) * factor[o] + shift.data[o])
-        .collect();
+    let per_channel = w.len() / factor.len().max(1);
+    let folded_bias: Vec<f32> =
+        (0..factor.len()).map(|o| (bias.map_or(0.0, |b| b[o]) - mean[o]) * factor[o] + shift[o]).collect();
     // A shift that was added to the convolution's result is scaled with it.
     let step_shift = conv.shift.clone().map(|mut s| {
         let columns = s.index.len().max(1);
@@ -79,10 +74,10 @@ fn foldable(
         program.constants.push(program.constants[w_at].clone());
         w_at = program.constants.len() - 1;
     }
-    for (row, f) in program.constants[w_at].data.chunks_mut(per_channel.max(1)).zip(&factor) {
+    for (row, f) in program.constants[w_at].elements_mut().chunks_mut(per_channel.max(1)).zip(&factor) {
         row.iter_mut().for_each(|w| *w *= f);
     }
-    program.constants.push(Array::new(&[factor.len()], folded_bias));
+    program.constants.push(array(&[factor.len()], folded_bias));
     let b_at = program.constants.len() - 1;
     reads.resize(program.constants.len(), 1);
     folded.inputs = [conv.inputs[0], Some(Source::Constant(w_at)), Some(Source::Constant(b_at))].to_vec();

@@ -3,28 +3,12 @@
 //!
 //! Only what the loss cannot see is dropped: the value between, where nobody else uses it.
 
-use crate::exec::channel_map::{ChannelMap, NOWHERE, compose, route_of};
+use crate::exec::channel_map::{NOWHERE, compose, route_of};
+use crate::exec::convolution::Convolution;
 use crate::exec::program::{Kind, Precision, Program, Source, Step};
 use crate::graph::Limit;
-use crate::kernels::conv::Geometry;
 use crate::kernels::packed_conv::PackedConv;
-use crate::ops::conv_geometry;
-
-/// A convolution with constant weights, the gate before it and the ReLU behind it.
-#[derive(Debug, Clone)]
-pub(in crate::exec) struct Convolution {
-    pub geometry: Geometry,
-    pub kernel: PackedConv,
-    /// Constant with the weights; its numbers are gone where the kernel alone reads them.
-    pub weights: usize,
-    /// Constant with the bias.
-    pub bias: Option<usize>,
-    pub relu: bool,
-    /// λ index per input channel.
-    pub gate: Option<Vec<u32>>,
-    /// Channels of its input that it reads, where it does not read all in their order.
-    pub reads: Option<ChannelMap>,
-}
+use crate::tensor::Elements;
 
 /// Lowers every convolution that the direct kernel takes, and forgets weights that nothing reads any more.
 pub(in crate::exec) fn lower(program: &mut Program, sums: Precision) {
@@ -35,7 +19,7 @@ pub(in crate::exec) fn lower(program: &mut Program, sums: Precision) {
     for mut step in steps {
         if let Some(mut conv) = convolution(program, &step, sums) {
             if reads[conv.weights] == 1 && (conv.kernel.goes_back() || !step.live) {
-                program.constants[conv.weights].data = Vec::new();
+                program.constants[conv.weights] = Default::default();
             }
             if let Some((at, Step { kind: Kind::Gate { axis: 1, index }, inputs, .. })) =
                 before(&step, 0, &out, &made, &uses)
@@ -86,8 +70,8 @@ pub(in crate::exec) fn lower(program: &mut Program, sums: Precision) {
                 }
             }
             step.kind = Kind::Sum { route, gate, relu: false };
-        } else if let Kind::Op(op) = &step.kind
-            && op.limit(&[]) == Some(Limit::Relu)
+        } else if matches!(step.kind, Kind::Op(_))
+            && step.op.as_ref().and_then(|op| op.limit(&[])) == Some(Limit::Relu)
             && let Some((at, _)) = before(&step, 0, &out, &made, &uses)
             && let Some(Step { kind, outputs, .. }) = &mut out[at]
             && let Some(relu) = relu_of(kind).filter(|relu| !**relu)
@@ -109,7 +93,7 @@ pub(in crate::exec) fn prepare_again(program: &mut Program) {
     for step in &mut program.steps {
         let Kind::Conv(conv) = &mut step.kind else { continue };
         if program.parameters.contains(&Some(conv.weights)) {
-            conv.kernel.repack(&program.constants[conv.weights].data);
+            conv.kernel.repack(program.constants[conv.weights].elements());
         }
     }
 }
@@ -139,23 +123,18 @@ pub(in crate::exec) fn count_uses(program: &Program) -> Vec<usize> {
 }
 
 fn convolution(program: &Program, step: &Step, sums: Precision) -> Option<Convolution> {
-    let Kind::Op(op) = &step.kind else { return None };
     let (Some(Some(Source::Slot(x))), Some(Some(Source::Constant(w)))) =
         (step.inputs.first(), step.inputs.get(1))
     else {
         return None;
     };
-    if step.op_type != "Conv" {
-        return None;
-    }
     let bias = match step.inputs.get(2) {
         Some(Some(Source::Constant(b))) => Some(*b),
         Some(Some(Source::Slot(_))) => return None,
         _ => None,
     };
-    let weights = &program.constants[*w];
-    let geometry = conv_geometry(&op.attributes(), &program.shapes[*x], &weights.shape)?;
-    let kernel = PackedConv::new(&geometry, &weights.data, program.live[*x], sums == Precision::Fast)?;
+    let (geometry, weights) = (step.geometry?, program.constants[*w].elements());
+    let kernel = PackedConv::new(&geometry, weights, program.live[*x], sums == Precision::Fast)?;
     Some(Convolution { geometry, kernel, weights: *w, bias, relu: false, gate: None, reads: None })
 }
 
@@ -177,7 +156,11 @@ fn adds(program: &Program, step: &Step) -> bool {
     let [Some(Source::Slot(a)), Some(Source::Slot(b))] = step.inputs[..] else { return false };
     let shape = |s: usize| &program.shapes[s];
     let same = shape(a) == shape(b) && shape(a) == shape(step.outputs[0]) && shape(a).len() >= 3;
-    matches!(&step.kind, Kind::Op(op) if op.adds()) && step.shift.is_none() && a != b && same
+    matches!(step.kind, Kind::Op(_))
+        && step.op.as_ref().is_some_and(|op| op.adds())
+        && step.shift.is_none()
+        && a != b
+        && same
 }
 
 /// Whether a step that can end in a ReLU does.

@@ -6,4 +6,4 @@ mod batch_normalization;
 mod fuse;
 
 pub(in crate::exec) use batch_normalization::fold_batch_norm;
-pub(in crate::exec) use fuse::{Convolution, lower, prepare_again};
+pub(in crate::exec) use fuse::{lower, prepare_again};

@@ -99,9 +99,9 @@ pub fn finetune(
     watcher: &mut dyn Watcher,
 ) -> Result<Tuned> {
     let parameters = parameters(graph, facts);
-    let stored = |&v: &ValueId| facts.constant[v].as_ref().map_or_else(Array::default, |t| t.to_array());
+    let stored = |&v: &ValueId| facts.constant[v].as_ref().map_or_else(Default::default, |t| t.to_array());
     let weights: Vec<Array<f32>> = parameters.iter().map(stored).collect();
-    let decays = |k: usize| if weights[k].shape.len() >= 2 { settings.weight_decay as f32 } else { 0.0 };
+    let decays = |k: usize| if weights[k].ndim() >= 2 { settings.weight_decay as f32 } else { 0.0 };
     let per_epoch = (images.len() / settings.batch_size).max(1);
     let steps = settings.epochs * per_epoch;
     let watched = hint.as_slice().iter().map(|h| h.value).collect::<Vec<_>>();
@@ -118,7 +118,7 @@ pub fn finetune(
         }
         None => {
             let start = judge(&session, &mut taught, judges, &settings.task);
-            State::new(weights.iter().map(|w| w.data.clone()).collect(), settings.method, start)
+            State::new(weights.iter().map(|w| w.elements().to_vec()).collect(), settings.method, start)
         }
     };
     session.set_parameters(state.weights.iter().map(Vec::as_slice));
@@ -136,7 +136,7 @@ pub fn finetune(
         state.step += 1;
         for (k, g) in gradient.iter().enumerate() {
             let (w, moments) = (&mut state.weights[k], &mut state.moments[k]);
-            settings.method.update(w, &g.data, moments, rate as f32, decays(k), state.step);
+            settings.method.update(w, g.elements(), moments, rate as f32, decays(k), state.step);
         }
         session.set_parameters(state.weights.iter().map(Vec::as_slice));
         state.loss += loss / per_epoch as f64;
@@ -150,7 +150,7 @@ pub fn finetune(
     let mut graph = graph.clone();
     for ((&v, w), values) in parameters.iter().zip(&weights).zip(&state.best) {
         let Some(old) = facts.constant[v].as_ref() else { continue };
-        rewrite::store(&mut graph, v, old.with_values(&w.shape, values))?;
+        rewrite::store(&mut graph, v, old.with_values(w.shape(), values))?;
     }
     Ok(Tuned { graph, best: state.best_epoch(), epochs: state.epochs })
 }
@@ -191,11 +191,11 @@ fn gradient(
         for (i, taught) in hints.iter().enumerate().filter(|(_, t)| !t.is_empty()) {
             let t = session.judged;
             let x = chunk.rows(i)[t];
-            let dx = &mut gradients[t][i * x.len()..(i + 1) * x.len()];
+            let dx = &mut gradients[t].elements_mut()[i * x.len()..(i + 1) * x.len()];
             loss += hint::miss(x, &taught.to_f32_vec(), weight * settings.hint, dx);
         }
         for (t, g) in gradients.iter().enumerate() {
-            chunk.workspace.target_gradient(program, t).copy_from_slice(g);
+            chunk.workspace.target_gradient(program, t).copy_from_slice(g.elements());
         }
         let mut gradient = program.gradients();
         chunk.workspace.backward_parameters(program, &mut gradient);
@@ -206,7 +206,7 @@ fn gradient(
     for (loss, part) in parts {
         total += loss;
         for (s, p) in sum.iter_mut().zip(part) {
-            s.data.iter_mut().zip(p.data).for_each(|(s, p)| *s += p);
+            s.elements_mut().iter_mut().zip(p.elements()).for_each(|(s, p)| *s += p);
         }
     }
     (total, sum)

@@ -50,7 +50,7 @@ impl State {
         let counts = [self.weights.len(), self.best.len(), self.moments.len()] == [n; 3];
         let sizes = |(k, p): (usize, &Array<f32>)| {
             let mut all = [&self.weights[k], &self.best[k]].into_iter().chain(&self.moments[k]);
-            self.moments[k].len() == method.moments() && all.all(|a| a.len() == p.data.len())
+            self.moments[k].len() == method.moments() && all.all(|a| a.len() == p.len())
         };
         counts && parameters.iter().enumerate().all(sizes) && !self.epochs.is_empty()
     }

@@ -3,6 +3,7 @@
 use super::Hint;
 use crate::data::Augment;
 use crate::gates::Session;
+use crate::tensor::{Array, Elements};
 use half::bf16;
 use std::collections::HashMap;
 
@@ -13,14 +14,14 @@ const REMEMBERED: usize = 512 << 20;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answer {
     /// Targets that are judged.
-    pub outputs: Vec<Vec<f32>>,
+    pub outputs: Vec<Array<f32>>,
     /// The hint, or nothing.
     pub hint: Vec<bf16>,
 }
 
 impl Answer {
     fn bytes(&self) -> usize {
-        4 * self.outputs.iter().map(Vec::len).sum::<usize>() + 2 * self.hint.len()
+        4 * self.outputs.iter().map(|y| y.len()).sum::<usize>() + 2 * self.hint.len()
     }
 }
 
@@ -73,9 +74,9 @@ impl<'a> Teacher<'a> {
     }
 
     fn ask(&self, images: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Answer> {
-        let answer = |mut outputs: Vec<Vec<f32>>| {
+        let answer = |mut outputs: Vec<Array<f32>>| {
             let watched = outputs.split_off(self.session.judged);
-            let left = self.hint.zip(watched.first()).map(|(hint, whole)| hint.select(whole));
+            let left = self.hint.zip(watched.first()).map(|(hint, whole)| hint.select(whole.elements()));
             Answer { outputs, hint: left.unwrap_or_default().into_iter().map(bf16::from_f32).collect() }
         };
         self.session.outputs_of(images, augment).into_iter().map(answer).collect()

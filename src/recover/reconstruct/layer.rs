@@ -2,7 +2,6 @@
 
 use crate::graph::*;
 use crate::kernels::conv::Geometry;
-use crate::ops::{self};
 use crate::tensor::*;
 
 /// A convolution or a matrix product with stored weights of its own.
@@ -107,7 +106,7 @@ impl Layer {
             is_own(graph, facts, *v) && facts.shape(*v).is_some_and(|s| is_along(s, y.len(), axis, channels))
         };
         let form = match layer.window {
-            true => Form::Conv(ops::conv_geometry(&node.op.attributes(), x, w)?),
+            true => Form::Conv(layer.geometry?),
             false => {
                 let [along, across] = layer.weight_axes;
                 Form::Product { axis: layer.input.axis, k: w[along], n: w[across], turned: across < along }
@@ -152,11 +151,12 @@ impl Layer {
         let (_, rows, _) = self.sizes();
         let mut out = vec![0.0; rows * taken.len()];
         match self.form {
-            Form::Product { axis, k, .. } => {
-                let inner = volume(&x.shape[axis + 1..]);
-                let element = |p: usize, row: usize| (p / inner * k + row) * inner + p % inner;
+            Form::Product { axis, .. } => {
+                let x = x.view();
+                let x = around(&x, axis);
+                let inner = x.dim().2;
                 for (row, out) in out.chunks_exact_mut(taken.len().max(1)).enumerate() {
-                    out.iter_mut().zip(&taken).for_each(|(o, &p)| *o = x.data[element(p, row)]);
+                    out.iter_mut().zip(&taken).for_each(|(o, &p)| *o = x[[p / inner, row, p % inner]]);
                 }
             }
             Form::Conv(g) => {
@@ -185,7 +185,7 @@ impl Layer {
                         corners.iter().enumerate().filter_map(|(n, c)| Some((n, element(c)?))).collect();
                     for c in 0..channels {
                         let row = &mut out[(c * taps + t) * taken.len()..][..taken.len()];
-                        let plane = &x.data[c * g.pixels_in()..];
+                        let plane = &x.elements()[c * g.pixels_in()..];
                         elements.iter().for_each(|&(n, e)| row[n] = plane[e]);
                     }
                 }
@@ -201,9 +201,9 @@ impl Layer {
         c: usize,
         (first, step): (usize, usize),
     ) -> impl Iterator<Item = f32> + 'a {
-        let (channels, inner) = (y.shape[self.axis], volume(&y.shape[self.axis + 1..]));
-        let positions = y.data.len() / channels.max(1);
-        (first..positions).step_by(step).map(move |p| y.data[(p / inner * channels + c) * inner + p % inner])
+        let y = around(&y.view(), self.axis);
+        let (outer, _, inner) = y.dim();
+        (first..outer * inner).step_by(step).map(move |p| y[[p / inner, c, p % inner]])
     }
 
     /// The stored weights as a matrix by group, with the layer's factor: `[outputs, rows]`, group after group.

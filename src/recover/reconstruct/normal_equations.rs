@@ -200,10 +200,7 @@ impl NormalEquations {
 fn left_of<'a>(y: &'a Array<f32>, others: &Others) -> Cow<'a, Array<f32>> {
     let mut y = Cow::Borrowed(y);
     for (axis, left) in others {
-        let view = ArrayView::from_shape(&y.shape[..], &y.data).expect("as many elements as the shape takes");
-        let kept = select(view, *axis, left);
-        let shape = kept.shape().to_vec();
-        y = Cow::Owned(Array { shape, data: kept.into_raw_vec_and_offset().0 });
+        y = Cow::Owned(select(y.view(), *axis, left));
     }
     y
 }

@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::exec::Pool;
 use crate::graph::*;
 use crate::kernels::direct::{Direct, Start};
-use crate::ops::conv_geometry;
 use crate::rewrite;
 use crate::tensor::*;
+use ndarray::ArrayViewD;
 use std::collections::{BTreeSet, HashMap};
 
 /// Values that are alive, of one chunk of images.
@@ -77,8 +77,8 @@ impl Track {
         let input = |(k, &v): (usize, &ValueId)| {
             let mut x = Array::zeros(self.facts.shape(v).unwrap_or_default());
             let rows = if self.facts.is_batched(&self.graph, v) { images.len() } else { 1 };
-            let len = x.data.len() / rows;
-            for (row, &i) in x.data.chunks_exact_mut(len.max(1)).zip(images) {
+            let len = x.len() / rows;
+            for (row, &i) in x.elements_mut().chunks_exact_mut(len.max(1)).zip(images) {
                 data.write(k, i, None, row);
             }
             (v, x)
@@ -106,21 +106,20 @@ impl Track {
             .filter_map(|&v| Some((v, facts.constant[v].as_ref()?.to_array())))
             .collect();
         let dead: Vec<ValueId> = self.ends(n).collect();
-        let conv = convolution(node, facts, &constant);
+        let conv = Prepared::of(node, facts, &constant);
+        let bound = results.as_ref().zip(facts.operands(node)).map(|(y, x)| node.op.bind(&Io { x: &x, y }));
+        let kernel = bound.and_then(std::result::Result::ok);
         pool.each(chunks, |values| {
-            if let Some(results) = &results {
-                let known = |v: ValueId| values.get(&v).or_else(|| constant.get(&v));
-                let x: Vec<Option<&Array<f32>>> = node.inputs.iter().map(|v| v.and_then(known)).collect();
+            if let Some((results, kernel)) = results.as_ref().zip(kernel.as_ref()) {
+                let known = |v: ValueId| values.get(&v).or_else(|| constant.get(&v)).map(|x| x.view());
+                let x: Vec<Option<ArrayViewD<f32>>> = node.inputs.iter().map(|v| v.and_then(known)).collect();
                 // What depends on something that cannot be run cannot be run.
                 if x.iter().zip(&node.inputs).all(|(x, v)| x.is_some() == v.is_some()) {
-                    let mut y: Vec<Array<f32>> = results.iter().map(|f| Array::zeros(&f.shape)).collect();
-                    match (&conv, x[0]) {
-                        (Some((direct, bias)), Some(x)) => {
-                            direct.run(direct.rows(&x.data), Start::Bias(bias), false, &mut y[0].data);
-                        }
-                        _ => Compute::<f32>::forward(node.op.as_ref(), &x, &mut y),
-                    }
-                    results.iter().zip(&mut y).for_each(|(fact, y)| fact.dtype.round(&mut y.data));
+                    let mut y = match &conv {
+                        Some(conv) => vec![conv.run(present(&x, conv.input), &results[0].shape)],
+                        None => computed(&**kernel, &x, results),
+                    };
+                    results.iter().zip(&mut y).for_each(|(fact, y)| fact.dtype.round(y.elements_mut()));
                     let outputs = node.outputs.iter().zip(y).filter_map(|(v, y)| Some(((*v)?, y)));
                     values.extend(outputs);
                 }
@@ -154,18 +153,33 @@ impl Track {
     }
 }
 
-/// The node as a prepared convolution, where it is one with stored weights, and its bias.
-fn convolution(
-    node: &Node,
-    facts: &Facts,
-    constant: &HashMap<ValueId, Array<f32>>,
-) -> Option<(Direct, Vec<f32>)> {
-    let input = |k: usize| node.inputs.get(k).copied().flatten();
-    let (x, w) = (facts.shape(input(0)?)?, constant.get(&input(1)?)?);
-    let bias = match input(2) {
-        Some(b) => constant.get(&b)?.data.clone(),
-        None => Vec::new(),
-    };
-    let geometry = (node.op_type == "Conv").then(|| conv_geometry(&node.op.attributes(), x, &w.shape))??;
-    Some((Direct::new(&geometry, &w.data)?, bias))
+/// A node as a prepared convolution.
+struct Prepared {
+    /// Slot of the operand that it reads.
+    input: usize,
+    direct: Direct,
+    bias: Vec<f32>,
+}
+
+impl Prepared {
+    /// The node with stored weights; `None` where it is no such convolution.
+    fn of(node: &Node, facts: &Facts, constant: &HashMap<ValueId, Array<f32>>) -> Option<Self> {
+        let operand = |slot: usize| node.inputs.get(slot).copied().flatten();
+        let layer = facts.linear(node).filter(|l| l.factor == 1.0)?;
+        let bias = match layer.bias {
+            Some((slot, factor)) if operand(slot).is_some() => {
+                Some(constant.get(&operand(slot)?)?).filter(|_| factor == 1.0)?.elements().to_vec()
+            }
+            _ => Vec::new(),
+        };
+        let direct = Direct::new(&layer.geometry?, constant.get(&operand(layer.weight)?)?.elements())?;
+        Some(Self { input: layer.slot(), direct, bias })
+    }
+
+    fn run(&self, x: &ArrayViewD<f32>, shape: &[usize]) -> Array<f32> {
+        let mut y = Array::zeros(shape);
+        let rows = self.direct.rows(x.elements());
+        self.direct.run(rows, Start::Bias(&self.bias), false, y.elements_mut());
+        y
+    }
 }
