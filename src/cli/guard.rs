@@ -3,9 +3,9 @@
 //! Takes: outputs and inputs by flag. Gives: nothing, or what is wrong. Never: leaves anything behind.
 
 use super::talk::Talk;
-use autobot_onnx::data;
-use autobot_onnx::onnx::{self, Model};
-use autobot_onnx::support::files;
+use autobot_onnx::internals::data;
+use autobot_onnx::internals::onnx::{self, Model};
+use autobot_onnx::internals::support::files;
 use autobot_onnx::{Error, Result};
 use std::collections::BTreeSet;
 use std::io::Read;

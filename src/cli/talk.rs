@@ -3,7 +3,7 @@
 //! Takes: text. Gives: whether the results were heard. Never: fails because nobody listens (a closed pipe must not stop a run);
 //! prints what a terminal would obey.
 
-use autobot_onnx::support::printable;
+use autobot_onnx::internals::support::printable;
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 

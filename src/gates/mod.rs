@@ -13,7 +13,7 @@ mod session;
 mod shrinking;
 mod train;
 
-pub use inputs::inputs;
+pub use inputs::{check_labels, inputs};
 pub use preview::{Doubt, Example, Preview, preview};
 pub use session::{Agreement, Chunk, HeldOut, Session};
 pub use shrinking::{Rebuild, Resumed};
