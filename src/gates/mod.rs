@@ -15,7 +15,7 @@ mod train;
 
 pub use inputs::{check_labels, inputs};
 pub use preview::{Doubt, Example, Preview, preview};
-pub use session::{Agreement, Chunk, HeldOut, Session};
+pub use session::{Agreement, HeldOut, Session};
 pub use shrinking::{Rebuild, Resumed};
 pub use train::{
     Checkpointing, Record, Settings, Traced, Trained, Watching, hard, loses, train, train_compensation,
