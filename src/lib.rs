@@ -109,8 +109,8 @@ pub use gates::{Agreement, Checkpointing, Record};
 pub use onnx::{InputShape, Written};
 pub use plan::{Limits, Round};
 pub use pruner::{
-    Compensation, Criterion, Events, Finetune, Model, Options, Port, Processor, Pruned, Pruner, Recover, Silent,
-    Stage, Target,
+    Compensation, Criterion, Events, Finetune, Model, Options, Port, Processor, Pruned, Pruner, Recover,
+    Silent, Stage, Target,
 };
 pub use recover::{Epoch, Method, Update};
 pub use report::{Inspection, Report};

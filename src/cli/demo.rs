@@ -10,14 +10,14 @@ use super::job::Job;
 use super::progress::Watch;
 use super::prune::announce;
 use super::talk::Talk;
-use autobot_onnx::{Compensation, Error, Options, Pruned, Recover, Target};
 use autobot_onnx::internals::data::{BoundDataset, Preprocess};
 use autobot_onnx::internals::exec::Pool;
 use autobot_onnx::internals::onnx;
 use autobot_onnx::internals::pruner::Start;
-use autobot_onnx::internals::report::units::percent;
 use autobot_onnx::internals::report::text;
+use autobot_onnx::internals::report::units::percent;
 use autobot_onnx::internals::verify::pair;
+use autobot_onnx::{Compensation, Error, Options, Pruned, Recover, Target};
 use std::path::Path;
 
 macro_rules! embedded {
@@ -51,11 +51,8 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
     }
     let (name, bytes) = args.network.file();
     let model = onnx::parse(bytes, Path::new(name), &[])?;
-    let options = Options {
-        compensation: Compensation::Learned,
-        recover: Recover::Reconstruct,
-        ..Options::default()
-    };
+    let options =
+        Options { compensation: Compensation::Learned, recover: Recover::Reconstruct, ..Options::default() };
     let job = Job::new(model, options, TARGET, false)?;
     job.announce(talk);
     let aim = job.aim(TARGET)?;

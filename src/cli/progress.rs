@@ -66,15 +66,7 @@ pub struct Watch {
 
 impl Watch {
     pub fn new(talk: Talk) -> Self {
-        Self {
-            talk,
-            timed: false,
-            stage: None,
-            kept: None,
-            saved: None,
-            found: None,
-            gates: None,
-        }
+        Self { talk, timed: false, stage: None, kept: None, saved: None, found: None, gates: None }
     }
 
     /// From now on the run's state is kept in a file. The run goes on from what is there of it already.

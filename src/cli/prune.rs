@@ -10,7 +10,6 @@ use super::progress::Watch;
 use super::talk::Talk;
 use super::value::Processor;
 use super::{Answer, beside, data};
-use autobot_onnx::{Error, Target};
 use autobot_onnx::internals::data::BoundDataset;
 use autobot_onnx::internals::onnx::Written;
 use autobot_onnx::internals::plan::{Limits, Round};
@@ -19,6 +18,7 @@ use autobot_onnx::internals::pruner::{self, Clock, Criterion, Done, Finetune, Id
 use autobot_onnx::internals::report::units::plural;
 use autobot_onnx::internals::report::{html, json, text};
 use autobot_onnx::internals::support::{files, printable};
+use autobot_onnx::{Error, Target};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -93,7 +93,10 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     for (_, target, places) in jobs {
         if let Some(path) = &args.recovery.checkpoint {
             let network = (&job.prepared.model().graph, job.prepared.model().opset());
-            watch.keep_in(path, Identity::of_run(network, &data, (target, job.prepared.options()), gates.as_deref()))?;
+            watch.keep_in(
+                path,
+                Identity::of_run(network, &data, (target, job.prepared.options()), gates.as_deref()),
+            )?;
         }
         let start = watch.start(clock.as_mut().map(|clock| clock as &mut dyn Clock));
         let done = job.prepared.run(target, &data, start, &mut watch)?;

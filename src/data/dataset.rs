@@ -57,7 +57,8 @@ impl Dataset {
     pub fn from_arrays(arrays: impl IntoIterator<Item = Samples>) -> Result<Self> {
         let arrays: Vec<Samples> = arrays.into_iter().collect();
         let mut counts = arrays.iter().map(Samples::len);
-        let refuse = |reason: String| Err(Error::argument("samples", reason, "give samples along the first axis"));
+        let refuse =
+            |reason: String| Err(Error::argument("samples", reason, "give samples along the first axis"));
         let Some(first) = counts.next() else { return refuse("there is no array".into()) };
         if let Some(other) = counts.find(|n| *n != first) {
             return refuse(format!("one array holds {first} samples, another one {other}"));

@@ -6,8 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{InputSpec, Values};
 use super::pixel_layout::Target;
+use super::{InputSpec, Values};
 use crate::{Error, Result};
 
 /// The order of the axes of the network's own rank-4 inputs.

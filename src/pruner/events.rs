@@ -66,4 +66,3 @@ pub struct Stage {
     /// Largest difference between its network, before the fits, and the masked one, as a share of the output's range.
     pub difference: f64,
 }
-

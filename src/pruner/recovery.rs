@@ -1,7 +1,7 @@
 //! What is done about lost accuracy, once the pruned network is proved.
 
 use super::choose::task;
-use super::{Finetune, Events, Options, Recover, some_of};
+use super::{Events, Finetune, Options, Recover, some_of};
 use crate::coupling::Groups;
 use crate::data::{Augment, BoundDataset};
 use crate::error::Result;

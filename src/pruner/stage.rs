@@ -70,7 +70,8 @@ impl Run<'_> {
         let (mut carry, mut stages) = (None, Vec::new());
         for k in 1..count {
             let part = (whole * libm::pow(target as f64 / whole, k as f64 / count as f64)) as u64;
-            let outcome = self.stage((part, Recover::Reconstruct), (&gates, carry.as_ref()), None, start, events)?;
+            let outcome =
+                self.stage((part, Recover::Reconstruct), (&gates, carry.as_ref()), None, start, events)?;
             let stage = Stage {
                 macs: self.analysis.cost.hard(&outcome.plan.kept),
                 agreement: outcome.recovered.as_ref().map_or(outcome.agreement, |r| Some(r.fitted)),
@@ -82,7 +83,8 @@ impl Run<'_> {
         }
         // What was kept is of the last stage: those before it are gone through again, to the same result.
         let kept = start.resume.take();
-        let outcome = self.stage((target, self.options.recover), (&gates, carry.as_ref()), kept, start, events)?;
+        let outcome =
+            self.stage((target, self.options.recover), (&gates, carry.as_ref()), kept, start, events)?;
         Ok(Outcome { stages, source: carry.map(|c| c.graph), ..outcome })
     }
 

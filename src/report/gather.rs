@@ -3,8 +3,8 @@
 //! Takes: graph, facts, analysis, plan. Gives: the structs of [`json`](super::json). Never: formats.
 
 use super::json::{
-    Channels, DataFacts, Frozen, Group, Inspection, Layer, ModelFacts, Port, Predicted, Recovery, Run, Training,
-    Tuning, Verification,
+    Channels, DataFacts, Frozen, Group, Inspection, Layer, ModelFacts, Port, Predicted, Recovery, Run,
+    Training, Tuning, Verification,
 };
 use crate::cost::Convention;
 use crate::coupling::{self, Groups};

@@ -191,9 +191,8 @@ impl Claim<'_> {
             tract = Err("it does not know functions that a model defines itself".into());
         }
         let elsewhere = sizes::elsewhere(network, (masked, cut), both, samples, pool)?;
-        let pass = !beyond
-            && proof.difference.relative <= TOLERANCE
-            && elsewhere.iter().all(sizes::AtSizes::pass);
+        let pass =
+            !beyond && proof.difference.relative <= TOLERANCE && elsewhere.iter().all(sizes::AtSizes::pass);
         Ok(Verdict {
             samples: samples.len(),
             absolute: proof.difference.absolute,

@@ -5,12 +5,16 @@ use super::{Network, Residual, ours, random_plan, stored};
 use autobot_onnx::Result;
 use autobot_onnx::internals::data::{BoundDataset, InputSpec, Preprocess};
 use autobot_onnx::internals::exec::{Aims, Objective};
-use autobot_onnx::internals::exec::{LARGEST, Pool, Precision, Program, ReferenceInterpreter, Workspace, batched};
+use autobot_onnx::internals::exec::{
+    LARGEST, Pool, Precision, Program, ReferenceInterpreter, Workspace, batched,
+};
 use autobot_onnx::internals::gates::Session;
 use autobot_onnx::internals::graph::{Facts, Graph};
 use autobot_onnx::internals::onnx;
 use autobot_onnx::internals::pruner::{Identity, Resume, checkpoint};
-use autobot_onnx::internals::recover::{Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters};
+use autobot_onnx::internals::recover::{
+    Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters,
+};
 use autobot_onnx::internals::support::random::Draw;
 use autobot_onnx::internals::tensor::{Array, DType, Data, Tensor};
 use std::path::{Path, PathBuf};
@@ -171,7 +175,8 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
     let (graph, facts) = (&network.model.graph, &network.facts);
     let (groups, cost) = network.groups(Residual::Expand);
     let plan = random_plan(&network, &groups, &cost, 0.6, 5);
-    let small = autobot_onnx::internals::rewrite::rewrite(graph, facts, &groups, &plan.kept, network.model.opset());
+    let small =
+        autobot_onnx::internals::rewrite::rewrite(graph, facts, &groups, &plan.kept, network.model.opset());
     let small = small.unwrap().graph;
     let data = network.data(256, 3);
     let pool = Pool::new(threads).unwrap();
