@@ -1,11 +1,11 @@
 //! Convolutions with fixed weights, one core: our kernels beside a matrix of columns and the `gemm` crate. See
 //! benches/README.md.
 
-use autobot_onnx::kernels::chwn::Chwn;
-use autobot_onnx::kernels::conv::{self, Geometry};
-use autobot_onnx::kernels::direct::{Direct, Start};
-use autobot_onnx::kernels::simd::scale;
-use autobot_onnx::kernels::winograd::Winograd;
+use autobot_onnx::internals::kernels::chwn::Chwn;
+use autobot_onnx::internals::kernels::conv::{self, Geometry};
+use autobot_onnx::internals::kernels::direct::{Direct, Start};
+use autobot_onnx::internals::kernels::simd::scale;
+use autobot_onnx::internals::kernels::winograd::Winograd;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 

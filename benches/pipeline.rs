@@ -1,16 +1,18 @@
 //! How long each stage takes. See benches/README.md.
 
-use autobot_onnx::cost::{Convention, Cost};
-use autobot_onnx::coupling::{self, Groups, Residual};
-use autobot_onnx::data::Calibration;
-use autobot_onnx::exec::{Aims, Objective};
-use autobot_onnx::exec::{LARGEST, Pool, Precision, Program, Workspace, batched};
-use autobot_onnx::gates::{self, Checkpointing, Session, Settings, Watching};
-use autobot_onnx::graph::{Fact, Facts};
-use autobot_onnx::onnx::{self, Model};
-use autobot_onnx::plan::{self, Limits, Search};
-use autobot_onnx::pruner::{Criterion, Finetune, Observer, Options, Recover, Target};
-use autobot_onnx::{pruner, rewrite};
+use autobot_onnx::internals::cost::{Convention, Cost};
+use autobot_onnx::internals::coupling::{self, Groups, Residual};
+use autobot_onnx::internals::data::BoundDataset;
+use autobot_onnx::internals::exec::{Aims, Objective};
+use autobot_onnx::internals::exec::{LARGEST, Pool, Precision, Program, Workspace, batched};
+use autobot_onnx::internals::gates::{self, Checkpointing, Session, Settings, Watching};
+use autobot_onnx::internals::graph::{Fact, Facts};
+use autobot_onnx::internals::onnx::{self, Model};
+use autobot_onnx::internals::plan::{self, Limits, Search};
+use autobot_onnx::internals::pruner::{
+    Criterion, Finetune, Options, Recover, Silent, Start, Target, Task, Unit,
+};
+use autobot_onnx::internals::{pruner, rewrite};
 use criterion::{Criterion as Bench, Throughput, criterion_group, criterion_main};
 use pulp::{Arch, Simd, WithSimd};
 use std::hint::black_box;
@@ -22,9 +24,6 @@ const BATCH: usize = 64;
 
 /// Images that weights are fitted to.
 const IMAGES: usize = 256;
-
-struct Quiet;
-impl Observer for Quiet {}
 
 struct Network {
     name: String,
@@ -50,9 +49,9 @@ impl Network {
         Search::new(&self.groups, &self.cost, Limits::default(), vec![false; self.groups.classes.len()])
     }
 
-    fn data(&self) -> Calibration {
+    fn data(&self) -> BoundDataset {
         let inputs = gates::inputs(&self.model.graph, &self.facts).unwrap();
-        Calibration::synthetic(&inputs, BATCH, 1)
+        BoundDataset::synthetic(&inputs, BATCH, 1)
     }
 
     /// The file with about half of the multiply-accumulates that can be saved cut at random.
@@ -99,7 +98,7 @@ fn stages(c: &mut Bench) {
 fn gate_step(c: &mut Bench) {
     for n in networks() {
         let graph = &n.model.graph;
-        let (targets, _) = autobot_onnx::exec::targets(graph, &n.facts).unwrap();
+        let (targets, _) = autobot_onnx::internals::exec::targets(graph, &n.facts).unwrap();
         let facts = batched(graph, &n.facts, &targets, LARGEST).unwrap();
         let gates = pruner::gates(graph, &n.groups);
         let program = Program::compile(graph, &facts, Precision::Fast, &gates, &[], &targets).unwrap();
@@ -160,21 +159,21 @@ fn recovery(c: &mut Bench) {
     let epoch = Finetune { epochs: 1, ..Finetune::default() };
     for n in networks() {
         let inputs = gates::inputs(&n.model.graph, &n.facts).unwrap();
-        let data = Calibration::synthetic(&inputs, IMAGES, 1);
+        let data = BoundDataset::synthetic(&inputs, IMAGES, 1);
         let ways = [
             ("none", Recover::None),
             ("reconstruct", Recover::Reconstruct),
             ("finetune", Recover::Finetune(epoch)),
         ];
         for (name, recover) in ways {
-            let options = Options { criterion: Criterion::L1, recover, ..Options::new(Target::Share(0.5)) };
-            let analysis = pruner::analyse(&n.model.graph, &n.facts, &options).unwrap();
+            let options = Options { criterion: Criterion::L1, recover, ..Options::default() };
+            let network = (&n.model.graph, &n.facts);
+            let analysis = pruner::analyse(network.0, network.1, &options, Unit::Macs).unwrap();
+            let aim = analysis.aim(Target::Share(0.5)).unwrap();
+            let task = Task { network, opset: n.model.opset(), aim: &aim, data: &data, options: &options };
             let mut group = c.benchmark_group(format!("recover_{name}"));
             group.sample_size(10).bench_function(&n.name, |b| {
-                b.iter(|| {
-                    let (graph, opset) = (&n.model.graph, n.model.opset());
-                    pruner::prune(graph, &n.facts, &analysis, &data, &options, opset, &mut Quiet).unwrap()
-                });
+                b.iter(|| pruner::prune(&task, &mut Start::default(), &mut Silent).unwrap());
             });
         }
     }

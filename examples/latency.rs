@@ -2,28 +2,20 @@
 //!
 //!     cargo run --release --example latency
 
-use autobot_onnx::cost::latency::Cpu;
-use autobot_onnx::data::Calibration;
-use autobot_onnx::onnx;
-use autobot_onnx::plan::Round;
-use autobot_onnx::pruner::{Criterion, Observer, Options, Pruner, Target};
-
-struct Quiet;
-impl Observer for Quiet {}
+use autobot_onnx::{Cpu, Criterion, Dataset, Limits, Model, Options, Processor, Pruner, Round, Target};
 
 pub fn main() -> autobot_onnx::Result<()> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/digits_depthwise.onnx");
-    let mut options = Options::new(Target::TimeShare(0.7));
-    options.speed = Some(Cpu::CortexA53.speed());
-    options.criterion = Criterion::L1;
-    options.limits.round = Round::Edges; // widths that fill the processor's tiles
-    let mut pruner = Pruner::new(onnx::read(path.as_ref(), &[])?, options)?;
-    let asked = pruner.aim(Target::TimeShare(0.7))?;
-    let images = Calibration::synthetic(&pruner.inputs()?, 64, 1);
-    let done = pruner.run(&images, &mut Quiet)?;
-    let milliseconds = |ns: u64| ns as f64 / 1e6;
-    println!("predicted: {:.3} ms", milliseconds(pruner.analysis().budget_total()));
-    println!("asked for: {:.3} ms", milliseconds(asked));
-    println!("reached:   {:.3} ms", milliseconds(pruner.analysis().budget().hard(&done.outcome.plan.kept)));
+    let model = Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/digits_depthwise.onnx"))?;
+    // Widths that fill the processor's tiles.
+    let limits = Limits { round: Round::Edges, ..Limits::default() };
+    let pruned = Pruner::new(Target::time_share(0.7))
+        .processor(Processor::Known(Cpu::CortexA53)) // Processor::Host measures on this machine
+        .options(Options { criterion: Criterion::L1, limits, ..Options::default() })
+        .run(&model, &Dataset::synthetic(64, 1))?;
+    let report = pruned.report();
+    let show = |what: &str, time: Option<f64>| println!("{what} {:.3} ms", time.unwrap_or(f64::NAN));
+    show("predicted:", report.milliseconds_before());
+    show("asked for:", report.milliseconds_target());
+    show("reached:  ", report.milliseconds_after());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The README's operator table is the code's.
 
-use autobot_onnx::ops::OPERATORS;
+use autobot_onnx::internals::ops::OPERATORS;
 
 /// The block of README.md between the two markers.
 const BEGIN: &str = "<!-- operators: begin -->\n";

@@ -3,15 +3,15 @@
 //! Takes: nothing. Gives: [`Cli`]. Never: opens a file.
 
 use super::value::{self, Batches, Processor};
-use autobot_onnx::cost::Convention;
-use autobot_onnx::coupling::Residual;
-use autobot_onnx::data::{Augment, Layout, Resize};
-use autobot_onnx::exec::LossKind;
-use autobot_onnx::gates::Checkpointing;
-use autobot_onnx::onnx::{self, InputShape};
-use autobot_onnx::plan::Round;
-use autobot_onnx::pruner::{Compensation, Criterion, Finetune, Options, Target};
-use autobot_onnx::recover::Method;
+use autobot_onnx::internals::cost::Convention;
+use autobot_onnx::internals::coupling::Residual;
+use autobot_onnx::internals::data::{Augment, Layout, Resize};
+use autobot_onnx::internals::exec::LossKind;
+use autobot_onnx::internals::gates::Checkpointing;
+use autobot_onnx::internals::onnx::{self, InputShape};
+use autobot_onnx::internals::plan::Round;
+use autobot_onnx::internals::pruner::{Compensation, Criterion, Finetune, Options, Target};
+use autobot_onnx::internals::recover::Method;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 use std::path::{Path, PathBuf};
@@ -141,7 +141,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE", alias = "json")]
     pub report: Option<PathBuf>,
     /// Largest |difference| allowed, as a share of the output's range
-    #[arg(long, value_name = "SHARE", default_value_t = autobot_onnx::verify::TOLERANCE, value_parser = value::positive)]
+    #[arg(long, value_name = "SHARE", default_value_t = autobot_onnx::internals::verify::TOLERANCE, value_parser = value::positive)]
     pub tolerance: f64,
     /// Without --report: enough if this share of images (95% or 0.95) has the same top class
     #[arg(long, value_name = "SHARE", value_parser = value::share, conflicts_with = "report")]
@@ -430,7 +430,7 @@ pub struct RecoveryArgs {
 
 /// The library's own defaults.
 fn defaults() -> Options {
-    Options::new(Target::Share(1.0))
+    Options::default()
 }
 
 /// `--flops-convention`

@@ -7,13 +7,12 @@ use super::args::DataArgs;
 use super::job::Job;
 use super::talk::Talk;
 use autobot_onnx::Result;
-use autobot_onnx::data::{Calibration, Preprocess};
-use autobot_onnx::exec::Aims;
-use autobot_onnx::exec::Pool;
-use autobot_onnx::gates::{self, Doubt, Example};
-use autobot_onnx::graph::{Facts, Graph};
-use autobot_onnx::report::units::percent;
-use autobot_onnx::support::printable;
+use autobot_onnx::internals::data::{BoundDataset, Preprocess};
+use autobot_onnx::internals::exec::Pool;
+use autobot_onnx::internals::gates::{self, Doubt, Example};
+use autobot_onnx::internals::graph::{Facts, Graph};
+use autobot_onnx::internals::report::units::percent;
+use autobot_onnx::internals::support::printable;
 
 impl DataArgs {
     /// Where the data come from, for the report.
@@ -22,10 +21,10 @@ impl DataArgs {
     }
 
     /// Reads the data, or makes up `synthetic` images where none are given.
-    pub fn load(&self, graph: &Graph, facts: &Facts, synthetic: usize, seed: u64) -> Result<Calibration> {
+    pub fn load(&self, graph: &Graph, facts: &Facts, synthetic: usize, seed: u64) -> Result<BoundDataset> {
         let inputs = gates::inputs(graph, facts)?;
         let Some(path) = &self.calib else {
-            return Ok(Calibration::synthetic(&inputs, self.calib_size.unwrap_or(synthetic), seed));
+            return Ok(BoundDataset::synthetic(&inputs, self.calib_size.unwrap_or(synthetic), seed));
         };
         let pre = Preprocess {
             mean: self.mean.clone(),
@@ -37,17 +36,16 @@ impl DataArgs {
             bgr: self.bgr,
             skip_bad: self.skip_bad,
         };
-        Calibration::load(path, self.labels.as_deref(), &inputs, &pre, self.calib_size, seed)
+        BoundDataset::load(path, self.labels.as_deref(), &inputs, &pre, self.calib_size, seed)
     }
 }
 
 /// Shows what the network says to some of the images, and warns where that looks as if they came to it in another way than to
 /// those who trained it.
-pub fn preview(data: &Calibration, job: &Job, talk: Talk) -> Result<()> {
-    let pool = Pool::new(job.pruner.options().threads)?;
-    let network = (&job.pruner.model().graph, job.pruner.facts());
-    let seen =
-        gates::preview(network, job.pruner.analysis().macs_total, data, &pool, job.pruner.options().seed);
+pub fn preview(data: &BoundDataset, job: &Job, talk: Talk) -> Result<()> {
+    let options = job.prepared.options();
+    let (network, pool) = (job.prepared.network(), Pool::new(options.threads)?);
+    let seen = gates::preview(network, job.prepared.analysis().macs_total, data, &pool, options.seed);
     let Some(seen) = seen else { return Ok(()) };
     let example = |e: &Example| {
         let label = e.label.map(|l| format!(", label {l}")).unwrap_or_default();
@@ -98,17 +96,10 @@ fn doubted(doubt: &Doubt, images: usize) -> String {
 }
 
 /// Checks labels against the network, and says what was done to the data unasked.
-pub fn review(data: &Calibration, graph: &Graph, facts: &Facts, talk: Talk) -> Result<()> {
+pub fn review(data: &BoundDataset, graph: &Graph, facts: &Facts, talk: Talk) -> Result<()> {
     data.notes().iter().for_each(|note| talk.note(note));
-    let Aims { targets, classes, .. } = Aims::compared(graph, facts, |_| true);
-    if data.labels().is_none() {
-        return Ok(());
+    if !gates::check_labels((graph, facts), data)? {
+        talk.warn("the labels are not used: the network's output is not one row of class scores");
     }
-    match targets.first().and_then(|&t| facts.shape(t)) {
-        Some(shape) if classes => data.check_labels(shape[1]),
-        _ => {
-            talk.warn("the labels are not used: the network's output is not one row of class scores");
-            Ok(())
-        }
-    }
+    Ok(())
 }

@@ -10,15 +10,14 @@ use super::job::Job;
 use super::progress::Watch;
 use super::prune::announce;
 use super::talk::Talk;
-use autobot_onnx::Error;
-use autobot_onnx::data::{Calibration, Preprocess};
-use autobot_onnx::exec::Pool;
-use autobot_onnx::onnx;
-use autobot_onnx::pruner::{Compensation, Done, Options, Recover, Target};
-use autobot_onnx::report::units::percent;
-use autobot_onnx::report::{gather, text};
-use autobot_onnx::verify::pair;
-use std::collections::BTreeMap;
+use autobot_onnx::internals::data::{BoundDataset, Preprocess};
+use autobot_onnx::internals::exec::Pool;
+use autobot_onnx::internals::onnx;
+use autobot_onnx::internals::pruner::Start;
+use autobot_onnx::internals::report::text;
+use autobot_onnx::internals::report::units::percent;
+use autobot_onnx::internals::verify::pair;
+use autobot_onnx::{Compensation, Error, Options, Pruned, Recover, Target};
 use std::path::Path;
 
 macro_rules! embedded {
@@ -26,6 +25,9 @@ macro_rules! embedded {
         include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/", $file))
     };
 }
+
+/// What is kept.
+const TARGET: Target = Target::Share(0.5);
 
 const CALIBRATION: [&[u8]; 2] = [embedded!("digits_calib_images.npy"), embedded!("digits_calib_labels.npy")];
 const TEST: [&[u8]; 2] = [embedded!("digits_test_images.npy"), embedded!("digits_test_labels.npy")];
@@ -49,27 +51,21 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
     }
     let (name, bytes) = args.network.file();
     let model = onnx::parse(bytes, Path::new(name), &[])?;
-    let options = Options {
-        compensation: Compensation::Learned,
-        recover: Recover::Reconstruct,
-        ..Options::new(Target::Share(0.5))
-    };
-    let mut job = Job::new(model, bytes.len() as u64, options)?;
+    let options =
+        Options { compensation: Compensation::Learned, recover: Recover::Reconstruct, ..Options::default() };
+    let job = Job::new(model, options, TARGET, false)?;
     job.announce(talk);
-    let amount = job.aim(Target::Share(0.5))?;
-    talk.facts(&text::target(amount, job.pruner.analysis().budget_total(), false));
+    let aim = job.aim(TARGET)?;
+    talk.facts(&text::target(aim.amount(), aim.total(), false));
     let [calibration, test] = [unpack(CALIBRATION, &job)?, unpack(TEST, &job)?];
-    let done = job.pruner.run(&calibration, &mut Watch::new(talk))?;
-    let written = args.output.as_ref().filter(|_| done.pruned.is_some()).map(|p| p.display().to_string());
-    let source = Some("1000 built-in images".to_owned());
-    let report = job.report(&done, gather::data(&calibration, source), BTreeMap::new(), written);
-    talk.result(&text::result(&report));
-    talk.result(&tested(&job, &done, &test)?);
-    finish(args, &done, talk)
+    let done = job.prepared.run(TARGET, &calibration, Start::default(), &mut Watch::new(talk))?;
+    talk.result(&text::result(&job.report(&done)));
+    let Ok(pruned) = done.proved() else { return Ok(Answer::No) };
+    talk.result(&tested(&job, &pruned, &test)?);
+    finish(args, &pruned, talk)
 }
 
-fn finish(args: &DemoArgs, done: &Done, talk: Talk) -> anyhow::Result<Answer> {
-    let Some(pruned) = &done.pruned else { return Ok(Answer::No) };
+fn finish(args: &DemoArgs, pruned: &Pruned, talk: Talk) -> anyhow::Result<Answer> {
     match &args.output {
         Some(path) => {
             announce(path, &pruned.write(path)?, talk);
@@ -82,7 +78,7 @@ fn finish(args: &DemoArgs, done: &Done, talk: Talk) -> anyhow::Result<Answer> {
 }
 
 /// Images and labels from memory.
-fn unpack([images, labels]: [&[u8]; 2], job: &Job) -> autobot_onnx::Result<Calibration> {
+fn unpack([images, labels]: [&[u8]; 2], job: &Job) -> autobot_onnx::Result<BoundDataset> {
     let folder = tempfile::tempdir().map_err(|e| {
         Error::io(
             std::env::temp_dir(),
@@ -97,18 +93,17 @@ fn unpack([images, labels]: [&[u8]; 2], job: &Job) -> autobot_onnx::Result<Calib
             .map_err(|e| Error::io(&path, e, "free some space"))
     };
     let (images, labels) = (save("images.npy", images)?, save("labels.npy", labels)?);
-    let inputs = job.pruner.inputs()?;
+    let inputs = job.prepared.inputs()?;
     let pre = Preprocess { mean: vec![0.5], std: vec![0.5], ..Preprocess::default() };
-    Calibration::load(&images, Some(&labels), &inputs, &pre, None, 1)
+    BoundDataset::load(&images, Some(&labels), &inputs, &pre, None, 1)
 }
 
 /// Accuracy of both networks on the test images.
-fn tested(job: &Job, done: &Done, test: &Calibration) -> autobot_onnx::Result<String> {
-    let Some(pruned) = &done.pruned else { return Ok(String::new()) };
-    let pool = Pool::new(job.pruner.options().threads)?;
-    let facts = pruned.model().facts()?;
-    let big = (&job.pruner.model().graph, job.pruner.facts());
-    let compared = pair::compare(big, (&pruned.model().graph, &facts), test, &pool)?;
+fn tested(job: &Job, pruned: &Pruned, test: &BoundDataset) -> autobot_onnx::Result<String> {
+    let pool = Pool::new(job.prepared.options().threads)?;
+    let small = pruned.done().certificate.model();
+    let facts = small.facts()?;
+    let compared = pair::compare(job.prepared.network(), (&small.graph, &facts), test, &pool)?;
     let Some((before, after)) = compared.and_then(|c| c.accuracy) else { return Ok(String::new()) };
     let (before, after, n) = (percent(before), percent(after), test.len());
     Ok(format!("test      {before} before, {after} after, on {n} images that neither network has seen\n"))

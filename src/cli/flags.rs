@@ -4,7 +4,7 @@
 //! type flags. Never: touches what is no setting's name in backticks.
 
 use autobot_onnx::Setting;
-use autobot_onnx::support::printable::line;
+use autobot_onnx::internals::support::printable::line;
 
 /// An argument of the command line, as it is typed, that makes no sense here.
 #[derive(Debug, thiserror::Error)]

@@ -5,10 +5,11 @@
 use super::args::InspectArgs;
 use super::bench::speed;
 use super::job::Job;
-use super::prune::{file_size, options, review_scope};
+use super::prune::{options, review_scope};
 use super::talk::Talk;
 use super::{Answer, beside, guard};
-use autobot_onnx::report::{gather, json, text};
+use autobot_onnx::Target;
+use autobot_onnx::internals::report::{gather, json, text};
 
 /// Inspects.
 pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
@@ -21,23 +22,10 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
     guard::weights(&outputs, &[&model], &[], None)?;
     let mut options = options(None, &args.scope, None)?;
     options.speed = speed(args.scope.cpu.as_ref(), &model, talk)?;
-    let job = Job::new(model, file_size(&args.input)?, options)?;
+    let job = Job::new(model, options, Target::Share(1.0), false)?;
     review_scope(&job, talk);
-    let inspection = inspection(job);
+    let inspection = gather::inspection(&job.prepared, job.known);
     talk.result(&text::inspection(&inspection));
     let written = args.json.as_ref().map_or(Ok(()), |path| json::write(path, &inspection));
     Ok(beside([written], talk))
-}
-
-fn inspection(job: Job) -> json::Inspection {
-    let a = job.pruner.analysis();
-    let layers = gather::layers(&job.pruner.model().graph, job.pruner.facts(), a, &a.kept_at_min);
-    let predicted = job.predicted(None);
-    json::Inspection {
-        program: gather::program(),
-        model: job.known,
-        channels: job.channels,
-        predicted,
-        layers,
-    }
 }

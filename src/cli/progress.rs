@@ -5,14 +5,14 @@
 
 use super::one_line;
 use super::talk::{self, Talk};
-use autobot_onnx::gates::{Record, Trained};
-use autobot_onnx::pruner::host::Stopwatch;
-use autobot_onnx::pruner::{self, Clock, Identity, Observer, Resume, checkpoint};
-use autobot_onnx::recover::{Epoch, State, Update};
-use autobot_onnx::report::text;
-use autobot_onnx::report::units::{count, milliseconds};
-use autobot_onnx::support::files;
-use autobot_onnx::{Error, Result, tract};
+use autobot_onnx::internals::gates::{Record, Trained};
+use autobot_onnx::internals::pruner::{self, Clock, Events, Identity, Resume, Start, checkpoint};
+use autobot_onnx::internals::recover::{Epoch, State, Update};
+use autobot_onnx::internals::report::text;
+use autobot_onnx::internals::report::units::{count, milliseconds};
+use autobot_onnx::internals::support::files;
+use autobot_onnx::internals::tract;
+use autobot_onnx::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{ErrorKind, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -62,22 +62,11 @@ pub struct Watch {
     found: Option<(Resume, State)>,
     /// Gates to be used instead of training.
     gates: Option<Trained>,
-    /// Measures where the target is a time on this machine.
-    pub clock: Option<Stopwatch>,
 }
 
 impl Watch {
     pub fn new(talk: Talk) -> Self {
-        Self {
-            talk,
-            timed: false,
-            stage: None,
-            kept: None,
-            saved: None,
-            found: None,
-            gates: None,
-            clock: None,
-        }
+        Self { talk, timed: false, stage: None, kept: None, saved: None, found: None, gates: None }
     }
 
     /// From now on the run's state is kept in a file. The run goes on from what is there of it already.
@@ -145,6 +134,11 @@ impl Watch {
         }
     }
 
+    /// What the run starts from.
+    pub fn start<'a>(&mut self, clock: Option<&'a mut dyn Clock>) -> Start<'a> {
+        Start { resume: self.found.take(), gates: self.gates.take(), clock }
+    }
+
     /// The next run uses the gates that this one trained.
     pub fn hand_on(&mut self, gates: Option<Trained>) {
         self.gates = gates;
@@ -203,19 +197,7 @@ fn bar(name: &str, of: usize) -> ProgressBar {
     ProgressStyle::with_template(&template).map_or(bar.clone(), |s| bar.with_style(s.progress_chars("=> ")))
 }
 
-impl Observer for Watch {
-    fn resume(&mut self) -> Option<(Resume, State)> {
-        self.found.take()
-    }
-
-    fn gates(&mut self) -> Option<Trained> {
-        self.gates.take()
-    }
-
-    fn clock(&mut self) -> Option<&mut dyn Clock> {
-        self.clock.as_mut().map(|c| c as &mut dyn Clock)
-    }
-
+impl Events for Watch {
     fn step(&mut self, r: &Record, of: usize) {
         let terms = format!(
             "task {:.3}  budget {:.3}  hardness {:.3}  reranked {:.4}  soft {}",

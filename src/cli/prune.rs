@@ -11,15 +11,15 @@ use super::progress::Watch;
 use super::talk::Talk;
 use super::value::Processor;
 use super::{Answer, beside, data};
-use autobot_onnx::data::Calibration;
-use autobot_onnx::onnx::Written;
-use autobot_onnx::plan::{Limits, Round};
-use autobot_onnx::pruner::host::Stopwatch;
-use autobot_onnx::pruner::{self, Criterion, Done, Finetune, Identity, Options, Recover, Target};
-use autobot_onnx::report::units::plural;
-use autobot_onnx::report::{gather, html, json, text};
-use autobot_onnx::support::{files, printable};
-use autobot_onnx::{Error, Setting};
+use autobot_onnx::internals::data::BoundDataset;
+use autobot_onnx::internals::onnx::Written;
+use autobot_onnx::internals::plan::{Limits, Round};
+use autobot_onnx::internals::pruner::host::Stopwatch;
+use autobot_onnx::internals::pruner::{self, Clock, Criterion, Done, Finetune, Identity, Options, Recover};
+use autobot_onnx::internals::report::units::plural;
+use autobot_onnx::internals::report::{html, json, text};
+use autobot_onnx::internals::support::{files, printable};
+use autobot_onnx::{Error, Setting, Target};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -66,17 +66,17 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
         let reason = "brings nothing without recovery in between";
         return Err(Error::argument(Setting::Stages, reason, "give --calib, and no --recover none").into());
     }
-    let mut job = Job::new(model, file_size(input)?, options)?;
-    job.pruner = job.pruner.dropping_unused(args.drop_unused);
+    let first = targets.first().copied().unwrap_or(Target::Share(1.0));
+    let job = Job::new(model, options, first, args.drop_unused)?;
     job.announce(talk);
     review_scope(&job, talk);
     let mut jobs = Vec::new();
     for (&target, places) in targets.iter().zip(&places) {
-        let amount = job.aim(target)?;
-        talk.facts(&text::target(amount, job.pruner.analysis().budget_total(), target.is_time()));
-        jobs.push((amount, target, places));
+        let aim = job.aim(target)?;
+        talk.facts(&text::target(aim.amount(), aim.total(), target.is_time()));
+        jobs.push((aim.amount(), target, places));
     }
-    job.pruner.check_open_sizes()?;
+    job.prepared.check_open_sizes()?;
     if args.dry_run && args.data.calib.is_none() {
         return Ok(rehearsed(talk));
     }
@@ -87,20 +87,22 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     // From the most to the least: gates go on closing.
     jobs.sort_by_key(|(amount, ..)| std::cmp::Reverse(*amount));
     let mut watch = Watch::new(talk);
-    watch.timed = job.pruner.options().target.is_time();
-    if host {
-        watch.clock = Some(Stopwatch::new(job.pruner.model())?);
-    }
+    watch.timed = first.is_time();
+    let mut clock = if host { Some(Stopwatch::new(job.prepared.model())?) } else { None };
     let gates = keep_gates(args, &job, &data, &mut watch)?;
     let mut answer = Answer::Yes;
     for (_, target, places) in jobs {
-        job.aim(target)?;
         if let Some(path) = &args.recovery.checkpoint {
-            let network = (&job.pruner.model().graph, job.pruner.model().opset());
-            watch.keep_in(path, Identity::of_run(network, &data, job.pruner.options(), gates.as_deref()))?;
+            let network = (&job.prepared.model().graph, job.prepared.model().opset());
+            watch.keep_in(
+                path,
+                Identity::of_run(network, &data, (target, job.prepared.options()), gates.as_deref()),
+            )?;
         }
-        let done = job.pruner.run(&data, &mut watch)?;
-        match finish(&job, &done, places, (&data, args, &typed), talk)? {
+        let start = watch.start(clock.as_mut().map(|clock| clock as &mut dyn Clock));
+        let done = job.prepared.run(target, &data, start, &mut watch)?;
+        let trained = done.outcome.trained.clone();
+        match finish(&job, done, places, (args, &typed), talk)? {
             Answer::Yes => {}
             Answer::Partly => answer = Answer::Partly,
             Answer::No => return Ok(Answer::No),
@@ -109,7 +111,7 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
             answer = Answer::Partly;
         }
         watch.finish();
-        watch.hand_on(done.outcome.trained);
+        watch.hand_on(trained);
     }
     if watch.saw_no_gates() {
         talk.warn("--save-gates: no gates were trained, so none are written");
@@ -121,19 +123,19 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
 fn keep_gates(
     args: &PruneArgs,
     job: &Job,
-    data: &Calibration,
+    data: &BoundDataset,
     watch: &mut Watch,
 ) -> autobot_onnx::Result<Option<Vec<u8>>> {
     let LearnArgs { gates, save_gates, .. } = &args.learn;
     // Takes a look at every number: only where it is needed.
-    let model = job.pruner.model();
-    let belongs_to = || Identity::of_gates((&model.graph, model.opset()), data, job.pruner.options());
+    let model = job.prepared.model();
+    let belongs_to = || Identity::of_gates((&model.graph, model.opset()), data, job.prepared.options());
     if let Some(path) = save_gates {
         watch.save_gates_in(path, belongs_to());
     }
     let Some(path) = gates else { return Ok(None) };
     let bytes = files::read(path, "give the file that --save-gates wrote")?;
-    watch.take_gates(path, &bytes, &belongs_to(), job.pruner.analysis().groups.classes.len())?;
+    watch.take_gates(path, &bytes, &belongs_to(), job.prepared.analysis().groups.classes.len())?;
     Ok(Some(bytes))
 }
 
@@ -190,15 +192,18 @@ fn rehearsed(talk: Talk) -> Answer {
 /// Writes the small model if the verdict allows it, and then the reports: what was made is not lost for what is said about it.
 fn finish(
     job: &Job,
-    done: &Done,
+    done: Done,
     places: &Places,
-    (data, args, typed): (&Calibration, &PruneArgs, &BTreeMap<String, serde_json::Value>),
+    (args, typed): (&PruneArgs, &BTreeMap<String, serde_json::Value>),
     talk: Talk,
 ) -> anyhow::Result<Answer> {
     let model = places.model();
-    let written = done.pruned.as_ref().map(|pruned| pruned.write(model));
-    let output = matches!(written, Some(Ok(_))).then(|| model.display().to_string());
-    let report = job.report(done, gather::data(data, args.data.source()), typed.clone(), output);
+    let (written, mut report) = match done.proved() {
+        Ok(pruned) => (Some(pruned.write(model)), job.report(pruned.done())),
+        Err(done) => (None, job.report(&done)),
+    };
+    report.output = matches!(written, Some(Ok(_))).then(|| model.display().to_string());
+    (report.options, report.data.source) = (typed.clone(), args.data.source());
     talk.result(&text::result(&report));
     let answer = match written.transpose() {
         Ok(Some(written)) => {
@@ -266,12 +271,12 @@ pub fn options(
     scope: &ScopeArgs,
     learn: Option<&LearnArgs>,
 ) -> autobot_onnx::Result<Options> {
-    let mut o = Options::new(target.unwrap_or(Target::Share(1.0)));
+    let mut o = Options::default();
     (o.residual, o.convention) = (scope.residual.into(), scope.flops_convention.into());
     (o.exclude, o.only) = (scope.exclude.clone(), scope.only.clone());
     // Of a measured processor the tiles are only guessed from times.
     let known = matches!(scope.cpu, Some(Processor::Known(_)));
-    let round = if o.target.is_time() && known { Round::Edges } else { Round::To(1) };
+    let round = if target.is_some_and(Target::is_time) && known { Round::Edges } else { Round::To(1) };
     o.limits = Limits { min_channels: scope.min_channels, round: scope.round_to.unwrap_or(round) };
     if o.limits.round == Round::Edges && scope.cpu.is_none() {
         let reason = "'auto' rounds to what fills a processor's tiles, and none was named";
@@ -294,16 +299,16 @@ pub fn options(
 
 /// Warns of a choice of layers that chooses none.
 pub fn review_scope(job: &Job, talk: Talk) {
-    let options = job.pruner.options();
+    let options = job.prepared.options();
     let chosen = [(Setting::Exclude, &options.exclude), (Setting::Only, &options.only)];
     for (setting, pattern) in chosen.into_iter().filter_map(|(setting, p)| Some((setting, p.as_ref()?))) {
-        let groups = &job.pruner.analysis().groups;
+        let groups = &job.prepared.analysis().groups;
         let is_excluded = groups.frozen.iter().any(|f| f.why == pruner::excluded());
         let chooses = match setting {
             Setting::Exclude => is_excluded,
             _ => !groups.groups.is_empty() || is_excluded,
         };
-        let graph = &job.pruner.model().graph;
+        let graph = &job.prepared.model().graph;
         let names = graph.nodes.iter().map(|n| &n.name).chain(graph.values.iter().map(|v| &v.name));
         if chooses {
             continue;
@@ -318,8 +323,8 @@ pub fn review_scope(job: &Job, talk: Talk) {
 }
 
 /// The calibration data: real, or synthetic with a word on what that means.
-fn load(args: &PruneArgs, job: &Job, talk: Talk) -> autobot_onnx::Result<Calibration> {
-    let (graph, facts, o) = (&job.pruner.model().graph, job.pruner.facts(), job.pruner.options());
+fn load(args: &PruneArgs, job: &Job, talk: Talk) -> autobot_onnx::Result<BoundDataset> {
+    let (graph, facts, o) = (&job.prepared.model().graph, job.prepared.facts(), job.prepared.options());
     let gates = o.criterion == Criterion::Gates;
     let synthetic = if gates { o.most_batches().saturating_mul(o.batch_size).min(10_000) } else { 256 };
     let data = args.data.load(graph, facts, synthetic, o.seed)?;

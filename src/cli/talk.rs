@@ -4,7 +4,7 @@
 //! nobody listens (a closed pipe must not stop a run); prints what a terminal would obey.
 
 use super::flags::with_flags;
-use autobot_onnx::support::printable;
+use autobot_onnx::internals::support::printable;
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 

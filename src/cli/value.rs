@@ -5,11 +5,11 @@
 
 use super::flags::with_flags;
 use autobot_onnx::Error;
-use autobot_onnx::cost::latency::Cpu;
-use autobot_onnx::data::{Augment, parse_size};
-use autobot_onnx::exec::MOST_THREADS;
-use autobot_onnx::plan::Round;
-use autobot_onnx::pruner::Target;
+use autobot_onnx::internals::cost::latency::Cpu;
+use autobot_onnx::internals::data::{Augment, parse_size};
+use autobot_onnx::internals::exec::MOST_THREADS;
+use autobot_onnx::internals::plan::Round;
+use autobot_onnx::internals::pruner::Target;
 use std::path::PathBuf;
 use std::str::FromStr;
 

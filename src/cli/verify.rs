@@ -5,17 +5,18 @@
 use super::args::VerifyArgs;
 use super::talk::Talk;
 use super::{Answer, data};
-use autobot_onnx::data::Calibration;
-use autobot_onnx::exec::Pool;
-use autobot_onnx::graph::Facts;
-use autobot_onnx::onnx::{self, Kind, Model};
-use autobot_onnx::report::json::Recipe;
-use autobot_onnx::report::text;
-use autobot_onnx::report::units::{percent, plural, small};
-use autobot_onnx::support::printable::line;
-use autobot_onnx::verify::pair::{self, Compared};
-use autobot_onnx::verify::sizes;
-use autobot_onnx::{Error, Result, pruner, rewrite, verify};
+use autobot_onnx::internals::data::BoundDataset;
+use autobot_onnx::internals::exec::Pool;
+use autobot_onnx::internals::graph::Facts;
+use autobot_onnx::internals::onnx::{self, Kind, Model};
+use autobot_onnx::internals::report::json::Recipe;
+use autobot_onnx::internals::report::text;
+use autobot_onnx::internals::report::units::{percent, plural, small};
+use autobot_onnx::internals::support::printable::line;
+use autobot_onnx::internals::verify::pair::{self, Compared};
+use autobot_onnx::internals::verify::sizes;
+use autobot_onnx::internals::{pruner, rewrite, verify};
+use autobot_onnx::{Error, Result};
 
 /// Inputs that are tried where no data are given.
 const SYNTHETIC: usize = 64;
@@ -63,7 +64,7 @@ fn tract(
     (big, facts): (&Model, &Facts),
     (little, small_facts): (&Model, &Facts),
     args: &VerifyArgs,
-    data: &Calibration,
+    data: &BoundDataset,
     pool: &Pool,
 ) -> Result<Tract> {
     let inputs = facts.inputs(&big.graph).unwrap_or_default();

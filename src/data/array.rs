@@ -319,7 +319,7 @@ fn floats<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::super::testing::{le, load, npy, sample, save_npy, says};
-    use super::super::{Calibration, Layout, Resize};
+    use super::super::{BoundDataset, Layout, Resize};
     use super::*;
 
     /// One array `x.npy` for one input of `shape`.
@@ -329,7 +329,7 @@ mod tests {
         data: &[u8],
         shape: &[usize],
         pre: &Preprocess,
-    ) -> Result<Calibration> {
+    ) -> Result<BoundDataset> {
         let dir = tempfile::tempdir().unwrap();
         load(&save_npy(dir.path(), "x.npy", dtype, array, data), None, shape, pre)
     }

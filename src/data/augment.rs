@@ -131,11 +131,11 @@ impl Mixture {
 mod tests {
     use super::super::pixel_layout::Order;
     use super::super::testing::*;
-    use super::super::{Calibration, Preprocess};
+    use super::super::{BoundDataset, Preprocess};
     use super::*;
 
     /// One grey 3x3 image with pixels 1..=9, padded with raw 0 which the normalisation turns into -10.
-    fn numbered(copies: usize) -> Calibration {
+    fn numbered(copies: usize) -> BoundDataset {
         let dir = tempfile::tempdir().unwrap();
         let data = save_npy(
             dir.path(),

@@ -275,7 +275,7 @@ fn raw(image: DynamicImage, channels: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::*;
-    use super::super::{Calibration, Layout, Resize};
+    use super::super::{BoundDataset, Layout, Resize};
     use super::*;
     use tempfile::TempDir;
 
@@ -292,13 +292,13 @@ mod tests {
         dir
     }
 
-    fn noted(calib: &Calibration, words: &[&str]) {
+    fn noted(calib: &BoundDataset, words: &[&str]) {
         let all = calib.notes().join("\n");
         words.iter().for_each(|w| assert!(all.contains(w), "'{w}' is missing in:\n{all}"));
     }
 
     /// The first value of each channel of an NCHW sample.
-    fn colour(calib: &Calibration, i: usize) -> [f32; 3] {
+    fn colour(calib: &BoundDataset, i: usize) -> [f32; 3] {
         let all = sample(calib, i, 48);
         [all[0], all[16], all[32]]
     }
@@ -468,7 +468,7 @@ mod tests {
         let images: Vec<(&str, [u8; 3])> =
             names.iter().map(String::as_str).zip((0..40).map(|i| [i; 3])).collect();
         let dir = folder(&images);
-        let few = Calibration::load(dir.path(), None, &spec(RGB), &unit(), Some(9), 3).unwrap();
+        let few = BoundDataset::load(dir.path(), None, &spec(RGB), &unit(), Some(9), 3).unwrap();
         for i in 0..9 {
             assert_eq!(format!("{:02}.png", colour(&few, i)[0] as u8), few.name(i));
         }
@@ -480,7 +480,7 @@ mod tests {
         says(&load(dir.path(), None, &[1, 48], &unit()).unwrap_err(), &["[n, 48]", ".npy"]);
         says(&load(dir.path(), None, &[1, 5, 8, 8], &unit()).unwrap_err(), &["[n, 5, 8, 8]"]);
         let two = [spec(RGB), spec(RGB)].concat();
-        let e = Calibration::load(dir.path(), None, &two, &unit(), None, 0).unwrap_err();
+        let e = BoundDataset::load(dir.path(), None, &two, &unit(), None, 0).unwrap_err();
         says(&e, &["has 2", ".npz"]);
     }
 }

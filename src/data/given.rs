@@ -7,7 +7,7 @@ use super::npy::{DType, Npy};
 use super::pixel_layout::Target;
 use super::{Picker, Preprocess, Source};
 use crate::{Error, Result};
-use ndarray::{Array, ArrayD, Dimension};
+use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Axis, Dimension, concatenate};
 
 /// Samples of one input, along an array's first axis.
 #[derive(Debug, Clone)]
@@ -30,7 +30,53 @@ impl<D: Dimension> From<Array<f32, D>> for Samples {
     }
 }
 
+impl<D: Dimension> From<ArrayView<'_, u8, D>> for Samples {
+    fn from(array: ArrayView<u8, D>) -> Self {
+        array.to_owned().into()
+    }
+}
+
+impl<D: Dimension> From<ArrayView<'_, f32, D>> for Samples {
+    fn from(array: ArrayView<f32, D>) -> Self {
+        array.to_owned().into()
+    }
+}
+
 impl Samples {
+    fn shape(&self) -> &[usize] {
+        match self {
+            Self::Pixels(a) => a.shape(),
+            Self::Numbers(a) => a.shape(),
+        }
+    }
+
+    /// Number of samples.
+    pub(super) fn len(&self) -> usize {
+        self.shape().first().copied().unwrap_or(0)
+    }
+
+    /// Batches, one after the other. Errors where their types or shapes differ.
+    pub(super) fn concatenate(batches: Vec<Self>) -> Result<Self> {
+        let hint = "give batches of one type, with equal sizes but for the first axis";
+        let (mut pixels, mut numbers) = (Vec::new(), Vec::new());
+        for batch in &batches {
+            match batch {
+                Self::Pixels(a) => pixels.push(a.view()),
+                Self::Numbers(a) => numbers.push(a.view()),
+            }
+        }
+        fn join<T: Copy>(parts: &[ArrayViewD<T>], hint: &str) -> Result<ArrayD<T>> {
+            concatenate(Axis(0), parts).map_err(|e| Error::arrays(e.to_string(), hint))
+        }
+        match (pixels.is_empty(), numbers.is_empty()) {
+            (false, false) => Err(Error::arrays("some are bytes and some are real numbers", hint)),
+            (false, true) if pixels.iter().all(|a| a.ndim() > 0) => join(&pixels, hint).map(Self::Pixels),
+            (true, false) if numbers.iter().all(|a| a.ndim() > 0) => join(&numbers, hint).map(Self::Numbers),
+            (true, true) => Err(Error::arrays("there is none", hint)),
+            _ => Err(Error::arrays("one is a single number", hint)),
+        }
+    }
+
     /// Type, shape and bytes in row-major order.
     fn parts(&self) -> (DType, Vec<usize>, Vec<u8>) {
         match self {
@@ -65,7 +111,7 @@ pub(super) fn load(
 #[cfg(test)]
 mod tests {
     use super::super::testing::{sample, says};
-    use super::super::{Calibration, InputSpec, Preprocess};
+    use super::super::{Dataset, InputSpec, Preprocess};
     use ndarray::{Array2, Array3, Array4, ShapeBuilder};
 
     fn input(name: &str, shape: &[usize]) -> InputSpec {
@@ -80,7 +126,10 @@ mod tests {
     fn arrays_give_what_files_of_them_would() {
         let pixels = Array4::from_shape_fn((2, 2, 3, 1), |(n, y, x, _)| (10 * n + 3 * y + x) as u8);
         let inputs = [input("image", &[1, 1, 2, 3])];
-        let of = |samples| Calibration::from_arrays(&inputs, &[samples], Some(&[4, 9]), &raw()).unwrap();
+        let of = |samples: super::Samples| {
+            let data = Dataset::from_array(samples).unwrap().labels([4, 9]).unwrap();
+            data.preprocess(raw()).bind(&inputs).unwrap()
+        };
         let calib = of(pixels.clone().into());
         assert_eq!((calib.len(), calib.labels()), (2, Some(&[4, 9][..])));
         assert_eq!(sample(&calib, 1, 6), [10., 11., 12., 13., 14., 15.]);
@@ -94,15 +143,28 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         let inputs = [input("image", &[1, 1, 2, 3]), input("hint", &[1, 2])];
-        let error = |samples: &[super::Samples], labels: Option<&[u32]>| {
-            Calibration::from_arrays(&inputs, samples, labels, &raw()).unwrap_err()
+        let error = |samples: &[super::Samples]| {
+            let data = Dataset::from_arrays(samples.iter().cloned());
+            data.and_then(|data| data.preprocess(raw()).bind(&inputs)).unwrap_err()
         };
         let image = || Array4::<u8>::zeros((2, 2, 3, 1)).into();
-        says(&error(&[image()], None), &["1 arrays for 2 inputs", "image, hint"]);
-        says(&error(&[image(), Array2::<f32>::zeros((3, 2)).into()], None), &["'hint'", "3 samples", "2"]);
-        says(&error(&[image(), Array2::<f32>::zeros((2, 5)).into()], None), &["'hint'", "[2, 5]", "[n, 2]"]);
-        says(&error(&[image(), Array2::from_elem((2, 2), f32::NAN).into()], None), &["'hint'", "NaN"]);
+        says(&error(&[image()]), &["1 arrays for 2 inputs", "image, hint"]);
+        says(&error(&[image(), Array2::<f32>::zeros((3, 2)).into()]), &["3", "2 samples"]);
+        says(&error(&[image(), Array2::<f32>::zeros((2, 5)).into()]), &["'hint'", "[2, 5]", "[n, 2]"]);
+        says(&error(&[image(), Array2::from_elem((2, 2), f32::NAN).into()]), &["'hint'", "NaN"]);
         let fine = [image(), Array2::<f32>::zeros((2, 2)).into()];
-        says(&error(&fine, Some(&[1])), &["1 labels", "2 samples"]);
+        says(&Dataset::from_arrays(fine).unwrap().labels([1]).unwrap_err(), &["1 labels", "2 samples"]);
+        says(&Dataset::from_arrays([]).unwrap_err(), &["no array"]);
+    }
+
+    #[test]
+    fn batches_are_laid_one_after_the_other() {
+        let inputs = [input("x", &[1, 2])];
+        let batch = |from: f32, n| Array2::from_shape_fn((n, 2), |(i, k)| from + (2 * i + k) as f32);
+        let data = Dataset::from_batches([batch(0.0, 2), batch(4.0, 1)]).unwrap().bind(&inputs).unwrap();
+        assert_eq!((data.len(), sample(&data, 2, 2)), (3, vec![4., 5.]));
+        says(&Dataset::from_batches([batch(0.0, 2), Array2::zeros((2, 3))]).unwrap_err(), &["batches"]);
+        let mixed = [super::Samples::from(batch(0.0, 2)), Array2::<u8>::zeros((2, 2)).into()];
+        says(&Dataset::from_batches(mixed).unwrap_err(), &["bytes", "real"]);
     }
 }

@@ -3,7 +3,7 @@
 //! *Takes*: `--calib` (`.npy`, `.npz`, a folder of images, a folder with one sub-folder per class, or nothing at all),
 //! `--labels`, and the network's inputs.
 //!
-//! *Gives*: a [`Calibration`]: samples kept as compact as they came (uint8 stays uint8) and normalised when they are
+//! *Gives*: a [`BoundDataset`]: samples kept as compact as they came (uint8 stays uint8) and normalised when they are
 //! written out, labels, class names, and notes on everything that was done to the data unasked.
 //!
 //! *Never*: guesses between two readings that fit equally well without saying so, allocates what a header claims before
@@ -11,6 +11,7 @@
 
 mod array;
 mod augment;
+mod dataset;
 mod feature;
 mod fit;
 mod folder;
@@ -30,6 +31,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use self::augment::Mixture;
+pub use self::dataset::Dataset;
 use self::feature::Feature;
 pub use self::given::Samples;
 pub use self::options::{Augment, Layout, Preprocess, Resize, parse_size};
@@ -97,7 +99,7 @@ pub struct InputSpec {
 ///
 /// Sample numbers run over the samples that were kept, in the order of the source (an array's first axis, or the files
 /// sorted by name); the caller shuffles.
-pub struct Calibration {
+pub struct BoundDataset {
     features: Vec<Feature>,
     /// Where each kept sample stood in the source; messages use these numbers.
     origin: Vec<usize>,
@@ -107,12 +109,27 @@ pub struct Calibration {
     labels_from: PathBuf,
     classes: Option<Vec<String>>,
     notes: Vec<String>,
+    /// Where the samples come from; none for synthetic ones.
+    source: Option<String>,
 }
 
-impl fmt::Debug for Calibration {
+/// A dataset in a report.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Where the samples come from; none for synthetic ones.
+    pub source: Option<String>,
+    /// Number of samples.
+    pub images: usize,
+    /// True if there are labels.
+    pub labels: bool,
+    /// Everything that was done to the data unasked.
+    pub notes: Vec<String>,
+}
+
+impl fmt::Debug for BoundDataset {
     /// Without the data.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let mut out = f.debug_struct("Calibration");
+        let mut out = f.debug_struct("BoundDataset");
         out.field("inputs", &self.features.len()).field("samples", &self.len()).field("notes", &self.notes);
         out.finish_non_exhaustive()
     }
@@ -148,7 +165,7 @@ impl Picker {
     }
 }
 
-impl Calibration {
+impl BoundDataset {
     /// Reads calibration data for `inputs` from `path`.
     ///
     /// * `.npy`: uint8 `[n, h, w, c]` or grey `[n, h, w]` (uint8 `[n, c, h, w]` where only that fits); float16/32/64
@@ -183,42 +200,8 @@ impl Calibration {
                 "give a number from 1 up",
             ));
         }
-        let targets: Vec<Target> =
-            inputs.iter().map(|i| Target::new(i, pre.layout)).collect::<Result<_>>()?;
-        pre.check(&targets)?;
-        let picker = Picker { limit, seed };
-        let source = match kind(path)? {
-            Kind::Folder => folder::read(path, &targets, pre, picker)?,
-            Kind::Npy => array::load(path, &targets, pre, picker)?,
-            Kind::Npz => npz::load(path, &targets, pre, picker)?,
-        };
-        Self::assemble(path, labels, source, picker)
-    }
-
-    /// Takes samples from arrays in memory, one array for each of `inputs` and in their order, with a label for each where they are
-    /// given. Forms and preprocessing are those of files of arrays ([`Calibration::load`]).
-    ///
-    /// # Errors
-    /// As there, naming the input.
-    pub fn from_arrays(
-        inputs: &[InputSpec],
-        samples: &[Samples],
-        labels: Option<&[u32]>,
-        pre: &Preprocess,
-    ) -> Result<Self> {
-        let targets: Vec<Target> =
-            inputs.iter().map(|i| Target::new(i, pre.layout)).collect::<Result<_>>()?;
-        pre.check(&targets)?;
-        let picker = Picker { limit: None, seed: 0 };
-        let mut source = given::load(samples, &targets, pre, picker)?;
-        if let Some(labels) = labels {
-            if labels.len() != source.total {
-                let reason = format!("{} labels for {} samples", labels.len(), source.total);
-                return Err(Error::arrays(reason, "give one label per sample"));
-            }
-            source.labels = Some(labels.to_vec());
-        }
-        Self::assemble(Path::new("memory"), None, source, picker)
+        let (targets, picker) = (pre.targets(inputs)?, Picker { limit, seed });
+        Self::assemble(path, labels, read(path, &targets, pre, picker)?, picker)
     }
 
     /// `n` smooth random images per input (a few octaves of noise, edges and blobs; roughly zero mean and unit
@@ -237,6 +220,7 @@ impl Calibration {
             labels: None,
             labels_from: PathBuf::new(),
             classes: None,
+            source: None,
             notes: vec![format!("no calibration data: {n} synthetic images (seed {seed}) stand in for it")],
         }
     }
@@ -277,7 +261,14 @@ impl Calibration {
             origin: picks,
             classes,
             notes,
+            source: Some(path.display().to_string()),
         })
+    }
+
+    /// What a report says of it.
+    pub fn summary(&self) -> Summary {
+        let (source, notes) = (self.source.clone(), self.notes.clone());
+        Summary { source, images: self.len(), labels: self.labels.is_some(), notes }
     }
 
     /// The number of samples kept.
@@ -345,7 +336,7 @@ impl Calibration {
         self.features[input].write(index, augment, out);
     }
 
-    /// As [`Calibration::write`], of the sample `batch[at]`, which is mixed with another one of `batch` where `augment` says so.
+    /// As [`BoundDataset::write`], of the sample `batch[at]`, which is mixed with another one of `batch` where `augment` says so.
     ///
     /// # Panics
     /// As there.
@@ -387,12 +378,21 @@ impl Calibration {
     }
 }
 
-/// True where `path` names an image that [`Calibration::load`] would read out of `folder`.
+/// True where `path` names an image that [`BoundDataset::load`] would read out of `folder`.
 pub fn is_image_of(path: &Path, folder: &Path) -> bool {
     let image = folder::extension(path).is_some_and(|e| folder::EXTENSIONS.contains(&e.as_str()));
     let mut above =
         path.ancestors().skip(1).take(2).map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
     image && path.exists() && folder.is_dir() && above.any(|p| files::same(p, folder))
+}
+
+/// Reads what stands in `path`.
+fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Picker) -> Result<Source> {
+    match kind(path)? {
+        Kind::Folder => folder::read(path, targets, pre, picker),
+        Kind::Npy => array::load(path, targets, pre, picker),
+        Kind::Npz => npz::load(path, targets, pre, picker),
+    }
 }
 
 enum Kind {
@@ -423,7 +423,7 @@ mod tests {
     use super::testing::*;
     use super::*;
 
-    fn labelled(values: &[u8]) -> Calibration {
+    fn labelled(values: &[u8]) -> BoundDataset {
         let dir = tempfile::tempdir().unwrap();
         let data = save_npy(dir.path(), "x.npy", "|u1", &[values.len(), 2, 2, 1], &vec![0; values.len() * 4]);
         let labels = save_npy(dir.path(), "y.npy", "|u1", &[values.len()], values);
@@ -464,7 +464,7 @@ mod tests {
         let labels = save_npy(dir.path(), "y.npy", "|u1", &[100], &values);
         let pre = Preprocess { scale: Some(1.0), ..Default::default() };
         let draw = |seed| {
-            Calibration::load(&data, Some(&labels), &spec(&[1, 1, 1, 1]), &pre, Some(30), seed).unwrap()
+            BoundDataset::load(&data, Some(&labels), &spec(&[1, 1, 1, 1]), &pre, Some(30), seed).unwrap()
         };
         let (a, b, c) = (draw(1), draw(1), draw(2));
         assert_eq!(a.len(), 30);
@@ -496,7 +496,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let data = save_npy(dir.path(), "x.npy", "|u1", &[3, 1, 1, 1], &[0; 3]);
         let with =
-            |n| Calibration::load(&data, None, &spec(&[1, 1, 1, 1]), &Preprocess::default(), Some(n), 0);
+            |n| BoundDataset::load(&data, None, &spec(&[1, 1, 1, 1]), &Preprocess::default(), Some(n), 0);
         assert_eq!(with(9).unwrap().len(), 3);
         assert!(with(9).unwrap().notes()[0].contains("holds 3"));
         says(&with(0).unwrap_err(), &["`calib_size`"]);

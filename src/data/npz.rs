@@ -103,7 +103,7 @@ fn open<'a>(
 #[cfg(test)]
 mod tests {
     use super::super::testing::{le, load, npy, npy_with, sample, save_npy, save_npz, says};
-    use super::super::{Calibration, InputSpec};
+    use super::super::{BoundDataset, InputSpec};
     use super::{Path, Preprocess, Result};
 
     fn raw() -> Preprocess {
@@ -119,9 +119,9 @@ mod tests {
         vec![named("image", &[1, 1, 1, 2]), named("hint", &[1, 2])]
     }
 
-    fn load_two(path: &Path) -> Result<Calibration> {
+    fn load_two(path: &Path) -> Result<BoundDataset> {
         let pre = Preprocess { mean: vec![1.0], ..raw() };
-        Calibration::load(path, None, &two_inputs(), &pre, None, 0)
+        BoundDataset::load(path, None, &two_inputs(), &pre, None, 0)
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
         let path = save_npz(dir.path(), &arrays);
         says(&load_two(&path).unwrap_err(), &["array 'hint'", "NaN", "sample 1", "`skip_bad`"]);
         let pre = Preprocess { skip_bad: true, ..raw() };
-        let calib = Calibration::load(&path, None, &two_inputs(), &pre, None, 0).unwrap();
+        let calib = BoundDataset::load(&path, None, &two_inputs(), &pre, None, 0).unwrap();
         let (mut image, mut hint) = ([0.0; 2], [0.0; 2]);
         calib.write(0, 1, None, &mut image);
         calib.write(1, 1, None, &mut hint);

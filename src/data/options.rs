@@ -6,8 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Values;
 use super::pixel_layout::Target;
+use super::{InputSpec, Values};
 use crate::{Error, Result, Setting};
 
 /// The order of the axes of the network's own rank-4 inputs.
@@ -143,6 +143,13 @@ impl Preprocess {
             }
             None => Ok(()),
         }
+    }
+
+    /// The network's inputs as it reads them. Errors where something was said that does not fit them.
+    pub(super) fn targets(&self, inputs: &[InputSpec]) -> Result<Vec<Target>> {
+        let targets: Vec<Target> =
+            inputs.iter().map(|i| Target::new(i, self.layout)).collect::<Result<_>>()?;
+        self.check(&targets).map(|()| targets)
     }
 
     /// What is wrong whatever the data are.

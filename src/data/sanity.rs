@@ -92,16 +92,16 @@ fn over(feature: &Feature, values: impl Iterator<Item = f32>) -> (f32, f32, f64)
 #[cfg(test)]
 mod tests {
     use super::super::testing::*;
-    use super::super::{Calibration, Preprocess};
+    use super::super::{BoundDataset, Preprocess};
     use crate::Result;
 
-    fn floats(values: &[f32], pre: Preprocess) -> Result<Calibration> {
+    fn floats(values: &[f32], pre: Preprocess) -> Result<BoundDataset> {
         let dir = tempfile::tempdir().unwrap();
         let data = save_npy(dir.path(), "x.npy", "<f4", &[values.len(), 1, 1, 1], &le(values));
         load(&data, None, &[1, 1, 1, 1], &pre)
     }
 
-    fn bytes(values: &[u8], pre: Preprocess) -> Result<Calibration> {
+    fn bytes(values: &[u8], pre: Preprocess) -> Result<BoundDataset> {
         let dir = tempfile::tempdir().unwrap();
         let data = save_npy(dir.path(), "x.npy", "|u1", &[values.len(), 1, 1, 1], values);
         load(&data, None, &[1, 1, 1, 1], &pre)

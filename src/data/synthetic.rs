@@ -118,11 +118,11 @@ fn standardise(all: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::*;
-    use super::super::{Augment, Calibration, InputSpec, Values};
+    use super::super::{Augment, BoundDataset, InputSpec, Values};
 
     #[test]
     fn images_have_zero_mean_unit_variance_and_are_smooth() {
-        let calib = Calibration::synthetic(&spec(&[1, 3, 32, 32]), 300, 1);
+        let calib = BoundDataset::synthetic(&spec(&[1, 3, 32, 32]), 300, 1);
         let all: Vec<f32> = (0..300).flat_map(|i| sample(&calib, i, 3072)).collect();
         assert!(all.iter().all(|v| v.is_finite()));
         let mean = all.iter().sum::<f32>() / all.len() as f32;
@@ -138,7 +138,7 @@ mod tests {
     fn whole_numbers_stay_in_their_range_and_use_it() {
         let of = |shape: &[usize], low, end| {
             let spec = InputSpec { values: Values::Whole { low, end }, ..spec(shape)[0].clone() };
-            let calib = Calibration::synthetic(&[spec], 50, 1);
+            let calib = BoundDataset::synthetic(&[spec], 50, 1);
             let len = shape[1..].iter().product();
             (0..50).flat_map(|i| sample(&calib, i, len)).collect::<Vec<f32>>()
         };
@@ -152,7 +152,7 @@ mod tests {
                 all.iter().filter(|v| **v >= (low + end) as f32 / 2.0).count() as f32 / all.len() as f32;
             assert!((0.35..0.65).contains(&share), "{shape:?}: {share}");
         }
-        let calib = Calibration::synthetic(
+        let calib = BoundDataset::synthetic(
             &[InputSpec { values: Values::Whole { low: 0, end: 2 }, ..spec(&[1, 1, 4, 4])[0].clone() }],
             4,
             1,
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_sample_depends_on_seed_and_index_alone() {
-        let one = |n, seed, i| sample(&Calibration::synthetic(&spec(&[1, 3, 8, 8]), n, seed), i, 192);
+        let one = |n, seed, i| sample(&BoundDataset::synthetic(&spec(&[1, 3, 8, 8]), n, seed), i, 192);
         assert_eq!(one(5, 1, 3), one(50, 1, 3));
         assert_ne!(one(5, 1, 3), one(5, 1, 4));
         assert_ne!(one(5, 1, 3), one(5, 2, 3));
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn nhwc_holds_the_same_image_as_nchw() {
         let (a, b) = ([1, 3, 8, 6], [1, 8, 6, 3]);
-        let one = |shape: [usize; 4]| sample(&Calibration::synthetic(&spec(&shape), 1, 9), 0, 144);
+        let one = |shape: [usize; 4]| sample(&BoundDataset::synthetic(&spec(&shape), 1, 9), 0, 144);
         let (a, b) = (one(a), one(b));
         assert!((0..144).all(|i| a[i] == b[i % 48 * 3 + i / 48]));
     }
@@ -183,11 +183,11 @@ mod tests {
     fn any_shape_is_filled_and_inputs_differ() {
         for shape in [&[1, 1, 1, 1][..], &[1, 2, 3, 500], &[1, 7], &[1, 3, 5, 5, 5], &[4], &[1, 0, 3, 3]] {
             let len = shape[1..].iter().product();
-            let out = sample(&Calibration::synthetic(&spec(shape), 2, 0), 1, len);
+            let out = sample(&BoundDataset::synthetic(&spec(shape), 2, 0), 1, len);
             assert!(out.iter().all(|v| v.is_finite() && v.abs() < 20.0), "{shape:?}");
         }
         let two = [spec(&[1, 9]), spec(&[1, 9])].concat();
-        let calib = Calibration::synthetic(&two, 1, 0);
+        let calib = BoundDataset::synthetic(&two, 1, 0);
         let (mut a, mut b) = ([0.0; 9], [0.0; 9]);
         calib.write(0, 0, None, &mut a);
         calib.write(1, 0, None, &mut b);
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn synthetic_images_can_be_augmented() {
-        let calib = Calibration::synthetic(&spec(&[1, 1, 8, 8]), 1, 0);
+        let calib = BoundDataset::synthetic(&spec(&[1, 1, 8, 8]), 1, 0);
         let (plain, flip) = (sample(&calib, 0, 64), Augment { flip: true, ..Augment::default() });
         let mirrored: Vec<f32> = plain.chunks(8).flat_map(|r| r.iter().rev().copied()).collect();
         let mut out = vec![0.0; 64];

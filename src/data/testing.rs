@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Calibration, InputSpec, Preprocess};
+use super::{BoundDataset, InputSpec, Preprocess};
 use crate::{Error, Result};
 
 /// The only input, called `x`.
@@ -10,12 +10,12 @@ pub fn spec(shape: &[usize]) -> Vec<InputSpec> {
     vec![InputSpec { name: "x".into(), shape: shape.into(), ..InputSpec::default() }]
 }
 
-pub fn load(path: &Path, labels: Option<&Path>, shape: &[usize], pre: &Preprocess) -> Result<Calibration> {
-    Calibration::load(path, labels, &spec(shape), pre, None, 0)
+pub fn load(path: &Path, labels: Option<&Path>, shape: &[usize], pre: &Preprocess) -> Result<BoundDataset> {
+    BoundDataset::load(path, labels, &spec(shape), pre, None, 0)
 }
 
 /// Sample `i` of the first input.
-pub fn sample(calib: &Calibration, i: usize, len: usize) -> Vec<f32> {
+pub fn sample(calib: &BoundDataset, i: usize, len: usize) -> Vec<f32> {
     let mut out = vec![f32::NAN; len];
     calib.write(0, i, None, &mut out);
     out

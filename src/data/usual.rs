@@ -3,7 +3,7 @@
 //! *Takes*: loaded pictures. *Gives*: some of them as each of these makes them, with the settings that say so. *Never*: changes what
 //! was loaded, or takes pictures for stored pixels that were normalised before they were stored.
 
-use super::Calibration;
+use super::BoundDataset;
 use super::feature::{Feature, Norm};
 use crate::Setting;
 
@@ -13,7 +13,7 @@ pub struct Usual {
     /// The settings for it, with their values.
     pub settings: String,
     /// The pictures.
-    pub data: Calibration,
+    pub data: BoundDataset,
 }
 
 /// Values of 0 to 255 in place of 0 to 1, mean, standard deviation; the most usual first.
@@ -31,7 +31,7 @@ const RGB: &[Recipe] = &[
     (true, &[123.675, 116.28, 103.53], &[]),
 ];
 
-impl Calibration {
+impl BoundDataset {
     /// The samples `list` as usual preprocessings other than theirs give them; none where the network takes anything but one
     /// picture, grey or RGB.
     pub fn usual(&self, list: &[usize]) -> Vec<Usual> {
@@ -87,8 +87,8 @@ impl Calibration {
     }
 
     /// The samples `list`, whose only input is `feature`.
-    fn with_feature(&self, feature: Feature, list: &[usize]) -> Calibration {
-        Calibration {
+    fn with_feature(&self, feature: Feature, list: &[usize]) -> BoundDataset {
+        BoundDataset {
             features: vec![feature],
             origin: list.iter().map(|&i| self.origin[i]).collect(),
             names: self.names.as_ref().map(|n| list.iter().map(|&i| n[i].clone()).collect()),
@@ -96,6 +96,7 @@ impl Calibration {
             labels_from: self.labels_from.clone(),
             classes: self.classes.clone(),
             notes: Vec::new(),
+            source: self.source.clone(),
         }
     }
 }

@@ -3,11 +3,22 @@
 //! Takes: a graph and its facts. Gives: for each input its shape and what its numbers are: whole numbers for integers and truth
 //! values, below the size of what they index. Never: reads data.
 
-use crate::data::{InputSpec, Values};
+use crate::data::{BoundDataset, InputSpec, Values};
 use crate::error::{Error, Result};
+use crate::exec::Aims;
 use crate::graph::*;
 use crate::tensor::*;
 use std::collections::BTreeSet;
+
+/// Whether labels, if there are any, are of use: where the output is one row of class scores. Errors where one is no class.
+pub fn check_labels((graph, facts): (&Graph, &Facts), data: &BoundDataset) -> Result<bool> {
+    let Aims { targets, classes, .. } = Aims::compared(graph, facts, |_| true);
+    match targets.first().and_then(|&t| facts.shape(t)) {
+        _ if data.labels().is_none() => Ok(true),
+        Some(shape) if classes => data.check_labels(shape[1]).map(|()| true),
+        _ => Ok(false),
+    }
+}
 
 /// The network's inputs. One without a batch axis has one value for a whole run, as if a batch of 1 stood in front.
 pub fn inputs(graph: &Graph, facts: &Facts) -> Result<Vec<InputSpec>> {

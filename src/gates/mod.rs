@@ -13,9 +13,9 @@ mod session;
 mod shrinking;
 mod train;
 
-pub use inputs::inputs;
+pub use inputs::{check_labels, inputs};
 pub use preview::{Doubt, Example, Preview, preview};
-pub use session::{Agreement, Chunk, HeldOut, Session};
+pub use session::{Agreement, HeldOut, Session};
 pub use shrinking::{Rebuild, Resumed};
 pub use train::{
     Checkpointing, Record, Settings, Traced, Trained, Watching, hard, loses, train, train_compensation,

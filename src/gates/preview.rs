@@ -5,7 +5,7 @@
 
 use super::Session;
 use super::session::argmax;
-use crate::data::Calibration;
+use crate::data::BoundDataset;
 use crate::error::Result;
 use crate::exec::Pool;
 use crate::exec::{Aims, loss};
@@ -97,7 +97,7 @@ pub struct Preview {
 pub fn preview(
     network: (&Graph, &Facts),
     macs: u64,
-    data: &Calibration,
+    data: &BoundDataset,
     pool: &Pool,
     seed: u64,
 ) -> Option<Preview> {
@@ -145,7 +145,7 @@ fn best(scored: Vec<(String, f64)>) -> Option<(String, f64)> {
 /// The class scores of images; none where there are none.
 fn answers(
     network: (&Graph, &Facts),
-    data: &Calibration,
+    data: &BoundDataset,
     list: &[usize],
     pool: &Pool,
 ) -> Result<Option<Vec<Vec<f32>>>> {

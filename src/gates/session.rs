@@ -2,7 +2,7 @@
 
 use super::gate;
 use crate::coupling::Groups;
-use crate::data::{Augment, Calibration};
+use crate::data::{Augment, BoundDataset};
 use crate::error::Result;
 use crate::exec::{Aims, Objective, not_run};
 use crate::exec::{BiasTermSpec, GateSpec, LARGEST, Pool, Precision, Program, Workspace, batched};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Everything that is needed to push images through the gated network.
 pub struct Session<'a> {
     /// The calibration images.
-    pub data: &'a Calibration,
+    pub data: &'a BoundDataset,
     /// Values at which a loss can stand, and those behind them that are only watched.
     pub targets: Vec<ValueId>,
     /// Images of a chunk.
@@ -135,7 +135,7 @@ impl Chunk<'_> {
 }
 
 impl<'a> Session<'a> {
-    fn with(program: Program, classes: bool, data: &'a Calibration, pool: &'a Pool) -> Self {
+    fn with(program: Program, classes: bool, data: &'a BoundDataset, pool: &'a Pool) -> Self {
         let targets = program.target_values.clone();
         Self {
             data,
@@ -157,7 +157,7 @@ impl<'a> Session<'a> {
         groups: &'a Groups,
         shifts: &'a [BiasTermSpec],
         aims: &'a Aims,
-        data: &'a Calibration,
+        data: &'a BoundDataset,
         pool: &'a Pool,
     ) -> Result<Self> {
         let targets = &aims.targets;
@@ -198,7 +198,7 @@ impl<'a> Session<'a> {
         aims: (&[ValueId], bool),
         parameters: &[ValueId],
         watched: &[ValueId],
-        data: &'a Calibration,
+        data: &'a BoundDataset,
         pool: &'a Pool,
     ) -> Result<Self> {
         let (judged, classes) = (aims.0.len(), aims.1);
@@ -215,7 +215,7 @@ impl<'a> Session<'a> {
     pub fn plain(
         network: (&Graph, &Facts),
         aims: &Aims,
-        data: &'a Calibration,
+        data: &'a BoundDataset,
         pool: &'a Pool,
     ) -> Result<Self> {
         Self::trainable(network, aims.parts(), &[], &[], data, pool)

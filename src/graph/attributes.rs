@@ -122,11 +122,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A FLOAT with the standard's default.
-    pub fn float_or(&self, name: &str, default: f32) -> Result<f32, Refusal> {
-        Ok(self.float(name)?.unwrap_or(default))
-    }
-
     /// An optional INTS.
     pub fn ints(&self, name: &str) -> Result<Option<Vec<i64>>, Refusal> {
         match self.get(name) {

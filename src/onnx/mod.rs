@@ -58,6 +58,8 @@ pub struct Model {
     /// Calls of the model's own functions and of branches, which `proto` has expanded, one set after the other.
     calls: Vec<Vec<functions::Call>>,
     path: PathBuf,
+    /// Bytes of the message that it was read from.
+    bytes: u64,
     folder: Folder,
     opset: i64,
     inputs: Inputs,
@@ -77,17 +79,17 @@ pub fn read(path: &Path, given: &[InputShape]) -> Result<Model> {
         return Err(Error::file(path, "larger than 2 GiB, which protobuf does not allow", hint));
     }
     let bytes = files::read(path, hint)?;
-    let proto = decode(&bytes, path)?;
+    let (proto, size) = (decode(&bytes, path)?, bytes.len() as u64);
     drop(bytes);
-    assemble(proto, path, given)
+    assemble(proto, size, path, given)
 }
 
 /// Reads a model from memory. `path` is named in messages, and its folder is where external data are looked for.
 pub fn parse(bytes: &[u8], path: &Path, given: &[InputShape]) -> Result<Model> {
-    assemble(decode(bytes, path)?, path, given)
+    assemble(decode(bytes, path)?, bytes.len() as u64, path, given)
 }
 
-fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<Model> {
+fn assemble(mut proto: ModelProto, bytes: u64, path: &Path, given: &[InputShape]) -> Result<Model> {
     let folder = Folder::of(path);
     for t in walk::tensors(&proto).into_iter().filter(|t| external::is_external(t)) {
         folder.check(t).map_err(|fault| fault.of(format_args!("tensor '{}'", t.name), path))?;
@@ -125,7 +127,7 @@ fn assemble(mut proto: ModelProto, path: &Path, given: &[InputShape]) -> Result<
     computed::part(&mut graph);
     share::part(&mut graph);
     let elsewhere = other_sizes(&graph, &inputs);
-    Ok(Model { graph, proto, calls, path: path.to_owned(), folder, opset, inputs, elsewhere })
+    Ok(Model { graph, proto, calls, path: path.to_owned(), bytes, folder, opset, inputs, elsewhere })
 }
 
 /// Brings what decided Ifs have in other files into the message: a branch that stands in the graph has its constants there. The error
@@ -240,6 +242,11 @@ impl Model {
         &self.path
     }
 
+    /// Bytes that it was read from: of the file, and of its external data.
+    pub fn file_size(&self) -> u64 {
+        self.bytes + self.external_size()
+    }
+
     /// Opset version of the standard operators.
     pub fn opset(&self) -> i64 {
         self.opset
@@ -324,6 +331,7 @@ impl Model {
             proto,
             calls,
             path: self.path.clone(),
+            bytes: self.bytes,
             folder: self.folder.clone(),
             opset: self.opset,
             inputs: self.inputs.clone(),

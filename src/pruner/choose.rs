@@ -1,6 +1,6 @@
 //! Which channels stay: scores from gates, weights or chance, and the plan that meets the target.
 
-use super::{Analysis, Criterion, Observer, Options, Resume, predicted, some_of};
+use super::{Aim, Analysis, Criterion, Events, Options, Resume, Start, Unit, predicted, some_of};
 use crate::coupling::Groups;
 use crate::data::Augment;
 use crate::error::{Error, Result};
@@ -43,6 +43,7 @@ pub(super) struct Chosen {
 pub(super) struct Learning<'a> {
     pub graph: &'a Graph,
     pub facts: &'a Facts,
+    pub aim: &'a Aim<'a>,
     pub analysis: &'a Analysis,
     pub groups: &'a Groups,
     /// By class, what stages before this one left; none in the first.
@@ -53,7 +54,7 @@ pub(super) struct Learning<'a> {
     pub training: &'a [usize],
     /// Images that nothing is learned on.
     pub held_out: &'a [usize],
-    /// What to keep, in the unit of [`Analysis::budget`].
+    /// What to keep in this stage, in the unit of the aim.
     pub target: u64,
     /// Version of the standard operators that a smaller network may use.
     pub opset: i64,
@@ -66,10 +67,11 @@ impl Learning<'_> {
         options: &Options,
         compensation: &BiasCompensation,
         before: Option<&Resume>,
-        observer: &mut dyn Observer,
+        start: &mut Start,
+        events: &mut dyn Events,
     ) -> Result<Chosen> {
         let groups = self.groups;
-        let (cost, full) = (self.analysis.budget(), self.analysis.budget_total());
+        let (cost, full) = (self.aim.budget(), self.aim.total());
         let (session, target) = (self.session, self.target);
         // Weights that were fitted since may have become zero, and need not be counted as such.
         let (dead, fixed) = (&self.analysis.dead, &self.analysis.fixed);
@@ -82,7 +84,7 @@ impl Learning<'_> {
                 let smaller = |kept: &[bool]| self.smaller(kept, &compensation.shifts).ok();
                 let smaller = options.freeze.then_some(&smaller as Rebuild);
                 let closed = (self.left(compensation)?, smaller);
-                Some(self.gates(options, settings.clone(), &search, closed, observer)?)
+                Some(self.gates(options, settings.clone(), &search, closed, (start, events))?)
             }
             None => None,
         };
@@ -93,7 +95,7 @@ impl Learning<'_> {
         };
         let gone = |c: usize| dead[c] || self.open.is_some_and(|open| !open[c]);
         (0..score.len()).filter(|&c| gone(c)).for_each(|c| score[c] = f64::NEG_INFINITY);
-        let (plan, measured) = self.meet(options, &search, &score, observer)?;
+        let (plan, measured) = self.meet(options, &search, &score, start)?;
         if let Some(before) = before {
             return Ok(Chosen { plan, trained, levels: before.levels.clone(), measured });
         }
@@ -112,11 +114,11 @@ impl Learning<'_> {
             let step = history.len() + 1;
             let record =
                 Record { step, task, budget, hardness: 0.0, soft_cost: plan.cost as f64, dissimilarity: 0.0 };
-            observer.step(&record, updates);
+            events.step(&record, updates);
             history.push(record);
         });
         if updates > 0 {
-            observer.done();
+            events.done();
         }
         if let Some(t) = &mut trained {
             (t.history, t.levels) = (history, levels.clone());
@@ -126,12 +128,12 @@ impl Learning<'_> {
 
     /// What gates are trained for: the target, and where times are measured and differ from what is predicted, what has to be
     /// predicted for it.
-    fn aim(&self, options: &Options, search: &Search, observer: &mut dyn Observer) -> Result<u64> {
-        if !options.target.is_time() || observer.clock().is_none() {
+    fn goal(&self, options: &Options, search: &Search, start: &mut Start) -> Result<u64> {
+        if self.aim.unit() != Unit::Time || start.clock.is_none() {
             return Ok(self.target);
         }
         let score = plan::l1(self.graph, self.facts, self.groups);
-        Ok(self.meet(options, search, &score, observer)?.0.cost)
+        Ok(self.meet(options, search, &score, start)?.0.cost)
     }
 
     /// Trained gates: those that are given, if they were trained for this target or lose nothing at it; those, trained further
@@ -142,16 +144,16 @@ impl Learning<'_> {
         mut settings: Settings,
         search: &Search,
         (left, smaller): (Option<Resumed<'s>>, Option<Rebuild<'_, 's>>),
-        observer: &mut dyn Observer,
+        (start, events): (&mut Start, &mut dyn Events),
     ) -> Result<Trained> {
         let (session, images, target) = (self.session, self.training, self.target);
         // They were trained on the original.
-        let given = if self.open.is_none() { observer.gates() } else { None };
+        let given = if self.open.is_none() { start.gates.take() } else { None };
         let as_given = |given: &Trained| Trained { history: Vec::new(), ..given.clone() };
         if let Some(given) = given.as_ref().filter(|g| g.target.is_none_or(|t| t == target as f64)) {
             return Ok(as_given(given));
         }
-        let aim = self.aim(options, search, observer)?;
+        let aim = self.goal(options, search, start)?;
         settings.target = aim as f64;
         let would_keep = |alpha: &[f64]| match search.threshold(alpha, aim) {
             Ok(plan) => plan.kept,
@@ -163,9 +165,9 @@ impl Learning<'_> {
             }
             settings.batches = settings.batches.div_ceil(SHORTER);
         }
-        let progress = &mut |r: &Record, of: usize| observer.step(r, of + settings.compensation_steps(of));
+        let progress = &mut |r: &Record, of: usize| events.step(r, of + settings.compensation_steps(of));
         let watching = Watching { plan: &would_keep, left, smaller, progress };
-        let budget = self.analysis.budget();
+        let budget = self.aim.budget();
         let trained = train(session, self.groups, budget, images, &settings, given.as_ref(), watching);
         Ok(Trained { target: Some(target as f64), ..trained })
     }
@@ -194,21 +196,21 @@ impl Learning<'_> {
         options: &Options,
         search: &Search,
         score: &[f64],
-        observer: &mut dyn Observer,
+        start: &mut Start,
     ) -> Result<(Plan, Option<f64>)> {
         let (graph, facts, target) = (self.graph, self.facts, self.target);
         let mut plan = search.meet(score, target)?;
-        let Some(speed) = options.speed.as_ref().filter(|_| options.target.is_time()) else {
+        let Some(speed) = options.speed.as_ref().filter(|_| self.aim.unit() == Unit::Time) else {
             return Ok((plan, None));
         };
         let (least, mut planned) = (search.smallest().cost, target);
         let mut said = String::new();
-        let amount = |cost: u64| self.analysis.budget().amount(cost);
+        let amount = |cost: u64| self.aim.budget().amount(cost);
         for _ in 0..TRIES {
             let small = rewrite::rewrite(graph, facts, self.groups, &plan.kept, self.opset)?.graph;
-            let share = observer.clock().map(|clock| clock.share(&small)).transpose()?;
+            let share = start.clock.as_deref_mut().map(|clock| clock.share(&small)).transpose()?;
             let real = match share {
-                Some(share) => (self.analysis.budget_total() as f64 * share) as u64,
+                Some(share) => (self.aim.total() as f64 * share) as u64,
                 None => predicted((graph, facts), &small, speed)?,
             };
             if real <= target {

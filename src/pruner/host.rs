@@ -5,7 +5,7 @@
 
 use super::Clock;
 use crate::cost::latency::Speed;
-use crate::data::Calibration;
+use crate::data::BoundDataset;
 use crate::error::{Error, Result};
 use crate::gates::{self};
 use crate::graph::{Facts, Graph};
@@ -83,7 +83,7 @@ pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
 pub fn load(model: &Model, facts: &Facts) -> Result<(Runtime, Sample)> {
     let graph = &model.graph;
     let inputs = facts.inputs(graph).unwrap_or_default();
-    let data = Calibration::synthetic(&gates::inputs(graph, facts)?, 1, 1);
+    let data = BoundDataset::synthetic(&gates::inputs(graph, facts)?, 1, 1);
     let sample = super::samples(graph, facts, &data, &[0]).remove(0);
     let runtime = Runtime::load(&model.to_bytes()?, &inputs).map_err(|why| refused(model.path(), &why))?;
     Ok((runtime, sample))

@@ -2,8 +2,8 @@
 //!
 //! Takes: graph, images, options. Gives: an [`Identity`], the same on every machine. Never: opens a file.
 
-use super::Options;
-use crate::data::Calibration;
+use super::{Options, Target};
+use crate::data::BoundDataset;
 use crate::graph::{Attr, Graph, Origin, ValueId};
 use crate::support::hash::Hash;
 use crate::tensor::Tensor;
@@ -21,15 +21,15 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// A run: every option that shapes the result, and `gates`, the file of gates that it was given.
+    /// A run: its target, every option that shapes the result, and `gates`, the file of gates that it was given.
     pub fn of_run(
         (graph, opset): (&Graph, i64),
-        data: &Calibration,
-        options: &Options,
+        data: &BoundDataset,
+        (target, options): (Target, &Options),
         gates: Option<&[u8]>,
     ) -> Self {
         // Neither threads nor what is only looked at shape the result.
-        let options = format!("{:?}", Options { threads: 0, trace: 0, ..options.clone() });
+        let options = format!("{target:?} {:?}", Options { threads: 0, trace: 0, ..options.clone() });
         let version = env!("CARGO_PKG_VERSION");
         let mut hash = Hash::default();
         hash.text(version).text(&options).bytes(gates.unwrap_or_default());
@@ -39,7 +39,7 @@ impl Identity {
     }
 
     /// Trained gates: the options that say what a gate is.
-    pub fn of_gates((graph, opset): (&Graph, i64), data: &Calibration, options: &Options) -> Self {
+    pub fn of_gates((graph, opset): (&Graph, i64), data: &BoundDataset, options: &Options) -> Self {
         let Options { residual, exclude, only, compensation, .. } = options;
         let mut hash = Hash::default();
         hash.text(&format!("{residual:?} {exclude:?} {only:?} {compensation:?}"));

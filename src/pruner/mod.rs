@@ -1,40 +1,46 @@
 //! The whole way from a graph to a smaller, verified one.
 //!
-//! Takes: a graph with its facts, options, calibration data. Gives: an [`Outcome`] with everything that was measured.
-//! Never: writes a file; that is for the caller, once the outcome passed.
+//! Takes: a model, a target, options, a dataset. Gives: a [`Pruned`] network with everything that was measured.
+//! Never: gives a network that was not certified.
 
 pub mod checkpoint;
 mod choose;
+mod events;
+mod front;
 pub mod host;
 mod identity;
+mod model;
 mod options;
+mod prepared;
 mod recovery;
-mod run;
 mod stage;
 
 use crate::cost::Cost;
 use crate::cost::latency::Speed;
 use crate::coupling::{self, Group, Groups, NONE};
-use crate::data::Calibration;
+use crate::data::BoundDataset;
 use crate::error::{Error, Result};
 use crate::exec::Aims;
 use crate::exec::{GateSpec, Pool};
 use crate::gates::gate::{self, Unlearned};
-use crate::gates::{Agreement, HeldOut, Record, Trained};
+use crate::gates::{Agreement, HeldOut, Trained};
 use crate::graph::*;
-use crate::plan::{self, Plan, Search};
-use crate::recover::{Epoch, State, Update};
+use crate::plan::{self, Limits, Plan, Search};
 use crate::rewrite::{self, Bias, Rewritten};
 use crate::setting::Setting;
 use crate::tensor::*;
 use crate::tract::Sample;
-use crate::verify::{self, Verdict};
+use crate::verify;
+pub use events::{Clock, Events, Silent, Stage, Start};
+pub use front::{Processor, Pruned, Pruner};
 pub use identity::Identity;
-pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target};
+pub use model::{Model, Port};
+pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target, Unit};
+pub use prepared::{Done, Prepared};
 pub use recovery::{Finetuned, Recovered, Resume};
 use regex::Regex;
-pub use run::{Done, Pruned, Pruner};
 use stage::Run;
+use std::borrow::Cow;
 
 /// What is known about a network before anything is trained.
 #[derive(Debug, Clone)]
@@ -53,37 +59,119 @@ pub struct Analysis {
     pub cost: Cost,
     /// Its predicted time, for a processor that was named.
     pub time: Option<Cost>,
-    /// Whether the target is a time.
-    timed: bool,
     /// MACs of the whole network.
     pub macs_total: u64,
-    /// The smallest reachable MACs.
+    /// MACs where as little as possible is kept, by [`Analysis::unit`].
     pub macs_min: u64,
-    /// What is kept there.
+    /// Kept flag per class there.
     pub kept_at_min: Vec<bool>,
-    /// What becomes of trunks that layers pick from.
-    readings: Readings,
+    /// The unit in which that is the least.
+    unit: Unit,
+    /// The least in that unit if trunks from which layers pick stay whole.
+    whole_trunks: u64,
+    /// [`Analysis::fixed`] if channels of such trunks are ranked by layers that read them whole.
+    fixed_alone: Vec<bool>,
+    /// Lower bounds on widths.
+    limits: Limits,
 }
 
-/// The two readings of a trunk's channels that layers pick, and others read whole.
+/// The least that can be reached in one unit.
 #[derive(Debug, Clone)]
-struct Readings {
-    /// The smallest reachable amount of [`Analysis::budget`] if they stay.
+struct Floor {
+    /// Kept flag per class, in the reading of the trunks that reaches less.
+    kept: Vec<bool>,
+    /// Amount if trunks from which layers pick stay whole.
     whole_trunks: u64,
-    /// [`Analysis::fixed`] if they are ranked by those that read them whole.
-    fixed_alone: Vec<bool>,
+}
+
+/// A target that an analysis holds to be within reach, with its unit: no run can take it for an amount of something else.
+#[derive(Debug, Clone)]
+pub struct Aim<'a> {
+    analysis: Cow<'a, Analysis>,
+    unit: Unit,
+    /// What is to be kept, in the unit.
+    amount: u64,
+    floor: Floor,
 }
 
 impl Analysis {
+    /// The cost that is counted in a unit. Errors for times where no processor was named.
+    fn budget(&self, unit: Unit) -> Result<&Cost> {
+        budget(&self.cost, self.time.as_ref(), unit)
+    }
+
+    /// The least in a unit.
+    fn floor(&self, unit: Unit) -> Result<Floor> {
+        if unit == self.unit {
+            return Ok(Floor { kept: self.kept_at_min.clone(), whole_trunks: self.whole_trunks });
+        }
+        let fixed = [&self.fixed, &self.fixed_alone].map(Vec::clone);
+        Ok(floor(&self.groups, self.budget(unit)?, self.limits, fixed))
+    }
+
+    /// The target, checked against what the network has and what can be reached. Errors above the one or below the other.
+    pub fn aim(&self, target: Target) -> Result<Aim<'_>> {
+        let unit = target.unit();
+        let (whole, floor) = (self.budget(unit)?.hard(&vec![true; self.dead.len()]), self.floor(unit)?);
+        let aim = Aim { analysis: Cow::Borrowed(self), unit, amount: target.of(whole), floor };
+        aim.check().map(|()| aim)
+    }
+}
+
+impl Aim<'_> {
+    /// The unit of the target.
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// What is to be kept, in MACs or nanoseconds.
+    pub fn amount(&self) -> u64 {
+        self.amount
+    }
+
     /// What the target is an amount of.
     pub fn budget(&self) -> &Cost {
-        self.time.as_ref().filter(|_| self.timed).unwrap_or(&self.cost)
+        let Analysis { cost, time, .. } = &*self.analysis;
+        time.as_ref().filter(|_| self.unit == Unit::Time).unwrap_or(cost)
     }
 
     /// The whole network's amount of it.
-    pub fn budget_total(&self) -> u64 {
-        self.budget().hard(&vec![true; self.kept_at_min.len()])
+    pub fn total(&self) -> u64 {
+        self.budget().hard(&vec![true; self.analysis.dead.len()])
     }
+
+    /// Trunks lose channels that others read beside those that pick where the target cannot be met without.
+    fn opened(&self) -> Self {
+        let mut aim = self.clone();
+        if aim.amount < aim.floor.whole_trunks {
+            let analysis = aim.analysis.to_mut();
+            analysis.groups.whole_trunks = false;
+            analysis.fixed = std::mem::take(&mut analysis.fixed_alone);
+        }
+        aim
+    }
+}
+
+/// The cost that is counted in a unit. Errors for times where no processor was named.
+fn budget<'a>(cost: &'a Cost, time: Option<&'a Cost>, unit: Unit) -> Result<&'a Cost> {
+    match (unit, time) {
+        (Unit::Macs, _) => Ok(cost),
+        (Unit::Time, Some(time)) => Ok(time),
+        (Unit::Time, None) => {
+            let reason = "no processor was named".to_owned();
+            let hint = format!("say for which with {cpu}, as in {cpu} cortex-a53", cpu = Setting::Cpu);
+            Err(Error::argument(Setting::TargetLatency, reason, hint))
+        }
+    }
+}
+
+/// The least of a cost, by what must stay if channels of trunks are ranked by layers that pick, and if by those that read all.
+fn floor(groups: &Groups, budget: &Cost, limits: Limits, [fixed, alone]: [Vec<bool>; 2]) -> Floor {
+    let whole_trunks = Search::new(groups, budget, limits, fixed).smallest();
+    let alone = Search::new(groups, budget, limits, alone).smallest();
+    // The reading of the trunks that reaches less.
+    let kept = if whole_trunks.cost <= alone.cost { &whole_trunks } else { &alone }.kept.clone();
+    Floor { kept, whole_trunks: whole_trunks.cost }
 }
 
 /// Why a group that [`Options::exclude`] names is left whole.
@@ -91,8 +179,8 @@ pub fn excluded() -> String {
     format!("excluded by {}", Setting::Exclude)
 }
 
-/// Groups, cost and reach of a network under the options.
-pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analysis> {
+/// Groups, cost and reach of a network under the options, the least of it in `unit`.
+pub fn analyse(graph: &Graph, facts: &Facts, options: &Options, unit: Unit) -> Result<Analysis> {
     let mut groups = coupling::group(graph, facts, options.residual);
     groups.restrict(|g| {
         if options.exclude.as_ref().is_some_and(|r| mentions(graph, g, r)) {
@@ -115,33 +203,25 @@ pub fn analyse(graph: &Graph, facts: &Facts, options: &Options) -> Result<Analys
         Criterion::Gates => gate::unlearned(graph, facts, &groups, &fixed),
         Criterion::L1 | Criterion::Random => Vec::new(),
     };
-    let timed = options.target.is_time();
     let time = options.speed.as_ref().map(|speed| Cost::latency(graph, facts, &groups, speed));
-    if timed && time.is_none() {
-        let reason = "no processor was named".to_owned();
-        let hint = format!("say for which with {cpu}, as in {cpu} cortex-a53", cpu = Setting::Cpu);
-        return Err(Error::argument(Setting::TargetLatency, reason, hint));
-    }
-    let budget = time.as_ref().filter(|_| timed).unwrap_or(&cost);
-    let whole_trunks = Search::new(&groups, budget, options.limits, fixed.clone()).smallest();
-    let alone = Search::new(&groups, budget, options.limits, fixed_alone.clone()).smallest();
-    // The reading of the trunks that reaches less.
-    let least = if whole_trunks.cost <= alone.cost { &whole_trunks } else { &alone }.kept.clone();
-    let (smallest, whole_trunks) = (cost.hard(&least), whole_trunks.cost);
-    let readings = Readings { whole_trunks, fixed_alone };
+    let either = [&fixed, &fixed_alone].map(Vec::clone);
+    let Floor { kept, whole_trunks } =
+        floor(&groups, budget(&cost, time.as_ref(), unit)?, options.limits, either);
     Ok(Analysis {
         groups,
         aims,
         dead,
         fixed,
-        readings,
         unlearned,
+        macs_total: full,
+        macs_min: cost.hard(&kept),
         cost,
         time,
-        timed,
-        macs_total: full,
-        macs_min: smallest,
-        kept_at_min: least,
+        kept_at_min: kept,
+        unit,
+        whole_trunks,
+        fixed_alone,
+        limits: options.limits,
     })
 }
 
@@ -182,29 +262,29 @@ fn mentions(graph: &Graph, group: &Group, pattern: &Regex) -> bool {
         })
 }
 
-/// The target in the unit of [`Analysis::budget`]. Errors above the whole network or below what can be reached.
-pub fn target_cost(analysis: &Analysis, target: Target) -> Result<u64> {
-    let (budget, whole) = (analysis.budget(), analysis.budget_total());
-    let asked = target.of(whole);
-    let refuse = |reason: String, hint: String| Err(Error::argument(budget.setting(), reason, hint));
-    if asked > whole {
-        let reason =
-            format!("{} are more than the network has ({})", budget.amount(asked), budget.amount(whole));
-        return refuse(reason, "give what is to be kept, at most 100%".into());
+impl Aim<'_> {
+    /// Errors above the whole network or below what can be reached.
+    fn check(&self) -> Result<()> {
+        let (budget, whole, asked) = (self.budget(), self.total(), self.amount);
+        let refuse = |reason: String, hint: String| Err(Error::argument(budget.setting(), reason, hint));
+        if asked > whole {
+            let reason =
+                format!("{} are more than the network has ({})", budget.amount(asked), budget.amount(whole));
+            return refuse(reason, "give what is to be kept, at most 100%".into());
+        }
+        if asked < budget.hard(&self.floor.kept) {
+            return refuse(unreachable(self), way_out(self));
+        }
+        Ok(())
     }
-    let least = budget.hard(&analysis.kept_at_min);
-    if asked < least {
-        return refuse(unreachable(analysis, asked), way_out(analysis));
-    }
-    Ok(asked)
 }
 
 /// Why an amount cannot be reached.
-fn unreachable(analysis: &Analysis, asked: u64) -> String {
-    let (budget, whole) = (analysis.budget(), analysis.budget_total());
-    let least = budget.hard(&analysis.kept_at_min);
+fn unreachable(aim: &Aim) -> String {
+    let (analysis, budget, whole) = (&aim.analysis, aim.budget(), aim.total());
+    let least = budget.hard(&aim.floor.kept);
     let share = 100.0 * least as f64 / whole.max(1) as f64;
-    let (asked, amount) = (budget.amount(asked), budget.amount(least));
+    let (asked, amount) = (budget.amount(aim.amount), budget.amount(least));
     let stays = match least == whole {
         true => format!("{asked} cannot be reached: all of the {amount} stay"),
         false => format!("{asked} cannot be reached: at the least {amount} stay ({share:.2} %)"),
@@ -219,10 +299,10 @@ fn unreachable(analysis: &Analysis, asked: u64) -> String {
 }
 
 /// What to do where an amount cannot be reached.
-fn way_out(analysis: &Analysis) -> String {
-    let (budget, whole) = (analysis.budget(), analysis.budget_total());
-    let least = budget.hard(&analysis.kept_at_min);
-    if !analysis.unlearned.is_empty() {
+fn way_out(aim: &Aim) -> String {
+    let (budget, whole) = (aim.budget(), aim.total());
+    let least = budget.hard(&aim.floor.kept);
+    if !aim.analysis.unlearned.is_empty() {
         return format!("rank the channels without gradients: {} l1 or random", Setting::Criterion);
     }
     match least == whole {
@@ -245,9 +325,9 @@ pub fn cut_at_random(
     seed: u64,
     opset: i64,
 ) -> Result<Option<Graph>> {
-    let options = Options { seed, ..Options::new(Target::Share(share)) };
+    let options = Options { seed, ..Options::default() };
     let Analysis { groups, cost, macs_total: full, macs_min: smallest, kept_at_min: least, .. } =
-        analyse(graph, facts, &options)?;
+        analyse(graph, facts, &options, Unit::Macs)?;
     if smallest == full {
         return Ok(None);
     }
@@ -277,63 +357,13 @@ pub fn check_open_sizes(
     Ok(())
 }
 
-/// Measures times.
-pub trait Clock {
-    /// What a network made of the one that is pruned takes, as a share of what that one takes.
-    fn share(&mut self, graph: &Graph) -> Result<f64>;
-}
-
-/// Who watches a run. Whoever does not care about a call leaves it out.
-pub trait Observer {
-    /// What a run with the same network, data and options kept before it was cut off: this one goes on from there.
-    fn resume(&mut self) -> Option<(Resume, State)> {
-        None
-    }
-    /// Gates that were trained before, of the same network in the same reading: they are used instead of training where they
-    /// were trained for this target or lose nothing at it, and trained further where not.
-    fn gates(&mut self) -> Option<Trained> {
-        None
-    }
-    /// What measures times on the processor that the target speaks of; without it they are predicted.
-    fn clock(&mut self) -> Option<&mut dyn Clock> {
-        None
-    }
-    /// Called after every update, with the number of updates there will be: it can become less.
-    fn step(&mut self, _record: &Record, _of: usize) {}
-    /// Called when training is over.
-    fn done(&mut self) {}
-    /// Called with the gates of every training, as soon as they are to stay.
-    fn trained(&mut self, _gates: &Trained) {}
-    /// Called after stage `number` (1, 2, …) of `of`, but for the last.
-    fn staged(&mut self, _stage: &Stage, _number: usize, _of: usize) {}
-    /// Called after every node that the closed-form recovery looked at: `done` of `of`.
-    fn fitted(&mut self, _done: usize, _of: usize) {}
-    /// Called after every update of the weights.
-    fn tuned(&mut self, _update: &Update, _epochs: &[Epoch]) {}
-    /// Called before a network of `nodes` nodes is proved in tract.
-    fn proving(&mut self, _nodes: usize) {}
-    /// Called after every update of the weights with all that is needed to go on from there.
-    fn keep(&mut self, _before: &Resume, _state: &State) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// A stage before the last, which is over.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct Stage {
-    /// What it kept, in the unit of [`Analysis::cost`].
-    pub macs: u64,
-    /// Agreement of its network, fitted, with the unpruned one.
-    pub agreement: Option<Agreement>,
-    /// Largest difference between its network, before the fits, and the masked one, as a share of the output's range.
-    pub difference: f64,
-}
-
 /// Everything a run gives.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What was asked for, in the unit of [`Analysis::budget`].
+    /// What was asked for, in the unit.
     pub target: u64,
+    /// The unit of the target.
+    pub unit: Unit,
     /// The stages before the last.
     pub stages: Vec<Stage>,
     /// What the last of several cut: the original with the weights that the stages before it fitted.
@@ -367,36 +397,37 @@ impl Outcome {
     }
 }
 
-/// Prunes. The result is verified in our executor only: [`Pruner::run`] proves the bytes in tract besides.
-#[doc(hidden)]
-pub fn prune(
-    graph: &Graph,
-    facts: &Facts,
-    analysis: &Analysis,
-    data: &Calibration,
-    options: &Options,
-    opset: i64,
-    observer: &mut dyn Observer,
-) -> Result<Outcome> {
-    let target = target_cost(analysis, options.target)?;
-    if matches!(options.recover, Recover::Finetune(_)) && !analysis.aims.learned {
+/// What is pruned, to what, and by what.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    /// The network.
+    pub network: (&'a Graph, &'a Facts),
+    /// Version of the standard operators that a smaller network may use.
+    pub opset: i64,
+    /// The target, with the analysis of the network.
+    pub aim: &'a Aim<'a>,
+    /// Images.
+    pub data: &'a BoundDataset,
+    /// The options that the network was analysed with.
+    pub options: &'a Options,
+}
+
+/// Prunes. The result is proved in our executor only: [`Prepared::run`] has it certified besides.
+pub fn prune(task: &Task, start: &mut Start, events: &mut dyn Events) -> Result<Outcome> {
+    let Task { network, opset, aim, data, options } = *task;
+    if matches!(options.recover, Recover::Finetune(_)) && !aim.analysis.aims.learned {
         let reason =
             "'finetune' trains by gradients, and none come back from what can be computed of this network";
         let hint = format!("give {} reconstruct or none", Setting::Recover);
         return Err(Error::argument(Setting::Recover, reason, hint));
     }
-    // Trunks lose channels that others read beside those that pick where the target cannot be met without.
-    let mut analysis = analysis.clone();
-    if target < analysis.readings.whole_trunks {
-        analysis.groups.whole_trunks = false;
-        analysis.fixed = std::mem::take(&mut analysis.readings.fixed_alone);
-    }
-    let analysis = &analysis;
+    let aim = &aim.opened();
     let (training, held_out) = split(data.len(), options.seed);
     let pool = Pool::new(options.threads)?;
     let run = Run {
-        network: (graph, facts),
-        analysis,
+        network,
+        aim,
+        analysis: &aim.analysis,
         data,
         options,
         opset,
@@ -404,7 +435,7 @@ pub fn prune(
         training: &training,
         held_out: &held_out,
     };
-    run.all(target, observer)
+    run.all(start, events)
 }
 
 /// A seeded choice of `n` images (all, if there are fewer).
@@ -425,7 +456,8 @@ fn split(n: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
 }
 
 /// The first few inputs of `list`, whole as the network takes them.
-pub fn samples(graph: &Graph, facts: &Facts, data: &Calibration, list: &[usize]) -> Vec<Sample> {
+pub fn samples(graph: &Graph, facts: &Facts, data: &BoundDataset, list: &[usize]) -> Vec<Sample> {
+    let shape = |v: ValueId| facts.shape(v).unwrap_or_default().to_vec();
     (0..list.len().min(4))
         .map(|i| {
             let one = |(k, &v): (usize, &ValueId)| {
@@ -441,46 +473,6 @@ pub fn samples(graph: &Graph, facts: &Facts, data: &Calibration, list: &[usize])
             graph.inputs.iter().enumerate().map(one).collect()
         })
         .collect()
-}
-
-/// The verdict over an outcome of pruning `graph`, with the files of the original, of the masked original and of the small
-/// network before it was mended run in tract (`None` where one does not fit in one message).
-#[doc(hidden)]
-pub fn verdict(
-    outcome: &Outcome,
-    (graph, facts): (&Graph, &Facts),
-    masked: &Graph,
-    [original, of_masked, small]: [Option<&[u8]>; 3],
-    pool: &Pool,
-) -> Result<Verdict> {
-    let inputs = facts.inputs(graph).unwrap_or_default();
-    let samples = &outcome.samples;
-    let (mut tract, mut rounding) = (Err("it takes a model in one piece of at most 2 GiB".into()), None);
-    if let (Some(of_masked), Some(small)) = (of_masked, small) {
-        tract = verify::compare_tract(of_masked, small, &inputs, samples, pool)?;
-        if tract.as_ref().is_ok_and(|d| *d > verify::TOLERANCE) {
-            let facts = infer(masked, Some(&inputs))?;
-            let small = &outcome.rewritten.graph;
-            rounding = verify::rounding_in_tract((masked, &facts), of_masked, small, samples, pool)?;
-        }
-    }
-    let apart = match original {
-        Some(bytes) => verify::compare_executors((graph, facts), bytes, samples, pool)?.ok(),
-        None => None,
-    };
-    let proof = outcome.proof;
-    let beyond = tract.as_ref().is_ok_and(|d| *d > verify::allowed(facts, rounding));
-    Ok(Verdict {
-        samples: samples.len(),
-        absolute: proof.difference.absolute,
-        relative: proof.difference.relative,
-        rounding: proof.rounding,
-        pass: !beyond && proof.difference.relative <= verify::TOLERANCE,
-        tract,
-        elsewhere: Vec::new(),
-        tract_rounding: rounding,
-        apart,
-    })
 }
 
 /// The gates' places, for callers that verify on their own.

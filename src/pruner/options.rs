@@ -23,10 +23,47 @@ pub enum Target {
     Time(u64),
 }
 
+/// What a target is an amount of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Multiply-accumulates.
+    Macs,
+    /// Nanoseconds.
+    Time,
+}
+
 impl Target {
+    /// A share of the network's MACs, 0 to 1.
+    pub fn macs_share(share: f64) -> Self {
+        Self::Share(share)
+    }
+
+    /// A number of MACs.
+    pub fn macs(macs: u64) -> Self {
+        Self::Macs(macs)
+    }
+
+    /// A share of the network's time on a processor ([`Pruner::processor`](super::Pruner::processor)), 0 to 1.
+    pub fn time_share(share: f64) -> Self {
+        Self::TimeShare(share)
+    }
+
+    /// A time on a processor ([`Pruner::processor`](super::Pruner::processor)), in milliseconds, rounded to nanoseconds.
+    pub fn milliseconds(milliseconds: f64) -> Self {
+        Self::Time((milliseconds * 1e6).round() as u64)
+    }
+
+    /// What it is an amount of.
+    pub fn unit(self) -> Unit {
+        match self {
+            Self::Share(_) | Self::Macs(_) => Unit::Macs,
+            Self::TimeShare(_) | Self::Time(_) => Unit::Time,
+        }
+    }
+
     /// Whether it is a time.
     pub fn is_time(self) -> bool {
-        matches!(self, Self::TimeShare(_) | Self::Time(_))
+        self.unit() == Unit::Time
     }
 
     /// What is asked for of a network whose amount is `whole`.
@@ -147,14 +184,12 @@ impl Default for Finetune {
 /// Images that the gates are trained on where the plan does not settle before.
 const MOST: usize = 12_800;
 
-/// Everything a run can be told.
+/// Everything a run can be told beside its target.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What to keep.
-    pub target: Target,
     /// What is counted.
     pub convention: Convention,
-    /// The processor for which times are predicted.
+    /// Speed of the processor for which times are predicted.
     pub speed: Option<Speed>,
     /// Where scores come from.
     pub criterion: Criterion,
@@ -207,13 +242,14 @@ impl Options {
     pub fn most_batches(&self) -> usize {
         self.batches.unwrap_or(MOST.div_ceil(self.batch_size.max(1)))
     }
+}
 
-    /// The defaults for a target. They are the paper's, except for (at most) 800 updates on 16 images at a rate of 0.3 in place of
+impl Default for Options {
+    /// The defaults are the paper's, except for (at most) 800 updates on 16 images at a rate of 0.3 in place of
     /// 200 on 64 at 0.6: as many images, and on ResNet-56 at 55.8 M MACs (12,800 images, `Compensation::Mean`) 86.3 % instead
     /// of 85.5 % right after pruning, both with seed 1 and [`Residual::Expand`].
-    pub fn new(target: Target) -> Self {
+    fn default() -> Self {
         Self {
-            target,
             convention: Convention::default(),
             speed: None,
             criterion: Criterion::default(),

@@ -1,9 +1,9 @@
 //! What is done about lost accuracy, once the pruned network is proved.
 
 use super::choose::task;
-use super::{Finetune, Observer, Options, Recover, some_of};
+use super::{Events, Finetune, Options, Recover, some_of};
 use crate::coupling::Groups;
-use crate::data::{Augment, Calibration};
+use crate::data::{Augment, BoundDataset};
 use crate::error::Result;
 use crate::exec::Aims;
 use crate::exec::Pool;
@@ -73,7 +73,7 @@ pub(super) struct Recovery<'a> {
     pub groups: &'a Groups,
     /// Where the networks are judged.
     pub aims: &'a Aims,
-    pub data: &'a Calibration,
+    pub data: &'a BoundDataset,
     /// Images to learn on.
     pub training: &'a [usize],
     /// Images that nothing is learned on.
@@ -92,7 +92,7 @@ impl Recovery<'_> {
         kept: &[bool],
         mut before: Resume,
         state: Option<State>,
-        observer: &mut dyn Observer,
+        events: &mut dyn Events,
     ) -> Result<Recovered> {
         let Self { graph: big, facts, groups, data, training, pool, .. } = *self;
         let seed = self.options.seed;
@@ -106,7 +106,7 @@ impl Recovery<'_> {
         };
         let mut graph = small.clone();
         if state.is_none() {
-            let progress = &mut |done, of| observer.fitted(done, of);
+            let progress = &mut |done, of| events.fitted(done, of);
             (graph, before.layers) =
                 recover::reconstruct((big, facts), small, (groups, kept), (data, training), pool, progress)?;
             before.fitted = self.agreement(&graph)?;
@@ -127,7 +127,7 @@ impl Recovery<'_> {
         let teacher = Session::trainable((big, facts), self.aims.parts(), &[], &watched, data, pool)?;
         let augment = how.changes(data.side().filter(|_| classes));
         let settings = self.settings(&teacher, how, augment, &images);
-        let mut watcher = Keeping { before: &before, observer };
+        let mut watcher = Keeping { before: &before, events };
         let tuned = recover::finetune(
             (&graph, &small_facts),
             (&teacher, hint.as_ref()),
@@ -177,15 +177,15 @@ impl Recovery<'_> {
 /// Hands a training's state on together with what came before it.
 struct Keeping<'a> {
     before: &'a Resume,
-    observer: &'a mut dyn Observer,
+    events: &'a mut dyn Events,
 }
 
 impl recover::Watcher for Keeping<'_> {
     fn update(&mut self, update: &Update, epochs: &[Epoch]) {
-        self.observer.tuned(update, epochs);
+        self.events.tuned(update, epochs);
     }
 
     fn keep(&mut self, state: &State) -> Result<()> {
-        self.observer.keep(self.before, state)
+        self.events.keep(self.before, state)
     }
 }

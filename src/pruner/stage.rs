@@ -5,11 +5,12 @@
 use super::choose::{Chosen, Learning};
 use super::recovery::Recovery;
 use super::{
-    Analysis, Compensation, Criterion, Observer, Options, Outcome, Recover, Resume, Stage, samples, some_of,
+    Aim, Analysis, Compensation, Criterion, Events, Options, Outcome, Recover, Resume, Stage, Start, samples,
+    some_of,
 };
 use crate::coupling::Groups;
-use crate::data::Calibration;
-use crate::error::{Error, Result};
+use crate::data::BoundDataset;
+use crate::error::Result;
 use crate::exec::{BiasTermSpec, GateSpec, Pool, UNGATED};
 use crate::gates::compensate::{self, BiasCompensation, Moments};
 use crate::gates::{HeldOut, Session, gate, hard};
@@ -17,8 +18,7 @@ use crate::graph::*;
 use crate::plan::{self, Search};
 use crate::recover::State;
 use crate::rewrite;
-use crate::tract::Sample;
-use crate::verify::{self, Proof};
+use crate::verify::certify::{self, Gated};
 use std::sync::Arc;
 
 /// Images over which means are taken for the compensation.
@@ -27,8 +27,10 @@ const MEAN_IMAGES: usize = 512;
 /// What a run works on.
 pub(super) struct Run<'a> {
     pub network: (&'a Graph, &'a Facts),
+    pub aim: &'a Aim<'a>,
+    /// The aim's.
     pub analysis: &'a Analysis,
-    pub data: &'a Calibration,
+    pub data: &'a BoundDataset,
     pub options: &'a Options,
     pub opset: i64,
     pub pool: &'a Pool,
@@ -57,29 +59,32 @@ struct StageCarry {
 }
 
 impl Run<'_> {
-    /// All stages down to `target`, in the unit of [`Analysis::budget`].
-    pub fn all(&self, target: u64, observer: &mut dyn Observer) -> Result<Outcome> {
+    /// All stages down to the target.
+    pub fn all(&self, start: &mut Start, events: &mut dyn Events) -> Result<Outcome> {
+        let target = self.aim.amount();
         if self.analysis.aims.targets.is_empty() {
             return self.unseen(target);
         }
-        let (whole, count) = (self.analysis.budget_total() as f64, self.options.stages.max(1));
+        let (whole, count) = (self.aim.total() as f64, self.options.stages.max(1));
         let gates = self.gates()?;
         let (mut carry, mut stages) = (None, Vec::new());
         for k in 1..count {
             let part = (whole * libm::pow(target as f64 / whole, k as f64 / count as f64)) as u64;
-            let outcome = self.stage(part, Recover::Reconstruct, (&gates, carry.as_ref()), None, observer)?;
+            let outcome =
+                self.stage((part, Recover::Reconstruct), (&gates, carry.as_ref()), None, start, events)?;
             let stage = Stage {
                 macs: self.analysis.cost.hard(&outcome.plan.kept),
                 agreement: outcome.recovered.as_ref().map_or(outcome.agreement, |r| Some(r.fitted)),
                 difference: outcome.proof.difference.relative,
             };
-            observer.staged(&stage, k, count);
+            events.staged(&stage, k, count);
             stages.push(stage);
             carry = Some(self.next(outcome)?);
         }
         // What was kept is of the last stage: those before it are gone through again, to the same result.
-        let kept = observer.resume();
-        let outcome = self.stage(target, self.options.recover, (&gates, carry.as_ref()), kept, observer)?;
+        let kept = start.resume.take();
+        let outcome =
+            self.stage((target, self.options.recover), (&gates, carry.as_ref()), kept, start, events)?;
         Ok(Outcome { stages, source: carry.map(|c| c.graph), ..outcome })
     }
 
@@ -96,11 +101,11 @@ impl Run<'_> {
 
     fn stage(
         &self,
-        target: u64,
-        how: Recover,
+        (target, how): (u64, Recover),
         (gates, carry): (&Gates, Option<&StageCarry>),
         kept: Option<(Resume, State)>,
-        observer: &mut dyn Observer,
+        start: &mut Start,
+        events: &mut dyn Events,
     ) -> Result<Outcome> {
         let Self { network: (original, of_original), data, options, opset, pool, .. } = *self;
         let (training, held_out) = (self.training, self.held_out);
@@ -117,6 +122,7 @@ impl Run<'_> {
         let network = Learning {
             graph,
             facts,
+            aim: self.aim,
             analysis: self.analysis,
             groups,
             open,
@@ -128,8 +134,8 @@ impl Run<'_> {
         };
         let (before, state) = kept.unzip();
         let Chosen { plan, trained, levels, measured } =
-            network.choose(options, &compensation, before.as_ref(), observer)?;
-        trained.iter().for_each(|gates| observer.trained(gates));
+            network.choose(options, &compensation, before.as_ref(), start, events)?;
+        trained.iter().for_each(|gates| events.trained(gates));
         let lambda = hard(&plan.kept, &levels);
         let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
         let amounts = closed(&compensation.shifts, &lambda);
@@ -150,18 +156,20 @@ impl Run<'_> {
         };
         let agreement = Some(recovery.agreement(&rewritten.graph)?);
         let samples = samples(graph, facts, data, held_out);
-        let closed = (&gates.specs[..], &compensation.shifts[..]);
-        let proof = proved((graph, facts), closed, &lambda, &rewritten.graph, &samples, pool)?;
+        let (gates, terms) = (&gates.specs, &compensation.shifts);
+        let gated = Gated { network: (graph, facts), gates, terms, lambda: &lambda };
+        let proof = certify::prove(&gated, &rewritten.graph, &samples, pool)?;
         let recovered = match how {
             Recover::None => None,
             Recover::Reconstruct | Recover::Finetune(_) => {
                 let learned = Resume { trained: trained.clone(), levels, ..before.unwrap_or_default() };
-                Some(recovery.run(&rewritten.graph, &plan.kept, learned, state, observer)?)
+                Some(recovery.run(&rewritten.graph, &plan.kept, learned, state, events)?)
             }
         };
         let (stages, source) = (Vec::new(), None);
         Ok(Outcome {
             target,
+            unit: self.aim.unit(),
             stages,
             source,
             plan,
@@ -182,7 +190,7 @@ impl Run<'_> {
     fn unseen(&self, target: u64) -> Result<Outcome> {
         let Self { network: (graph, facts), analysis, data, options, opset, pool, .. } = *self;
         let groups = &analysis.groups;
-        let search = Search::new(groups, analysis.budget(), options.limits, analysis.fixed.clone());
+        let search = Search::new(groups, self.aim.budget(), options.limits, analysis.fixed.clone());
         let mut score = match options.criterion {
             Criterion::Random => plan::random(groups, options.seed),
             Criterion::Gates | Criterion::L1 => plan::l1(graph, facts, groups),
@@ -193,9 +201,11 @@ impl Run<'_> {
         let rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
         let (samples, specs) = (samples(graph, facts, data, self.held_out), gate::specs(graph, groups));
         let lambda = hard(&plan.kept, &[]);
-        let proof = proved(self.network, (&specs, &[]), &lambda, &rewritten.graph, &samples, pool)?;
+        let gated = Gated { network: self.network, gates: &specs, terms: &[], lambda: &lambda };
+        let proof = certify::prove(&gated, &rewritten.graph, &samples, pool)?;
         Ok(Outcome {
             target,
+            unit: self.aim.unit(),
             stages: Vec::new(),
             source: None,
             plan,
@@ -252,26 +262,6 @@ impl Run<'_> {
         }
         compensation
     }
-}
-
-/// The proof that a network with closed gates is the small one. Errors where it is not.
-fn proved(
-    network: (&Graph, &Facts),
-    closed: (&[GateSpec], &[BiasTermSpec]),
-    lambda: &[f32],
-    small: &Graph,
-    samples: &[Sample],
-    pool: &Pool,
-) -> Result<Proof> {
-    let proof = verify::prove(network, closed, lambda, small, samples, pool)?;
-    let relative = proof.difference.relative;
-    if relative > verify::TOLERANCE {
-        return Err(Error::Verification {
-            reason: format!("max |masked − pruned| is {relative:.2e} of the output's range"),
-            hint: "nothing was written; please report this model".into(),
-        });
-    }
-    Ok(proof)
 }
 
 /// What stands in for closed channels, in each reader's bias: Σ over deleted c of κ_c times the shift's column.

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::coupling::{Groups, Residual, group};
-use crate::data::{Calibration, InputSpec};
+use crate::data::{BoundDataset, InputSpec};
 use crate::error::Result;
 use crate::exec::Objective;
 use crate::exec::Pool;
@@ -219,7 +219,7 @@ struct Case {
     /// The value between the layers.
     between: ValueId,
     axis: usize,
-    data: Calibration,
+    data: BoundDataset,
     pool: Pool,
 }
 
@@ -242,7 +242,7 @@ impl Case {
         let facts = infer(&graph, None).unwrap();
         let groups = group(&graph, &facts, Residual::Tie);
         let spec = InputSpec { name: "x".into(), shape: form.input.to_vec(), values: Default::default() };
-        let data = Calibration::synthetic(&[spec], IMAGES, 3);
+        let data = BoundDataset::synthetic(&[spec], IMAGES, 3);
         let pool = Pool::new(2).unwrap();
         Self { name: form.name, graph, facts, groups, between, axis: form.axis, data, pool }
     }

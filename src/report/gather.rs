@@ -3,17 +3,17 @@
 //! Takes: graph, facts, analysis, plan. Gives: the structs of [`json`](super::json). Never: formats.
 
 use super::json::{
-    Channels, DataFacts, Frozen, Group, Layer, ModelFacts, Port, Recovery, Training, Tuning, Verification,
+    Channels, DataFacts, Frozen, Group, Inspection, Layer, ModelFacts, Port, Predicted, Recovery, Run,
+    Training, Tuning, Verification,
 };
 use crate::cost::Convention;
 use crate::coupling::{self, Groups};
-use crate::data::Calibration;
 use crate::exec::Reach;
 use crate::exec::unknown;
 use crate::gates::Trained;
 use crate::graph::{self, Axis, Fact, Facts, Graph, Io, Node, NodeId, ValueId};
 use crate::onnx::Model;
-use crate::pruner::{Analysis, Finetuned, Recovered};
+use crate::pruner::{self, Analysis, Done, Finetuned, Outcome, Prepared, Recovered, Unit};
 use crate::tensor::{Shape, Tensor};
 use crate::verify::{TOLERANCE, Verdict, allowed, disagree, tried_in_tract};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +23,102 @@ pub fn program() -> String {
     concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into()
 }
 
-/// Facts of a model file of `bytes` bytes that costs `macs`, counted by `convention`.
-pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64, convention: Convention) -> ModelFacts {
+/// What is reported of a model, whatever becomes of it.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The model.
+    pub model: ModelFacts,
+    /// Its channels.
+    pub channels: Channels,
+}
+
+impl Known {
+    /// Collects it.
+    pub fn new(prepared: &Prepared) -> Self {
+        let ((graph, facts), analysis) = (prepared.network(), prepared.analysis());
+        let convention = prepared.options().convention;
+        Self {
+            model: model(prepared.model(), facts, analysis.macs_total, convention),
+            channels: channels(graph, facts, analysis, prepared.without_gradients()),
+        }
+    }
+}
+
+/// Everything about a run, to be printed and written. Nothing was typed, and nothing is written yet.
+pub fn run(done: &Done, known: &Known) -> Run {
+    let Done { of, outcome, certificate, data } = done;
+    let ((graph, facts), analysis) = (of.network(), of.analysis());
+    let recovery = |r: &Recovered| recovery(r, certificate.executors());
+    Run {
+        program: program(),
+        options: BTreeMap::new(),
+        seed: of.options().seed,
+        model: known.model.clone(),
+        channels: known.channels.clone(),
+        output: None,
+        macs_target: (outcome.unit == Unit::Macs).then_some(outcome.target),
+        macs_before: analysis.macs_total,
+        macs_after: analysis.cost.hard(&outcome.plan.kept),
+        parameters_before: known.model.parameters,
+        parameters_after: certificate.model().graph.parameters() as u64,
+        bytes_before: known.model.bytes,
+        bytes_after: certificate.bytes(),
+        layers: layers(graph, facts, analysis, &outcome.plan.kept),
+        sliced: outcome.rewritten.sliced.clone(),
+        masks: outcome.rewritten.masks.clone(),
+        // What stages before the last added went into weights that were fitted since.
+        biases: if outcome.stages.is_empty() { outcome.biases.clone() } else { Vec::new() },
+        restated: outcome.rewritten.restated.clone(),
+        agreement: outcome.agreement,
+        judged_before: judged_before(graph, facts),
+        recovery: outcome.recovered.as_ref().map(recovery),
+        predicted: predicted(of, Some(outcome)),
+        held_out: outcome.agreement.is_some_and(|a| a.images < data.images),
+        training: outcome.trained.as_ref().map(training),
+        verification: verification(certificate.verdict(), facts),
+        stages: outcome.stages.clone(),
+        data: DataFacts {
+            source: data.source.clone(),
+            images: data.images,
+            labels: data.labels,
+            notes: data.notes.clone(),
+        },
+    }
+}
+
+/// Everything about a model, to be printed and written.
+pub fn inspection(prepared: &Prepared, known: Known) -> Inspection {
+    let ((graph, facts), analysis) = (prepared.network(), prepared.analysis());
+    Inspection {
+        program: program(),
+        model: known.model,
+        channels: known.channels,
+        predicted: predicted(prepared, None),
+        layers: layers(graph, facts, analysis, &analysis.kept_at_min),
+    }
+}
+
+/// Predicted times of the original and of what was made of it (of the smallest reachable network, before there is any),
+/// where a processor was named.
+fn predicted(prepared: &Prepared, outcome: Option<&Outcome>) -> Option<Predicted> {
+    let analysis = prepared.analysis();
+    let (speed, time) = (prepared.options().speed.as_ref()?, analysis.time.as_ref()?);
+    let milliseconds = |ns: u64| ns as f64 / 1e6;
+    let made = |o: &Outcome| pruner::predicted(prepared.network(), o.graph(), speed).ok();
+    let planned = || outcome.map_or(&analysis.kept_at_min, |o| &o.plan.kept);
+    let after = outcome.and_then(made).unwrap_or_else(|| time.hard(planned()));
+    Some(Predicted {
+        cpu: speed.name.clone(),
+        origin: speed.origin.clone(),
+        milliseconds_before: milliseconds(time.hard(&vec![true; analysis.kept_at_min.len()])),
+        milliseconds_after: milliseconds(after),
+        measured: outcome.and_then(|o| o.measured),
+        milliseconds_target: outcome.filter(|o| o.unit == Unit::Time).map(|o| milliseconds(o.target)),
+    })
+}
+
+/// Facts of a model file that costs `macs`, counted by `convention`.
+fn model(model: &Model, facts: &Facts, macs: u64, convention: Convention) -> ModelFacts {
     let graph = &model.graph;
     let port = |v: ValueId, any_batch: bool, open: &[Option<String>]| Port {
         name: graph.values[v].name.clone(),
@@ -47,7 +141,7 @@ pub fn model(model: &Model, facts: &Facts, bytes: u64, macs: u64, convention: Co
     let nodes_without_shape = facts.trouble.iter().flatten().count() - unknown.len();
     ModelFacts {
         path: model.path().display().to_string(),
-        bytes,
+        bytes: model.file_size(),
         opset: model.opset(),
         ir_version: model.ir_version(),
         producer: model.producer(),
@@ -100,13 +194,8 @@ fn cautions(graph: &Graph, facts: &Facts) -> Vec<String> {
     graph.nodes.iter().filter_map(one).collect()
 }
 
-/// Calibration data from `source` (none: synthetic).
-pub fn data(data: &Calibration, source: Option<String>) -> DataFacts {
-    DataFacts { source, images: data.len(), labels: data.labels().is_some(), notes: data.notes().to_vec() }
-}
-
 /// The first node that our executor cannot run, if an output of the network depends on it.
-pub fn judged_before(graph: &Graph, facts: &Facts) -> Option<String> {
+fn judged_before(graph: &Graph, facts: &Facts) -> Option<String> {
     let reach = Reach::computed(graph, facts);
     let missing = graph.outputs.iter().find(|&&v| !reach.values[v])?;
     let node = graph.producer(*missing).and_then(|n| reach.blocker[n])?;
@@ -114,7 +203,7 @@ pub fn judged_before(graph: &Graph, facts: &Facts) -> Option<String> {
 }
 
 /// Free and frozen channels; `unlearned` is what criteria without gradients reach, where gates do not get as far.
-pub fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis, unlearned: Option<u64>) -> Channels {
+fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis, unlearned: Option<u64>) -> Channels {
     let groups = &analysis.groups;
     let weighted: BTreeSet<NodeId> = layers_of(graph, facts).into_iter().map(|(n, _, _)| n).collect();
     let one = |g: &coupling::Group| {
@@ -144,7 +233,7 @@ pub fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis, unlearned: Op
 }
 
 /// Every layer, before and after deleting the classes that `kept` marks false.
-pub fn layers(graph: &Graph, facts: &Facts, analysis: &Analysis, kept: &[bool]) -> Vec<Layer> {
+fn layers(graph: &Graph, facts: &Facts, analysis: &Analysis, kept: &[bool]) -> Vec<Layer> {
     let groups = &analysis.groups;
     let before = analysis.cost.per_node(&vec![true; kept.len()]);
     let after = analysis.cost.per_node(kept);
@@ -195,13 +284,13 @@ fn parameters(facts: &Facts, node: &Node) -> u64 {
 }
 
 /// The training, where there was one.
-pub fn training(trained: &Trained) -> Training {
+fn training(trained: &Trained) -> Training {
     let Trained { best, history, changes, trace, settled, target, before, .. } = trained.clone();
     Training { steps: history.len(), best, settled, target, before, history, changes, trace }
 }
 
 /// The recovery's steps; `executors` is how far tract and our executor are apart with the new weights.
-pub fn recovery(r: &Recovered, executors: Option<f64>) -> Recovery {
+fn recovery(r: &Recovered, executors: Option<f64>) -> Recovery {
     let tuning = |t: &Finetuned| Tuning {
         epochs: t.epochs.clone(),
         best: t.best,
@@ -218,7 +307,7 @@ pub fn recovery(r: &Recovered, executors: Option<f64>) -> Recovery {
 }
 
 /// The verdict over a network with these facts.
-pub fn verification(v: &Verdict, facts: &Facts) -> Verification {
+fn verification(v: &Verdict, facts: &Facts) -> Verification {
     Verification {
         samples: v.samples,
         absolute: v.absolute,

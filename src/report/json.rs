@@ -409,6 +409,11 @@ impl Recipe {
     }
 }
 
+/// A report as text that ends in a newline; its fields have names that are text, so nothing can go wrong.
+pub fn text(report: &impl Serialize) -> String {
+    serde_json::to_string_pretty(report).map_or_else(|e| format!("{e}\n"), |text| text + "\n")
+}
+
 /// Writes a report: complete or not at all.
 pub fn write(path: &Path, report: &impl Serialize) -> Result<()> {
     let mut bytes = serde_json::to_vec_pretty(report).map_err(|e| Error::io(path, e.into(), files::ROOM))?;

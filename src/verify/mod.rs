@@ -13,6 +13,7 @@ use crate::support::random::Draw;
 use crate::tensor::*;
 use crate::tract::{self, Refusal, Sample};
 
+pub mod certify;
 pub mod pair;
 pub mod sizes;
 

@@ -3,7 +3,7 @@
 //! Takes: both graphs, data. Gives: how far their outputs are apart. Never: needs to know how one was made from the other.
 
 use super::Difference;
-use crate::data::Calibration;
+use crate::data::BoundDataset;
 use crate::error::{Error, Result};
 use crate::exec::Aims;
 use crate::exec::{Pool, Reach};
@@ -32,7 +32,7 @@ pub struct Compared {
 pub fn compare(
     a: (&Graph, &Facts),
     b: (&Graph, &Facts),
-    data: &Calibration,
+    data: &BoundDataset,
     pool: &Pool,
 ) -> Result<Option<Compared>> {
     same_interface(a, b)?;

@@ -1,7 +1,7 @@
 //! Bad input: one clear error with the way out, exit code 2, nothing left behind.
 
 use super::{SHORT, content, model, program, text};
-use autobot_onnx::onnx;
+use autobot_onnx::internals::onnx;
 use onnx_protobuf::{Message, ModelProto, NodeProto};
 use tempfile::TempDir;
 

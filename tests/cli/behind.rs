@@ -1,7 +1,7 @@
 //! Files that cannot be run, learned or counted from end to end: what is said of them, and what comes of the flags that are offered.
 
 use super::{program, text};
-use autobot_onnx::onnx;
+use autobot_onnx::internals::onnx;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 

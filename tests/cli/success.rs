@@ -2,8 +2,8 @@
 
 use super::{SHORT, content, digits, model, program, text};
 use assert_cmd::Command;
-use autobot_onnx::onnx::{self, Model};
-use autobot_onnx::pruner::{Options, Target, analyse};
+use autobot_onnx::internals::onnx::{self, Model};
+use autobot_onnx::internals::pruner::{Options, Unit, analyse};
 use predicates::prelude::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn pruned_well(network: &str) {
     sliced_as_told(&report, &small);
     let macs = |key: &str| report[key].as_u64().unwrap();
     let facts = small.facts().unwrap();
-    let found = analyse(&small.graph, &facts, &Options::new(Target::Share(1.0))).unwrap().macs_total;
+    let found = analyse(&small.graph, &facts, &Options::default(), Unit::Macs).unwrap().macs_total;
     assert_eq!(found, macs("macs_after"));
     assert!(found <= macs("macs_target") && macs("macs_target") == macs("macs_before") / 2);
     assert_eq!(file.len() as u64, macs("bytes_after"));
@@ -250,8 +250,7 @@ fn stages_go_a_part_of_the_way_each_and_the_report_tells_of_the_whole() {
     let macs = |of: &Value| of.as_u64().unwrap();
     let [before, after, asked] = ["macs_before", "macs_after", "macs_target"].map(|k| macs(&report[k]));
     let full = |m: &Model| {
-        let options = Options::new(Target::Share(1.0));
-        analyse(&m.graph, &m.facts().unwrap(), &options).unwrap().macs_total
+        analyse(&m.graph, &m.facts().unwrap(), &Options::default(), Unit::Macs).unwrap().macs_total
     };
     assert_eq!((full(&original), full(&small)), (before, after));
     assert!(after <= asked && asked == before / 2);

@@ -4,10 +4,10 @@
 //!     ONNX_NODE_TESTS=FOLDER cargo test --release --test networks -- --ignored node_tests
 
 use super::files_below;
-use autobot_onnx::exec::{Precision, Program, Workspace};
-use autobot_onnx::graph::{Facts, Graph, Origin, ValueId, infer};
-use autobot_onnx::onnx::{self, Model};
-use autobot_onnx::tensor::{DType, Elements, Tensor};
+use autobot_onnx::internals::exec::{Precision, Program, Workspace};
+use autobot_onnx::internals::graph::{Facts, Graph, Origin, ValueId, infer};
+use autobot_onnx::internals::onnx::{self, Model};
+use autobot_onnx::internals::tensor::{DType, Elements, Tensor};
 use std::path::Path;
 
 /// Tests whose expected values runtimes do not give, nor we: `align_corners` by fractional scales (docs/runtimes.md).

@@ -2,13 +2,11 @@
 //! not known. What can be cut there is cut, and proved; what gates cannot learn is said before anything is promised.
 
 use super::{Network, files_below};
-use autobot_onnx::pruner::{self, Analysis, Criterion, Observer, Options, Outcome, Target};
-use autobot_onnx::verify::TOLERANCE;
+use autobot_onnx::internals::pruner::{
+    self, Analysis, Criterion, Options, Outcome, Silent, Start, Target, Task, Unit,
+};
+use autobot_onnx::internals::verify::TOLERANCE;
 use std::path::Path;
-
-struct Silent;
-
-impl Observer for Silent {}
 
 fn networks() -> Vec<Network> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -25,20 +23,19 @@ fn network(name: &str) -> Network {
     networks().into_iter().find(|n| n.name == name).unwrap_or_else(|| panic!("no network {name}"))
 }
 
-fn options(criterion: Criterion, target: Target) -> Options {
-    Options { criterion, batches: Some(2), ..Options::new(target) }
+fn options(criterion: Criterion) -> Options {
+    Options { criterion, batches: Some(2), ..Options::default() }
 }
 
 fn analysis(network: &Network, criterion: Criterion) -> Analysis {
-    let options = options(criterion, Target::Share(1.0));
-    pruner::analyse(&network.model.graph, &network.facts, &options).unwrap()
+    pruner::analyse(&network.model.graph, &network.facts, &options(criterion), Unit::Macs).unwrap()
 }
 
 fn prune(network: &Network, criterion: Criterion, target: Target) -> autobot_onnx::Result<Outcome> {
-    let (graph, facts, opset) = (&network.model.graph, &network.facts, network.model.opset());
-    let options = options(criterion, target);
-    let analysis = pruner::analyse(graph, facts, &options)?;
-    pruner::prune(graph, facts, &analysis, &network.data(16, 1), &options, opset, &mut Silent)
+    let (analysis, options, data) = (analysis(network, criterion), &options(criterion), network.data(16, 1));
+    let (aim, opset) = (analysis.aim(target)?, network.model.opset());
+    let task = Task { network: network.parts(), opset, aim: &aim, data: &data, options };
+    pruner::prune(&task, &mut Start::default(), &mut Silent)
 }
 
 #[test]
@@ -178,7 +175,7 @@ fn weights_that_nothing_reads_are_in_no_group_and_no_count() {
     let mut without = done.graph().clone();
     without.leave_out(w1);
     let small = network.model.with_graph(without).unwrap();
-    let again = autobot_onnx::onnx::parse(&small.to_bytes().unwrap(), &network.path, &[]).unwrap();
+    let again = autobot_onnx::internals::onnx::parse(&small.to_bytes().unwrap(), &network.path, &[]).unwrap();
     assert!(again.graph.value_named("w1").is_none() && again.graph.value_named("w2").is_some());
 }
 
@@ -186,7 +183,7 @@ fn weights_that_nothing_reads_are_in_no_group_and_no_count() {
 fn whole_numbers_are_served_below_what_they_index() {
     let ends = |name: &str| -> Vec<String> {
         let n = network(name);
-        let specs = autobot_onnx::gates::inputs(&n.model.graph, &n.facts).unwrap();
+        let specs = autobot_onnx::internals::gates::inputs(&n.model.graph, &n.facts).unwrap();
         specs.into_iter().map(|s| s.values.to_string()).collect()
     };
     assert_eq!(ends("tokens"), ["whole numbers from 0 to 127"]);

@@ -3,16 +3,20 @@
 
 use super::{Network, Residual, ours, random_plan, stored};
 use autobot_onnx::Result;
-use autobot_onnx::data::{Calibration, InputSpec, Preprocess};
-use autobot_onnx::exec::{Aims, Objective};
-use autobot_onnx::exec::{LARGEST, Pool, Precision, Program, ReferenceInterpreter, Workspace, batched};
-use autobot_onnx::gates::Session;
-use autobot_onnx::graph::{Facts, Graph};
-use autobot_onnx::onnx;
-use autobot_onnx::pruner::{Identity, Resume, checkpoint};
-use autobot_onnx::recover::{Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters};
-use autobot_onnx::support::random::Draw;
-use autobot_onnx::tensor::{DType, Elements, Tensor, array};
+use autobot_onnx::internals::data::{BoundDataset, InputSpec, Preprocess};
+use autobot_onnx::internals::exec::{Aims, Objective};
+use autobot_onnx::internals::exec::{
+    LARGEST, Pool, Precision, Program, ReferenceInterpreter, Workspace, batched,
+};
+use autobot_onnx::internals::gates::Session;
+use autobot_onnx::internals::graph::{Facts, Graph};
+use autobot_onnx::internals::onnx;
+use autobot_onnx::internals::pruner::{Identity, Resume, checkpoint};
+use autobot_onnx::internals::recover::{
+    Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters,
+};
+use autobot_onnx::internals::support::random::Draw;
+use autobot_onnx::internals::tensor::{DType, Elements, Tensor, array};
 use std::path::{Path, PathBuf};
 
 #[test]
@@ -115,7 +119,7 @@ fn losses_are_those_of_pytorch_update_by_update() {
     let [student, teacher] = ["student.onnx", "teacher.onnx"].map(|f| onnx::read(&file(f), &[]).unwrap());
     let specs = [InputSpec { name: "x".into(), shape: vec![1, 3, 8, 8], ..InputSpec::default() }];
     let labels: PathBuf = file("labels.npy");
-    let data = Calibration::load(
+    let data = BoundDataset::load(
         &file("images.npy"),
         Some(&labels),
         &specs,
@@ -169,7 +173,8 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
     let (graph, facts) = (&network.model.graph, &network.facts);
     let (groups, cost) = network.groups(Residual::Expand);
     let plan = random_plan(&network, &groups, &cost, 0.6, 5);
-    let small = autobot_onnx::rewrite::rewrite(graph, facts, &groups, &plan.kept, network.model.opset());
+    let small =
+        autobot_onnx::internals::rewrite::rewrite(graph, facts, &groups, &plan.kept, network.model.opset());
     let small = small.unwrap().graph;
     let data = network.data(256, 3);
     let pool = Pool::new(threads).unwrap();
@@ -188,7 +193,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         task: Objective::Distil { temperature: 2.0 },
         hint: 0.0,
         // With crops the teacher's answers are known once they come again, without from the first epochs on, to mixtures never.
-        augment: Some(autobot_onnx::data::Augment {
+        augment: Some(autobot_onnx::internals::data::Augment {
             crop: usize::from(method == Method::AdamW),
             flip: true,
             jitter: method == Method::ScaledAdamW,
@@ -197,7 +202,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         }),
         seed: 3,
     };
-    let facts = autobot_onnx::verify::facts_like(graph, facts, &small).unwrap();
+    let facts = autobot_onnx::internals::verify::facts_like(graph, facts, &small).unwrap();
     let done =
         finetune((&small, &facts), (&teacher, None), (&images, &judges), &settings, from, notes).unwrap();
     (small, done)

@@ -2,14 +2,14 @@
 //! and the same gradients for the gates that are left, and for what stands in for those that are not.
 
 use super::{ALL, ours, random_plan};
-use autobot_onnx::exec::{BiasTermSpec, GateSpec, Precision, Program, Workspace};
-use autobot_onnx::gates::compensate::{BiasCompensation, Moments};
-use autobot_onnx::graph::{Facts, Graph, ValueId};
-use autobot_onnx::pruner::gates;
-use autobot_onnx::support::random::Draw;
-use autobot_onnx::tensor::{Array, Elements};
-use autobot_onnx::tract::Sample;
-use autobot_onnx::{rewrite, verify};
+use autobot_onnx::internals::exec::{BiasTermSpec, GateSpec, Precision, Program, Workspace};
+use autobot_onnx::internals::gates::compensate::{BiasCompensation, Moments};
+use autobot_onnx::internals::graph::{Facts, Graph, ValueId};
+use autobot_onnx::internals::pruner::gates;
+use autobot_onnx::internals::support::random::Draw;
+use autobot_onnx::internals::tensor::{Array, Elements};
+use autobot_onnx::internals::tract::Sample;
+use autobot_onnx::internals::{rewrite, verify};
 
 #[test]
 fn values_and_gradients_are_those_of_the_whole_network() {

@@ -5,10 +5,10 @@
 //! --test networks golden`, then read the diff.
 
 use super::{Network, Residual, files, random_plan};
-use autobot_onnx::coupling::Groups;
-use autobot_onnx::plan::Plan;
-use autobot_onnx::rewrite::{self, Rewritten};
-use autobot_onnx::{graph, verify};
+use autobot_onnx::internals::coupling::Groups;
+use autobot_onnx::internals::plan::Plan;
+use autobot_onnx::internals::rewrite::{self, Rewritten};
+use autobot_onnx::internals::{graph, verify};
 use std::fmt::Write;
 use std::path::Path;
 

@@ -5,11 +5,11 @@
 //! and ReLUs, takes several images at a time and computes in f32.
 
 use super::{Network, Residual, ours};
-use autobot_onnx::exec::{LARGEST, Precision, Program, ReferenceInterpreter, Workspace, batched};
-use autobot_onnx::gates::compensate::{BiasCompensation, Moments};
-use autobot_onnx::pruner::{Compensation, gates};
-use autobot_onnx::support::random::Draw;
-use autobot_onnx::tensor::{array, volume};
+use autobot_onnx::internals::exec::{LARGEST, Precision, Program, ReferenceInterpreter, Workspace, batched};
+use autobot_onnx::internals::gates::compensate::{BiasCompensation, Moments};
+use autobot_onnx::internals::pruner::{Compensation, gates};
+use autobot_onnx::internals::support::random::Draw;
+use autobot_onnx::internals::tensor::{array, volume};
 
 #[test]
 fn executor_equals_interpreter_and_backward_equals_differences() {

@@ -1,10 +1,10 @@
 //! Networks of many nodes, and values that many nodes use again: analysed and cut in one ordered pass, on a test's small stack.
 
-use autobot_onnx::coupling::Residual;
-use autobot_onnx::onnx::{self, Model};
-use autobot_onnx::plan::{self, Search};
-use autobot_onnx::pruner::{self, Analysis, Options, Target};
-use autobot_onnx::{graph, rewrite, verify};
+use autobot_onnx::internals::coupling::Residual;
+use autobot_onnx::internals::onnx::{self, Model};
+use autobot_onnx::internals::plan::{self, Search};
+use autobot_onnx::internals::pruner::{self, Analysis, Options, Unit};
+use autobot_onnx::internals::{graph, rewrite, verify};
 use onnx_protobuf::{Message, ModelProto, NodeProto, TensorProto};
 use std::path::Path;
 
@@ -64,8 +64,8 @@ impl Net {
 /// Analyses a network in a reading and cuts half of what can be cut.
 fn cut(model: &Model, residual: Residual) -> Analysis {
     let facts = model.facts().unwrap();
-    let options = Options { residual, ..Options::new(Target::Share(1.0)) };
-    let analysis = pruner::analyse(&model.graph, &facts, &options).unwrap();
+    let options = Options { residual, ..Options::default() };
+    let analysis = pruner::analyse(&model.graph, &facts, &options, Unit::Macs).unwrap();
     let fixed = vec![false; analysis.kept_at_min.len()];
     let search = Search::new(&analysis.groups, &analysis.cost, options.limits, fixed);
     let target = (analysis.macs_total + search.smallest().cost) / 2;

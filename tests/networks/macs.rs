@@ -1,10 +1,10 @@
 //! Our count of multiply-accumulates is tract's, and what models.json says.
 
 use super::{Network, Residual, others, ours, random_plan};
-use autobot_onnx::cost::{Convention, Cost};
-use autobot_onnx::graph::{Fact, Graph};
-use autobot_onnx::tensor::DType;
-use autobot_onnx::{rewrite, verify};
+use autobot_onnx::internals::cost::{Convention, Cost};
+use autobot_onnx::internals::graph::{Fact, Graph};
+use autobot_onnx::internals::tensor::DType;
+use autobot_onnx::internals::{rewrite, verify};
 use std::collections::HashMap;
 use tract_core::ops::Cost as Spent;
 use tract_onnx::prelude::*;
@@ -37,8 +37,8 @@ fn without_transposed(graph: &Graph, macs: &[u64]) -> u64 {
     counted.map(|(_, m)| m).sum()
 }
 
-fn no_groups(values: usize) -> autobot_onnx::coupling::Groups {
-    autobot_onnx::coupling::Groups { label: vec![Vec::new(); values], ..Default::default() }
+fn no_groups(values: usize) -> autobot_onnx::internals::coupling::Groups {
+    autobot_onnx::internals::coupling::Groups { label: vec![Vec::new(); values], ..Default::default() }
 }
 
 /// Multiply-accumulates of the convolutions and matrix products that tract makes of a file.

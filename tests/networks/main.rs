@@ -19,16 +19,16 @@ mod share;
 mod threads;
 mod widen;
 
-use autobot_onnx::cost::{Convention, Cost};
-use autobot_onnx::coupling::{self, Groups, NONE, Residual};
-use autobot_onnx::data::Calibration;
-use autobot_onnx::exec::Aims;
-use autobot_onnx::exec::Pool;
-use autobot_onnx::graph::{Fact, Facts, Graph, ValueId};
-use autobot_onnx::onnx::{self, InputShape, Model};
-use autobot_onnx::plan::{Limits, Plan, Search};
-use autobot_onnx::tract::Sample;
-use autobot_onnx::{gates, plan, pruner, rewrite};
+use autobot_onnx::internals::cost::{Convention, Cost};
+use autobot_onnx::internals::coupling::{self, Groups, NONE, Residual};
+use autobot_onnx::internals::data::BoundDataset;
+use autobot_onnx::internals::exec::Aims;
+use autobot_onnx::internals::exec::Pool;
+use autobot_onnx::internals::graph::{Fact, Facts, Graph, ValueId};
+use autobot_onnx::internals::onnx::{self, InputShape, Model};
+use autobot_onnx::internals::plan::{Limits, Plan, Search};
+use autobot_onnx::internals::tract::Sample;
+use autobot_onnx::internals::{gates, plan, pruner, rewrite};
 use onnx_protobuf::{Message, ModelProto};
 use std::path::{Path, PathBuf};
 
@@ -91,7 +91,7 @@ impl Network {
     }
 
     fn targets(&self) -> Vec<ValueId> {
-        autobot_onnx::exec::targets(&self.model.graph, &self.facts)
+        autobot_onnx::internals::exec::targets(&self.model.graph, &self.facts)
             .unwrap_or_else(|e| panic!("{}: {e}", self.name))
             .0
     }
@@ -103,10 +103,10 @@ impl Network {
     }
 
     /// `n` synthetic images.
-    fn data(&self, n: usize, seed: u64) -> Calibration {
+    fn data(&self, n: usize, seed: u64) -> BoundDataset {
         let inputs =
             gates::inputs(&self.model.graph, &self.facts).unwrap_or_else(|e| panic!("{}: {e}", self.name));
-        Calibration::synthetic(&inputs, n, seed)
+        BoundDataset::synthetic(&inputs, n, seed)
     }
 
     fn samples(&self, n: usize, seed: u64) -> Vec<Sample> {
@@ -204,7 +204,7 @@ fn others() -> Vec<Network> {
         cost.hard(&vec![true; groups.classes.len()])
     };
     let runs = |n: &Network| {
-        let answer = autobot_onnx::exec::targets(&n.model.graph, &n.facts);
+        let answer = autobot_onnx::internals::exec::targets(&n.model.graph, &n.facts);
         answer.inspect_err(|e| eprintln!("{} is refused: {e}", n.name)).is_ok()
     };
     let read = chosen.map(|p| Network::read(p));

@@ -2,14 +2,14 @@
 //! in tract; and the file keeps everything that the cut does not concern.
 
 use super::{ALL, Network, Residual, given, others, ours, random_plan, single};
-use autobot_onnx::cost::Cost;
-use autobot_onnx::coupling::Groups;
-use autobot_onnx::graph::{Graph, print};
-use autobot_onnx::onnx;
-use autobot_onnx::plan::{self, Limits, Plan, Search};
-use autobot_onnx::pruner::gates;
-use autobot_onnx::rewrite::{self, Rewritten};
-use autobot_onnx::verify::{self, TOLERANCE, sizes};
+use autobot_onnx::internals::cost::Cost;
+use autobot_onnx::internals::coupling::Groups;
+use autobot_onnx::internals::graph::{Graph, print};
+use autobot_onnx::internals::onnx;
+use autobot_onnx::internals::plan::{self, Limits, Plan, Search};
+use autobot_onnx::internals::pruner::gates;
+use autobot_onnx::internals::rewrite::{self, Rewritten};
+use autobot_onnx::internals::verify::{self, TOLERANCE, sizes};
 use onnx_protobuf::{Message, ModelProto, NodeProto};
 use std::path::Path;
 
@@ -138,7 +138,7 @@ fn rounding_in_tract_is_measured_on_equal_networks_only() {
     let done = rewrite::rewrite(graph, facts, &groups, &plan.kept, model.opset()).unwrap();
     let masked = rewrite::masked(graph, &done.masks, &[]).unwrap();
     let bytes = model.with_graph(masked.clone()).unwrap().to_bytes().unwrap();
-    let facts = autobot_onnx::graph::infer(&masked, facts.inputs(graph).as_deref()).unwrap();
+    let facts = autobot_onnx::internals::graph::infer(&masked, facts.inputs(graph).as_deref()).unwrap();
     let rounding = |small: &Graph| {
         let samples = network.samples(4, 1);
         verify::rounding_in_tract((&masked, &facts), &bytes, small, &samples, &single()).unwrap()

@@ -2,12 +2,12 @@
 
 use super::Network;
 use autobot_onnx::Result;
-use autobot_onnx::cost::latency::Cpu;
-use autobot_onnx::cost::{Convention, Cost};
-use autobot_onnx::coupling::Groups;
-use autobot_onnx::graph::Graph;
-use autobot_onnx::pruner::{self, Clock, Criterion, Observer, Options, Target};
-use autobot_onnx::verify;
+use autobot_onnx::internals::cost::latency::Cpu;
+use autobot_onnx::internals::cost::{Convention, Cost};
+use autobot_onnx::internals::coupling::Groups;
+use autobot_onnx::internals::graph::Graph;
+use autobot_onnx::internals::pruner::{self, Clock, Criterion, Options, Silent, Start, Target, Task, Unit};
+use autobot_onnx::internals::verify;
 use std::path::Path;
 
 /// A machine on which whatever is saved saves half as much as one would think.
@@ -34,25 +34,20 @@ impl Clock for Slow<'_> {
     }
 }
 
-impl Observer for Slow<'_> {
-    fn clock(&mut self) -> Option<&mut dyn Clock> {
-        Some(self)
-    }
-}
-
 #[test]
 fn a_measured_time_is_met() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let network = Network::read(&root.join("models/digits_concat.onnx"));
     let (graph, facts) = (&network.model.graph, &network.facts);
-    let mut options = Options::new(Target::TimeShare(0.75));
-    options.speed = Some(Cpu::CortexA53.speed());
-    (options.criterion, options.batches) = (Criterion::Gates, Some(20));
-    let analysis = pruner::analyse(graph, facts, &options).unwrap();
+    let speed = Some(Cpu::CortexA53.speed());
+    let options = Options { speed, criterion: Criterion::Gates, batches: Some(20), ..Options::default() };
+    let analysis = pruner::analyse(graph, facts, &options, Unit::Time).unwrap();
     let mut slow = Slow { network: &network, asked: 0 };
     let data = network.data(64, 1);
-    let opset = network.model.opset();
-    let done = pruner::prune(graph, facts, &analysis, &data, &options, opset, &mut slow).unwrap();
+    let (aim, opset) = (analysis.aim(Target::TimeShare(0.75)).unwrap(), network.model.opset());
+    let task = Task { network: (graph, facts), opset, aim: &aim, data: &data, options: &options };
+    let mut start = Start { clock: Some(&mut slow), ..Start::default() };
+    let done = pruner::prune(&task, &mut start, &mut Silent).unwrap();
     let measured = done.measured.unwrap();
     assert!(slow.asked > 1, "what was predicted was enough");
     assert_eq!(done.trained.unwrap().target, Some(done.target as f64));

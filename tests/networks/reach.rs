@@ -1,12 +1,8 @@
 //! What is said to be reachable is reached: exactly, and proved like any other result.
 
 use super::{ALL, Residual, ours};
-use autobot_onnx::pruner::{self, Criterion, Observer, Options, Target};
-use autobot_onnx::verify::TOLERANCE;
-
-struct Silent;
-
-impl Observer for Silent {}
+use autobot_onnx::internals::pruner::{self, Criterion, Options, Silent, Start, Target, Task, Unit};
+use autobot_onnx::internals::verify::TOLERANCE;
 
 #[test]
 fn the_smallest_target_can_be_met_and_nothing_below_it() {
@@ -14,13 +10,12 @@ fn the_smallest_target_can_be_met_and_nothing_below_it() {
         for residual in ALL {
             let (graph, facts) = (&network.model.graph, &network.facts);
             let data = network.data(16, 1);
-            let mut options = Options::new(Target::Share(1.0));
-            (options.criterion, options.residual) = (Criterion::L1, residual);
-            let analysis = pruner::analyse(graph, facts, &options).unwrap();
-            let mut at = |macs: u64| {
-                options.target = Target::Macs(macs);
-                let opset = network.model.opset();
-                pruner::prune(graph, facts, &analysis, &data, &options, opset, &mut Silent)
+            let options = &Options { criterion: Criterion::L1, residual, ..Options::default() };
+            let analysis = pruner::analyse(graph, facts, options, Unit::Macs).unwrap();
+            let at = |macs: u64| {
+                let (aim, opset) = (analysis.aim(Target::Macs(macs))?, network.model.opset());
+                let task = Task { network: (graph, facts), opset, aim: &aim, data: &data, options };
+                pruner::prune(&task, &mut Start::default(), &mut Silent)
             };
             let name = format!("{} ({residual:?})", network.name);
             let done = at(analysis.macs_min).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -35,8 +30,8 @@ fn the_smallest_target_can_be_met_and_nothing_below_it() {
 fn the_automatic_reading_reaches_what_the_best_one_reaches() {
     for network in ours() {
         let reach = |residual| {
-            let options = Options { residual, ..Options::new(Target::Share(1.0)) };
-            pruner::analyse(&network.model.graph, &network.facts, &options).unwrap().macs_min
+            let options = Options { residual, ..Options::default() };
+            pruner::analyse(&network.model.graph, &network.facts, &options, Unit::Macs).unwrap().macs_min
         };
         let (auto, tie) = (reach(Residual::Auto), reach(Residual::Tie));
         assert!(auto <= tie, "{}: {auto} MACs where {tie} can be reached", network.name);

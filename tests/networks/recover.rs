@@ -2,11 +2,11 @@
 //! that it was not fitted on, and gives the same bits on any number of threads.
 
 use super::{Network, Residual, ours, random_plan, single, stored};
-use autobot_onnx::coupling::Groups;
-use autobot_onnx::exec::Pool;
-use autobot_onnx::graph::{Graph, Origin};
-use autobot_onnx::recover::{Fitted, reconstruct};
-use autobot_onnx::{rewrite, verify};
+use autobot_onnx::internals::coupling::Groups;
+use autobot_onnx::internals::exec::Pool;
+use autobot_onnx::internals::graph::{Graph, Origin};
+use autobot_onnx::internals::recover::{Fitted, reconstruct};
+use autobot_onnx::internals::{rewrite, verify};
 use std::path::Path;
 
 const IMAGES: usize = 256;

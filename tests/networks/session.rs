@@ -1,10 +1,10 @@
 //! A network that is trained on images goes and comes back.
 
 use super::Network;
-use autobot_onnx::coupling::Residual;
-use autobot_onnx::exec::Objective;
-use autobot_onnx::exec::Pool;
-use autobot_onnx::gates::{Checkpointing, Session, Settings, Watching, train};
+use autobot_onnx::internals::coupling::Residual;
+use autobot_onnx::internals::exec::Objective;
+use autobot_onnx::internals::exec::Pool;
+use autobot_onnx::internals::gates::{Checkpointing, Session, Settings, Watching, train};
 use std::cell::Cell;
 use std::path::Path;
 

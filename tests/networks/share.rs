@@ -1,8 +1,8 @@
 //! Constants that several layers share in a file: each reader has its own channels, and the file keeps what is equal once.
 
 use super::{Residual, fixture, without};
-use autobot_onnx::plan::{Limits, Search};
-use autobot_onnx::rewrite;
+use autobot_onnx::internals::plan::{Limits, Search};
+use autobot_onnx::internals::rewrite;
 use onnx_protobuf::{Message, ModelProto};
 
 /// Name and length of what a node reads.

@@ -1,15 +1,11 @@
 //! Same seed, same data, any number of threads: the same gates to the last bit.
 
 use super::Network;
-use autobot_onnx::coupling::Residual;
-use autobot_onnx::data::{Calibration, InputSpec, Preprocess};
-use autobot_onnx::exec::Pool;
-use autobot_onnx::pruner::{self, Criterion, Observer, Options, Target};
+use autobot_onnx::internals::coupling::Residual;
+use autobot_onnx::internals::data::{BoundDataset, InputSpec, Preprocess};
+use autobot_onnx::internals::exec::Pool;
+use autobot_onnx::internals::pruner::{self, Criterion, Options, Silent, Start, Target, Task, Unit};
 use std::path::Path;
-
-struct Silent;
-
-impl Observer for Silent {}
 
 fn train(threads: usize, freeze: bool) -> (Vec<u64>, Vec<bool>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
@@ -18,14 +14,15 @@ fn train(threads: usize, freeze: bool) -> (Vec<u64>, Vec<bool>) {
     let inputs = [InputSpec { name: "image".into(), shape: vec![1, 1, 8, 8], ..InputSpec::default() }];
     let pre = Preprocess { mean: vec![0.5], std: vec![0.5], ..Preprocess::default() };
     let (images, labels) = (root.join("digits_calib_images.npy"), root.join("digits_calib_labels.npy"));
-    let data = Calibration::load(&images, Some(&labels), &inputs, &pre, Some(300), 1).unwrap();
-    let mut options = Options::new(Target::Share(0.3));
+    let data = BoundDataset::load(&images, Some(&labels), &inputs, &pre, Some(300), 1).unwrap();
+    let mut options = Options::default();
     (options.threads, options.batches, options.criterion) = (threads, Some(200), Criterion::Gates);
     options.freeze = freeze;
     options.residual = Residual::Expand;
-    let analysis = pruner::analyse(graph, facts, &options).unwrap();
-    let opset = network.model.opset();
-    let done = pruner::prune(graph, facts, &analysis, &data, &options, opset, &mut Silent).unwrap();
+    let analysis = pruner::analyse(graph, facts, &options, Unit::Macs).unwrap();
+    let (aim, opset) = (analysis.aim(Target::Share(0.3)).unwrap(), network.model.opset());
+    let task = Task { network: (graph, facts), opset, aim: &aim, data: &data, options: &options };
+    let done = pruner::prune(&task, &mut Start::default(), &mut Silent).unwrap();
     assert_eq!(Pool::new(threads).unwrap().len(), threads);
     (done.trained.unwrap().alpha.iter().map(|a| a.to_bits()).collect(), done.plan.kept)
 }

@@ -2,12 +2,12 @@
 //! it gives the same.
 
 use super::{ALL, ours, random_plan, single};
-use autobot_onnx::exec::{Precision, Program, Workspace};
-use autobot_onnx::gates::hard;
-use autobot_onnx::graph::{Graph, NodeId, ValueId, infer};
-use autobot_onnx::support::random::Draw;
-use autobot_onnx::tensor::{Array, DType, Elements};
-use autobot_onnx::{pruner, rewrite, verify};
+use autobot_onnx::internals::exec::{Precision, Program, Workspace};
+use autobot_onnx::internals::gates::hard;
+use autobot_onnx::internals::graph::{Graph, NodeId, ValueId, infer};
+use autobot_onnx::internals::support::random::Draw;
+use autobot_onnx::internals::tensor::{Array, DType, Elements};
+use autobot_onnx::internals::{pruner, rewrite, verify};
 
 #[test]
 fn what_is_widened_and_pruned_anew_is_what_it_was() {

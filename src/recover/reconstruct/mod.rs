@@ -11,7 +11,7 @@ mod normal_equations;
 mod track;
 
 use crate::coupling::Groups;
-use crate::data::Calibration;
+use crate::data::BoundDataset;
 use crate::error::Result;
 use crate::exec::{LARGEST, Pool, batched};
 use crate::graph::*;
@@ -51,7 +51,7 @@ pub fn reconstruct(
     big: (&Graph, &Facts),
     small: &Graph,
     (groups, kept): (&Groups, &[bool]),
-    (data, list): (&Calibration, &[usize]),
+    (data, list): (&BoundDataset, &[usize]),
     pool: &Pool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(Graph, Vec<Fitted>)> {

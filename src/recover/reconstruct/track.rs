@@ -3,7 +3,7 @@
 //! Invariants: a value is kept until the last node that uses it has run; chunks of images never mix.
 
 use super::layer::{Layer, Weights};
-use crate::data::Calibration;
+use crate::data::BoundDataset;
 use crate::error::Result;
 use crate::exec::Pool;
 use crate::graph::*;
@@ -64,7 +64,7 @@ impl Track {
     }
 
     /// Takes these images too, by chunk, and brings them to where the others are.
-    pub fn load(&mut self, data: &Calibration, images: &[&[usize]], pool: &Pool) {
+    pub fn load(&mut self, data: &BoundDataset, images: &[&[usize]], pool: &Pool) {
         for some in images.chunks(TOGETHER) {
             let mut chunks: Vec<Values> = some.iter().map(|images| self.inputs(data, images)).collect();
             (0..self.next).for_each(|n| self.run(n, &mut chunks, pool));
@@ -73,7 +73,7 @@ impl Track {
     }
 
     /// The network's inputs.
-    fn inputs(&self, data: &Calibration, images: &[usize]) -> Values {
+    fn inputs(&self, data: &BoundDataset, images: &[usize]) -> Values {
         let input = |(k, &v): (usize, &ValueId)| {
             let mut x = Array::zeros(self.facts.shape(v).unwrap_or_default());
             let rows = if self.facts.is_batched(&self.graph, v) { images.len() } else { 1 };

@@ -1,0 +1,68 @@
+//! What a run starts from, and what happens in it, for those who watch.
+//!
+//! Takes: what was kept of earlier runs. Gives: calls of [`Events`]. Never: lets a watcher change what is computed.
+
+use super::Resume;
+use crate::error::Result;
+use crate::gates::{Agreement, Record, Trained};
+use crate::graph::Graph;
+use crate::recover::{Epoch, State, Update};
+
+/// Measures times.
+pub trait Clock {
+    /// Time of a network made of the one that is pruned, as a share of the time of that one.
+    fn share(&mut self, graph: &Graph) -> Result<f64>;
+}
+
+/// What a run starts from; nothing by default.
+#[derive(Default)]
+pub struct Start<'a> {
+    /// State of a run with this network, these data and options that was cut off: the run goes on from there.
+    pub resume: Option<(Resume, State)>,
+    /// Gates of an earlier training of this network in this reading: used instead of training where they were trained for this
+    /// target or lose nothing at it, and trained further where not.
+    pub gates: Option<Trained>,
+    /// Measures times on the processor that the target speaks of; without it they are predicted.
+    pub clock: Option<&'a mut dyn Clock>,
+}
+
+/// Observer of a run. Every call is optional.
+pub trait Events {
+    /// Called after every update of the gates, with the number of updates that are planned: it can become less.
+    fn step(&mut self, _record: &Record, _of: usize) {}
+    /// Called when training is over.
+    fn done(&mut self) {}
+    /// Called with the gates of every training, as soon as they are to stay.
+    #[doc(hidden)]
+    fn trained(&mut self, _gates: &Trained) {}
+    /// Called after stage `number` (1, 2, …) of `of`, but for the last.
+    fn staged(&mut self, _stage: &Stage, _number: usize, _of: usize) {}
+    /// Called after every node that the closed-form recovery looked at: `done` of `of`.
+    fn fitted(&mut self, _done: usize, _of: usize) {}
+    /// Called after every update of the weights.
+    fn tuned(&mut self, _update: &Update, _epochs: &[Epoch]) {}
+    /// Called before a network of `nodes` nodes is proved in tract.
+    fn proving(&mut self, _nodes: usize) {}
+    /// Called after every update of the weights with all that is needed to go on from there. An error ends the run.
+    #[doc(hidden)]
+    fn keep(&mut self, _before: &Resume, _state: &State) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Events for Silent {}
+
+/// A stage before the last, which is over.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Stage {
+    /// What it kept, in MACs.
+    pub macs: u64,
+    /// Agreement of its network, fitted, with the unpruned one.
+    pub agreement: Option<Agreement>,
+    /// Largest difference between its network, before the fits, and the masked one, as a share of the output's range.
+    pub difference: f64,
+}

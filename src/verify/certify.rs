@@ -1,0 +1,278 @@
+//! The certificate: every check that makes a small network trustworthy, in one chain.
+//!
+//! Takes: a [`Claim`], what a network is said to be. Gives: a [`Certificate`] over the very bytes to be written.
+//! Never: certifies bytes that it did not read again, or that were not run in tract where tract can run them.
+//!
+//! 1. masked = small in our executor, at the analysed sizes ([`prove`], before anything is recovered)
+//! 2. masked = small in tract
+//! 3. both at the other sizes of the axes that the file leaves open
+//! 4. where the bytes to be written are others (fitted weights): tract = our executor on them, at all sizes
+//! 5. the message is parsed again, and its multiply-accumulates, counted again, are the planned ones
+//! 6. the target is met
+
+use super::{Proof, TOLERANCE, Verdict, sizes};
+use crate::cost::{Convention, Cost};
+use crate::coupling::Groups;
+use crate::error::{Error, Result};
+use crate::exec::{BiasTermSpec, GateSpec, Pool};
+use crate::graph::{Fact, Facts, Graph, infer};
+use crate::onnx::{self, InputShape, Model};
+use crate::rewrite::{self, Bias, Rewritten};
+use crate::setting::Setting;
+use crate::tract::Sample;
+
+/// A network with closed gates.
+#[derive(Debug, Clone, Copy)]
+pub struct Gated<'a> {
+    /// The network that was cut.
+    pub network: (&'a Graph, &'a Facts),
+    /// Places of its gates.
+    pub gates: &'a [GateSpec],
+    /// Bias terms in place of deleted channels.
+    pub terms: &'a [BiasTermSpec],
+    /// Gate value per class.
+    pub lambda: &'a [f32],
+}
+
+/// The first link: a network with closed gates is the small one, in our executor. Errors where it is not.
+pub fn prove(gated: &Gated, small: &Graph, samples: &[Sample], pool: &Pool) -> Result<Proof> {
+    let Gated { network, gates, terms, lambda } = *gated;
+    let proof = super::prove(network, (gates, terms), lambda, small, samples, pool)?;
+    let relative = proof.difference.relative;
+    if relative > TOLERANCE {
+        return Err(Error::Verification {
+            reason: format!("max |masked − pruned| is {relative:.2e} of the output's range"),
+            hint: "nothing was written; please report this model".into(),
+        });
+    }
+    Ok(proof)
+}
+
+/// What a small network is said to be.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    /// The model that was pruned.
+    pub original: &'a Model,
+    /// Its facts.
+    pub facts: &'a Facts,
+    /// The graph that was cut: the original's, or the original's with weights that stages before the last fitted.
+    pub source: &'a Graph,
+    /// The cut, before recovery.
+    pub cut: &'a Rewritten,
+    /// Biases that took over the means of deleted channels.
+    pub biases: &'a [Bias],
+    /// The first link.
+    pub proof: Proof,
+    /// The graph to be written.
+    pub result: Graph,
+    /// Whether its weights were fitted or trained.
+    pub recovered: bool,
+    /// Inputs at the analysed sizes.
+    pub samples: &'a [Sample],
+    /// What it is said to cost.
+    pub planned: Planned,
+}
+
+/// What a small network is said to cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Planned {
+    /// How multiply-accumulates are counted.
+    pub convention: Convention,
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Cost in the unit of the target.
+    pub amount: u64,
+    /// The target.
+    pub target: u64,
+}
+
+/// What [`certify`] found. Nobody else can make one.
+#[derive(Debug)]
+pub struct Certificate {
+    verdict: Verdict,
+    executors: Option<f64>,
+    small: Model,
+    message: Option<Vec<u8>>,
+}
+
+impl Certificate {
+    /// Measured differences between the masked original and the cut.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// True if every link of the chain holds.
+    pub fn holds(&self) -> bool {
+        self.verdict.pass
+    }
+
+    /// Largest |tract − our executor| with recovered weights, as a share of the output's range; none where no weights were
+    /// recovered or tract cannot run it.
+    pub fn executors(&self) -> Option<f64> {
+        self.executors
+    }
+
+    /// The network that was certified.
+    pub fn model(&self) -> &Model {
+        &self.small
+    }
+
+    /// The message that was run in tract; none where the network takes more than one message may.
+    pub fn message(&self) -> Option<&[u8]> {
+        self.message.as_deref()
+    }
+
+    /// Bytes of its file.
+    pub fn bytes(&self) -> u64 {
+        self.message.as_ref().map_or_else(|| self.small.size(), |bytes| bytes.len() as u64)
+    }
+}
+
+/// The files that tract runs; each is none where it does not fit in one message, or calls functions of its own.
+struct Messages {
+    original: Option<Vec<u8>>,
+    masked: Option<Vec<u8>>,
+    cut: Option<Vec<u8>>,
+}
+
+/// Carries out all links after the first. A difference beyond the tolerance is in the certificate, which does not hold then; any
+/// other link that breaks is an error.
+pub fn certify(claim: Claim, pool: &Pool) -> Result<Certificate> {
+    let masked = rewrite::masked(claim.source, &claim.cut.masks, claim.biases)?;
+    let messages = Messages {
+        original: claim.message(&claim.original.graph)?,
+        masked: claim.message(&masked)?,
+        cut: claim.message(&claim.cut.graph)?,
+    };
+    let verdict = claim.verdict(&masked, &messages, pool)?;
+    let small = claim.original.with_graph(claim.result.clone())?;
+    let message = small.message()?;
+    let is_proved = message == messages.cut;
+    drop((masked, messages));
+    // What is written in other bytes than those above is run in tract, too.
+    let executors = match &message {
+        Some(bytes) if !is_proved => claim.same_everywhere(&small, bytes, verdict.apart, pool)?,
+        _ => None,
+    };
+    let executors = executors.filter(|_| claim.recovered);
+    claim.read_again(&small, message.as_deref())?;
+    claim.meets_target()?;
+    Ok(Certificate { verdict, executors, small, message })
+}
+
+impl Claim<'_> {
+    /// The original's file with a graph in it; none where tract could not run it for what calls it, or it takes more than one
+    /// message may.
+    fn message(&self, graph: &Graph) -> Result<Option<Vec<u8>>> {
+        let model = self.original.with_graph(graph.clone())?;
+        if model.calls_functions() { Ok(None) } else { model.message() }
+    }
+
+    /// Links 2 and 3: the masked network and the cut in tract, and both at the other sizes.
+    fn verdict(&self, masked: &Graph, messages: &Messages, pool: &Pool) -> Result<Verdict> {
+        let (network, cut) = ((&self.original.graph, self.facts), &self.cut.graph);
+        let inputs = self.facts.inputs(network.0).unwrap_or_default();
+        let samples = self.samples;
+        let both = messages.masked.as_deref().zip(messages.cut.as_deref());
+        let (mut tract, mut rounding) = (Err("it takes a model in one piece of at most 2 GiB".into()), None);
+        if let Some((of_masked, of_cut)) = both {
+            tract = super::compare_tract(of_masked, of_cut, &inputs, samples, pool)?;
+            if tract.as_ref().is_ok_and(|d| *d > TOLERANCE) {
+                let facts = infer(masked, Some(&inputs))?;
+                rounding = super::rounding_in_tract((masked, &facts), of_masked, cut, samples, pool)?;
+            }
+        }
+        let apart = match &messages.original {
+            Some(bytes) => super::compare_executors(network, bytes, samples, pool)?.ok(),
+            None => None,
+        };
+        let proof = self.proof;
+        let beyond = tract.as_ref().is_ok_and(|d| *d > super::allowed(self.facts, rounding));
+        if tract.is_err() && self.original.calls_functions() {
+            tract = Err("it does not know functions that a model defines itself".into());
+        }
+        let elsewhere = sizes::elsewhere(network, (masked, cut), both, samples, pool)?;
+        let pass =
+            !beyond && proof.difference.relative <= TOLERANCE && elsewhere.iter().all(sizes::AtSizes::pass);
+        Ok(Verdict {
+            samples: samples.len(),
+            absolute: proof.difference.absolute,
+            relative: proof.difference.relative,
+            rounding: proof.rounding,
+            pass,
+            tract,
+            elsewhere,
+            tract_rounding: rounding,
+            apart,
+        })
+    }
+
+    /// Link 4. A network with other weights than the original's has nothing to be equal to but itself: what will be written must
+    /// give in tract what it gives in our executor.
+    fn same_everywhere(
+        &self,
+        small: &Model,
+        bytes: &[u8],
+        apart: Option<f64>,
+        pool: &Pool,
+    ) -> Result<Option<f64>> {
+        let (original, samples) = ((&self.original.graph, self.facts), self.samples);
+        let facts = super::facts_like(original.0, original.1, &small.graph)?;
+        let network = (&small.graph, &facts);
+        sizes::executors_elsewhere(original, &small.graph, bytes, apart, samples, pool)?;
+        let Ok(d) = super::compare_executors(network, bytes, samples, pool)? else { return Ok(None) };
+        if !super::near_enough(network, d, apart, samples, pool)? {
+            return Err(Error::Verification {
+                reason: format!(
+                    "with the fitted weights tract and our executor differ by {d:.1e} of the range"
+                ),
+                hint: format!(
+                    "nothing was written; please report this model, and try {} none",
+                    Setting::Recover
+                ),
+            });
+        }
+        Ok(Some(d))
+    }
+
+    /// Link 5: what will be written is read, and must cost what was planned.
+    fn read_again(&self, small: &Model, bytes: Option<&[u8]>) -> Result<()> {
+        let inputs = self.facts.inputs(&self.original.graph).unwrap_or_default();
+        let graph = match bytes {
+            Some(bytes) => {
+                let read = |given: &[InputShape]| onnx::parse(bytes, self.original.path(), given);
+                read(&[]).or_else(|_| read(&shapes(self.original, &inputs)))?.graph
+            }
+            // More than one message may take: the graph itself.
+            None => small.graph.clone(),
+        };
+        let facts = infer(&graph, Some(&inputs))?;
+        let Planned { convention, macs: planned, .. } = self.planned;
+        let macs = Cost::new(&graph, &facts, &Groups::default(), convention).hard(&[]);
+        if macs == planned {
+            return Ok(());
+        }
+        Err(Error::Verification {
+            reason: format!("the file costs {macs} MACs where {planned} were planned"),
+            hint: "nothing was written; please report this model".into(),
+        })
+    }
+
+    /// Link 6.
+    fn meets_target(&self) -> Result<()> {
+        let Planned { amount, target, .. } = self.planned;
+        if amount <= target {
+            return Ok(());
+        }
+        Err(Error::Verification {
+            reason: format!("the network costs {amount} where {target} were asked for"),
+            hint: "nothing was written; please report this model".into(),
+        })
+    }
+}
+
+/// The inputs' shapes, stated for a file that leaves them open.
+fn shapes(model: &Model, inputs: &[Fact]) -> Vec<InputShape> {
+    let names = model.graph.inputs.iter().map(|&v| model.graph.values[v].name.clone());
+    names.zip(inputs).map(|(n, f)| InputShape { name: Some(n), shape: f.shape.clone() }).collect()
+}
