@@ -457,7 +457,6 @@ fn split(n: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
 
 /// The first few inputs of `list`, whole as the network takes them.
 pub fn samples(graph: &Graph, facts: &Facts, data: &BoundDataset, list: &[usize]) -> Vec<Sample> {
-    let shape = |v: ValueId| facts.shape(v).unwrap_or_default().to_vec();
     (0..list.len().min(4))
         .map(|i| {
             let one = |(k, &v): (usize, &ValueId)| {

@@ -102,11 +102,6 @@ pub fn axis_of(axis: i64, rank: usize) -> Result<usize, Refusal> {
     }
 }
 
-/// Lines along `axis`: how many blocks before, elements of a line, lines side by side.
-pub fn lines(x: &[usize], axis: usize) -> (usize, usize, usize) {
-    (volume(&x[..axis]), x[axis], volume(&x[axis + 1..]))
-}
-
 /// Ties every axis of input 0 but those in `whole` to the same axis of output 0; those stay whole, and why.
 pub fn tie_others(io: &Io, whole: impl Fn(usize) -> bool, why: &str, link: &mut dyn Couplings) {
     for axis in 0..io.output(0).len() {

@@ -4,7 +4,6 @@ use super::layer::{Layer, Others, Target};
 use super::track::Track;
 use crate::kernels::matmul::{matmul, plain, transposed};
 use crate::tensor::*;
-use ndarray::ArrayView;
 use std::borrow::Cow;
 use std::ops::Range;
 
