@@ -48,9 +48,6 @@ const NAMING: &[(&str, &[&str], &str)] = &[
     ("rewrite/masked.rs", &["Mul"], "makes nodes"),
     ("rewrite/route.rs", &["Cast", "Gather", "Mul", "Pad"], "makes nodes"),
     ("rewrite/shape_operands.rs", &["Where"], "makes nodes"),
-    ("exec/passes/batch_normalization.rs", &["Conv"], "its weights are stored by output channels"),
-    ("exec/passes/fuse.rs", &["Conv"], "its attributes are read as a geometry"),
-    ("recover/reconstruct/track.rs", &["Conv"], "its attributes are read as a geometry"),
 ];
 
 /// A source file: its path below `src`, and its text without comments and tests.
