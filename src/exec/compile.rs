@@ -221,8 +221,8 @@ impl Compiler<'_> {
                 }
             })
             .collect();
-        let term = self.bias_terms.get(&n).copied();
-        let live = term.is_some()
+        let bias_term = self.bias_terms.get(&n).copied();
+        let live = bias_term.is_some()
             || node.inputs.iter().flatten().any(|v| self.parameters.contains(v))
             || inputs.iter().flatten().any(|s| matches!(s, Source::Slot(s) if self.program.live[*s]));
         let results = self.facts.results(node).unwrap_or_default();
@@ -245,7 +245,7 @@ impl Compiler<'_> {
             geometry: self.facts.linear(node).and_then(|linear| linear.geometry),
             inputs,
             outputs,
-            shift: term.map(BiasTerm::from),
+            bias_term: bias_term.map(BiasTerm::from),
             whole,
             live,
         });
@@ -278,7 +278,7 @@ impl Compiler<'_> {
             geometry: None,
             inputs: vec![Some(Source::Slot(source))],
             outputs: vec![slot],
-            shift: None,
+            bias_term: None,
             whole: Vec::new(),
             live: true,
         });
@@ -320,6 +320,7 @@ fn cannot_run(nodes: BTreeSet<String>) -> Error {
 mod tests {
     use super::*;
     use crate::onnx;
+    use crate::support::index::OptIndex;
     use std::path::Path;
 
     fn residual() -> (Graph, Facts) {
@@ -414,7 +415,7 @@ mod tests {
         let consumers = graph.consumers();
         let value = (0..graph.values.len()).find(|&v| consumers[v].len() > 1 && facts.constant[v].is_none());
         let value = value.unwrap();
-        let index: Vec<u32> = (0..facts.shape(value).unwrap()[1] as u32).collect();
+        let index = (0..facts.shape(value).unwrap()[1]).map(OptIndex::some).collect();
         let gate = GateSpec { value, axis: 1, index, readers: consumers[value].clone() };
         let request = Request {
             graph: &graph,

@@ -67,24 +67,24 @@ impl Forward<'_> {
             }
             Kind::Conv(conv) => {
                 let bias = conv.bias.map_or(&[][..], |b| self.program.constants[b].elements());
-                let term = step.shift.as_ref();
-                conv.forward(&self.y[step.slot(0)], bias, term, self.lambda, &mut out[0]);
+                let bias_term = step.bias_term.as_ref();
+                conv.forward(&self.y[step.slot(0)], bias, bias_term, self.lambda, &mut out[0]);
             }
             Kind::Gate { axis, index } => {
                 self.gather(step, ChannelGather::gate(&self.program.shapes[step.slot(0)], *axis, index), out);
             }
-            Kind::ChannelMap(route) => {
-                self.gather(step, ChannelGather::map(&self.program.shapes[step.slot(0)], route), out);
+            Kind::Gather(channel_map) => {
+                self.gather(step, ChannelGather::map(&self.program.shapes[step.slot(0)], channel_map), out);
             }
-            Kind::Sum { route, gate, relu } => {
+            Kind::Sum { channel_map, gate, relu } => {
                 let (trunk, branch) = (&self.y[step.slot(0)], &self.y[step.slot(1)]);
-                let gather = ChannelGather::of(branch.shape(), route.as_deref(), gate.as_deref());
+                let gather = ChannelGather::of(branch.shape(), channel_map.as_deref(), gate.as_deref());
                 let trunk = trunk.elements();
                 gather.add(branch.elements(), self.lambda, trunk, *relu, out[0].elements_mut());
             }
         }
         step.whole.iter().zip(&mut *out).for_each(|(dtype, y)| dtype.round(y.elements_mut()));
-        if let (Some(term), Some(lambda), Kind::Op(_)) = (&step.shift, self.lambda, &step.kind) {
+        if let (Some(term), Some(lambda), Kind::Op(_)) = (&step.bias_term, self.lambda, &step.kind) {
             term.add(lambda, &mut out[0]);
         }
     }

@@ -26,7 +26,7 @@ mod workspace;
 pub use batch::{LARGEST, batched};
 pub use objective::{Aims, LossKind, Objective, not_run, targets, unknown};
 pub use pool::{MOST_THREADS, Pool};
-pub use program::{BiasTermSpec, GateSpec, Precision, Program, UNGATED};
+pub use program::{BiasTermSpec, GateSpec, Precision, Program};
 pub use reach::{Opened, Reach};
 pub use reference::ReferenceInterpreter;
 pub use workspace::Workspace;

@@ -8,13 +8,11 @@ use crate::error::Result;
 use crate::graph::*;
 use crate::kernels::conv::Geometry;
 use crate::setting::Setting;
+use crate::support::index::OptIndex;
 use crate::support::memory;
 use crate::tensor::*;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// In [`GateSpec::index`]: a coordinate without a gate (λ = 1).
-pub const UNGATED: u32 = u32::MAX;
 
 /// A gate: multiplies `value` by `λ[index[c]]` along `axis`, for some of its consumers.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +21,8 @@ pub struct GateSpec {
     pub value: ValueId,
     /// The axis whose coordinates are gated.
     pub axis: usize,
-    /// For each coordinate, which λ.
-    pub index: Vec<u32>,
+    /// For each coordinate, its λ; none where λ = 1.
+    pub index: Vec<OptIndex>,
     /// Who sees the gated value: (node, input slot). Others see it whole.
     pub readers: Vec<(NodeId, usize)>,
 }
@@ -37,10 +35,10 @@ pub struct BiasTermSpec {
     pub node: NodeId,
     /// The axis of its result that `o` runs over.
     pub axis: usize,
-    /// For each c, which λ.
-    pub index: Vec<u32>,
-    /// For each c, which κ; [`UNGATED`] where it is 1.
-    pub level: Vec<u32>,
+    /// For each c, its λ; none where λ = 1.
+    pub index: Vec<OptIndex>,
+    /// For each c, its κ; none where κ = 1.
+    pub level: Vec<OptIndex>,
     /// Row-major [o, c].
     pub matrix: Vec<f32>,
 }
@@ -61,11 +59,11 @@ pub(super) enum Kind {
     /// A convolution with constant weights.
     Conv(Box<Convolution>),
     /// A gate: y = x ⊙ λ.
-    Gate { axis: usize, index: Vec<u32> },
-    /// Channels of one value taken to others' places.
-    ChannelMap(ChannelMap),
-    /// y = relu(trunk + λ ⊙ route(branch)), of inputs of the result's rank; λ by channel of the result.
-    Sum { route: Option<ChannelMap>, gate: Option<Vec<u32>>, relu: bool },
+    Gate { axis: usize, index: Vec<OptIndex> },
+    /// y_k = x_c for c = map[k], or 0 where that is none.
+    Gather(ChannelMap),
+    /// y_k = relu(trunk_k + λ_k·branch_c) for c = channel_map[k], of inputs of the result's rank.
+    Sum { channel_map: Option<ChannelMap>, gate: Option<Vec<OptIndex>>, relu: bool },
 }
 
 #[derive(Debug, Clone)]
@@ -77,7 +75,7 @@ pub(super) struct Step {
     pub geometry: Option<Geometry>,
     pub inputs: Vec<Option<Source>>,
     pub outputs: Vec<usize>,
-    pub shift: Option<BiasTerm>,
+    pub bias_term: Option<BiasTerm>,
     /// Types of the results, where one is no floating-point type: they are rounded to it.
     pub whole: Vec<DType>,
     /// True if a gate or a parameter lies before it or in it: then gradients are wanted for its inputs that depend on one.

@@ -3,8 +3,9 @@
 //!
 //! Takes: a graph, its facts, gates, inputs. Gives: the targets' values. Never: is used where a [`super::Program`] will do.
 
-use super::program::{BiasTermSpec, GateSpec, UNGATED};
+use super::program::{BiasTermSpec, GateSpec};
 use crate::graph::*;
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 use ndarray::Axis as Along;
 use std::collections::HashMap;
@@ -107,8 +108,9 @@ impl AtNode<'_> {
     }
 }
 
-fn at(lambda: &[f64], index: u32) -> f64 {
-    if index == UNGATED { 1.0 } else { lambda[index as usize] }
+/// λ or κ of a coordinate; 1 without an index.
+fn at(lambda: &[f64], index: OptIndex) -> f64 {
+    index.get().map_or(1.0, |index| lambda[index])
 }
 
 /// Changes every element by the number of its coordinate on `axis`.

@@ -2,6 +2,7 @@
 
 use super::program::{Kind, Program, Source, Step};
 use crate::graph::{Compute, InputGradients, Inputs, Results, ResultsMut, present, wanted};
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub fn step(kind: Kind, inputs: &[Source], outputs: &[usize]) -> Step {
         geometry: None,
         inputs: inputs.iter().copied().map(Some).collect(),
         outputs: outputs.to_vec(),
-        shift: None,
+        bias_term: None,
         whole: Vec::new(),
         live: true,
     }
@@ -47,7 +48,7 @@ pub fn squares() -> Program {
     let (slot, product) = (Source::Slot, || Kind::Op(Arc::new(Product)));
     Program {
         steps: vec![
-            step(Kind::Gate { axis: 0, index: vec![0, 1] }, &[slot(0)], &[1]),
+            step(Kind::Gate { axis: 0, index: [0, 1].map(OptIndex::some).to_vec() }, &[slot(0)], &[1]),
             step(product(), &[slot(1), slot(1)], &[2, 4]),
             step(product(), &[slot(2), Source::Constant(0)], &[3, 5]),
         ],
