@@ -337,7 +337,11 @@ mod tests {
     #[derive(Debug)]
     struct Unbindable;
 
-    impl Hints for Unbindable {}
+    impl Hints for Unbindable {
+        fn never_negative(&self, _: &Operands) -> bool {
+            true
+        }
+    }
 
     impl Op for Unbindable {
         fn attributes(&self) -> Attributes {
@@ -349,18 +353,12 @@ mod tests {
         fn differentiable(&self) -> bool {
             true
         }
-        fn never_negative(&self, _: &Operands) -> bool {
-            true
-        }
         fn bind(&self, _: &Io) -> Result<Box<dyn Kernel>, Refusal> {
             unsupported("a Relu of this kind")
         }
         fn channels(&self, _: &Io, _: &mut dyn Couplings) {}
         fn cost(&self, _: &Io) -> Work {
             Work::Free
-        }
-        fn linear(&self, _: &Io) -> Option<Linear> {
-            None
         }
         fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
             Ok(Resized::UNCHANGED)

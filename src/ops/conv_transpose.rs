@@ -160,10 +160,6 @@ impl Op for ConvTranspose {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(Bound(self.sizes(io.x)?)))
     }
@@ -199,10 +195,6 @@ impl Op for ConvTranspose {
         }
         let coefficient = plane / self.group() as f64;
         Work::Macs(vec![Product { coefficient, widths: vec![output(0, 1), input(0, 1)] }])
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {

@@ -162,10 +162,6 @@ impl Op for Single {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         self.infer(io.x)?;
         Ok(Box::new(self.terms(&need(io.x, 0)?.shape)))
@@ -194,10 +190,6 @@ impl Op for Single {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
@@ -357,10 +349,6 @@ impl Op for Einsum {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         self.infer(io.x)?;
         Ok(Box::new(self.products(&need(io.x, 0)?.shape, &need(io.x, 1)?.shape)))
@@ -395,10 +383,6 @@ impl Op for Einsum {
             widths.push(own.map_or(input(1, j), |k| output(0, k)));
         }
         Work::Macs(vec![Product { coefficient: 1.0, widths }])
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

@@ -84,6 +84,26 @@ impl Hints for Gemm {
     fn parameters(&self) -> &'static [usize] {
         &[0, 1, 2]
     }
+    fn linear(&self, io: &Io) -> Option<Linear> {
+        let [row, ka, kb, column] = self.axes();
+        let (input, weight, weight_axes, result) = match (io.value(0), io.value(1)) {
+            (None, Some(_)) => (input(0, ka), 1, [kb, column], 1),
+            (Some(_), None) => (input(1, kb), 0, [ka, row], 0),
+            _ => return None,
+        };
+        let (factor, beta) = self.factors();
+        Some(Linear {
+            input,
+            weight,
+            weight_axes,
+            result,
+            groups: 1,
+            window: false,
+            factor,
+            bias: Some((2, beta)),
+            geometry: None,
+        })
+    }
 }
 
 impl Op for Gemm {
@@ -103,10 +123,6 @@ impl Op for Gemm {
 
     fn differentiable(&self) -> bool {
         true
-    }
-
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
     }
 
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
@@ -134,27 +150,6 @@ impl Op for Gemm {
             coefficient: 1.0,
             widths: vec![own(0, row, 0), own(1, column, 1), input(0, ka)],
         }])
-    }
-
-    fn linear(&self, io: &Io) -> Option<Linear> {
-        let [row, ka, kb, column] = self.axes();
-        let (input, weight, weight_axes, result) = match (io.value(0), io.value(1)) {
-            (None, Some(_)) => (input(0, ka), 1, [kb, column], 1),
-            (Some(_), None) => (input(1, kb), 0, [ka, row], 0),
-            _ => return None,
-        };
-        let (factor, beta) = self.factors();
-        Some(Linear {
-            input,
-            weight,
-            weight_axes,
-            result,
-            groups: 1,
-            window: false,
-            factor,
-            bias: Some((2, beta)),
-            geometry: None,
-        })
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

@@ -73,6 +73,18 @@ impl Hints for MatMul {
     fn parameters(&self) -> &'static [usize] {
         &[0, 1]
     }
+    fn linear(&self, io: &Io) -> Option<Linear> {
+        let (a, b, y) = (io.input(0)?, io.input(1)?, io.output(0));
+        let (_, ka, kb, _) = axes(a.len(), b.len());
+        // A vector's one axis is summed over; a stack of weights has none that they share.
+        let (input, weight, weight_axes, result) = match (io.value(0), io.value(1)) {
+            (None, Some(_)) if b.len() == 2 => (input(0, ka), 1, [0, 1], y.len() - 1),
+            (Some(_), None) if a.len() == 2 => (input(1, kb), 0, [1, 0], y.len() - (b.len().min(2))),
+            _ => return None,
+        };
+        let (groups, window, factor, bias, geometry) = (1, false, 1.0, None, None);
+        Some(Linear { input, weight, weight_axes, result, groups, window, factor, bias, geometry })
+    }
 }
 
 impl Op for MatMul {
@@ -91,10 +103,6 @@ impl Op for MatMul {
 
     fn differentiable(&self) -> bool {
         true
-    }
-
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
     }
 
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
@@ -146,19 +154,6 @@ impl Op for MatMul {
             widths.extend(whole);
         }
         Work::Macs(vec![Product { coefficient: 1.0, widths }])
-    }
-
-    fn linear(&self, io: &Io) -> Option<Linear> {
-        let (a, b, y) = (io.input(0)?, io.input(1)?, io.output(0));
-        let (_, ka, kb, _) = axes(a.len(), b.len());
-        // A vector's one axis is summed over; a stack of weights has none that they share.
-        let (input, weight, weight_axes, result) = match (io.value(0), io.value(1)) {
-            (None, Some(_)) if b.len() == 2 => (input(0, ka), 1, [0, 1], y.len() - 1),
-            (Some(_), None) if a.len() == 2 => (input(1, kb), 0, [1, 0], y.len() - (b.len().min(2))),
-            _ => return None,
-        };
-        let (groups, window, factor, bias, geometry) = (1, false, 1.0, None, None);
-        Some(Linear { input, weight, weight_axes, result, groups, window, factor, bias, geometry })
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

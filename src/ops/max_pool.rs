@@ -77,9 +77,6 @@ impl Op for WithIndices {
     fn differentiable(&self) -> bool {
         true
     }
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         for axis in 0..io.output(0).len() {
             link.freeze(input(0, axis), "counts positions across this axis");
@@ -89,10 +86,6 @@ impl Op for WithIndices {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }

@@ -50,10 +50,6 @@ impl Op for MeanVarianceNormalization {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let shape = need(io.x, 0)?.shape.clone();
         let whole = self.whole(shape.len())?;
@@ -69,10 +65,6 @@ impl Op for MeanVarianceNormalization {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

@@ -138,6 +138,9 @@ impl Hints for Reshape {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         None
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
 }
 
 impl Op for Reshape {
@@ -158,10 +161,6 @@ impl Op for Reshape {
         true
     }
 
-    fn never_negative(&self, x: &Operands) -> bool {
-        x[0].is_some_and(|x| x.is_never_negative())
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(all(io)?))
     }
@@ -176,10 +175,6 @@ impl Op for Reshape {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {

@@ -259,6 +259,10 @@ impl Hints for Resize {
             _ => Instructions::PASS,
         }
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        let weighs = !matches!(self.mode, Mode::Cubic(_)) && self.extrapolation >= 0.0;
+        weighs && x[0].is_some_and(|x| x.is_never_negative())
+    }
 }
 
 impl Op for Resize {
@@ -277,11 +281,6 @@ impl Op for Resize {
         true
     }
 
-    fn never_negative(&self, x: &Operands) -> bool {
-        let weighs = !matches!(self.mode, Mode::Cubic(_)) && self.extrapolation >= 0.0;
-        weighs && x[0].is_some_and(|x| x.is_never_negative())
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let x = &need(io.x, 0)?.shape;
         Ok(Box::new(Resampling::new(x, self.plan_at(io.x)?, f64::from(self.extrapolation))))
@@ -298,10 +297,6 @@ impl Op for Resize {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {

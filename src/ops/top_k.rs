@@ -34,7 +34,11 @@ impl TopK {
     }
 }
 
-impl Hints for TopK {}
+impl Hints for TopK {
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
+}
 
 impl Op for TopK {
     fn attributes(&self) -> Attributes {
@@ -74,10 +78,6 @@ impl Op for TopK {
         false
     }
 
-    fn never_negative(&self, x: &Operands) -> bool {
-        x[0].is_some_and(|x| x.is_never_negative())
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let axis = self.axis(need(io.x, 0)?.shape.len())?;
         Ok(Box::new(Bound { axis, largest: self.largest.unwrap_or(1) != 0 }))
@@ -101,10 +101,6 @@ impl Op for TopK {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

@@ -53,6 +53,9 @@ impl<F: BinaryFn> Hints for Binary<F> {
     fn instructions(&self, io: &Io) -> Option<Instructions> {
         self.0.instructions(io)
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        self.0.never_negative([0, 1].map(|k| x[k].is_some_and(|x| x.is_never_negative())))
+    }
 }
 
 impl<F: BinaryFn> Op for Binary<F> {
@@ -65,9 +68,6 @@ impl<F: BinaryFn> Op for Binary<F> {
     fn differentiable(&self) -> bool {
         true
     }
-    fn never_negative(&self, x: &Operands) -> bool {
-        self.0.never_negative([0, 1].map(|k| x[k].is_some_and(|x| x.is_never_negative())))
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(BoundBinary { f: self.0.clone(), runs: runs_of_two(io)? }))
     }
@@ -77,10 +77,6 @@ impl<F: BinaryFn> Op for Binary<F> {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
@@ -164,6 +160,9 @@ impl Hints for Comparison {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         self.1
     }
+    fn never_negative(&self, _: &Operands) -> bool {
+        true
+    }
 }
 
 impl Op for Comparison {
@@ -176,9 +175,6 @@ impl Op for Comparison {
     fn differentiable(&self) -> bool {
         false
     }
-    fn never_negative(&self, _: &Operands) -> bool {
-        true
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(BoundComparison { f: self.0, runs: runs_of_two(io)? }))
     }
@@ -188,10 +184,6 @@ impl Op for Comparison {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }

@@ -65,9 +65,6 @@ impl Op for Carried {
     fn differentiable(&self) -> bool {
         false
     }
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
     fn bind(&self, _: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         unsupported(self.why.clone())
     }
@@ -78,9 +75,6 @@ impl Op for Carried {
             Some(counted) if counted.infer(io.x).is_ok_and(|y| y == io.y) => Work::Macs(counted.macs(io)),
             _ => Work::Free,
         }
-    }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         unsupported(self.why.clone())

@@ -64,9 +64,6 @@ impl<F: NoGradFn> Op for NoGrad<F> {
     fn differentiable(&self) -> bool {
         false
     }
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(BoundNoGrad(self.0.bind(io)?)))
     }
@@ -76,10 +73,6 @@ impl<F: NoGradFn> Op for NoGrad<F> {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         self.0.resize(io, keep)
     }

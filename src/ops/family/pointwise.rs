@@ -51,6 +51,9 @@ impl<F: PointwiseFn> Hints for Pointwise<F> {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         F::INSTRUCTIONS
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        self.0.never_negative(x[0].is_some_and(|x| x.is_never_negative()))
+    }
 }
 
 impl<F: PointwiseFn> Op for Pointwise<F> {
@@ -64,9 +67,6 @@ impl<F: PointwiseFn> Op for Pointwise<F> {
     fn differentiable(&self) -> bool {
         self.0.differentiable()
     }
-    fn never_negative(&self, x: &Operands) -> bool {
-        self.0.never_negative(x[0].is_some_and(|x| x.is_never_negative()))
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         need(io.x, 0)?;
         Ok(Box::new(self.clone()))
@@ -77,10 +77,6 @@ impl<F: PointwiseFn> Op for Pointwise<F> {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }

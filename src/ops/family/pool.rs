@@ -73,6 +73,12 @@ impl<P: Windowed> Hints for Pool<P> {
     fn instructions(&self, io: &Io) -> Option<Instructions> {
         self.0.instructions(io)
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        // A window that lies wholly in the padding holds the least number there is.
+        let window = self.0.window();
+        let inside = !self.ceil() && window.dilations.as_ref().is_none_or(|d| d.iter().all(|&d| d == 1));
+        P::NEVER_NEGATIVE || (inside || P::AVERAGES) && x[0].is_some_and(|x| x.is_never_negative())
+    }
 }
 
 impl<P: Windowed> Op for Pool<P> {
@@ -85,12 +91,6 @@ impl<P: Windowed> Op for Pool<P> {
     }
     fn differentiable(&self) -> bool {
         true
-    }
-    fn never_negative(&self, x: &Operands) -> bool {
-        // A window that lies wholly in the padding holds the least number there is.
-        let window = self.0.window();
-        let inside = !self.ceil() && window.dilations.as_ref().is_none_or(|d| d.iter().all(|&d| d == 1));
-        P::NEVER_NEGATIVE || (inside || P::AVERAGES) && x[0].is_some_and(|x| x.is_never_negative())
     }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(self.bound(io.x)?))
@@ -105,10 +105,6 @@ impl<P: Windowed> Op for Pool<P> {
             None => Work::Free,
         }
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
@@ -167,6 +163,9 @@ impl<P: Whole> Hints for Global<P> {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         P::INSTRUCTIONS
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
 }
 
 impl<P: Whole> Op for Global<P> {
@@ -178,9 +177,6 @@ impl<P: Whole> Op for Global<P> {
     }
     fn differentiable(&self) -> bool {
         true
-    }
-    fn never_negative(&self, x: &Operands) -> bool {
-        x[0].is_some_and(|x| x.is_never_negative())
     }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         infer_global(io.x)?;
@@ -195,10 +191,6 @@ impl<P: Whole> Op for Global<P> {
             None => Work::Free,
         }
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }

@@ -176,6 +176,13 @@ impl Hints for Reduce {
             _ => Instructions::PASS,
         }
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        match self.fold {
+            Fold::L1 | Fold::L2 | Fold::SumSquare => true,
+            Fold::LogSum | Fold::LogSumExp => false,
+            _ => x[0].is_some_and(|x| x.is_never_negative()),
+        }
+    }
 }
 
 impl Op for Reduce {
@@ -203,14 +210,6 @@ impl Op for Reduce {
 
     fn differentiable(&self) -> bool {
         true
-    }
-
-    fn never_negative(&self, x: &Operands) -> bool {
-        match self.fold {
-            Fold::L1 | Fold::L2 | Fold::SumSquare => true,
-            Fold::LogSum | Fold::LogSumExp => false,
-            _ => x[0].is_some_and(|x| x.is_never_negative()),
-        }
     }
 
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
@@ -254,10 +253,6 @@ impl Op for Reduce {
             }
             _ => Work::Free,
         }
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {

@@ -33,6 +33,9 @@ impl<F: VariadicFn> Hints for Variadic<F> {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         F::INSTRUCTIONS
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        self.0.never_negative(x.iter().flatten().map(|x| x.is_never_negative()))
+    }
 }
 
 impl<F: VariadicFn> Op for Variadic<F> {
@@ -44,9 +47,6 @@ impl<F: VariadicFn> Op for Variadic<F> {
     }
     fn differentiable(&self) -> bool {
         true
-    }
-    fn never_negative(&self, x: &Operands) -> bool {
-        self.0.never_negative(x.iter().flatten().map(|x| x.is_never_negative()))
     }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         need(io.x, 0)?;
@@ -60,10 +60,6 @@ impl<F: VariadicFn> Op for Variadic<F> {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }

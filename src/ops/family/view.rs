@@ -103,7 +103,7 @@ pub trait ViewFn: Debug + Send + Sync + 'static {
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
-    /// As [`Op::never_negative`]; here: real numbers that are moved, and zeros.
+    /// As [`Hints::never_negative`]; here: real numbers that are moved, and zeros.
     fn never_negative(&self, x: &Operands) -> bool {
         let mut real = x.iter().flatten().filter(|x| x.fact.dtype.is_float()).peekable();
         real.peek().is_some() && real.all(|x| x.is_never_negative())
@@ -152,6 +152,9 @@ impl<M: ViewFn> Hints for View<M> {
     fn instructions(&self, io: &Io) -> Option<Instructions> {
         self.0.instructions(io)
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        self.0.never_negative(x)
+    }
 }
 
 impl<M: ViewFn> Op for View<M> {
@@ -164,9 +167,6 @@ impl<M: ViewFn> Op for View<M> {
     fn differentiable(&self) -> bool {
         true
     }
-    fn never_negative(&self, x: &Operands) -> bool {
-        self.0.never_negative(x)
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         need(io.x, 0)?;
         Ok(Box::new(self.0.bind(io)?))
@@ -177,10 +177,6 @@ impl<M: ViewFn> Op for View<M> {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         self.0.resize(io, keep)
     }

@@ -161,10 +161,6 @@ impl<C: Cell> Op for Recurrent<C> {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         self.infer(io.x)?;
         let each = self.reversed.iter().zip(self.applied.chunks(C::ACTIVATIONS.len()));
@@ -214,10 +210,6 @@ impl<C: Cell> Op for Recurrent<C> {
             Product { coefficient: real_volume(&r[..1]) * C::GATES as f64, widths: features },
             Product { coefficient: real_volume(&r[..2]), widths },
         ])
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
