@@ -4,7 +4,7 @@
 //! keeps the axis whole.
 
 use super::family::indexing::{axes_in, constant, count, required, restated, row_major, shape_from};
-use super::family::view::{Filling, Movement, NOWHERE, View, ViewFn, along};
+use super::family::view::{Filling, Movement, View, ViewFn, along};
 use super::identity::passing;
 use crate::graph::*;
 use crate::tensor::*;
@@ -49,8 +49,8 @@ impl Pad {
         self.mode() != "constant" && (begin > 0 || end > 0)
     }
 
-    /// For each element along an axis of the result: the operand's, or nowhere.
-    fn table(&self, size: usize, (begin, end): (i64, i64)) -> Vec<usize> {
+    /// For each coordinate along an axis of the result, the operand's; none for the filling.
+    fn table(&self, size: usize, (begin, end): (i64, i64)) -> Vec<Option<usize>> {
         let (low, high) = ((-begin).max(0), size as i64 - (-end).max(0));
         let n = high - low;
         let source = |i: i64| match self.mode() {
@@ -63,7 +63,7 @@ impl Pad {
             }
             _ => None,
         };
-        (-begin.max(0)..n + end.max(0)).map(|i| source(i).map_or(NOWHERE, |i| (i + low) as usize)).collect()
+        (-begin.max(0)..n + end.max(0)).map(|i| source(i).map(|i| (i + low) as usize)).collect()
     }
 }
 
@@ -147,7 +147,7 @@ impl ViewFn for Pad {
             (0..size).for_each(|i| link.free(input(0, axis), i));
             for (j, i) in self.table(size, pad).into_iter().enumerate() {
                 link.free(output(0, axis), j);
-                if i != NOWHERE {
+                if let Some(i) = i {
                     link.tie(input(0, axis), i, output(0, axis), j);
                 }
             }
@@ -193,9 +193,8 @@ impl ViewFn for Pad {
         let x = &need(io.x, 0)?.shape;
         let (pads, axes) = self.written(io.x)?;
         let pads = resolve(&pads, axes.as_deref(), x.len())?.into_iter();
-        let table = |(pad, (&size, step)): ((i64, i64), (&usize, usize))| -> Vec<usize> {
-            let offset = |i| if i == NOWHERE { i } else { i * step };
-            self.table(size, pad).into_iter().map(offset).collect()
+        let table = |(pad, (&size, step)): ((i64, i64), (&usize, usize))| -> Vec<Option<usize>> {
+            self.table(size, pad).into_iter().map(|i| Some(i? * step)).collect()
         };
         let filling = match io.input(2) {
             Some(value) if volume(value) > 0 => Filling::Operand(2),

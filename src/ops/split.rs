@@ -144,7 +144,7 @@ impl ViewFn for Split {
             let len = size * inner;
             // An output that nobody wants has no elements.
             if y.shape.len() == x.len() && y.shape[axis] == size {
-                let blocks = vec![(0..outer).map(|o| o * width).collect()];
+                let blocks = vec![(0..outer).map(|o| Some(o * width)).collect()];
                 let pattern = Pattern::Runs(vec![Run { to: 0, at, step: 1, len }]);
                 parts.push(Part { x: 0, y: slot, blocks, width: len, pattern });
             }

@@ -25,11 +25,10 @@ pub struct Run {
 pub enum Pattern {
     /// One by one.
     Runs(Vec<Run>),
-    /// Rows of `len` elements, one after the other in the result; `at[k]` is the offset of the `k`-th in the operand, or
-    /// [`NOWHERE`].
+    /// Rows of `len` elements, one after the other in the result.
     Rows {
-        /// Offset of each row in the operand.
-        at: Vec<usize>,
+        /// Offset of each row in the operand; none for a row that is left out.
+        at: Vec<Option<usize>>,
         /// Elements of a row.
         len: usize,
     },
@@ -42,9 +41,9 @@ pub struct Part {
     pub x: usize,
     /// Result.
     pub y: usize,
-    /// Offset of each block in the operand: the sum of one entry of each table, the last table running fastest. A block with
-    /// [`NOWHERE`] among its entries is left out.
-    pub blocks: Vec<Vec<usize>>,
+    /// Offset of each block in the operand: the sum of one entry of each table, the last table running fastest. A block of which
+    /// one entry is none is left out.
+    pub blocks: Vec<Vec<Option<usize>>>,
     /// Distance from one block to the next in the result.
     pub width: usize,
     /// Runs of a block.
@@ -186,8 +185,8 @@ impl<M: ViewFn> Op for View<M> {
 pub trait Places: Debug + Send + Sync {
     /// Elements of a slice.
     fn slice(&self) -> usize;
-    /// Offset of each slice; [`NOWHERE`] where an index is out of range.
-    fn offsets(&self, indices: &[i64]) -> Vec<usize>;
+    /// Offset of each slice, in elements; none where an index is out of range.
+    fn offsets(&self, indices: &[i64]) -> Vec<Option<usize>>;
 }
 
 /// The named slices of operand 0, one after the other; zeros where an index is out of range.
@@ -293,9 +292,9 @@ impl Part {
     fn each(&self, mut f: impl FnMut(Run)) {
         let mut index = vec![0; self.blocks.len()];
         for block in 0..self.blocks.iter().map(Vec::len).product() {
-            let offsets = || self.blocks.iter().zip(&index).map(|(table, &i)| table[i]);
-            if offsets().all(|at| at != NOWHERE) {
-                self.pattern.each(block * self.width, offsets().sum(), &mut f);
+            let offset: Option<usize> = self.blocks.iter().zip(&index).map(|(table, &i)| table[i]).sum();
+            if let Some(offset) = offset {
+                self.pattern.each(block * self.width, offset, &mut f);
             }
             for axis in (0..index.len()).rev() {
                 index[axis] += 1;
@@ -318,16 +317,14 @@ impl Pattern {
                 }
             }
             Self::Rows { at, len } => {
-                for (k, &at) in at.iter().enumerate().filter(|(_, at)| **at != NOWHERE) {
+                for (k, at) in at.iter().enumerate() {
+                    let Some(at) = at else { continue };
                     f(Run { to: first + k * len, at: offset + at, step: 1, len: *len });
                 }
             }
         }
     }
 }
-
-/// Offset in a table of an element that comes from no operand.
-pub const NOWHERE: usize = usize::MAX;
 
 /// All elements of operand 0, in order, to result 0.
 pub fn all(io: &Io) -> Result<Movement, Refusal> {
@@ -337,8 +334,10 @@ pub fn all(io: &Io) -> Result<Movement, Refusal> {
 }
 
 /// Operand 0 moved to result 0, where `result[i, j, …] = operand[table0[i] + table1[j] + …]`: each table gives, for every
-/// index along an axis of the result, an offset in elements.
-pub fn along(mut tables: Vec<Vec<usize>>) -> Movement {
+/// index along an axis of the result, an offset in elements; none for an element that comes from no operand.
+pub fn along(tables: Vec<Vec<impl Into<Option<usize>>>>) -> Movement {
+    let table = |offsets: Vec<_>| offsets.into_iter().map(Into::into).collect();
+    let mut tables: Vec<Vec<Option<usize>>> = tables.into_iter().map(table).collect();
     if tables.iter().any(Vec::is_empty) {
         return Movement::Fixed(Moves { parts: Vec::new(), filling: Filling::Nothing });
     }
@@ -354,7 +353,7 @@ pub fn along(mut tables: Vec<Vec<usize>>) -> Movement {
 }
 
 /// Runs along an axis and the `inner` run within it together; `None` where they do not make longer ones.
-fn merge(table: &[usize], inner: Run, width: usize) -> Option<Vec<Run>> {
+fn merge(table: &[Option<usize>], inner: Run, width: usize) -> Option<Vec<Run>> {
     let runs = arithmetic(table);
     if inner.len == 1 {
         return Some(runs.into_iter().map(|run| Run { at: run.at + inner.at, ..run }).collect());
@@ -373,9 +372,10 @@ fn merge(table: &[usize], inner: Run, width: usize) -> Option<Vec<Run>> {
 }
 
 /// Splits a table into runs of equal steps.
-fn arithmetic(table: &[usize]) -> Vec<Run> {
+fn arithmetic(table: &[Option<usize>]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
-    for (to, &at) in table.iter().enumerate().filter(|(_, at)| **at != NOWHERE) {
+    for (to, at) in table.iter().enumerate() {
+        let &Some(at) = at else { continue };
         if let Some(run) = runs.last_mut() {
             let last = run.at.wrapping_add_signed(run.step * (run.len as isize - 1));
             let next = at as isize - last as isize;
@@ -400,12 +400,12 @@ pub fn identity(x: &[usize]) -> Vec<Vec<usize>> {
 mod tests {
     use super::*;
 
-    fn moved(tables: &[Vec<usize>]) -> Vec<usize> {
-        let mut y = vec![NOWHERE; tables.iter().map(Vec::len).product()];
+    fn moved(tables: &[Vec<Option<usize>>]) -> Vec<Option<usize>> {
+        let mut y = vec![None; tables.iter().map(Vec::len).product()];
         let Movement::Fixed(moves) = along(tables.to_vec()) else { unreachable!("tables are known") };
         moves.parts.iter().for_each(|part| {
             part.each(|m| {
-                (0..m.len).for_each(|k| y[m.to + k] = m.at.wrapping_add_signed(k as isize * m.step))
+                (0..m.len).for_each(|k| y[m.to + k] = Some(m.at.wrapping_add_signed(k as isize * m.step)))
             })
         });
         y
@@ -413,9 +413,9 @@ mod tests {
 
     #[test]
     fn runs_follow_the_definition() {
-        let n = NOWHERE;
+        let n = -1;
         for tables in [
-            vec![],
+            vec![] as Vec<Vec<i32>>,
             vec![vec![0, 12], vec![0, 4, 8], vec![0, 1, 2, 3]],
             vec![vec![0, 12], vec![4, 8], vec![0, 1, 2, 3]],
             vec![vec![0, 12], vec![n, 0, 4, n], vec![n, 0, 1, 2, 3, n]],
@@ -429,9 +429,11 @@ mod tests {
             vec![vec![0, 4], vec![n, 1]],
             vec![vec![0, 0], vec![0, 0]],
         ] {
-            let mut expected = vec![0];
+            let offsets = |table: &Vec<i32>| table.iter().map(|&at| usize::try_from(at).ok()).collect();
+            let tables: Vec<Vec<Option<usize>>> = tables.iter().map(offsets).collect();
+            let mut expected = vec![Some(0)];
             for t in &tables {
-                let add = |e: usize, o: usize| if e == n || o == n { n } else { e + o };
+                let add = |e: Option<usize>, o: Option<usize>| Some(e? + o?);
                 expected = expected.iter().flat_map(|&e| t.iter().map(move |&o| add(e, o))).collect();
             }
             assert_eq!(moved(&tables), expected, "{tables:?}");
