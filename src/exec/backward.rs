@@ -1,7 +1,7 @@
 //! The backward pass of a program.
 //!
 //! Takes: a workspace that went forward, the gradients at the targets. Gives: dL/dλ and dL/dκ, or dL/dθ of the parameters. Never:
-//! asks an operator for a gradient that nobody wants.
+//! asks an operator for the gradient of a value that depends on neither gate nor parameter.
 
 use super::channel_gather::ChannelGather;
 use super::convolution::ConvIo;
@@ -13,7 +13,7 @@ use crate::kernels::simd::{Add, ReluBackward, vectorised};
 use crate::tensor::*;
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
-/// Where a pass leaves its gradients.
+/// Gradients that a pass adds to, and λ.
 pub(super) struct Gradients<'a> {
     /// λ, then κ, at which the pass went forward.
     pub lambda: &'a [f32],
@@ -94,14 +94,14 @@ impl Workspace {
         }
     }
 
-    /// Through the ReLU that a step ends in, if it does.
+    /// Takes `dy` through the ReLU that a step ends in, if `relu`.
     fn relu_backward(&self, step: &Step, relu: bool, dy: &mut Array<f32>) {
         if relu {
             vectorised(ReluBackward { y: self.y[step.outputs[0]].elements(), dy: dy.elements_mut() });
         }
     }
 
-    /// Through a map of channels and gates, to the gradients of slot `s` and of λ.
+    /// Takes `dy` through a map of channels and gates, to the gradients of slot `s` and of λ.
     fn gather_backward(
         &mut self,
         program: &Program,
@@ -129,7 +129,7 @@ impl Workspace {
         self.give_back(s, dx);
     }
 
-    /// Through an operator. An operand that the step has in several slots gets a gradient of its own for each, which are added up
+    /// Takes `dy` through an operator. An operand that the step has in several slots gets a gradient of its own for each, which are added up
     /// in the order of the slots.
     fn operator_backward(
         &mut self,
@@ -165,7 +165,7 @@ impl Workspace {
         }
     }
 
-    /// The gradient of a step's operand, where it is wanted.
+    /// Gradient of a step's operand; none where it depends on neither gate nor parameter.
     fn gradient_of<'b>(
         &'b mut self,
         program: &Program,

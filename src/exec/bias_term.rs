@@ -1,4 +1,4 @@
-//! What a closed gate leaves in its readers' results: `Σ_c (1 − λ_c)·κ_c·m[o, c]`, added along one axis.
+//! Bias terms of closed gates, in the results of their readers: `Σ_c (1 − λ_c)·κ_c·m[o, c]`, added along one axis.
 
 use super::backward::Gradients;
 use super::channel_gather::lambda_at;

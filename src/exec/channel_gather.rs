@@ -6,7 +6,7 @@ use crate::kernels::simd::{SimdOp, copy, dot, scale, scale_and_dot, vectorised};
 use crate::support::index::OptIndex;
 use crate::tensor::*;
 
-/// Which channels are taken.
+/// Channels of a value, each to its place in a result and through its gate.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ChannelGather<'a> {
     /// Sizes of the input: (outer, channels, inner).
@@ -34,7 +34,7 @@ impl<'a> ChannelGather<'a> {
         Self::of(shape, Some(channel_map), None)
     }
 
-    /// Channels of a value of this shape (axis 1), each to its place and through its gate, where there are such.
+    /// Channels of a value of this shape (axis 1), each to its place where there is a map, and through its gate where there are gates.
     pub fn of(
         shape: &[usize],
         channel_map: Option<&'a [OptIndex]>,
@@ -43,13 +43,13 @@ impl<'a> ChannelGather<'a> {
         Self { sides: sides(shape, 1), channel_map, gate }
     }
 
-    /// Channels of the result.
+    /// Number of channels of the result.
     fn taken(&self) -> usize {
         self.channel_map.map_or(self.sides.1, <[OptIndex]>::len)
     }
 
-    /// For channel `k` of the result, counted through the outer axes: its place there, and the channel of the input, counted
-    /// likewise.
+    /// For channel `k` of the result: its number within its image, and the channel of the input; `k` and the latter count through
+    /// all images.
     #[inline(always)]
     fn source(&self, k: usize) -> (usize, Option<usize>) {
         let taken = self.taken();

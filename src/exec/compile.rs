@@ -1,8 +1,8 @@
 //! Compiles a graph into the steps of the forward pass.
 //!
-//! Takes: a graph, its facts, gates, the values that are asked for. Gives: a [`Program`]: constants are evaluated, dead nodes
-//! dropped, operators bound, BatchNormalization folded into the convolution before it, and gates put between a value and the
-//! nodes that read it. Never: leaves anything to the run that could fail there.
+//! Takes: a graph, its facts, gates, the requested values. Gives: a [`Program`]: constants are evaluated, dead nodes dropped,
+//! operators bound, gates put between a value and the nodes that read it, and the passes of `passes/` applied. Never: leaves
+//! anything to the run that could fail there.
 
 use super::bias_term::BiasTerm;
 use super::passes::{fold_batch_norm, lower};
@@ -14,17 +14,17 @@ use crate::tensor::*;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// A network, and what a program of it is to compute.
+/// A network, its gates, and the values that a program of it computes.
 struct Request<'a> {
     graph: &'a Graph,
-    /// They carry the batch size.
+    /// Types and shapes at the batch size to compile for.
     facts: &'a Facts,
     precision: Precision,
     gates: &'a [GateSpec],
     bias_terms: &'a [BiasTermSpec],
     /// Constants that are trained.
     parameters: &'a [ValueId],
-    /// Values that are asked for.
+    /// Values that the program computes.
     targets: &'a [ValueId],
 }
 
@@ -251,7 +251,7 @@ impl Compiler<'_> {
         });
     }
 
-    /// Puts the gates of value `v` before those of its readers that are wanted.
+    /// Puts the gates of value `v` between it and its readers, as far as the targets need these.
     fn place_gates(&mut self, v: ValueId) {
         for gate in self.gates.get(&v).cloned().into_iter().flatten() {
             // Several gates on one reader (along different axes) stand one after the other.

@@ -11,7 +11,7 @@ use crate::kernels::simd::copy;
 use crate::support::index::OptIndex;
 use crate::tensor::*;
 
-/// A convolution with constant weights, the gate before it and the ReLU after it.
+/// A convolution with constant weights, with the gate that it reads through and the ReLU that it ends in.
 #[derive(Debug, Clone)]
 pub(super) struct Convolution {
     pub geometry: Geometry,
@@ -27,10 +27,10 @@ pub(super) struct Convolution {
     pub channel_map: Option<ChannelMap>,
 }
 
-/// What the backward pass of a convolution reads.
+/// Operands of the backward pass of a convolution.
 pub(super) struct ConvIo<'a> {
     pub x: &'a Array<f32>,
-    /// Gradient of the result before the ReLU.
+    /// Gradient of the convolution's result, which the ReLU reads.
     pub dy: &'a mut Array<f32>,
     pub weights: &'a [f32],
 }
@@ -92,7 +92,8 @@ impl Convolution {
         self.kernel.run(row, bias, self.relu, y.elements_mut());
     }
 
-    /// Adds the gradients of weight and bias, where these are parameters. There are no gates then.
+    /// Adds the gradients of weight and bias to parameters `weight` and `bias`, where they are parameters: a program with parameters
+    /// has no gates.
     pub fn backward_parameters(
         &self,
         io: &mut ConvIo,
@@ -139,7 +140,7 @@ impl Convolution {
         }
     }
 
-    /// convᵀ(dy), added to what is in `dx` if `add`.
+    /// dx = convᵀ(dy), or dx += convᵀ(dy) if `add`.
     fn transposed(&self, io: &ConvIo, add: bool, dx: &mut [f32]) {
         let dy = io.dy.elements();
         if !self.kernel.run_back(dy, add, dx) {

@@ -1,4 +1,4 @@
-//! Programs made by hand, of operators that only tests know.
+//! Programs made by hand, with operators for tests alone.
 
 use super::program::{Kind, Program, Source, Step};
 use crate::graph::{Compute, InputGradients, Inputs, Results, ResultsMut, present, wanted};
@@ -43,7 +43,7 @@ pub fn step(kind: Kind, inputs: &[Source], outputs: &[usize]) -> Step {
 }
 
 /// z = (λ ⊙ x) ⊙ (λ ⊙ x), w = z ⊙ c, over two elements, each with a gate and c = (3, 5) a parameter: slots x, λ ⊙ x, z, w,
-/// and two that nobody wants.
+/// and two that no step reads.
 pub fn squares() -> Program {
     let (slot, product) = (Source::Slot, || Kind::Op(Arc::new(Product)));
     Program {
