@@ -48,8 +48,14 @@ impl Workspace {
         }
     }
 
-    /// Takes the gradients `dy` of a step's results to those of its operands.
-    fn step_backward(&mut self, program: &Program, step: &Step, dy: &mut [Array<f32>], gradients: &mut Gradients) {
+    /// Takes the gradients `dy` of a step's results to the gradients of its operands.
+    fn step_backward(
+        &mut self,
+        program: &Program,
+        step: &Step,
+        dy: &mut [Array<f32>],
+        gradients: &mut Gradients,
+    ) {
         match &step.kind {
             Kind::Op(kernel) => {
                 if let Some(term) = &step.bias_term {
@@ -155,7 +161,9 @@ impl Workspace {
             dx.iter_mut().map(|dx| dx.as_mut().map(|dx| dx.view_mut())).collect();
         kernel.backward(&x, &y, &dy, &mut dx_views);
         for (k, dx) in dx.into_iter().enumerate() {
-            let Some((dx, to)) = dx.zip(self.gradient_of(program, step.inputs[k], gradients)) else { continue };
+            let Some((dx, to)) = dx.zip(self.gradient_of(program, step.inputs[k], gradients)) else {
+                continue;
+            };
             if repeats(k) {
                 to.elements_mut().iter_mut().zip(dx.elements()).for_each(|(to, dx)| *to += dx);
                 self.arena.recycle(dx);

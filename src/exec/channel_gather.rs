@@ -35,11 +35,7 @@ impl<'a> ChannelGather<'a> {
     }
 
     /// Channels of a value of this shape (axis 1), each to its place where there is a map, and through its gate where there are gates.
-    pub fn of(
-        shape: &[usize],
-        channel_map: Option<&'a [OptIndex]>,
-        gate: Option<&'a [OptIndex]>,
-    ) -> Self {
+    pub fn of(shape: &[usize], channel_map: Option<&'a [OptIndex]>, gate: Option<&'a [OptIndex]>) -> Self {
         Self { sides: sides(shape, 1), channel_map, gate }
     }
 

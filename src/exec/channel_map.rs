@@ -1,4 +1,4 @@
-//! Maps from the channels of a result to those of its operand, as between a pruned branch and the trunk that it is added to.
+//! Maps from the channels of a result to the channels of its operand, as between a pruned branch and the trunk that it is added to.
 //!
 //! Several nodes of a graph (Gather, Pad, Slice; Add; Relu) become one step, which touches every number once.
 

@@ -45,7 +45,7 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Row `r`, of `len` numbers, of channel `k` among those that the convolution reads.
+    /// Row `r`, of `len` numbers, of the `k`-th channel that the convolution reads.
     #[inline(always)]
     fn get(&self, image: usize, k: usize, r: usize, len: usize) -> &'a [f32] {
         let c = self.channel_map.map_or(Some(k), |channel_map| channel_map[k].get());
@@ -134,7 +134,8 @@ impl Convolution {
                 let len = g.batch * g.cin * g.pixels_in();
                 gated.resize(len.max(gated.len()), 0.0);
                 self.transposed(io, false, &mut gated[..len]);
-                let gather = ChannelGather::of(io.x.shape(), self.channel_map.as_deref(), self.gate.as_deref());
+                let gather =
+                    ChannelGather::of(io.x.shape(), self.channel_map.as_deref(), self.gate.as_deref());
                 gather.backward(io.x.elements(), &gated[..len], dx, gradients);
             }
         }

@@ -102,7 +102,7 @@ impl Aims {
         Self::at(facts, targets, true)
     }
 
-    /// Targets to compare at: those to learn at where no layer reads on from there, else the last values that can be computed.
+    /// Targets to compare at: the targets to learn at where no layer reads on from there, else the last values that can be computed.
     pub fn compared(graph: &Graph, facts: &Facts, takes: impl Fn(ValueId) -> bool) -> Self {
         let (learned, computed) = (Reach::learned(graph, facts), Reach::computed(graph, facts));
         let weighs = |node: &Node| {

@@ -67,7 +67,7 @@ pub(super) enum Kind {
     Sum { channel_map: Option<ChannelMap>, gate: Option<Vec<OptIndex>>, relu: bool },
 }
 
-/// One step of a program: from the values of some slots to those of others.
+/// One step of a program: computes the values of its output slots.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     pub kind: Kind,

@@ -55,7 +55,7 @@ impl Workspace {
         program.slots.get(&v).map(|&s| &self.y[s])
     }
 
-    /// Elements of the gradient of target `k`, at zero: to be set before [`Workspace::backward`].
+    /// Elements of the gradient of target `k`, at zero: to be set by the caller of [`Workspace::backward`].
     pub fn target_gradient(&mut self, program: &Program, k: usize) -> &mut [f32] {
         let slot = program.targets[k];
         self.prepare(program, slot);

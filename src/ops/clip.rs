@@ -1,4 +1,4 @@
-//! Clip: y = min(max(x, low), high), bounds as attributes (before opset 11) or operands.
+//! Clip: y = min(max(x, low), high), bounds as attributes (until opset 10) or operands.
 //! <https://onnx.ai/onnx/operators/onnx__Clip.html>
 
 use super::family::pointwise::tie_all;

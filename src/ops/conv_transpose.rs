@@ -40,7 +40,7 @@ impl ConvTranspose {
         self.group.unwrap_or(1) as usize
     }
 
-    /// Padding in front, and extent of the result, along each spatial axis.
+    /// Padding at the begin of each spatial axis, and extent of the result along it.
     fn extents(&self, x: &[usize], kernel: &[usize]) -> Result<(Vec<isize>, Vec<usize>), Refusal> {
         let [kernel, stride, dilation] = self.window.steps(kernel)?;
         let axes = x.len();
@@ -68,7 +68,7 @@ impl ConvTranspose {
             };
             let (front, size) = match wanted {
                 Some(size) => {
-                    // What is wanted beyond the last element is empty.
+                    // Beyond the last element the requested extent is empty.
                     let total = (full - size).max(0);
                     (if auto == "SAME_UPPER" { total / 2 } else { total - total / 2 }, size)
                 }

@@ -54,7 +54,7 @@ struct Single {
     y: Vec<char>,
 }
 
-/// Stands for the axes that have no letter.
+/// Letter of the axes of an ellipsis.
 const REST: char = '…';
 
 fn single(equation: String, operand: &str, result: Option<Vec<char>>) -> Result<Box<dyn Op>, Refusal> {
@@ -112,7 +112,7 @@ impl Single {
     }
 }
 
-/// The terms of a sum over letters: those of the result, then the others.
+/// The terms of a sum over letters: the letters of the result, then the others.
 #[derive(Debug)]
 struct Terms {
     /// Sizes of the letters.
@@ -175,7 +175,7 @@ impl Op for Single {
                 _ if x.iter().filter(|d| *d == c).count() > 1 => link.freeze(input(0, k), "takes a diagonal"),
                 Some(j) => link.tie_axes(input(0, k), output(0, j)),
                 None => {
-                    // A sum: what is zero may go.
+                    // A sum: a zero may go.
                     (0..shape[k]).for_each(|i| link.free(input(0, k), i));
                     link.contracts(input(0, k));
                 }
@@ -212,7 +212,7 @@ impl<T: Real> Compute<T> for Terms {
     }
 }
 
-/// The letters by what happens to them: in all three; rows (a only); columns (b only); contracted.
+/// The letters by kind: of a, b and the result; rows (of a and the result); columns (of b and the result); contracted.
 struct Roles {
     stack: Vec<char>,
     rows: Vec<char>,

@@ -63,7 +63,7 @@ impl ViewFn for Gather {
         let named: Option<Vec<usize>> = value.to_ints().into_iter().map(|i| index_in(i, x[axis])).collect();
         let Some(named) = named else { return };
         (0..x[axis]).filter(|i| !named.contains(i)).for_each(|i| link.free(input(0, axis), i));
-        // A single index says nothing of its coordinate, which must stay.
+        // The coordinate of a single index must stay.
         if indices.len() == 1 {
             for (j, i) in named.into_iter().enumerate() {
                 link.tie(input(0, axis), i, output(0, axis), j);

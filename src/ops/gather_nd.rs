@@ -58,8 +58,8 @@ impl Places for TuplePlaces {
     }
 }
 
-/// The axis of the constant `indices` that place `place` of its tuples runs along, and what stands there at each coordinate:
-/// coordinates of an axis of `size`. `None` where the place follows no one axis.
+/// The axis of the constant `indices` that place `place` of its tuples runs along, and the index there at each coordinate, into an
+/// axis of `size`. `None` where the place follows no one axis.
 pub fn runs(indices: &Tensor, place: usize, size: usize) -> Option<(usize, Vec<usize>)> {
     let (&tuple, outer) = indices.shape().split_last()?;
     let all = indices.to_ints();

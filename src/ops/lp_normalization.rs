@@ -8,7 +8,7 @@ use crate::graph::*;
 use crate::tensor::*;
 use ndarray::{ArrayView1, Zip};
 
-/// The axis that is normalised over, between what is outside and inside of it.
+/// The axis that is normalised over, with the sizes outside and inside of it.
 const ALONG: ndarray::Axis = ndarray::Axis(1);
 
 #[derive(Debug)]

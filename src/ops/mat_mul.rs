@@ -62,7 +62,7 @@ struct Products {
     m: usize,
     k: usize,
     n: usize,
-    /// Runs of the matrices of a and b in those of y.
+    /// Runs of the matrices of a and b in the matrices of y.
     stacks: Runs<2>,
 }
 
@@ -76,7 +76,7 @@ impl Products {
     }
 }
 
-/// Axis of an operand's rows and its contracted axis; columns likewise.
+/// Axes of a: rows, contracted; and of b: contracted, columns. `a` and `b` are their ranks; a vector has no rows or columns.
 fn axes(a: usize, b: usize) -> (Option<usize>, usize, usize, Option<usize>) {
     (a.checked_sub(2), a - 1, b.saturating_sub(2), (b > 1).then(|| b - 1))
 }

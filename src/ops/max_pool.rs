@@ -1,6 +1,6 @@
 //! MaxPool: y = the largest x in a window. <https://onnx.ai/onnx/operators/onnx__MaxPool.html>
 //!
-//! The second result, where wanted, counts elements across channels, so these stay whole.
+//! The second result, where there is one, counts elements across channels, so these stay whole.
 
 use super::family::pool::{Bound, Loops, Plane, Pool, Windowed};
 use super::family::spatial::Window;

@@ -1,7 +1,6 @@
-//! Pad: more coordinates in front of an axis and behind it, or fewer. <https://onnx.ai/onnx/operators/onnx__Pad.html>
+//! Pad: more coordinates at the begin and the end of an axis, or fewer. <https://onnx.ai/onnx/operators/onnx__Pad.html>
 //!
-//! Constant padding adds coordinates that nobody computes: each may go for itself. Padding with the axis's own elements
-//! keeps the axis whole.
+//! Each coordinate that constant padding adds may go alone. Padding with the axis's own elements keeps the axis whole.
 
 use super::family::indexing::{axes_in, constant, count, required, restated, row_major, shape_from};
 use super::family::view::{Filling, Movement, View, ViewFn, along};
@@ -12,7 +11,7 @@ use crate::tensor::*;
 #[derive(Debug, Clone)]
 struct Pad {
     mode: Option<String>,
-    /// Attributes before opset 11, operands since.
+    /// Attributes until opset 10, operands since.
     pads: Option<Vec<i64>>,
     value: Option<f32>,
 }
@@ -67,7 +66,7 @@ impl Pad {
     }
 }
 
-/// Where each entry of `pads` belongs: (axis, position of its begin; its end stands `entries` later).
+/// Axis of each entry of `pads` that is a begin; the end of entry `k` is entry `k + axes.len()`.
 fn entries(pads: &[i64], axes: Option<&[i64]>, rank: usize) -> Result<Vec<usize>, Refusal> {
     let axes = match axes {
         Some(axes) => axes_in(axes, rank)?,
@@ -96,7 +95,7 @@ impl ViewFn for Pad {
             .done()
     }
 
-    /// What runtimes make of a reflection that reaches into what is cut off at the other end.
+    /// Runtimes differ on a reflection that reaches into a part of the axis that is cut off at the other end.
     fn caution(&self, io: &Io) -> Option<String> {
         let pads = self.pads.clone().or_else(|| io.value(1).map(Tensor::to_ints))?;
         let (x, axes) = (io.input(0)?, io.value(3).map(Tensor::to_ints));

@@ -3,9 +3,7 @@
 
 use super::family::indexing::{axis_in, integers};
 use super::family::no_grad::{NoGrad, NoGradFn, Values};
-use super::family::view::{
-    Filling, Indexed, Movement, Moves, Part, Pattern, Places, Run, View, ViewFn,
-};
+use super::family::view::{Filling, Indexed, Movement, Moves, Part, Pattern, Places, Run, View, ViewFn};
 use super::gather_elements::{ElementPlaces, check};
 use crate::graph::*;
 use crate::tensor::*;
@@ -25,7 +23,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     }
 }
 
-/// How an update meets what is there.
+/// Combination of an update with the element in its place.
 #[derive(Debug, Clone, Copy)]
 pub enum Reduction {
     Add,
@@ -35,7 +33,7 @@ pub enum Reduction {
 }
 
 impl Reduction {
-    /// The attribute's value; `None` overwrites.
+    /// From the attribute's value; `None` overwrites.
     pub fn of(name: Option<&str>) -> Result<Option<Self>, Refusal> {
         Ok(Some(match name {
             None | Some("none") => return Ok(None),
@@ -57,7 +55,7 @@ impl Reduction {
     }
 }
 
-/// Where a scatter puts its updates.
+/// A scatter: an operator that puts updates into places of its operand.
 pub trait Scatter: ViewFn {
     /// Slices of the result, by the indices that operand 1 holds.
     type Places: Places + 'static;
@@ -70,7 +68,7 @@ pub trait Scatter: ViewFn {
 pub struct Reduced<S> {
     /// The scatter.
     pub op: S,
-    /// How it combines.
+    /// Its combination of elements.
     pub how: Reduction,
 }
 
@@ -125,7 +123,8 @@ impl<P: Places + 'static> Values for Combined<P> {
     }
 }
 
-/// Operand 0, except where a slice of operand 2 goes to a place that operand 1 names; the last one wins.
+/// Operand 0, except where a slice of operand 2 goes to a place that operand 1 names; of several for
+/// one place the last counts.
 #[derive(Debug)]
 pub struct Overwritten<P> {
     /// The slices.

@@ -1,6 +1,6 @@
 //! Softmax: y = eˣ / Σ eˣ along an axis. <https://onnx.ai/onnx/operators/onnx__Softmax.html>
 //!
-//! Before opset 13 the input counts as a matrix, and all axes from `axis` on are normalised together.
+//! Until opset 12 the input counts as a matrix, and all axes from `axis` on are normalised together.
 
 use super::family::reduce::{axis_of, sum, tie_others};
 use crate::graph::*;

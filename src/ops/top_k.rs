@@ -90,7 +90,7 @@ impl Op for TopK {
             (0..*n).for_each(|i| link.free(input(1, 0), i));
         }
         link.freeze(input(0, whole), "sorts along this axis");
-        // A result that is not wanted has no axes of its own.
+        // A result that the node leaves out has no axes of its own.
         let results: Vec<usize> = (0..io.y.len()).filter(|&slot| io.output(slot).len() == x.len()).collect();
         for axis in (0..x.len()).filter(|&a| a != whole) {
             for &slot in results.iter().filter(|&&slot| io.output(slot)[axis] == x[axis]) {
@@ -116,7 +116,7 @@ struct Bound {
 }
 
 impl Bound {
-    /// Puts the indices of a line in order, those of equal elements as they stand.
+    /// Sorts the indices of a line by its elements; equal elements stay in the order of the line.
     fn sort<T: Real>(&self, line: ArrayView1<T>, order: &mut Vec<usize>) {
         order.clear();
         order.extend(0..line.len());
@@ -129,7 +129,7 @@ impl Bound {
 
 impl<T: Real> Compute<T> for Bound {
     fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
-        // A result that nobody wants has no elements.
+        // A result that the node leaves out has no elements.
         let results = y.iter_mut().enumerate().filter(|(_, y)| !y.is_empty());
         let mut y: Vec<_> = results.map(|(slot, y)| (slot, around_mut(y, self.axis))).collect();
         let mut order = Vec::new();

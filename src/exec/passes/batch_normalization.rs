@@ -98,13 +98,13 @@ impl ChannelNorm {
     /// The normalisation by frozen constants that a step is.
     fn of(program: &Program, step: &Step) -> Option<Self> {
         let slots = step.op.as_ref()?.normalisation().filter(|_| step.bias_term.is_none())?;
-        let operand = |slot: usize| Some(program.constants[frozen(program, step.inputs.get(slot))?].elements());
+        let operand =
+            |slot: usize| Some(program.constants[frozen(program, step.inputs.get(slot))?].elements());
         let (scale, shift) = (operand(slots.scale)?, operand(slots.bias)?);
         let (mean, variance) = (operand(slots.mean)?, operand(slots.variance)?);
         let epsilon = slots.epsilon.unwrap_or(1e-5);
-        let factor = |(s, v): (&f32, &f32)| {
-            (f64::from(*s) / (f64::from(*v) + f64::from(epsilon)).sqrt()) as f32
-        };
+        let factor =
+            |(s, v): (&f32, &f32)| (f64::from(*s) / (f64::from(*v) + f64::from(epsilon)).sqrt()) as f32;
         let factor = scale.iter().zip(variance).map(factor).collect();
         Some(Self { factor, mean: mean.to_vec(), shift: shift.to_vec() })
     }

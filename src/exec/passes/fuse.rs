@@ -41,7 +41,8 @@ impl Lowering<'_> {
     fn add(&mut self, mut step: Step) {
         if let Some(conv) = convolution(self.program, &step, self.precision) {
             self.convolution(&mut step, conv);
-        } else if let Some(channel_map) = channel_map_of(&step, &self.program.shapes, &self.program.constants) {
+        } else if let Some(channel_map) = channel_map_of(&step, &self.program.shapes, &self.program.constants)
+        {
             self.gather(&mut step, channel_map);
         } else if adds(self.program, &step) {
             self.sum(&mut step);

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 /// A function of two numbers.
 pub trait BinaryFn: Debug + Clone + Send + Sync + 'static {
-    /// Zero is neutral: what an operand lost may be scattered back as zeros.
+    /// True where zero is neutral: deleted channels of an operand may be scattered back as zeros.
     const ABSORBS: bool;
     /// The attributes as ONNX names them.
     fn attributes(&self) -> Attributes {
@@ -106,7 +106,7 @@ impl<F: BinaryFn, T: Real> Compute<T> for BoundBinary<F> {
     }
 }
 
-/// `dx += dy·g(a, b, y)`, summed over what operand `SIDE` was broadcast to.
+/// `dx += dy·g(a, b, y)`, summed over the elements that operand `SIDE` was broadcast to.
 fn gradient<T: Real, const SIDE: usize>(
     runs: &Runs<2>,
     x: [&[T]; 2],
@@ -145,7 +145,7 @@ pub fn sum<T: Real>(n: usize, g: impl Fn(usize) -> T) -> T {
     lanes.into_iter().sum::<T>() + (whole..n).map(g).sum::<T>()
 }
 
-/// An operator that asks two numbers a question; the answer is a truth value. With its [`Hints::instructions`].
+/// The operator y = f(a, b) with a truth value as its result, and its [`Hints::instructions`].
 pub fn comparison(
     f: fn(f64, f64) -> bool,
     instructions: Option<Instructions>,

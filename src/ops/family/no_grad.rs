@@ -38,7 +38,7 @@ pub trait Values: Debug + Send + Sync + 'static {
     fn forward<T: Real>(&self, x: &Inputs<T>, y: &mut ResultsMut<T>);
 }
 
-/// Makes it an operator.
+/// Makes a function without gradient an operator.
 #[derive(Debug)]
 pub struct NoGrad<F>(pub F);
 
@@ -78,7 +78,7 @@ impl<F: NoGradFn> Op for NoGrad<F> {
     }
 }
 
-/// A kernel whose gradient is nothing.
+/// A kernel without gradient.
 #[derive(Debug)]
 struct BoundNoGrad<V>(V);
 

@@ -1,4 +1,4 @@
-//! Family: y = f(x), element by element, with constants from attributes. Every axis of x is tied to the same axis of y.
+//! Family: y = f(x), element by element, with constants from attributes. Every axis of x is tied to its axis of y.
 
 use crate::graph::*;
 use crate::tensor::*;
@@ -17,7 +17,7 @@ pub trait PointwiseFn: Debug + Clone + Send + Sync + 'static {
     fn differentiable(&self) -> bool {
         true
     }
-    /// True where y ≥ 0 for all x, or for those that are never negative where `x` says so.
+    /// True where y ≥ 0 for every x; `x` is true where x itself is never negative.
     fn never_negative(&self, _: bool) -> bool {
         false
     }
@@ -93,7 +93,7 @@ impl<F: PointwiseFn, T: Real> Compute<T> for Pointwise<F> {
     }
 }
 
-/// Ties every axis of input 0 to the same axis of output 0.
+/// Ties every axis of input 0 to its axis of output 0.
 pub fn tie_all(io: &Io, link: &mut dyn Couplings) {
     for axis in 0..io.output(0).len() {
         link.tie_axes(input(0, axis), output(0, axis));

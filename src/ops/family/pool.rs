@@ -9,11 +9,11 @@ use std::fmt::Debug;
 
 /// A pool over a sliding window.
 pub trait Windowed: Debug + Clone + Send + Sync + 'static {
-    /// What it does along a spatial axis.
+    /// Why a spatial axis stays whole: a phrase that follows the node's name.
     const DOES: &'static str;
-    /// Is it a plain average?
+    /// True for a plain average.
     const AVERAGES: bool = false;
-    /// Is the result never negative, whatever x is?
+    /// True where no result is negative, whatever x is.
     const NEVER_NEGATIVE: bool = false;
     /// Its window.
     fn window(&self) -> &Window;
@@ -43,7 +43,7 @@ pub struct Plane<'a, T> {
     pub dy: &'a [T],
 }
 
-/// Makes it an operator.
+/// Makes a pool an operator.
 #[derive(Debug)]
 pub struct Pool<P>(pub P);
 
@@ -143,9 +143,9 @@ impl<P: Windowed, T: Real> Compute<T> for Bound<P> {
 
 /// A pool over whole planes.
 pub trait Whole: Debug + Clone + Send + Sync + 'static {
-    /// What it does over a spatial axis.
+    /// Why a spatial axis stays whole: a phrase that follows the node's name.
     const DOES: &'static str;
-    /// Is it a plain average?
+    /// True for a plain average.
     const AVERAGES: bool = false;
     /// y of a plane.
     fn forward<T: Real>(&self, x: &[T]) -> T;
@@ -155,7 +155,7 @@ pub trait Whole: Debug + Clone + Send + Sync + 'static {
     const INSTRUCTIONS: Option<Instructions> = Instructions::PASS;
 }
 
-/// Makes it an operator.
+/// Makes a pool an operator.
 #[derive(Debug, Clone)]
 pub struct Global<P>(pub P);
 
@@ -264,7 +264,7 @@ fn infer(window: &Window, ceil: bool, x: &Operands) -> Result<Vec<Fact>, Refusal
     Ok(vec![Fact::new(fact.dtype, shape)])
 }
 
-/// States the ties of a pool; `why` says what it does along the spatial axes.
+/// States the ties of a pool; `why` the spatial axes stay whole.
 fn channels(io: &Io, why: &str, link: &mut dyn Couplings) {
     let rank = io.output(0).len();
     (0..2).for_each(|axis| link.tie_axes(input(0, axis), output(0, axis)));
@@ -387,8 +387,8 @@ impl Loops {
         });
     }
 
-    /// One over the number of inputs of each output of a plane; padding counts where `padding` is set (but never what
-    /// lies beyond the padding, where the output was rounded up).
+    /// One over the number of inputs of each output of a plane. Padding counts where `padding` is set, but never the places beyond
+    /// it that an output size that was rounded up reaches.
     pub fn inverse_counts(&self, padding: bool) -> Vec<f64> {
         let counts = [0, 1, 2].map(|a| -> Vec<usize> {
             let inside = |t: &Tap, o: usize| {

@@ -4,7 +4,7 @@ use super::broadcast::Runs;
 use crate::graph::*;
 use crate::tensor::*;
 
-/// What the fold computes.
+/// The function that a fold computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fold {
     /// Σ x
@@ -44,7 +44,7 @@ impl Fold {
         }
     }
 
-    /// Is the fold of one element that element?
+    /// True where the fold of one element is that element.
     fn keeps_one(self) -> bool {
         !matches!(self, Self::L1 | Self::L2 | Self::SumSquare | Self::LogSum)
     }
@@ -101,7 +101,7 @@ pub fn axis_of(axis: i64, rank: usize) -> Result<usize, Refusal> {
     }
 }
 
-/// Ties every axis of input 0 but those in `whole` to the same axis of output 0; those stay whole, and why.
+/// Ties every axis of input 0 to its axis of output 0, except the axes in `whole`, which stay whole because of `why`.
 pub fn tie_others(io: &Io, whole: impl Fn(usize) -> bool, why: &str, link: &mut dyn Couplings) {
     for axis in 0..io.output(0).len() {
         if whole(axis) {
@@ -214,8 +214,7 @@ impl Op for Reduce {
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let fact = need(io.x, 0)?;
         let folded = self.folded_of(io.x)?;
-        let ones: Shape =
-            fact.shape.iter().zip(folded).map(|(&size, f)| if f { 1 } else { size }).collect();
+        let ones: Shape = fact.shape.iter().zip(folded).map(|(&size, f)| if f { 1 } else { size }).collect();
         let result = Runs::new([&ones], &fact.shape);
         Ok(Box::new(Bound { fold: self.fold, result, is_bool: fact.dtype == DType::Bool }))
     }

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 /// An associative function of numbers.
 pub trait VariadicFn: Debug + Clone + Send + Sync + 'static {
-    /// Zero is neutral: what an operand lost may be scattered back as zeros.
+    /// True where zero is neutral: deleted channels of an operand may be scattered back as zeros.
     const ABSORBS: bool;
     /// The neutral element.
     fn neutral<T: Real>(&self) -> T;
@@ -15,7 +15,7 @@ pub trait VariadicFn: Debug + Clone + Send + Sync + 'static {
     fn never_negative(&self, x: impl Iterator<Item = bool>) -> bool;
     /// x₀ ∘ x₁
     fn f<T: Real>(&self, a: T, b: T) -> T;
-    /// What the result is multiplied by, for so many operands.
+    /// Factor of the result, by the number of operands.
     fn scale<T: Real>(&self, _: usize) -> T {
         T::one()
     }
@@ -25,7 +25,7 @@ pub trait VariadicFn: Debug + Clone + Send + Sync + 'static {
     const INSTRUCTIONS: Option<Instructions> = Instructions::PASS;
 }
 
-/// Makes it an operator.
+/// Makes an associative function an operator.
 #[derive(Debug)]
 pub struct Variadic<F>(pub F);
 

@@ -50,7 +50,7 @@ pub struct Part {
     pub pattern: Pattern,
 }
 
-/// Values of elements that no move writes.
+/// Value of the elements that no move writes.
 #[derive(Debug, Clone, Copy)]
 pub enum Filling {
     /// None: every element of the results is moved.

@@ -1,6 +1,6 @@
 //! The laws (one harness, every operator, every case). An operator's file only lists its cases.
 //!
-//! 1. reading the attributes that an operator writes gives the same attributes
+//! 1. attributes that an operator writes are read again as they were
 //! 2. inferred shape = shape of the result; results are finite
 //! 3. backward = central differences, in f64, for every floating-point input
 //! 4. deleting a class = zeroing it where it is read: resize(op)(sliced x) = slice(op(masked x))
@@ -107,7 +107,7 @@ impl Case {
         self.domain = domain;
         self
     }
-    /// What is special about it.
+    /// The name of the case, among the operator's cases.
     pub fn named(mut self, name: &'static str) -> Self {
         self.name = name;
         self
@@ -567,7 +567,7 @@ impl Small {
     }
 }
 
-/// Results of the masked node, sliced, against those of the small one.
+/// Compares the results of the masked node, sliced, with the results of the small node.
 fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups, gone: &[u32]) {
     let node = &graph.nodes[0];
     let Some(deletion) = Deletion::new(case, groups, node, gone) else { return };
