@@ -58,8 +58,8 @@ impl Workspace {
     ) {
         match &step.kind {
             Kind::Op(kernel) => {
-                if let Some(term) = &step.bias_term {
-                    term.backward(&dy[0], gradients);
+                if let Some(bias_term) = &step.bias_term {
+                    bias_term.backward(&dy[0], gradients);
                 }
                 self.operator_backward(program, step, kernel.as_ref(), dy, gradients);
             }
@@ -71,8 +71,8 @@ impl Workspace {
                 let mut io = ConvIo { x: &self.y[s], dy: &mut dy[0], weights };
                 let parameter = |k: usize| program.parameter(step.inputs.get(k).copied().flatten());
                 conv.backward_parameters(&mut io, parameter(1), parameter(2), gradients);
-                if let Some(term) = &step.bias_term {
-                    term.backward(io.dy, gradients);
+                if let Some(bias_term) = &step.bias_term {
+                    bias_term.backward(io.dy, gradients);
                 }
                 conv.backward_input(&io, dx.as_mut(), &mut self.gated, gradients);
                 self.give_back(s, dx);

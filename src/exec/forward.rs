@@ -84,8 +84,8 @@ impl Forward<'_> {
             }
         }
         step.whole.iter().zip(&mut *out).for_each(|(dtype, y)| dtype.round(y.elements_mut()));
-        if let (Some(term), Some(lambda), Kind::Op(_)) = (&step.bias_term, self.lambda, &step.kind) {
-            term.add(lambda, &mut out[0]);
+        if let (Some(bias_term), Some(lambda), Kind::Op(_)) = (&step.bias_term, self.lambda, &step.kind) {
+            bias_term.add(lambda, &mut out[0]);
         }
     }
 

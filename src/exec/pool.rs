@@ -1,4 +1,4 @@
-//! Threads, each with a workspace of its own, that take chunks of work in turn.
+//! Threads, each with a workspace of its own, that work on chunks in turn.
 //!
 //! Results come back in the order of the chunks, whichever thread computed them.
 

@@ -94,13 +94,13 @@ impl AtNode<'_> {
         let kernel = self.node.op.bind(&Io { x: &facts.operands(self.node)?, y: &self.results }).ok()?;
         let mut y = computed(&*kernel, &views(&x), &self.results);
         self.results.iter().zip(&mut y).for_each(|(fact, y)| fact.dtype.round(y.elements_mut()));
-        for term in self.bias_terms {
-            let columns = term.index.len();
+        for bias_term in self.bias_terms {
+            let columns = bias_term.index.len();
             let of_gate = |(m, c): (&f32, usize)| {
-                f64::from(*m) * (1.0 - at(lambda, term.index[c])) * at(lambda, term.level[c])
+                f64::from(*m) * (1.0 - at(lambda, bias_term.index[c])) * at(lambda, bias_term.level[c])
             };
-            let row = |o: usize| term.matrix[o * columns..][..columns].iter().zip(0..);
-            along(&mut y[0], term.axis, |o| row(o).map(of_gate).sum(), |y, by| y + by);
+            let row = |o: usize| bias_term.matrix[o * columns..][..columns].iter().zip(0..);
+            along(&mut y[0], bias_term.axis, |o| row(o).map(of_gate).sum(), |y, by| y + by);
         }
         Some(y)
     }

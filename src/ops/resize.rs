@@ -67,13 +67,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
         "not_smaller" => Some(Bound::Smallest),
         other => return invalid(format!("keep_aspect_ratio_policy '{other}' is not defined")),
     };
-    let rounding = match nearest.as_str() {
-        "round_prefer_floor" => Rounding::HalfDown,
-        "round_prefer_ceil" => Rounding::HalfUp,
-        "floor" => Rounding::Floor,
-        "ceil" => Rounding::Ceil,
-        other => return invalid(format!("nearest_mode '{other}' is not defined")),
-    };
+    let rounding = rounding(&nearest)?;
     let mode = match mode.as_str() {
         "nearest" => Mode::Nearest(rounding),
         "linear" => Mode::Linear,
@@ -94,6 +88,17 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     };
     op.place((0.0, 1.0))?;
     Ok(Box::new(op))
+}
+
+/// Rounding by its name in ONNX.
+fn rounding(name: &str) -> Result<Rounding, Refusal> {
+    Ok(match name {
+        "round_prefer_floor" => Rounding::HalfDown,
+        "round_prefer_ceil" => Rounding::HalfUp,
+        "floor" => Rounding::Floor,
+        "ceil" => Rounding::Ceil,
+        other => return invalid(format!("nearest_mode '{other}' is not defined")),
+    })
 }
 
 /// Reads an Upsample or a Resize of opset 10; `scales` where they are an attribute.

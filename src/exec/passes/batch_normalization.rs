@@ -33,11 +33,12 @@ struct Folding<'p> {
 impl Folding<'_> {
     /// Adds the next step, or folds it.
     fn add(&mut self, step: Step) {
-        let at = self.fold(&step).unwrap_or(self.steps.len());
-        step.outputs.iter().for_each(|&o| self.made[o] = Some(at));
-        if at == self.steps.len() {
-            self.steps.push(step);
+        if let Some(at) = self.fold(&step) {
+            self.made[step.outputs[0]] = Some(at);
+            return;
         }
+        step.outputs.iter().for_each(|&o| self.made[o] = Some(self.steps.len()));
+        self.steps.push(step);
     }
 
     /// Folds a step into the convolution whose result it alone reads: the number of that step; none where it is not foldable.
