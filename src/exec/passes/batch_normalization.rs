@@ -13,8 +13,7 @@ pub(in crate::exec) fn fold_batch_norm(program: &mut Program) {
     let (made, folded) = (vec![None; program.shapes.len()], Vec::with_capacity(steps.len()));
     let mut folding = Folding { program, steps: folded, made, uses, reads };
     steps.into_iter().for_each(|step| folding.add(step));
-    let steps = folding.steps;
-    program.steps = steps;
+    program.steps = folding.steps;
 }
 
 /// A program on its way through [`fold_batch_norm`].

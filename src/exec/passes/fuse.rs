@@ -18,8 +18,7 @@ pub(in crate::exec) fn lower(program: &mut Program, precision: Precision) {
     let (made, lowered) = (vec![None; program.shapes.len()], Vec::with_capacity(steps.len()));
     let mut lowering = Lowering { program, precision, steps: lowered, made, uses, reads };
     steps.into_iter().for_each(|step| lowering.add(step));
-    let steps = lowering.steps.into_iter().flatten().collect();
-    program.steps = steps;
+    program.steps = lowering.steps.into_iter().flatten().collect();
 }
 
 /// A program on its way through [`lower`].

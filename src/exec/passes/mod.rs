@@ -5,6 +5,8 @@
 
 mod batch_normalization;
 mod fuse;
+#[cfg(test)]
+mod tests;
 
 pub(in crate::exec) use batch_normalization::fold_batch_norm;
 pub(in crate::exec) use fuse::{lower, prepare_again};
