@@ -1,7 +1,7 @@
 //! The backward pass of a program.
 //!
 //! Takes: a workspace that went forward, the gradients at the targets. Gives: dL/dλ and dL/dκ, or dL/dθ of the parameters. Never:
-//! asks an operator for a gradient that nobody wants.
+//! asks an operator for the gradient of a value that depends on neither gate nor parameter.
 
 use super::channel_gather::ChannelGather;
 use super::convolution::ConvIo;
@@ -13,7 +13,7 @@ use crate::kernels::simd::{Add, ReluBackward, vectorised};
 use crate::tensor::*;
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
-/// Where a pass leaves its gradients.
+/// Gradients that a pass adds to, and λ.
 pub(super) struct Gradients<'a> {
     /// λ, then κ, at which the pass went forward.
     pub lambda: &'a [f32],
@@ -36,26 +36,32 @@ impl Workspace {
         self.back(program, &mut Gradients { lambda: &[], gates: &mut [], parameters: gradients });
     }
 
-    fn back(&mut self, program: &Program, into: &mut Gradients) {
+    fn back(&mut self, program: &Program, gradients: &mut Gradients) {
         self.begun.fill(false);
         program.targets.iter().for_each(|&t| self.begun[t] = true);
         for step in program.steps.iter().rev().filter(|s| s.live) {
             step.outputs.iter().for_each(|&o| self.begin(program, o));
             let mut dy: Vec<Array<f32>> =
                 step.outputs.iter().map(|&o| std::mem::take(&mut self.dy[o])).collect();
-            self.step_backward(program, step, &mut dy, into);
+            self.step_backward(program, step, &mut dy, gradients);
             dy.into_iter().for_each(|dy| self.arena.recycle(dy));
         }
     }
 
-    /// Takes the gradients `dy` of a step's results to those of its operands.
-    fn step_backward(&mut self, program: &Program, step: &Step, dy: &mut [Array<f32>], into: &mut Gradients) {
+    /// Takes the gradients `dy` of a step's results to the gradients of its operands.
+    fn step_backward(
+        &mut self,
+        program: &Program,
+        step: &Step,
+        dy: &mut [Array<f32>],
+        gradients: &mut Gradients,
+    ) {
         match &step.kind {
             Kind::Op(kernel) => {
-                if let Some(term) = &step.shift {
-                    term.backward(&dy[0], into);
+                if let Some(bias_term) = &step.bias_term {
+                    bias_term.backward(&dy[0], gradients);
                 }
-                self.operator_backward(program, step, kernel.as_ref(), dy, into);
+                self.operator_backward(program, step, kernel.as_ref(), dy, gradients);
             }
             Kind::Conv(conv) => {
                 self.relu_backward(step, conv.relu, &mut dy[0]);
@@ -64,54 +70,54 @@ impl Workspace {
                 let weights = program.constants[conv.weights].elements();
                 let mut io = ConvIo { x: &self.y[s], dy: &mut dy[0], weights };
                 let parameter = |k: usize| program.parameter(step.inputs.get(k).copied().flatten());
-                conv.backward_parameters(&mut io, parameter(1), parameter(2), into);
-                if let Some(term) = &step.shift {
-                    term.backward(io.dy, into);
+                conv.backward_parameters(&mut io, parameter(1), parameter(2), gradients);
+                if let Some(bias_term) = &step.bias_term {
+                    bias_term.backward(io.dy, gradients);
                 }
-                conv.backward_input(&io, dx.as_mut(), &mut self.gated, into);
+                conv.backward_input(&io, dx.as_mut(), &mut self.gated, gradients);
                 self.give_back(s, dx);
             }
             Kind::Gate { axis, index } => {
                 let gather = ChannelGather::gate(&program.shapes[step.slot(0)], *axis, index);
-                self.gather_backward(program, step.slot(0), gather, &dy[0], into);
+                self.gather_backward(program, step.slot(0), gather, &dy[0], gradients);
             }
-            Kind::ChannelMap(route) => {
-                let gather = ChannelGather::map(&program.shapes[step.slot(0)], route);
-                self.gather_backward(program, step.slot(0), gather, &dy[0], into);
+            Kind::Gather(channel_map) => {
+                let gather = ChannelGather::map(&program.shapes[step.slot(0)], channel_map);
+                self.gather_backward(program, step.slot(0), gather, &dy[0], gradients);
             }
-            Kind::Sum { route, gate, relu } => {
+            Kind::Sum { channel_map, gate, relu } => {
                 self.relu_backward(step, *relu, &mut dy[0]);
                 let (trunk, branch) = (step.slot(0), step.slot(1));
-                if route.is_none() && gate.is_none() {
+                if channel_map.is_none() && gate.is_none() {
                     self.pass_on(program, branch, &mut dy[0], false);
                 } else {
                     let shape = &program.shapes[branch];
-                    let gather = ChannelGather::of(shape, route.as_deref(), gate.as_deref());
-                    self.gather_backward(program, branch, gather, &dy[0], into);
+                    let gather = ChannelGather::of(shape, channel_map.as_deref(), gate.as_deref());
+                    self.gather_backward(program, branch, gather, &dy[0], gradients);
                 }
                 self.pass_on(program, trunk, &mut dy[0], true);
             }
         }
     }
 
-    /// Through the ReLU that a step ends in, if it does.
+    /// Takes `dy` through the ReLU that a step ends in, if `relu`.
     fn relu_backward(&self, step: &Step, relu: bool, dy: &mut Array<f32>) {
         if relu {
             vectorised(ReluBackward { y: self.y[step.outputs[0]].elements(), dy: dy.elements_mut() });
         }
     }
 
-    /// Through a map of channels and gates, to the gradients of slot `s` and of λ.
+    /// Takes `dy` through a map of channels and gates, to the gradients of slot `s` and of λ.
     fn gather_backward(
         &mut self,
         program: &Program,
         s: usize,
         gather: ChannelGather,
         dy: &Array<f32>,
-        into: &mut Gradients,
+        gradients: &mut Gradients,
     ) {
         let mut dx = self.checkout(program, s);
-        gather.backward(self.y[s].elements(), dy.elements(), dx.as_mut(), into);
+        gather.backward(self.y[s].elements(), dy.elements(), dx.as_mut(), gradients);
         self.give_back(s, dx);
     }
 
@@ -129,7 +135,7 @@ impl Workspace {
         self.give_back(s, dx);
     }
 
-    /// Through an operator. An operand that the step has in several slots gets a gradient of its own for each, which are added up
+    /// Takes `dy` through an operator. An operand that the step has in several slots gets a gradient of its own for each, which are added up
     /// in the order of the slots.
     fn operator_backward(
         &mut self,
@@ -137,12 +143,12 @@ impl Workspace {
         step: &Step,
         kernel: &dyn Kernel,
         dy: &[Array<f32>],
-        into: &mut Gradients,
+        gradients: &mut Gradients,
     ) {
         let repeats = |k: usize| step.inputs[..k].contains(&step.inputs[k]);
         let mut dx: Vec<Option<Array<f32>>> = Vec::with_capacity(step.inputs.len());
         for (k, &source) in step.inputs.iter().enumerate() {
-            dx.push(match self.gradient_of(program, source, into) {
+            dx.push(match self.gradient_of(program, source, gradients) {
                 Some(first) if !repeats(k) => Some(std::mem::take(first)),
                 Some(_) => Some(self.zeros(program, source)),
                 None => None,
@@ -151,11 +157,13 @@ impl Workspace {
         let x = operands(step, program, &self.y);
         let y: Vec<ArrayViewD<f32>> = step.outputs.iter().map(|&o| self.y[o].view()).collect();
         let dy: Vec<ArrayViewD<f32>> = dy.iter().map(|dy| dy.view()).collect();
-        let mut gradients: Vec<Option<ArrayViewMutD<f32>>> =
+        let mut dx_views: Vec<Option<ArrayViewMutD<f32>>> =
             dx.iter_mut().map(|dx| dx.as_mut().map(|dx| dx.view_mut())).collect();
-        kernel.backward(&x, &y, &dy, &mut gradients);
+        kernel.backward(&x, &y, &dy, &mut dx_views);
         for (k, dx) in dx.into_iter().enumerate() {
-            let Some((dx, to)) = dx.zip(self.gradient_of(program, step.inputs[k], into)) else { continue };
+            let Some((dx, to)) = dx.zip(self.gradient_of(program, step.inputs[k], gradients)) else {
+                continue;
+            };
             if repeats(k) {
                 to.elements_mut().iter_mut().zip(dx.elements()).for_each(|(to, dx)| *to += dx);
                 self.arena.recycle(dx);
@@ -165,19 +173,19 @@ impl Workspace {
         }
     }
 
-    /// The gradient of a step's operand, where it is wanted.
+    /// Gradient of a step's operand; none where it depends on neither gate nor parameter.
     fn gradient_of<'b>(
         &'b mut self,
         program: &Program,
         source: Option<Source>,
-        into: &'b mut Gradients,
+        gradients: &'b mut Gradients,
     ) -> Option<&'b mut Array<f32>> {
         match source {
             Some(Source::Slot(s)) => program.live[s].then(|| {
                 self.begin(program, s);
                 &mut self.dy[s]
             }),
-            _ => program.parameter(source).map(|p| &mut into.parameters[p]),
+            _ => program.parameter(source).map(|p| &mut gradients.parameters[p]),
         }
     }
 
@@ -211,8 +219,9 @@ mod tests {
             workspace.forward(&program, Some(&lambda));
             workspace.target_gradient(&program, 0).copy_from_slice(&[1.0, 10.0]);
             let (mut gates, mut parameters) = ([100.0, 0.0], program.gradients());
-            let into = &mut Gradients { lambda: &lambda, gates: &mut gates, parameters: &mut parameters };
-            workspace.back(&program, into);
+            let gradients =
+                &mut Gradients { lambda: &lambda, gates: &mut gates, parameters: &mut parameters };
+            workspace.back(&program, gradients);
             assert_eq!(gates, [112.0, 100.0], "added to what was there");
             assert_eq!(parameters[0].elements(), [1.0, 10.0]);
         }

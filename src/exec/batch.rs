@@ -1,4 +1,4 @@
-//! How many images go through the network at a time.
+//! Batch size: the number of images that go through the network at a time.
 //!
 //! A file is analysed at batch 1. Where every target's first axis follows the batch, a few images are taken together, so
 //! that the small matrices of late layers fill the kernels. The choice depends on the network only, never on timing.
@@ -8,14 +8,15 @@ use crate::error::Result;
 use crate::graph::*;
 use crate::tensor::Elements;
 
-/// Images per chunk are chosen so that a workspace stays about this large …
+/// Largest workspace of a batch of more than [`FEW`] images, in bytes: about what the caches of a core keep warm.
 const WORKSPACE_BYTES: usize = 64 << 20;
-/// … and there are no more than this.
+/// Largest batch, in images.
 pub const LARGEST: usize = 16;
-/// But as many as these share a pass over the weights, where that takes no more than this …
+/// Images that share one pass over the weights though their workspace is larger than [`WORKSPACE_BYTES`].
 const FEW: usize = 4;
+/// Largest workspace of [`FEW`] images, in bytes.
 const FEW_BYTES: usize = 3 << 29;
-/// … nor than so many times what the weights themselves do: less of them is hardly worth sharing.
+/// Largest workspace of [`FEW`] images as a multiple of the weights' bytes: fewer weights are hardly worth sharing.
 const FEW_WEIGHTS: usize = 9;
 
 /// Facts at `batch` images, if the network allows it: inputs and targets have a first axis of 1, which becomes `batch`.
@@ -40,7 +41,8 @@ fn facts_at(graph: &Graph, base: &Facts, targets: &[ValueId], batch: usize) -> O
     (as_asked && targets.iter().all(follows)).then_some(facts)
 }
 
-/// The facts to compile with: at the largest useful batch, of `most` images, at which several give what each gives alone.
+/// Facts at the largest useful batch, of at most `most` images, at which an image's outputs do not depend on its neighbours; `base`
+/// where there is none. Errors when the network cannot be compiled at batch 1.
 pub fn batched(graph: &Graph, base: &Facts, targets: &[ValueId], most: usize) -> Result<Facts> {
     let single = Program::compile(graph, base, Precision::Exact, &[], &[], targets)?;
     let mut batch = most;

@@ -1,9 +1,10 @@
-//! What a closed gate leaves in its readers' results: `Σ_c (1 − λ_c)·κ_c·m[o, c]`, added along one axis.
+//! Bias terms of closed gates, in the results of their readers: `Σ_c (1 − λ_c)·κ_c·m[o, c]`, added along one axis.
 
 use super::backward::Gradients;
 use super::channel_gather::lambda_at;
-use super::program::{BiasTermSpec, UNGATED};
+use super::program::BiasTermSpec;
 use crate::kernels::simd::dot;
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 
 /// A bias term of a step's result.
@@ -11,10 +12,10 @@ use crate::tensor::*;
 pub(super) struct BiasTerm {
     /// The axis of the result that `o` runs over.
     pub axis: usize,
-    /// For each c, which λ.
-    pub index: Vec<u32>,
-    /// For each c, which κ; [`UNGATED`] where it is 1.
-    pub level: Vec<u32>,
+    /// For each c, its λ; none where λ = 1.
+    pub index: Vec<OptIndex>,
+    /// For each c, its κ; none where κ = 1.
+    pub level: Vec<OptIndex>,
     /// Row-major [o, c].
     pub matrix: Vec<f32>,
 }
@@ -29,7 +30,7 @@ impl From<&BiasTermSpec> for BiasTerm {
 impl BiasTerm {
     /// By o, `Σ_c (1 − λ_c)·κ_c·m[o, c]`.
     pub fn amounts(&self, lambda: &[f32]) -> Vec<f32> {
-        let of_gate = |(&i, &l): (&u32, &u32)| (1.0 - lambda_at(lambda, i)) * lambda_at(lambda, l);
+        let of_gate = |(&i, &l): (&OptIndex, &OptIndex)| (1.0 - lambda_at(lambda, i)) * lambda_at(lambda, l);
         let closed: Vec<f32> = self.index.iter().zip(&self.level).map(of_gate).collect();
         self.matrix.chunks(closed.len().max(1)).map(|row| dot(row, &closed)).collect()
     }
@@ -46,8 +47,8 @@ impl BiasTerm {
     }
 
     /// With s_c = Σ_o m[o, c]·Σ dy_o: dλ_c −= κ_c·s_c, dκ_c += (1 − λ_c)·s_c
-    pub fn backward(&self, dy: &Array<f32>, into: &mut Gradients) {
-        let lambda = into.lambda;
+    pub fn backward(&self, dy: &Array<f32>, gradients: &mut Gradients) {
+        let lambda = gradients.lambda;
         let columns = self.index.len().max(1);
         let mut sums = vec![0.0f32; self.matrix.len() / columns];
         let (_, size, inner) = sides(dy.shape(), self.axis);
@@ -61,12 +62,10 @@ impl BiasTerm {
             of_channel.iter_mut().zip(row).for_each(|(s, m)| *s += m * g);
         }
         for ((&i, &l), s) in self.index.iter().zip(&self.level).zip(&of_channel) {
-            if i == UNGATED {
-                continue;
-            }
-            into.gates[i as usize] -= s * lambda_at(lambda, l);
-            if l != UNGATED {
-                into.gates[l as usize] += s * (1.0 - lambda_at(lambda, i));
+            let Some(gate) = i.get() else { continue };
+            gradients.gates[gate] -= s * lambda_at(lambda, l);
+            if let Some(level) = l.get() {
+                gradients.gates[level] += s * (1.0 - lambda_at(lambda, i));
             }
         }
     }
@@ -79,7 +78,9 @@ mod tests {
     /// Two outputs, of three channels: one with a level, one without, one without a gate. λ = (0.25, 0.5), κ = 3.
     fn term() -> BiasTerm {
         let matrix = vec![1.0, 2.0, 9.0, -1.0, 4.0, 9.0];
-        BiasTerm { axis: 1, index: vec![0, 1, UNGATED], level: vec![2, UNGATED, UNGATED], matrix }
+        let index = [Some(0), Some(1), None].map(OptIndex::from).to_vec();
+        let level = [Some(2), None, None].map(OptIndex::from).to_vec();
+        BiasTerm { axis: 1, index, level, matrix }
     }
 
     const LAMBDA: [f32; 3] = [0.25, 0.5, 3.0];

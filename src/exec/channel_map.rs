@@ -1,25 +1,23 @@
-//! Channels that are picked, spread out and added to a trunk: what stands between a pruned branch and the trunk it left.
+//! Maps from the channels of a result to the channels of its operand, as between a pruned branch and the trunk that it is added to.
 //!
 //! Several nodes of a graph (Gather, Pad, Slice; Add; Relu) become one step, which touches every number once.
 
-use super::program::{Kind, Source, Step, UNGATED};
+use super::program::{Kind, Source, Step};
 use crate::graph::*;
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 
-/// In a route: a channel of zeros.
-pub(super) const NOWHERE: u32 = u32::MAX;
+/// For each channel of a result (axis 1), the channel of the operand; none for a channel of zeros.
+pub(super) type ChannelMap = Vec<OptIndex>;
 
-/// For every channel of the result (axis 1), the channel it is taken from.
-pub(super) type ChannelMap = Vec<u32>;
-
-/// A step that only takes whole channels from one input, as a route: found by running it on numbered elements.
-pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) -> Option<ChannelMap> {
+/// The channel map of a step that only takes whole channels of its operand 0; found by running it on numbered elements.
+pub(super) fn channel_map_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) -> Option<ChannelMap> {
     let Kind::Op(kernel) = &step.kind else { return None };
     let (Source::Slot(x), &[y]) = (step.inputs.first().copied().flatten()?, &step.outputs[..]) else {
         return None;
     };
     let one_slot = step.inputs.iter().skip(1).all(|s| !matches!(s, Some(Source::Slot(_))));
-    if !step.op.as_ref()?.picks_channels() || step.shift.is_some() || !one_slot {
+    if !step.op.as_ref()?.picks_channels() || step.bias_term.is_some() || !one_slot {
         return None;
     }
     let ([n, channels, pixels @ ..], [m, wide, same @ ..]) = (&shapes[x][..], &shapes[y][..]) else {
@@ -39,22 +37,22 @@ pub(super) fn route_of(step: &Step, shapes: &[Shape], constants: &[Array<f32>]) 
     Compute::<f64>::forward(kernel.as_ref(), &views(&operands), &mut [result.view_mut()]);
     let size = volume(pixels);
     let channel = |row: &[f64]| match row.first() {
-        Some(&first) if first > 0.0 => ((first as usize - 1) / size % channels) as u32,
-        _ => NOWHERE,
+        Some(&first) if first > 0.0 => OptIndex::some((first as usize - 1) / size % channels),
+        _ => OptIndex::NONE,
     };
     let rows: Vec<&[f64]> = result.elements().chunks_exact(size.max(1)).collect();
-    let route: ChannelMap = rows.iter().take(*wide).map(|row| channel(row)).collect();
-    let expected = |k: usize, p: usize| match route[k % wide] {
-        NOWHERE => 0.0,
-        c => ((k / wide * channels + c as usize) * size + p + 1) as f64,
+    let channel_map: ChannelMap = rows.iter().take(*wide).map(|row| channel(row)).collect();
+    let expected = |k: usize, p: usize| match channel_map[k % wide].get() {
+        None => 0.0,
+        Some(c) => ((k / wide * channels + c) * size + p + 1) as f64,
     };
     let exact =
         rows.iter().enumerate().all(|(k, row)| row.iter().enumerate().all(|(p, v)| *v == expected(k, p)));
-    (exact && !route.is_empty()).then_some(route)
+    (exact && !channel_map.is_empty()).then_some(channel_map)
 }
 
-/// `second` after `first`: a route, or the gates behind it where those before it come first.
-pub(super) fn compose(first: &[u32], second: &[u32]) -> ChannelMap {
-    const { assert!(NOWHERE == UNGATED) };
-    second.iter().map(|&c| if c == NOWHERE { NOWHERE } else { first[c as usize] }).collect()
+/// For each k, `first[second[k]]`, none where `second[k]` is none: the map `first` and then the map `second` as one; or the gates
+/// `first` of a map's operand, by channel of its result.
+pub(super) fn compose(first: &[OptIndex], second: &[OptIndex]) -> Vec<OptIndex> {
+    second.iter().map(|c| c.get().map_or(OptIndex::NONE, |c| first[c])).collect()
 }

@@ -1,8 +1,8 @@
 //! Compiles a graph into the steps of the forward pass.
 //!
-//! Takes: a graph, its facts, gates, the values that are asked for. Gives: a [`Program`]: constants are evaluated, dead nodes
-//! dropped, operators bound, BatchNormalization folded into the convolution before it, and gates put between a value and the
-//! nodes that read it. Never: leaves anything to the run that could fail there.
+//! Takes: a graph, its facts, gates, the requested values. Gives: a [`Program`]: constants are evaluated, dead nodes dropped,
+//! operators bound, gates put between a value and the nodes that read it, and the passes of `passes/` applied. Never: leaves
+//! anything to the run that could fail there.
 
 use super::bias_term::BiasTerm;
 use super::passes::{fold_batch_norm, lower};
@@ -14,17 +14,17 @@ use crate::tensor::*;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// A network, and what a program of it is to compute.
+/// A network, its gates, and the values that a program of it computes.
 struct Request<'a> {
     graph: &'a Graph,
-    /// They carry the batch size.
+    /// Types and shapes at the batch size to compile for.
     facts: &'a Facts,
     precision: Precision,
     gates: &'a [GateSpec],
     bias_terms: &'a [BiasTermSpec],
     /// Constants that are trained.
     parameters: &'a [ValueId],
-    /// Values that are asked for.
+    /// Values that the program computes.
     targets: &'a [ValueId],
 }
 
@@ -221,8 +221,8 @@ impl Compiler<'_> {
                 }
             })
             .collect();
-        let term = self.bias_terms.get(&n).copied();
-        let live = term.is_some()
+        let bias_term = self.bias_terms.get(&n).copied();
+        let live = bias_term.is_some()
             || node.inputs.iter().flatten().any(|v| self.parameters.contains(v))
             || inputs.iter().flatten().any(|s| matches!(s, Source::Slot(s) if self.program.live[*s]));
         let results = self.facts.results(node).unwrap_or_default();
@@ -245,13 +245,13 @@ impl Compiler<'_> {
             geometry: self.facts.linear(node).and_then(|linear| linear.geometry),
             inputs,
             outputs,
-            shift: term.map(BiasTerm::from),
+            bias_term: bias_term.map(BiasTerm::from),
             whole,
             live,
         });
     }
 
-    /// Puts the gates of value `v` before those of its readers that are wanted.
+    /// Puts the gates of value `v` between it and its readers, as far as the targets need these.
     fn place_gates(&mut self, v: ValueId) {
         for gate in self.gates.get(&v).cloned().into_iter().flatten() {
             // Several gates on one reader (along different axes) stand one after the other.
@@ -278,7 +278,7 @@ impl Compiler<'_> {
             geometry: None,
             inputs: vec![Some(Source::Slot(source))],
             outputs: vec![slot],
-            shift: None,
+            bias_term: None,
             whole: Vec::new(),
             live: true,
         });
@@ -320,6 +320,7 @@ fn cannot_run(nodes: BTreeSet<String>) -> Error {
 mod tests {
     use super::*;
     use crate::onnx;
+    use crate::support::index::OptIndex;
     use std::path::Path;
 
     fn residual() -> (Graph, Facts) {
@@ -336,7 +337,11 @@ mod tests {
     #[derive(Debug)]
     struct Unbindable;
 
-    impl Hints for Unbindable {}
+    impl Hints for Unbindable {
+        fn never_negative(&self, _: &Operands) -> bool {
+            true
+        }
+    }
 
     impl Op for Unbindable {
         fn attributes(&self) -> Attributes {
@@ -348,18 +353,12 @@ mod tests {
         fn differentiable(&self) -> bool {
             true
         }
-        fn never_negative(&self, _: &Operands) -> bool {
-            true
-        }
         fn bind(&self, _: &Io) -> Result<Box<dyn Kernel>, Refusal> {
             unsupported("a Relu of this kind")
         }
         fn channels(&self, _: &Io, _: &mut dyn Couplings) {}
         fn cost(&self, _: &Io) -> Work {
             Work::Free
-        }
-        fn linear(&self, _: &Io) -> Option<Linear> {
-            None
         }
         fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
             Ok(Resized::UNCHANGED)
@@ -414,7 +413,7 @@ mod tests {
         let consumers = graph.consumers();
         let value = (0..graph.values.len()).find(|&v| consumers[v].len() > 1 && facts.constant[v].is_none());
         let value = value.unwrap();
-        let index: Vec<u32> = (0..facts.shape(value).unwrap()[1] as u32).collect();
+        let index = (0..facts.shape(value).unwrap()[1]).map(OptIndex::some).collect();
         let gate = GateSpec { value, axis: 1, index, readers: consumers[value].clone() };
         let request = Request {
             graph: &graph,

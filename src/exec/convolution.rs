@@ -8,9 +8,10 @@ use super::workspace::GradSlot;
 use crate::kernels::conv::{self, Geometry};
 use crate::kernels::packed_conv::PackedConv;
 use crate::kernels::simd::copy;
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 
-/// A convolution with constant weights, the gate before it and the ReLU after it.
+/// A convolution with constant weights, with the gate that it reads through and the ReLU that it ends in.
 #[derive(Debug, Clone)]
 pub(super) struct Convolution {
     pub geometry: Geometry,
@@ -20,16 +21,16 @@ pub(super) struct Convolution {
     /// Constant with the bias.
     pub bias: Option<usize>,
     pub relu: bool,
-    /// λ index per input channel.
-    pub gate: Option<Vec<u32>>,
-    /// Channels of its input that it reads, where it does not read all in their order.
-    pub reads: Option<ChannelMap>,
+    /// For each input channel, its λ; absent where all λ = 1.
+    pub gate: Option<Vec<OptIndex>>,
+    /// For each input channel, the channel of the operand, none of them of zeros; absent where all are read in order.
+    pub channel_map: Option<ChannelMap>,
 }
 
-/// What the backward pass of a convolution reads.
+/// Operands of the backward pass of a convolution.
 pub(super) struct ConvIo<'a> {
     pub x: &'a Array<f32>,
-    /// Gradient of the result before the ReLU.
+    /// Gradient of the convolution's result, which the ReLU reads.
     pub dy: &'a mut Array<f32>,
     pub weights: &'a [f32],
 }
@@ -40,14 +41,15 @@ struct Rows<'a> {
     /// Channels of `x`, and elements of each.
     channels: usize,
     pixels: usize,
-    reads: Option<&'a [u32]>,
+    channel_map: Option<&'a [OptIndex]>,
 }
 
 impl<'a> Rows<'a> {
-    /// Row `r`, of `len` numbers, of channel `k` among those that the convolution reads.
+    /// Row `r`, of `len` numbers, of the `k`-th channel that the convolution reads.
     #[inline(always)]
     fn get(&self, image: usize, k: usize, r: usize, len: usize) -> &'a [f32] {
-        let c = self.reads.map_or(k, |reads| reads[k] as usize);
+        let c = self.channel_map.map_or(Some(k), |channel_map| channel_map[k].get());
+        let c = c.expect("a convolution reads no channel of zeros");
         &self.x[(image * self.channels + c) * self.pixels + r * len..][..len]
     }
 }
@@ -55,7 +57,7 @@ impl<'a> Rows<'a> {
 impl Convolution {
     fn rows<'a>(&'a self, x: &'a Array<f32>) -> Rows<'a> {
         let (channels, pixels) = (x.shape()[1], self.geometry.pixels_in());
-        Rows { x: x.elements(), channels, pixels, reads: self.reads.as_deref() }
+        Rows { x: x.elements(), channels, pixels, channel_map: self.channel_map.as_deref() }
     }
 
     /// y = relu(conv(x ⊙ λ) + b + bias term), with λ at 1 and without the term where `lambda` is `None`.
@@ -63,7 +65,7 @@ impl Convolution {
         &self,
         x: &Array<f32>,
         bias: &[f32],
-        term: Option<&BiasTerm>,
+        bias_term: Option<&BiasTerm>,
         lambda: Option<&[f32]>,
         y: &mut Array<f32>,
     ) {
@@ -79,7 +81,7 @@ impl Convolution {
             }
         };
         let sum: Vec<f32>;
-        let bias = match term.zip(lambda) {
+        let bias = match bias_term.zip(lambda) {
             Some((term, lambda)) => {
                 let amounts = term.amounts(lambda);
                 sum = amounts.iter().enumerate().map(|(o, s)| bias.get(o).unwrap_or(&0.0) + s).collect();
@@ -90,16 +92,17 @@ impl Convolution {
         self.kernel.run(row, bias, self.relu, y.elements_mut());
     }
 
-    /// Adds the gradients of weight and bias, where these are parameters. There are no gates then.
+    /// Adds the gradients of weight and bias to parameters `weight` and `bias`, where they are parameters: a program with parameters
+    /// has no gates.
     pub fn backward_parameters(
         &self,
         io: &mut ConvIo,
         weight: Option<usize>,
         bias: Option<usize>,
-        into: &mut Gradients,
+        gradients: &mut Gradients,
     ) {
         if let Some(p) = weight {
-            let dw = into.parameters[p].elements_mut();
+            let dw = gradients.parameters[p].elements_mut();
             let rows = self.rows(io.x);
             let row = |n: usize, k: usize, r: usize, out: &mut [f32]| {
                 copy(out, rows.get(n, k, r, out.len()));
@@ -107,7 +110,7 @@ impl Convolution {
             self.kernel.gradient(row, io.dy.elements_mut(), dw);
         }
         if let Some(p) = bias {
-            let db = into.parameters[p].elements_mut();
+            let db = gradients.parameters[p].elements_mut();
             conv::backward_bias(self.geometry.cout, self.geometry.pixels_out(), io.dy.elements(), db);
         }
     }
@@ -118,11 +121,11 @@ impl Convolution {
         io: &ConvIo,
         dx: Option<&mut GradSlot>,
         gated: &mut Vec<f32>,
-        into: &mut Gradients,
+        gradients: &mut Gradients,
     ) {
         match dx {
             // Without a gate the gradient goes straight to dx; with one it is needed for dλ first.
-            Some(GradSlot { dx, begun }) if self.gate.is_none() && self.reads.is_none() => {
+            Some(GradSlot { dx, begun }) if self.gate.is_none() && self.channel_map.is_none() => {
                 self.transposed(io, *begun, dx.elements_mut());
             }
             None if self.gate.is_none() => {}
@@ -131,13 +134,14 @@ impl Convolution {
                 let len = g.batch * g.cin * g.pixels_in();
                 gated.resize(len.max(gated.len()), 0.0);
                 self.transposed(io, false, &mut gated[..len]);
-                let gather = ChannelGather::of(io.x.shape(), self.reads.as_deref(), self.gate.as_deref());
-                gather.backward(io.x.elements(), &gated[..len], dx, into);
+                let gather =
+                    ChannelGather::of(io.x.shape(), self.channel_map.as_deref(), self.gate.as_deref());
+                gather.backward(io.x.elements(), &gated[..len], dx, gradients);
             }
         }
     }
 
-    /// convᵀ(dy), added to what is in `dx` if `add`.
+    /// dx = convᵀ(dy), or dx += convᵀ(dy) if `add`.
     fn transposed(&self, io: &ConvIo, add: bool, dx: &mut [f32]) {
         let dy = io.dy.elements();
         if !self.kernel.run_back(dy, add, dx) {
@@ -152,7 +156,6 @@ impl Convolution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::program::UNGATED;
 
     /// 3×3 with padding over 4×5 pixels of channels 2, 0 and 1 of three, to two: channels 2 and 1 have gates.
     fn gated(weights: &[f32]) -> Convolution {
@@ -169,8 +172,9 @@ mod tests {
             pad: [0, 1, 1],
         };
         let kernel = PackedConv::new(&geometry, weights, true, false).unwrap();
-        let (gate, reads) = (Some(vec![0, UNGATED, 1]), Some(vec![2, 0, 1]));
-        Convolution { geometry, kernel, weights: 0, bias: None, relu: false, gate, reads }
+        let gate = Some([Some(0), None, Some(1)].map(OptIndex::from).to_vec());
+        let channel_map = Some([2, 0, 1].map(OptIndex::some).to_vec());
+        Convolution { geometry, kernel, weights: 0, bias: None, relu: false, gate, channel_map }
     }
 
     fn numbers(n: usize, seed: usize) -> Vec<f32> {
@@ -223,8 +227,8 @@ mod tests {
         let mut gates = [0.0; 2];
         let mut dx = GradSlot { dx: Array::from_elem(x.shape(), f32::NAN), begun: false };
         let io = ConvIo { x: &x, dy: &mut dy, weights: &weights };
-        let mut into = Gradients { lambda: &lambda, gates: &mut gates, parameters: &mut [] };
-        conv.backward_input(&io, Some(&mut dx), &mut Vec::new(), &mut into);
+        let mut gradients = Gradients { lambda: &lambda, gates: &mut gates, parameters: &mut [] };
+        conv.backward_input(&io, Some(&mut dx), &mut Vec::new(), &mut gradients);
         let near = |found: f32, expected: f32| (found - expected).abs() < 1e-3;
         assert!(gates.iter().zip(by_lambda).all(|(g, e)| near(*g, e)), "{gates:?} {by_lambda:?}");
         let found = dx.dx.elements();

@@ -1,7 +1,7 @@
 //! The forward pass of a program.
 //!
-//! Takes: a workspace with its inputs filled, λ. Gives: every value, or the targets alone. Never: forgets a value that is still
-//! to be read.
+//! Takes: a workspace with its inputs filled, λ. Gives: every value, or the targets alone. Never: recycles a value that a later
+//! step reads.
 
 use super::channel_gather::ChannelGather;
 use super::program::{Kind, Program, Source, Step};
@@ -10,7 +10,7 @@ use crate::tensor::*;
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
 impl Workspace {
-    /// Computes all values. `lambda` holds λ per gate index, then κ; `None` opens all gates (the unpruned network).
+    /// Computes all values. `lambda` holds λ by gate index, then κ; `None` opens all gates, as in the unpruned network.
     pub fn forward(&mut self, program: &Program, lambda: Option<&[f32]>) {
         for step in &program.steps {
             let arena = &mut self.arena;
@@ -22,8 +22,8 @@ impl Workspace {
         }
     }
 
-    /// Computes the targets alone: the buffers of values that were read for the last time are used again, so that much less memory
-    /// is touched. Those of the last [`Workspace::forward`] are used again, too.
+    /// Computes the targets alone, with `lambda` as in [`Workspace::forward`]: a value's buffer is used again once no step reads the
+    /// value any more, so that much less memory is touched. The values of the last [`Workspace::forward`] are gone.
     pub fn evaluate(&mut self, program: &Program, lambda: Option<&[f32]>) {
         let mut y = std::mem::take(&mut self.passing);
         y.resize_with(program.shapes.len(), Default::default);
@@ -52,7 +52,7 @@ struct Forward<'a> {
     program: &'a Program,
     /// Values by slot.
     y: &'a [Array<f32>],
-    /// λ per gate index, then κ.
+    /// λ by gate index, then κ.
     lambda: Option<&'a [f32]>,
 }
 
@@ -67,25 +67,25 @@ impl Forward<'_> {
             }
             Kind::Conv(conv) => {
                 let bias = conv.bias.map_or(&[][..], |b| self.program.constants[b].elements());
-                let term = step.shift.as_ref();
-                conv.forward(&self.y[step.slot(0)], bias, term, self.lambda, &mut out[0]);
+                let bias_term = step.bias_term.as_ref();
+                conv.forward(&self.y[step.slot(0)], bias, bias_term, self.lambda, &mut out[0]);
             }
             Kind::Gate { axis, index } => {
                 self.gather(step, ChannelGather::gate(&self.program.shapes[step.slot(0)], *axis, index), out);
             }
-            Kind::ChannelMap(route) => {
-                self.gather(step, ChannelGather::map(&self.program.shapes[step.slot(0)], route), out);
+            Kind::Gather(channel_map) => {
+                self.gather(step, ChannelGather::map(&self.program.shapes[step.slot(0)], channel_map), out);
             }
-            Kind::Sum { route, gate, relu } => {
+            Kind::Sum { channel_map, gate, relu } => {
                 let (trunk, branch) = (&self.y[step.slot(0)], &self.y[step.slot(1)]);
-                let gather = ChannelGather::of(branch.shape(), route.as_deref(), gate.as_deref());
+                let gather = ChannelGather::of(branch.shape(), channel_map.as_deref(), gate.as_deref());
                 let trunk = trunk.elements();
                 gather.add(branch.elements(), self.lambda, trunk, *relu, out[0].elements_mut());
             }
         }
         step.whole.iter().zip(&mut *out).for_each(|(dtype, y)| dtype.round(y.elements_mut()));
-        if let (Some(term), Some(lambda), Kind::Op(_)) = (&step.shift, self.lambda, &step.kind) {
-            term.add(lambda, &mut out[0]);
+        if let (Some(bias_term), Some(lambda), Kind::Op(_)) = (&step.bias_term, self.lambda, &step.kind) {
+            bias_term.add(lambda, &mut out[0]);
         }
     }
 

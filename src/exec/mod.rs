@@ -1,8 +1,9 @@
 //! Forward and backward pass over a network in which gates are trained and all else is frozen, or weights are trained.
 //!
-//! Takes: a graph, its facts, and where gates stand or which constants are parameters. Gives: a [`Program`] and, per thread, a
-//! [`Workspace`] that takes a few images through it and back. Never: decides on an update, shares state between threads, or
-//! sums in an order that depends on their number.
+//! Takes: a graph, its facts, and where gates stand or which constants are parameters. Gives: a [`Program`], a [`Workspace`] per
+//! thread of a [`Pool`] to run it in, losses ([`Objective`]), the part of a network that can be run ([`Reach`], [`Opened`]), and a
+//! [`ReferenceInterpreter`] to compare with. Never: decides on an update, shares state between threads, or sums in an order that
+//! depends on their number.
 
 mod backward;
 mod batch;
@@ -26,7 +27,7 @@ mod workspace;
 pub use batch::{LARGEST, batched};
 pub use objective::{Aims, LossKind, Objective, not_run, targets, unknown};
 pub use pool::{MOST_THREADS, Pool};
-pub use program::{BiasTermSpec, GateSpec, Precision, Program, UNGATED};
+pub use program::{BiasTermSpec, GateSpec, Precision, Program};
 pub use reach::{Opened, Reach};
 pub use reference::ReferenceInterpreter;
 pub use workspace::Workspace;

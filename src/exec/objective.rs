@@ -1,4 +1,4 @@
-//! What the gated network is to get right: the labels, or the outputs of the unpruned network.
+//! Objectives of the gated network: labels, or the outputs of the unpruned network; and the values that they are computed at.
 
 use super::loss;
 use crate::error::{Error, Result};
@@ -7,7 +7,7 @@ use crate::graph::*;
 use crate::tensor::*;
 use std::collections::BTreeSet;
 
-/// What the user asked the network to be judged by.
+/// Kind of loss, as the user asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LossKind {
     /// Labels where there are any, else the unpruned outputs: as classes where they look like logits, else as values.
@@ -19,7 +19,7 @@ pub enum LossKind {
     Values,
 }
 
-/// How one image's outputs are judged.
+/// Loss of one image's outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Objective {
     /// Cross-entropy with labels, label smoothing and a share of distillation from the unpruned network's logits.
@@ -33,7 +33,7 @@ pub enum Objective {
     },
     /// KL(unpruned ‖ gated) on logits.
     Distil {
-        /// What the logits are divided by.
+        /// Divisor of the logits.
         temperature: f64,
     },
     /// Σ over outputs of (gated − unpruned)² / variance of the output.
@@ -82,27 +82,27 @@ impl Objective {
     }
 }
 
-/// Where a network is judged.
+/// Values at which a network is judged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Aims {
     /// Values at which a loss stands: logits where a Softmax or LogSoftmax would follow.
     pub targets: Vec<ValueId>,
-    /// True where the only one holds class scores: one row of at least two numbers.
+    /// True where there is one target and it holds class scores: one row of at least two numbers.
     pub classes: bool,
     /// True where gradients come back from the targets.
     pub learned: bool,
 }
 
 impl Aims {
-    /// For learning: the outputs that can be computed and differentiated by the weights, and what was last reached on the way to
-    /// others, where `takes` accepts it.
+    /// Targets to learn at: the outputs that can be computed and differentiated by the weights, and on the way to other outputs the
+    /// last values that can be, as far as `takes` accepts them.
     pub fn learned(graph: &Graph, facts: &Facts, takes: impl Fn(ValueId) -> bool) -> Self {
         let mut targets = without_softmax(graph, Reach::learned(graph, facts).ends(graph, facts));
         targets.retain(|&v| takes(v));
         Self::at(facts, targets, true)
     }
 
-    /// For comparing: the same where no layer stands behind it, else whatever can be computed.
+    /// Targets to compare at: the targets to learn at where no layer reads on from there, else the last values that can be computed.
     pub fn compared(graph: &Graph, facts: &Facts, takes: impl Fn(ValueId) -> bool) -> Self {
         let (learned, computed) = (Reach::learned(graph, facts), Reach::computed(graph, facts));
         let weighs = |node: &Node| {
@@ -156,7 +156,7 @@ pub fn targets(graph: &Graph, facts: &Facts) -> Result<(Vec<ValueId>, bool)> {
     }
 }
 
-/// Not one value of the network can be computed.
+/// The error that no value of the network can be computed, naming the nodes in the way.
 pub fn not_run(graph: &Graph, facts: &Facts) -> Error {
     let named =
         |(n, why): (NodeId, &str)| format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type);
@@ -167,7 +167,7 @@ pub fn not_run(graph: &Graph, facts: &Facts) -> Error {
     Error::Unsupported { nodes, hint: "cut the model behind these nodes, or export it without them".into() }
 }
 
-/// Nodes that cannot be analysed for a reason of their own, and why: not those that only stand behind one.
+/// Nodes that cannot be analysed for a reason of their own, and why. A node whose only trouble is an unknown operand is none.
 pub fn unknown<'a>(graph: &'a Graph, facts: &'a Facts) -> Vec<(NodeId, &'a str)> {
     let own = |(n, node): (NodeId, &'a Node)| {
         let why = facts.trouble[n].as_deref()?;

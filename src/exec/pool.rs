@@ -1,6 +1,6 @@
-//! Threads, each with a workspace of its own, that take chunks of work in turn.
+//! Threads, each with a workspace of its own, that work on chunks in turn.
 //!
-//! Results come back by chunk number, so what is made of them does not depend on who computed what.
+//! Results come back in the order of the chunks, whichever thread computed them.
 
 use super::{Program, Workspace};
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Threads of a pool, at the most: each has a workspace of its own.
+/// Largest number of threads of a pool: each has a workspace of its own.
 pub const MOST_THREADS: usize = 512;
 
 /// A fixed set of threads.
@@ -38,17 +38,17 @@ impl Pool {
         self.threads.current_num_threads()
     }
 
-    /// Never.
+    /// False: a pool has a thread.
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// `work` on every item; the results in the order of the items.
+    /// Results of `work` on every item, in the order of the items.
     pub fn map<T: Sync, R: Send>(&self, items: &[T], work: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
         self.threads.install(|| items.par_iter().map(work).collect())
     }
 
-    /// The results of both, at once where there are threads for that.
+    /// Results of `a` and `b`, computed at once where there are threads to spare.
     pub fn both<A: Send, B: Send>(
         &self,
         a: impl FnOnce() -> A + Send,
@@ -57,7 +57,7 @@ impl Pool {
         self.threads.join(a, b)
     }
 
-    /// Changes every item.
+    /// Runs `work` on every item in place.
     pub fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Sync + Send) {
         self.threads.install(|| items.par_iter_mut().for_each(work));
     }
@@ -67,7 +67,7 @@ impl Pool {
         (0..self.len()).map(|_| Mutex::new(Workspace::new(program))).collect()
     }
 
-    /// Runs `work(workspace, chunk)` for every chunk; the results in the order of the chunks.
+    /// Results of `work(workspace, chunk)` for chunks 0 to `chunks`, in the order of the chunks.
     pub fn run<R: Send>(
         &self,
         workspaces: &[Mutex<Workspace>],

@@ -8,13 +8,11 @@ use crate::error::Result;
 use crate::graph::*;
 use crate::kernels::conv::Geometry;
 use crate::setting::Setting;
+use crate::support::index::OptIndex;
 use crate::support::memory;
 use crate::tensor::*;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// In [`GateSpec::index`]: a coordinate without a gate (λ = 1).
-pub const UNGATED: u32 = u32::MAX;
 
 /// A gate: multiplies `value` by `λ[index[c]]` along `axis`, for some of its consumers.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,24 +21,24 @@ pub struct GateSpec {
     pub value: ValueId,
     /// The axis whose coordinates are gated.
     pub axis: usize,
-    /// For each coordinate, which λ.
-    pub index: Vec<u32>,
-    /// Who sees the gated value: (node, input slot). Others see it whole.
+    /// For each coordinate, its λ; none where λ = 1.
+    pub index: Vec<OptIndex>,
+    /// Readers of the gated value: (node, input slot). Other readers see `value` itself.
     pub readers: Vec<(NodeId, usize)>,
 }
 
-/// A term added to the result of `node` along `axis`: `Σ_c (1 − λ_c)·κ_c·matrix[o][c]` (compensation for what a gate closes).
-/// The levels κ stand behind the λ in the vector that a pass is given.
+/// A term added to the result of `node` along `axis`: `Σ_c (1 − λ_c)·κ_c·matrix[o][c]`, as compensation for closed gates. A pass
+/// gets one vector with all λ and then all levels κ, which both index.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BiasTermSpec {
-    /// The node whose result is shifted.
+    /// The node whose result the term is added to.
     pub node: NodeId,
     /// The axis of its result that `o` runs over.
     pub axis: usize,
-    /// For each c, which λ.
-    pub index: Vec<u32>,
-    /// For each c, which κ; [`UNGATED`] where it is 1.
-    pub level: Vec<u32>,
+    /// For each c, its λ; none where λ = 1.
+    pub index: Vec<OptIndex>,
+    /// For each c, its κ; none where κ = 1.
+    pub level: Vec<OptIndex>,
     /// Row-major [o, c].
     pub matrix: Vec<f32>,
 }
@@ -54,6 +52,7 @@ pub(super) enum Source {
     Slot(usize),
 }
 
+/// The computation of a step.
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
     /// An operator of the graph, bound to its node.
@@ -61,31 +60,32 @@ pub(super) enum Kind {
     /// A convolution with constant weights.
     Conv(Box<Convolution>),
     /// A gate: y = x ⊙ λ.
-    Gate { axis: usize, index: Vec<u32> },
-    /// Channels of one value taken to others' places.
-    ChannelMap(ChannelMap),
-    /// y = relu(trunk + λ ⊙ route(branch)), of inputs of the result's rank; λ by channel of the result.
-    Sum { route: Option<ChannelMap>, gate: Option<Vec<u32>>, relu: bool },
+    Gate { axis: usize, index: Vec<OptIndex> },
+    /// y_k = x_c for c = map[k]; 0 where map[k] is none.
+    Gather(ChannelMap),
+    /// y_k = relu(trunk_k + λ_k·branch_c) for c = channel_map[k], of inputs of the result's rank.
+    Sum { channel_map: Option<ChannelMap>, gate: Option<Vec<OptIndex>>, relu: bool },
 }
 
+/// One step of a program: computes the values of its output slots.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     pub kind: Kind,
-    /// The node's operator, for passes to ask; none of a gate.
+    /// The node's operator, for passes to ask; none for a gate.
     pub op: Option<Arc<dyn Op>>,
     /// Sizes of the convolution that the node is, where it is one with a constant weight.
     pub geometry: Option<Geometry>,
     pub inputs: Vec<Option<Source>>,
     pub outputs: Vec<usize>,
-    pub shift: Option<BiasTerm>,
+    pub bias_term: Option<BiasTerm>,
     /// Types of the results, where one is no floating-point type: they are rounded to it.
     pub whole: Vec<DType>,
-    /// True if a gate or a parameter lies before it or in it: then gradients are wanted for its inputs that depend on one.
+    /// True if the results depend on a gate or a parameter, so that there is a backward pass of the step.
     pub live: bool,
 }
 
 impl Step {
-    /// The slot of operand `k`, which is a value.
+    /// Slot of operand `k`, which must be a value.
     pub fn slot(&self, k: usize) -> usize {
         match self.inputs.get(k) {
             Some(Some(Source::Slot(s))) => *s,
@@ -94,12 +94,12 @@ impl Step {
     }
 }
 
-/// How convolutions with constant weights are computed.
+/// Precision of convolutions with constant weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
-    /// As they are written down: for proofs.
+    /// Sums as in the definition: for proofs.
     Exact,
-    /// With fewer multiplications where that is faster. Rounding errors grow some ten times: for training.
+    /// Fewer multiplications where that is faster, with rounding errors some ten times as large: for training.
     Fast,
 }
 
@@ -107,31 +107,31 @@ pub enum Precision {
 #[derive(Debug)]
 pub struct Program {
     pub(super) steps: Vec<Step>,
-    /// Those whose numbers a kernel holds in its own order have no others.
+    /// Constants, empty where a kernel alone reads one and holds its numbers in an order of its own.
     pub(super) constants: Vec<Array<f32>>,
     pub(super) shapes: Vec<Shape>,
-    /// Slots that depend on a gate or a parameter.
+    /// By slot: whether it depends on a gate or a parameter.
     pub(super) live: Vec<bool>,
-    /// Constants that are trained, in the order in which they were asked for; none where nothing depends on one.
+    /// Trained constants, in the order of the request; none where no target depends on one.
     pub(super) parameters: Vec<Option<usize>>,
     pub(super) inputs: Vec<usize>,
     pub(super) targets: Vec<usize>,
-    /// Slots that nobody reads any more, by the step after which.
+    /// By step, the slots that no later step reads.
     pub(super) ends: Vec<Vec<usize>>,
-    /// For watched values: their slot.
+    /// Slot of each computed value of the graph.
     pub(super) slots: HashMap<ValueId, usize>,
-    /// The values in `targets`.
+    /// Values of the graph whose slots `targets` are.
     pub target_values: Vec<ValueId>,
-    /// Images that go through at a time.
+    /// Number of images that go through at a time.
     pub batch: usize,
     /// By input: whether its first axis runs over these images.
     pub(super) batched: Vec<bool>,
-    /// Bytes of the constants, before any was forgotten.
+    /// Bytes of all constants, the emptied ones included.
     pub constant_bytes: usize,
 }
 
 impl Program {
-    /// Refuses a network of which one step alone takes more memory than there is.
+    /// Errors when one step alone takes more memory than there is.
     pub(super) fn check_memory(&self) -> Result<()> {
         let slot = |s: &Source| match s {
             Source::Slot(s) => volume(&self.shapes[*s]),
@@ -164,7 +164,7 @@ impl Program {
         volume(&self.shapes[self.inputs[k]]) / images
     }
 
-    /// Which parameter a source is.
+    /// Number of the parameter that a source is; none where it is none.
     pub(super) fn parameter(&self, source: Option<Source>) -> Option<usize> {
         match source? {
             Source::Constant(c) => self.parameters.iter().position(|p| *p == Some(c)),
@@ -179,7 +179,7 @@ impl Program {
         self.parameters.iter().map(zero).collect()
     }
 
-    /// Gives the parameters other values, row-major as they are stored; those of no use are passed over.
+    /// Sets the parameters to `values`, row-major; the value of a parameter that no target depends on is skipped.
     pub fn set_parameters<'v>(&mut self, values: impl Iterator<Item = &'v [f32]>) {
         for (at, value) in self.parameters.iter().zip(values) {
             if let Some(c) = at {
@@ -189,7 +189,7 @@ impl Program {
         prepare_again(self);
     }
 
-    /// Bytes a workspace holds at the most: every value, and every gradient at once.
+    /// Largest workspace, in bytes: every value, and every gradient at once.
     pub fn workspace_bytes(&self) -> usize {
         self.shapes.iter().map(|s| 4 * volume(s)).sum::<usize>() * 2
     }

@@ -1,30 +1,30 @@
 //! How far a network can be run, and how far it can be learned from.
 //!
-//! Takes: a graph and its facts. Gives: which nodes are reached, and for the others the one that stands in the way. Gradients
-//! are asked for from the first weights on: what a network does to its inputs before (casts of pixels, masks, token ids) need
-//! have none. Never: guesses at an operator that is not known.
+//! Takes: a graph and its facts. Gives: the nodes that are reached, and for each other node the one that stands in the way.
+//! Gradients are needed from the first weights on: preprocessing of the inputs (casts of pixels, masks, token ids) may have
+//! none. Never: guesses at an operator that is not known.
 
 use crate::graph::*;
 use std::collections::BTreeSet;
 
-/// What is reached from the network's inputs.
+/// Nodes and values that are reached from the network's inputs.
 #[derive(Debug, Clone)]
 pub struct Reach {
-    /// By node.
+    /// By node: whether it is reached.
     pub nodes: Vec<bool>,
-    /// By value; constants are.
+    /// By value: whether it is reached, as all constants are.
     pub values: Vec<bool>,
-    /// By node that is not reached: the first node in the way, which may be itself.
+    /// By node: the first node in the way, which may be itself; none where it is reached.
     pub blocker: Vec<Option<NodeId>>,
 }
 
 impl Reach {
-    /// What can be computed.
+    /// Everything that can be computed.
     pub fn computed(graph: &Graph, facts: &Facts) -> Self {
         Self::of(graph, facts, |_, _| true)
     }
 
-    /// What can be computed, and differentiated by the weights before it.
+    /// Everything that can be computed, and differentiated by the weights that it depends on.
     pub fn learned(graph: &Graph, facts: &Facts) -> Self {
         let real = |v: ValueId| facts.fact[v].as_ref().is_some_and(|f| f.dtype.is_float());
         // Depends on weights.
@@ -67,7 +67,7 @@ impl Reach {
         Self { nodes, values, blocker }
     }
 
-    /// The network's outputs that are reached, and what was last reached before the nodes that are not.
+    /// The network's outputs that are reached, and the reached operands of nodes that are not.
     pub fn ends(&self, graph: &Graph, facts: &Facts) -> Vec<ValueId> {
         let reached = |v: &ValueId| self.values[*v] && facts.constant[*v].is_none();
         let mut found: BTreeSet<ValueId> = graph.outputs.iter().copied().filter(reached).collect();
@@ -79,15 +79,15 @@ impl Reach {
     }
 }
 
-/// A network cut where it cannot be run: what nodes in the way give is an input of its own, so that all that lies behind them
-/// can be run from any values there.
+/// A network cut where it cannot be run: the results of nodes in the way are inputs of their own, so that all of their readers can
+/// be run, from any values.
 #[derive(Debug, Clone)]
 pub struct Opened {
-    /// The network, with node and value numbers as before. Nodes in the way have no results.
+    /// The network, with the node and value numbers of the original. Nodes in the way have no results.
     pub graph: Graph,
     /// Its facts.
     pub facts: Facts,
-    /// The inputs that were added, with their facts: they stand behind the network's own.
+    /// Added inputs, with their facts; in `graph.inputs` they follow the network's own.
     pub sources: Vec<(ValueId, Fact)>,
 }
 
@@ -122,12 +122,12 @@ impl Opened {
         Ok(Self { graph, facts, sources })
     }
 
-    /// A network that was made of this one, cut in the same places.
+    /// `made`, a rewritten form of the network, cut at the values where the network is.
     pub fn like(&self, made: &Graph) -> Graph {
         cut(made, &self.sources)
     }
 
-    /// What proves the whole where it is proved: the outputs, and what nodes in the way read.
+    /// Values whose equality proves that of all that can be run: the outputs, and the operands of nodes in the way.
     pub fn ends(&self) -> Vec<ValueId> {
         let given: BTreeSet<ValueId> = self.graph.inputs.iter().copied().collect();
         let ends = Reach::computed(&self.graph, &self.facts).ends(&self.graph, &self.facts);

@@ -1,15 +1,15 @@
-//! A gated network, run operator by operator in double precision: slow, and free of everything that the compiled program
-//! does for speed.
+//! A gated network, run operator by operator in double precision: slow, without any of the passes of a compiled program.
 //!
 //! Takes: a graph, its facts, gates, inputs. Gives: the targets' values. Never: is used where a [`super::Program`] will do.
 
-use super::program::{BiasTermSpec, GateSpec, UNGATED};
+use super::program::{BiasTermSpec, GateSpec};
 use crate::graph::*;
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 use ndarray::Axis as Along;
 use std::collections::HashMap;
 
-/// A network as it stands.
+/// A network to be run operator by operator.
 #[derive(Debug, Clone, Copy)]
 pub struct ReferenceInterpreter<'a> {
     /// The network.
@@ -18,15 +18,14 @@ pub struct ReferenceInterpreter<'a> {
     pub facts: &'a Facts,
     /// Its gates.
     pub gates: &'a [GateSpec],
-    /// What closed gates leave behind.
+    /// Bias terms of closed gates.
     pub shifts: &'a [BiasTermSpec],
-    /// What is asked for.
+    /// Values to compute.
     pub targets: &'a [ValueId],
 }
 
 impl ReferenceInterpreter<'_> {
-    /// The targets, at gates `lambda` (with the levels of the shifts behind them); `None` if one depends on what cannot be
-    /// computed.
+    /// Values of the targets at `lambda`, all λ and then all levels κ; `None` if one depends on a node that cannot be computed.
     pub fn outputs(&self, inputs: &[Array<f64>], lambda: &[f64]) -> Option<Vec<Array<f64>>> {
         let (graph, facts) = (self.graph, self.facts);
         let mut values: Vec<Option<Array<f64>>> = vec![None; graph.values.len()];
@@ -72,7 +71,7 @@ impl ReferenceInterpreter<'_> {
     }
 }
 
-/// A node with the gates before its operand slots and the bias terms of its result.
+/// A node with the gates of its operand slots and the bias terms of its result.
 struct AtNode<'a> {
     node: &'a Node,
     results: Vec<Fact>,
@@ -95,23 +94,24 @@ impl AtNode<'_> {
         let kernel = self.node.op.bind(&Io { x: &facts.operands(self.node)?, y: &self.results }).ok()?;
         let mut y = computed(&*kernel, &views(&x), &self.results);
         self.results.iter().zip(&mut y).for_each(|(fact, y)| fact.dtype.round(y.elements_mut()));
-        for term in self.bias_terms {
-            let columns = term.index.len();
+        for bias_term in self.bias_terms {
+            let columns = bias_term.index.len();
             let of_gate = |(m, c): (&f32, usize)| {
-                f64::from(*m) * (1.0 - at(lambda, term.index[c])) * at(lambda, term.level[c])
+                f64::from(*m) * (1.0 - at(lambda, bias_term.index[c])) * at(lambda, bias_term.level[c])
             };
-            let row = |o: usize| term.matrix[o * columns..][..columns].iter().zip(0..);
-            along(&mut y[0], term.axis, |o| row(o).map(of_gate).sum(), |y, by| y + by);
+            let row = |o: usize| bias_term.matrix[o * columns..][..columns].iter().zip(0..);
+            along(&mut y[0], bias_term.axis, |o| row(o).map(of_gate).sum(), |y, by| y + by);
         }
         Some(y)
     }
 }
 
-fn at(lambda: &[f64], index: u32) -> f64 {
-    if index == UNGATED { 1.0 } else { lambda[index as usize] }
+/// λ or κ of a coordinate; 1 without an index.
+fn at(lambda: &[f64], index: OptIndex) -> f64 {
+    index.get().map_or(1.0, |index| lambda[index])
 }
 
-/// Changes every element by the number of its coordinate on `axis`.
+/// x = change(x, number(c)) for each element x, with c its coordinate on `axis`.
 fn along(a: &mut Array<f64>, axis: usize, number: impl Fn(usize) -> f64, change: impl Fn(f64, f64) -> f64) {
     for (c, mut part) in around_mut(&mut a.view_mut(), axis).axis_iter_mut(Along(1)).enumerate() {
         let by = number(c);

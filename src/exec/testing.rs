@@ -1,7 +1,8 @@
-//! Programs made by hand, of operators that only tests know.
+//! Programs made by hand, with operators for tests alone.
 
 use super::program::{Kind, Program, Source, Step};
 use crate::graph::{Compute, InputGradients, Inputs, Results, ResultsMut, present, wanted};
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,19 +36,19 @@ pub fn step(kind: Kind, inputs: &[Source], outputs: &[usize]) -> Step {
         geometry: None,
         inputs: inputs.iter().copied().map(Some).collect(),
         outputs: outputs.to_vec(),
-        shift: None,
+        bias_term: None,
         whole: Vec::new(),
         live: true,
     }
 }
 
 /// z = (λ ⊙ x) ⊙ (λ ⊙ x), w = z ⊙ c, over two elements, each with a gate and c = (3, 5) a parameter: slots x, λ ⊙ x, z, w,
-/// and two that nobody wants.
+/// and two that no step reads.
 pub fn squares() -> Program {
     let (slot, product) = (Source::Slot, || Kind::Op(Arc::new(Product)));
     Program {
         steps: vec![
-            step(Kind::Gate { axis: 0, index: vec![0, 1] }, &[slot(0)], &[1]),
+            step(Kind::Gate { axis: 0, index: [0, 1].map(OptIndex::some).to_vec() }, &[slot(0)], &[1]),
             step(product(), &[slot(1), slot(1)], &[2, 4]),
             step(product(), &[slot(2), Source::Constant(0)], &[3, 5]),
         ],

@@ -15,9 +15,9 @@ pub struct Workspace {
     pub(super) dy: Vec<Array<f32>>,
     /// Values by slot during [`Workspace::evaluate`].
     pub(super) passing: Vec<Array<f32>>,
-    /// Buffers of values that nobody reads any more, and of gradients that were passed on.
+    /// Buffers of values that no later step reads, and of gradients that were passed on.
     pub(super) arena: Arena,
-    /// By slot: whether the backward pass has put something into its gradient yet.
+    /// By slot: whether the backward pass has written to its gradient.
     pub(super) begun: Vec<bool>,
     /// Gradient of a convolution's gated input.
     pub(super) gated: Vec<f32>,
@@ -55,7 +55,7 @@ impl Workspace {
         program.slots.get(&v).map(|&s| &self.y[s])
     }
 
-    /// Elements of the gradient of target `k`, at zero: to be set before [`Workspace::backward`].
+    /// Elements of the gradient of target `k`, at zero: to be set by the caller of [`Workspace::backward`].
     pub fn target_gradient(&mut self, program: &Program, k: usize) -> &mut [f32] {
         let slot = program.targets[k];
         self.prepare(program, slot);
@@ -69,7 +69,7 @@ impl Workspace {
         self.arena.fit(&mut self.dy[s], &program.shapes[s]);
     }
 
-    /// Clears the gradient of slot `s` unless something is in it.
+    /// Zeros the gradient of slot `s` unless the pass has written to it.
     pub(super) fn begin(&mut self, program: &Program, s: usize) {
         if !std::mem::replace(&mut self.begun[s], true) {
             self.prepare(program, s);
@@ -77,7 +77,7 @@ impl Workspace {
         }
     }
 
-    /// The gradient of slot `s`, where it is wanted, to be given back.
+    /// Takes the gradient of slot `s` out, to be given back; none where it depends on neither gate nor parameter.
     pub(super) fn checkout(&mut self, program: &Program, s: usize) -> Option<GradSlot> {
         program.live[s].then(|| {
             self.prepare(program, s);
@@ -86,7 +86,7 @@ impl Workspace {
         })
     }
 
-    /// Takes the gradient of slot `s` back.
+    /// Puts the gradient of slot `s` back.
     pub(super) fn give_back(&mut self, s: usize, slot: Option<GradSlot>) {
         if let Some(GradSlot { dx, .. }) = slot {
             self.dy[s] = dx;
@@ -97,25 +97,25 @@ impl Workspace {
 /// The gradient of a slot, out of its workspace.
 pub(super) struct GradSlot {
     pub dx: Array<f32>,
-    /// Something is in it already.
+    /// True if the pass has written to `dx`; else its numbers are old.
     pub begun: bool,
 }
 
-/// Buffers that no array uses at present.
+/// Spare buffers, for arrays to be made over.
 #[derive(Debug, Default)]
 pub(super) struct Arena {
     spare: Vec<Vec<f32>>,
 }
 
 impl Arena {
-    /// An array of this shape with any numbers in it.
+    /// An array of this shape, of unspecified numbers.
     pub fn array(&mut self, shape: &[usize]) -> Array<f32> {
         let mut buffer = self.buffer(volume(shape));
         buffer.resize(volume(shape), 0.0);
         array(shape, buffer)
     }
 
-    /// Makes `a` an array of this shape with any numbers in it, unless it has that shape.
+    /// Makes `a` an array of this shape, of unspecified numbers, unless it has that shape.
     pub fn fit(&mut self, a: &mut Array<f32>, shape: &[usize]) {
         if a.shape() != shape {
             self.recycle(std::mem::take(a));
@@ -123,7 +123,7 @@ impl Arena {
         }
     }
 
-    /// Takes an array's buffer, where it has one.
+    /// Takes the buffer of an array that is not needed any more, where it has one.
     pub fn recycle(&mut self, a: Array<f32>) {
         let (buffer, _) = a.into_raw_vec_and_offset();
         if buffer.capacity() > 0 {

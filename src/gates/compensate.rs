@@ -6,8 +6,9 @@
 //! which κ is learned, and the mean as its start.
 
 use super::Session;
-use crate::exec::{BiasTermSpec, GateSpec, UNGATED};
+use crate::exec::{BiasTermSpec, GateSpec};
 use crate::graph::*;
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 
 /// Mean and root mean square of a gated coordinate.
@@ -105,9 +106,9 @@ fn shifts(
     let mut next = first;
     for (gate, unit) in gates.iter().zip(unit) {
         let size = gate.index.len();
-        let level: Vec<u32> = (0..size).map(|c| next.map_or(UNGATED, |first| (first + c) as u32)).collect();
+        let level: Vec<OptIndex> = (0..size).map(|c| next.map(|first| first + c).into()).collect();
         next = next.map(|first| first + size);
-        if gate.index.iter().all(|&i| i == UNGATED) {
+        if gate.index.iter().all(|i| i.is_none()) {
             continue;
         }
         for &(n, slot) in &gate.readers {

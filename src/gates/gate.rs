@@ -1,8 +1,9 @@
 //! Gates: one α per class, λ = sigmoid(α), standing at the readers of the class.
 
 use crate::coupling::{Groups, NONE, Site};
-use crate::exec::{GateSpec, Reach, UNGATED};
+use crate::exec::{GateSpec, Reach};
 use crate::graph::{Facts, Graph, NodeId, ValueId};
+use crate::support::index::OptIndex;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// λ at the start (paper).
@@ -20,7 +21,6 @@ pub fn start() -> f64 {
 
 /// Where the gates stand: one per gated value and axis, with all its readers.
 pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
-    const { assert!(NONE == UNGATED) };
     // Readers of a value share a gate, but for those that pick.
     let mut places: BTreeMap<(ValueId, usize, Option<Site>), Vec<Site>> = BTreeMap::new();
     for site in groups.sites(graph) {
@@ -34,10 +34,15 @@ pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
         .map(|((value, axis, _), sites)| GateSpec {
             value,
             axis,
-            index: groups.at(graph, sites[0]).to_vec(),
+            index: gate_index(groups.at(graph, sites[0])),
             readers: sites.iter().map(|s| (s.node, s.slot)).collect(),
         })
         .collect()
+}
+
+/// The gates of coordinates of these classes.
+fn gate_index(classes: &[u32]) -> Vec<OptIndex> {
+    classes.iter().map(|&c| (c != NONE).then_some(c as usize).into()).collect()
 }
 
 /// For each class: has it a gate whose effect reaches one of `targets`, so that its worth can be learned?
@@ -52,12 +57,12 @@ pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<boo
     let mut trainable = vec![false; groups.classes.len()];
     for gate in specs(graph, groups) {
         if gate.readers.iter().any(|(n, _)| before.contains(n)) {
-            gate.index.iter().filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = true);
+            gate.index.iter().filter_map(|c| c.get()).for_each(|c| trainable[c] = true);
         }
     }
     // What the losses look at stays whole: its channels are the targets' own.
     let whole = targets.iter().filter_map(|&t| groups.label.get(t)).flatten().flatten();
-    whole.filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = false);
+    whole.filter(|&&c| c != NONE).for_each(|&c| trainable[c as usize] = false);
     if groups.whole_trunks {
         trainable.iter_mut().zip(groups.picked()).for_each(|(t, picked)| *t &= !picked);
     }
@@ -81,9 +86,9 @@ pub struct Unlearned {
 pub fn unlearned(graph: &Graph, facts: &Facts, groups: &Groups, fixed: &[bool]) -> Vec<Unlearned> {
     let reach = Reach::learned(graph, facts);
     let mut in_the_way: Vec<Option<NodeId>> = vec![None; groups.classes.len()];
-    let mut note = |classes: &[u32], node: NodeId| {
-        for &c in classes.iter().filter(|&&c| c != UNGATED) {
-            in_the_way[c as usize].get_or_insert(node);
+    let mut note = |classes: &[OptIndex], node: NodeId| {
+        for c in classes.iter().filter_map(|c| c.get()) {
+            in_the_way[c].get_or_insert(node);
         }
     };
     // Readers behind it; else what reads the channels themselves.
@@ -94,7 +99,7 @@ pub fn unlearned(graph: &Graph, facts: &Facts, groups: &Groups, fixed: &[bool]) 
     for (n, node) in graph.nodes.iter().enumerate() {
         let Some(by) = reach.blocker[n] else { continue };
         for &v in node.inputs.iter().flatten() {
-            groups.label.get(v).into_iter().flatten().for_each(|classes| note(classes, by));
+            groups.label.get(v).into_iter().flatten().for_each(|classes| note(&gate_index(classes), by));
         }
     }
     let first = reach.blocker.iter().flatten().next().copied();

@@ -3,7 +3,7 @@
 //! Takes: operands and slots. Gives: forms that a stage knows how to use. Never: decides whether a result is right. Silence is
 //! safe here, it costs time or a few channels, so that there are default bodies.
 
-use super::op::{Io, Operands};
+use super::op::{Io, Linear, Operands};
 use crate::tensor::{Tensor, volume};
 use std::borrow::Cow;
 
@@ -61,6 +61,17 @@ pub trait Hints {
     /// True for y = a + b.
     fn adds(&self) -> bool {
         false
+    }
+
+    /// True where no element of a result can be below zero, whatever the operands are or because those marked in `x` cannot be.
+    fn never_negative(&self, _: &Operands) -> bool {
+        false
+    }
+
+    /// The operator as a layer whose weight is a constant, for fusing, bias compensation, reconstruction and finetuning. `None`
+    /// where it is no such layer, or where every output position sees other parts of the weight.
+    fn linear(&self, _: &Io) -> Option<Linear> {
+        None
     }
 
     /// The bounds that the operator holds its first input within.

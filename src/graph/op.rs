@@ -284,10 +284,6 @@ pub trait Op: Debug + Send + Sync + Hints {
     /// True where [`super::Compute::backward`] gives the gradient; false for integer results, index operators and the like.
     fn differentiable(&self) -> bool;
 
-    /// True where no element of a result can be below zero: whatever the operands are, or since those in `x` that are marked
-    /// cannot be.
-    fn never_negative(&self, x: &Operands) -> bool;
-
     /// The operator at the shapes and constants of one node: all that can fail fails here, and forward and backward cannot.
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal>;
 
@@ -296,10 +292,6 @@ pub trait Op: Debug + Send + Sync + Hints {
 
     /// What it counts for.
     fn cost(&self, io: &Io) -> Work;
-
-    /// The operator as a layer whose weight is a constant: what bias compensation, reconstruction and finetuning ask. `None`
-    /// where it is none, or where every output position sees other parts of the weight.
-    fn linear(&self, io: &Io) -> Option<Linear>;
 
     /// The node after deletion: restated attributes and constant inputs. `io` is the node before.
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal>;

@@ -26,6 +26,9 @@ impl Hints for Add {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         Instructions::counted(0.0, 16.0)
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        x.iter().all(|x| x.is_some_and(|x| x.is_never_negative()))
+    }
 }
 
 impl Op for Add {
@@ -38,9 +41,6 @@ impl Op for Add {
     fn differentiable(&self) -> bool {
         true
     }
-    fn never_negative(&self, x: &Operands) -> bool {
-        x.iter().all(|x| x.is_some_and(|x| x.is_never_negative()))
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let operands = [need(io.x, 0)?, need(io.x, 1)?].map(|x| Runs::new([&x.shape], io.output(0)));
         Ok(Box::new(BoundAdd { runs: runs_of_two(io)?, operands }))
@@ -51,10 +51,6 @@ impl Op for Add {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }

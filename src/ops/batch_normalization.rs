@@ -79,10 +79,6 @@ impl Op for BatchNormalization {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         self.infer(io.x)?;
         Ok(Box::new(Bound(f64::from(self.epsilon.unwrap_or(1e-5)))))
@@ -100,10 +96,6 @@ impl Op for BatchNormalization {
             coefficient: 2.0 * real_volume(y) / channels as f64,
             widths: vec![output(0, 1)],
         }])
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

@@ -1,4 +1,4 @@
-//! Cast: the same numbers in another type; fractions are cut towards zero. <https://onnx.ai/onnx/operators/onnx__Cast.html>
+//! Cast: numbers in another type; fractions are cut towards zero. <https://onnx.ai/onnx/operators/onnx__Cast.html>
 
 use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;

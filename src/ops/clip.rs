@@ -1,4 +1,4 @@
-//! Clip: y = min(max(x, low), high), bounds as attributes (before opset 11) or operands.
+//! Clip: y = min(max(x, low), high), bounds as attributes (until opset 10) or operands.
 //! <https://onnx.ai/onnx/operators/onnx__Clip.html>
 
 use super::family::pointwise::tie_all;
@@ -40,6 +40,15 @@ impl Hints for Clip {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         Instructions::counted(0.0, 23.0)
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        let bound = |slot: usize, attribute: Option<f32>| match x.get(slot).copied().flatten() {
+            Some(operand) => operand.is_never_negative(),
+            None => attribute.is_some_and(|v| v >= 0.0),
+        };
+        let open = x.get(2).copied().flatten().is_none() && self.max.is_none();
+        let above = x[0].is_some_and(|x| x.is_never_negative()) || bound(1, self.min);
+        above && (open || bound(2, self.max))
+    }
 }
 
 impl Op for Clip {
@@ -57,15 +66,6 @@ impl Op for Clip {
     fn differentiable(&self) -> bool {
         true
     }
-    fn never_negative(&self, x: &Operands) -> bool {
-        let bound = |slot: usize, attribute: Option<f32>| match x.get(slot).copied().flatten() {
-            Some(operand) => operand.is_never_negative(),
-            None => attribute.is_some_and(|v| v >= 0.0),
-        };
-        let open = x.get(2).copied().flatten().is_none() && self.max.is_none();
-        let above = x[0].is_some_and(|x| x.is_never_negative()) || bound(1, self.min);
-        above && (open || bound(2, self.max))
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         need(io.x, 0)?;
         Ok(Box::new(self.clone()))
@@ -76,10 +76,6 @@ impl Op for Clip {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }

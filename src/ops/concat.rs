@@ -69,7 +69,7 @@ impl ViewFn for Concat {
         let (mut parts, mut to) = (Vec::new(), 0);
         for (slot, x) in (0..io.inputs()).filter_map(|slot| Some((slot, io.input(slot)?))) {
             let len = volume(&x[axis..]);
-            let blocks = vec![(0..outer).map(|o| o * len).collect()];
+            let blocks = vec![(0..outer).map(|o| Some(o * len)).collect()];
             let pattern = Pattern::Runs(vec![Run { to, at: 0, step: 1, len }]);
             parts.push(Part { x: slot, y: 0, blocks, width, pattern });
             to += len;

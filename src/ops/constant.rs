@@ -84,10 +84,6 @@ impl Op for Constant {
         false
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, _: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(Stored(self.tensor())))
     }
@@ -100,10 +96,6 @@ impl Op for Constant {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {

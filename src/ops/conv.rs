@@ -75,6 +75,19 @@ impl Hints for Conv {
         let steps = self.window.is_strided() && one_tap;
         if steps { Instructions::counted(9.0, 12.0) } else { Instructions::PASS }
     }
+    fn linear(&self, io: &Io) -> Option<Linear> {
+        io.value(1).map(|_| Linear {
+            input: input(0, 1),
+            weight: 1,
+            weight_axes: [1, 0],
+            result: 1,
+            groups: self.group as usize,
+            window: true,
+            factor: 1.0,
+            bias: Some((2, 1.0)),
+            geometry: self.sizes(io.x).ok(),
+        })
+    }
 }
 
 impl Op for Conv {
@@ -91,10 +104,6 @@ impl Op for Conv {
 
     fn differentiable(&self) -> bool {
         true
-    }
-
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
     }
 
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
@@ -136,20 +145,6 @@ impl Op for Conv {
             widths.push(input(1, 1));
         }
         Work::Macs(vec![Product { coefficient: plane, widths }])
-    }
-
-    fn linear(&self, io: &Io) -> Option<Linear> {
-        io.value(1).map(|_| Linear {
-            input: input(0, 1),
-            weight: 1,
-            weight_axes: [1, 0],
-            result: 1,
-            groups: self.group as usize,
-            window: true,
-            factor: 1.0,
-            bias: Some((2, 1.0)),
-            geometry: self.sizes(io.x).ok(),
-        })
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {

@@ -40,7 +40,7 @@ impl ConvTranspose {
         self.group.unwrap_or(1) as usize
     }
 
-    /// Padding in front, and extent of the result, along each spatial axis.
+    /// Padding at the begin of each spatial axis, and extent of the result along it.
     fn extents(&self, x: &[usize], kernel: &[usize]) -> Result<(Vec<isize>, Vec<usize>), Refusal> {
         let [kernel, stride, dilation] = self.window.steps(kernel)?;
         let axes = x.len();
@@ -68,7 +68,7 @@ impl ConvTranspose {
             };
             let (front, size) = match wanted {
                 Some(size) => {
-                    // What is wanted beyond the last element is empty.
+                    // Beyond the last element the requested extent is empty.
                     let total = (full - size).max(0);
                     (if auto == "SAME_UPPER" { total / 2 } else { total - total / 2 }, size)
                 }
@@ -160,10 +160,6 @@ impl Op for ConvTranspose {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(Bound(self.sizes(io.x)?)))
     }
@@ -199,10 +195,6 @@ impl Op for ConvTranspose {
         }
         let coefficient = plane / self.group() as f64;
         Work::Macs(vec![Product { coefficient, widths: vec![output(0, 1), input(0, 1)] }])
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {

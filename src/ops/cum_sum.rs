@@ -30,7 +30,11 @@ impl CumSum {
     }
 }
 
-impl Hints for CumSum {}
+impl Hints for CumSum {
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
+}
 
 impl Op for CumSum {
     fn attributes(&self) -> Attributes {
@@ -45,10 +49,6 @@ impl Op for CumSum {
 
     fn differentiable(&self) -> bool {
         true
-    }
-
-    fn never_negative(&self, x: &Operands) -> bool {
-        x[0].is_some_and(|x| x.is_never_negative())
     }
 
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
@@ -66,10 +66,6 @@ impl Op for CumSum {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

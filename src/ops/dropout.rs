@@ -7,7 +7,7 @@ use crate::tensor::*;
 
 #[derive(Debug)]
 struct Dropout {
-    /// Attribute before opset 12, operand since.
+    /// An attribute until opset 11, an operand since.
     ratio: Option<f32>,
     /// Since opset 12.
     seed: Option<i64>,
@@ -53,7 +53,7 @@ impl ViewFn for Dropout {
             }
         }
         let y = need(x, 0)?.clone();
-        // What was kept: everything.
+        // The mask, ones: everything is kept.
         let dtype = if self.opset < 10 { y.dtype } else { DType::Bool };
         let mask = Fact::new(dtype, y.shape.clone());
         Ok([y, mask].into_iter().take(self.outputs).collect())

@@ -54,7 +54,7 @@ struct Single {
     y: Vec<char>,
 }
 
-/// Stands for the axes that have no letter.
+/// Letter of the axes of an ellipsis.
 const REST: char = '…';
 
 fn single(equation: String, operand: &str, result: Option<Vec<char>>) -> Result<Box<dyn Op>, Refusal> {
@@ -112,7 +112,7 @@ impl Single {
     }
 }
 
-/// The terms of a sum over letters: those of the result, then the others.
+/// The terms of a sum over letters: the letters of the result, then the others.
 #[derive(Debug)]
 struct Terms {
     /// Sizes of the letters.
@@ -162,10 +162,6 @@ impl Op for Single {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         self.infer(io.x)?;
         Ok(Box::new(self.terms(&need(io.x, 0)?.shape)))
@@ -179,7 +175,7 @@ impl Op for Single {
                 _ if x.iter().filter(|d| *d == c).count() > 1 => link.freeze(input(0, k), "takes a diagonal"),
                 Some(j) => link.tie_axes(input(0, k), output(0, j)),
                 None => {
-                    // A sum: what is zero may go.
+                    // A sum: a zero may go.
                     (0..shape[k]).for_each(|i| link.free(input(0, k), i));
                     link.contracts(input(0, k));
                 }
@@ -194,10 +190,6 @@ impl Op for Single {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
@@ -220,7 +212,7 @@ impl<T: Real> Compute<T> for Terms {
     }
 }
 
-/// The letters by what happens to them: in all three; rows (a only); columns (b only); contracted.
+/// The letters by kind: of a, b and the result; rows (of a and the result); columns (of b and the result); contracted.
 struct Roles {
     stack: Vec<char>,
     rows: Vec<char>,
@@ -357,10 +349,6 @@ impl Op for Einsum {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         self.infer(io.x)?;
         Ok(Box::new(self.products(&need(io.x, 0)?.shape, &need(io.x, 1)?.shape)))
@@ -395,10 +383,6 @@ impl Op for Einsum {
             widths.push(own.map_or(input(1, j), |k| output(0, k)));
         }
         Work::Macs(vec![Product { coefficient: 1.0, widths }])
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

@@ -1,6 +1,6 @@
 //! Expand: broadcasting to a given shape. <https://onnx.ai/onnx/operators/onnx__Expand.html>
 //!
-//! Coordinates that repeat the same element are nobody's: each may go for itself, and the shape is restated.
+//! Each of the coordinates that repeat one element may go alone, and the shape is restated.
 
 use super::family::broadcast::{shape_of, strides};
 use super::family::indexing::{required, restated, shape_from};

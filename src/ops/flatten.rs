@@ -1,4 +1,4 @@
-//! Flatten: the axes before one and those from it on become two. <https://onnx.ai/onnx/operators/onnx__Flatten.html>
+//! Flatten: the axes up to one and the axes from it on become two. <https://onnx.ai/onnx/operators/onnx__Flatten.html>
 
 use super::family::view::{Movement, View, ViewFn, all};
 use super::reshape::link_blocks;

@@ -1,4 +1,4 @@
-//! FusedConv: Conv, with a sum and an activation behind it.
+//! FusedConv: y = activation(Conv(x) + z).
 //! <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedConv>
 
 use super::conv;

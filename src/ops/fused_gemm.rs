@@ -1,4 +1,4 @@
-//! FusedGemm: Gemm, with an activation behind it.
+//! FusedGemm: y = activation(Gemm(a, b, c)).
 //! <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedGemm>
 
 use super::family::carried::{Counted, Like};

@@ -13,12 +13,12 @@ struct FusedMatMul {
     product: Like,
 }
 
-/// How an operand's axes are transposed.
+/// Transposition of an operand's axes.
 #[derive(Debug)]
 struct Turn {
     /// The last two change places.
     last: bool,
-    /// The first goes behind those of the stack.
+    /// The first becomes the last but one, after the other axes of the stack.
     first: bool,
 }
 
@@ -35,7 +35,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Counted>, Refusal> {
 impl Turn {
     fn of(&self, fact: &Fact) -> Fact {
         let mut fact = fact.clone();
-        // A vector stays as it is.
+        // A vector has no axes to change places.
         if let Some(row) = fact.shape.len().checked_sub(2) {
             if self.first {
                 fact.shape[..=row].rotate_left(1);
@@ -49,7 +49,7 @@ impl Turn {
 }
 
 impl FusedMatMul {
-    /// Calls `f` with the operands as they are multiplied.
+    /// Calls `f` with the transposed operands.
     fn turned<R>(&self, x: &Operands, f: impl FnOnce(&Operands) -> R) -> R {
         let facts: Vec<Option<Fact>> =
             x.iter().zip(&self.turns).map(|(o, turn)| o.map(|o| turn.of(o.fact))).collect();

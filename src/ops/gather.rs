@@ -4,7 +4,7 @@
 //! other form keeps the axis whole.
 
 use super::family::indexing::{axis_in, index_in, restated};
-use super::family::view::{Filling, Indexed, Movement, Moves, NOWHERE, Part, Pattern, View, ViewFn};
+use super::family::view::{Filling, Indexed, Movement, Moves, Part, Pattern, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -63,7 +63,7 @@ impl ViewFn for Gather {
         let named: Option<Vec<usize>> = value.to_ints().into_iter().map(|i| index_in(i, x[axis])).collect();
         let Some(named) = named else { return };
         (0..x[axis]).filter(|i| !named.contains(i)).for_each(|i| link.free(input(0, axis), i));
-        // A single index says nothing of its coordinate, which must stay.
+        // The coordinate of a single index must stay.
         if indices.len() == 1 {
             for (j, i) in named.into_iter().enumerate() {
                 link.tie(input(0, axis), i, output(0, axis), j);
@@ -111,10 +111,10 @@ struct Coordinates {
 
 impl Indexed for Coordinates {
     fn moves(&self, indices: &[i64]) -> Moves {
-        let offset = |&i: &i64| index_in(i, self.size).map_or(NOWHERE, |i| i * self.inner);
-        let at: Vec<usize> = indices.iter().map(offset).collect();
-        let filling = if at.contains(&NOWHERE) { Filling::Number(0.0) } else { Filling::Nothing };
-        let blocks = vec![(0..self.outer).map(|o| o * self.size * self.inner).collect()];
+        let offset = |&i: &i64| index_in(i, self.size).map(|i| i * self.inner);
+        let at: Vec<Option<usize>> = indices.iter().map(offset).collect();
+        let filling = if at.contains(&None) { Filling::Number(0.0) } else { Filling::Nothing };
+        let blocks = vec![(0..self.outer).map(|o| Some(o * self.size * self.inner)).collect()];
         let pattern = Pattern::Rows { at, len: self.inner };
         Moves {
             parts: vec![Part { x: 0, y: 0, blocks, width: indices.len() * self.inner, pattern }],

@@ -1,7 +1,7 @@
 //! GatherElements: y[i, j, …] = x[i, index[i, j, …], …]. <https://onnx.ai/onnx/operators/onnx__GatherElements.html>
 
 use super::family::indexing::{axis_in, index_in, row_major};
-use super::family::view::{Gathered, Movement, NOWHERE, Places, View, ViewFn};
+use super::family::view::{Gathered, Movement, Places, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -36,7 +36,7 @@ impl Places for ElementPlaces {
     fn slice(&self) -> usize {
         1
     }
-    fn offsets(&self, indices: &[i64]) -> Vec<usize> {
+    fn offsets(&self, indices: &[i64]) -> Vec<Option<usize>> {
         let (steps, own) = (row_major(&self.x), row_major(&self.indices));
         let place = |(k, &i): (usize, &i64)| {
             let i = index_in(i, self.x[self.axis])?;
@@ -44,7 +44,7 @@ impl Places for ElementPlaces {
             let other: usize = axes.map(|a| k / own[a] % self.indices[a] * steps[a]).sum();
             Some(other + i * steps[self.axis])
         };
-        indices.iter().enumerate().map(|index| place(index).unwrap_or(NOWHERE)).collect()
+        indices.iter().enumerate().map(place).collect()
     }
 }
 

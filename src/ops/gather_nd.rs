@@ -1,7 +1,7 @@
 //! GatherND: slices of the operand by index tuples. <https://onnx.ai/onnx/operators/onnx__GatherND.html>
 
 use super::family::indexing::{index_in, row_major};
-use super::family::view::{Gathered, Movement, NOWHERE, Places, View, ViewFn};
+use super::family::view::{Gathered, Movement, Places, View, ViewFn};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -43,7 +43,7 @@ impl Places for TuplePlaces {
     fn slice(&self) -> usize {
         volume(&self.x[self.batch + self.tuple..])
     }
-    fn offsets(&self, indices: &[i64]) -> Vec<usize> {
+    fn offsets(&self, indices: &[i64]) -> Vec<Option<usize>> {
         let steps = row_major(&self.x);
         let (shared, image) = self.x.split_at(self.batch);
         let per_batch = (self.tuples / volume(shared).max(1)).max(1);
@@ -54,12 +54,12 @@ impl Places for TuplePlaces {
             }
             Some(at)
         };
-        (0..self.tuples).map(|k| place(k).unwrap_or(NOWHERE)).collect()
+        (0..self.tuples).map(place).collect()
     }
 }
 
-/// The axis of the constant `indices` that place `place` of its tuples runs along, and what stands there at each coordinate:
-/// coordinates of an axis of `size`. `None` where the place follows no one axis.
+/// The axis of the constant `indices` that place `place` of its tuples runs along, and the index there at each coordinate, into an
+/// axis of `size`. `None` where the place follows no one axis.
 pub fn runs(indices: &Tensor, place: usize, size: usize) -> Option<(usize, Vec<usize>)> {
     let (&tuple, outer) = indices.shape().split_last()?;
     let all = indices.to_ints();

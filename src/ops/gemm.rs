@@ -2,7 +2,7 @@
 //!
 //! The contracted axis of A is read (of B where A is a constant); it is tied to that of the other.
 
-use super::family::broadcast::{self, runs};
+use super::family::broadcast::{self, Runs};
 use crate::graph::*;
 use crate::kernels::matmul::{Mat, matmul, plain, transposed};
 use crate::tensor::*;
@@ -40,6 +40,8 @@ struct Bound {
     tb: bool,
     alpha: f64,
     beta: f64,
+    /// Runs of C in the result, where there is a C.
+    c: Option<Runs<1>>,
 }
 
 fn mat<T>(data: &[T], flip: bool) -> Mat<'_, T> {
@@ -84,6 +86,26 @@ impl Hints for Gemm {
     fn parameters(&self) -> &'static [usize] {
         &[0, 1, 2]
     }
+    fn linear(&self, io: &Io) -> Option<Linear> {
+        let [row, ka, kb, column] = self.axes();
+        let (input, weight, weight_axes, result) = match (io.value(0), io.value(1)) {
+            (None, Some(_)) => (input(0, ka), 1, [kb, column], 1),
+            (Some(_), None) => (input(1, kb), 0, [ka, row], 0),
+            _ => return None,
+        };
+        let (factor, beta) = self.factors();
+        Some(Linear {
+            input,
+            weight,
+            weight_axes,
+            result,
+            groups: 1,
+            window: false,
+            factor,
+            bias: Some((2, beta)),
+            geometry: None,
+        })
+    }
 }
 
 impl Op for Gemm {
@@ -105,14 +127,11 @@ impl Op for Gemm {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let (m, k, n) = self.sizes(io.x)?;
         let ((ta, tb), (alpha, beta)) = (self.flips(), self.factors());
-        Ok(Box::new(Bound { m, k, n, ta, tb, alpha, beta }))
+        let c = io.input(2).map(|c| Runs::new([c], &[m, n]));
+        Ok(Box::new(Bound { m, k, n, ta, tb, alpha, beta, c }))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -136,27 +155,6 @@ impl Op for Gemm {
         }])
     }
 
-    fn linear(&self, io: &Io) -> Option<Linear> {
-        let [row, ka, kb, column] = self.axes();
-        let (input, weight, weight_axes, result) = match (io.value(0), io.value(1)) {
-            (None, Some(_)) => (input(0, ka), 1, [kb, column], 1),
-            (Some(_), None) => (input(1, kb), 0, [ka, row], 0),
-            _ => return None,
-        };
-        let (factor, beta) = self.factors();
-        Some(Linear {
-            input,
-            weight,
-            weight_axes,
-            result,
-            groups: 1,
-            window: false,
-            factor,
-            bias: Some((2, beta)),
-            geometry: None,
-        })
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
@@ -171,9 +169,9 @@ impl<T: Real> Compute<T> for Bound {
         if alpha != T::one() {
             y.iter_mut().for_each(|y| *y *= alpha);
         }
-        if let Some(c) = optional(x, 2).filter(|_| beta != T::zero()) {
-            let (shape, c) = (c.shape(), c.elements());
-            runs([shape], &[m, n], |o, [i], run, [p]| {
+        if let Some((c, runs)) = optional(x, 2).zip(self.c.as_ref()).filter(|_| beta != T::zero()) {
+            let c = c.elements();
+            runs.each(|o, [i], run, [p]| {
                 let y = &mut y[o..o + run];
                 match p {
                     0 => y.iter_mut().for_each(|y| *y += beta * c[i]),
@@ -187,8 +185,8 @@ impl<T: Real> Compute<T> for Bound {
         let &Self { m, k, n, ta, tb, .. } = self;
         let (alpha, beta) = (T::of(self.alpha), T::of(self.beta));
         let (a, b, dy) = (present(x, 0).elements(), present(x, 1).elements(), dy[0].elements());
-        if let Some(dc) = wanted(dx, 2) {
-            broadcast::reduce_into(dc, &[m, n], |i| beta * dy[i]);
+        if let Some((dc, runs)) = wanted(dx, 2).zip(self.c.as_ref()) {
+            runs.add(dc.elements_mut(), |i, _| beta * dy[i]);
         }
         let g: Cow<[T]> = match alpha == T::one() {
             true => Cow::Borrowed(dy),

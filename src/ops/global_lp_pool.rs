@@ -27,7 +27,11 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(GlobalLpPool { p }))
 }
 
-impl Hints for GlobalLpPool {}
+impl Hints for GlobalLpPool {
+    fn never_negative(&self, _: &Operands) -> bool {
+        true
+    }
+}
 
 impl Op for GlobalLpPool {
     fn attributes(&self) -> Attributes {
@@ -37,9 +41,6 @@ impl Op for GlobalLpPool {
         pool::infer_global(x)
     }
     fn differentiable(&self) -> bool {
-        true
-    }
-    fn never_negative(&self, _: &Operands) -> bool {
         true
     }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
@@ -57,10 +58,6 @@ impl Op for GlobalLpPool {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }

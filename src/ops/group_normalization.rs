@@ -1,8 +1,8 @@
 //! GroupNormalization: groups of neighbouring channels are normalised together.
 //! <https://onnx.ai/onnx/operators/onnx__GroupNormalization.html>
 //!
-//! A group lives and dies as one: its channels are one class, and `num_groups` is restated. Before opset 21 scale and bias
-//! belong to groups, from then on to channels.
+//! A group lives and dies as one: its channels are one class, and `num_groups` is restated. Scale and bias belong to
+//! groups until opset 20, to channels since.
 
 use super::family::normalise::Rows;
 use super::family::reduce::tie_others;
@@ -77,10 +77,6 @@ impl Op for GroupNormalization {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         self.infer(io.x)?;
         let x = &need(io.x, 0)?.shape;
@@ -108,10 +104,6 @@ impl Op for GroupNormalization {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {

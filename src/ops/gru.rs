@@ -1,7 +1,7 @@
 //! GRU: gates z, r and a candidate h̃ that r lets see the state; h = (1 − z) ⊙ h̃ + z ⊙ h.
 //! <https://onnx.ai/onnx/operators/onnx__GRU.html>
 //!
-//! The candidate takes r ⊙ (R·h + B) with `linear_before_reset`, else R·(r ⊙ h) + B.
+//! The state's part in the candidate is r ⊙ (R·h + B) with `linear_before_reset`, else R·(r ⊙ h) + B.
 
 use super::family::recurrent::{self, Activation, Back, Cell, Step, add, parts};
 use crate::graph::*;
@@ -22,7 +22,7 @@ impl Gru {
         self.linear_before_reset.unwrap_or(0) != 0
     }
 
-    /// r ⊙ what it stands before, image by image: `gates` hold r.
+    /// r ⊙ the operand that it scales, image by image: `gates` hold r.
     fn reset<T: Real>(&self, gates: &[T], recurrent: &[T], h: &[T], size: usize) -> Vec<T> {
         let of = |n: usize| match self.is_linear() {
             true => &recurrent[(3 * n + 2) * size..][..size],
@@ -72,7 +72,7 @@ impl Cell for Gru {
     fn backward<T: Real>(&self, f: &[Activation], s: Back<T>) {
         let ([h, _], [dy, _], [dh, _], size) = (s.before, s.d_after, s.d_before, s.hidden);
         let images = h.len() / size;
-        // Of what the candidate takes from the state.
+        // Gradient of the candidate's part of the state.
         let mut d_reset = Vec::with_capacity(h.len());
         for (n, row) in s.gates.chunks_exact_mut(3 * size).enumerate() {
             let [z, _, new] = parts(row);

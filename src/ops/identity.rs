@@ -11,7 +11,7 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(View(Identity)))
 }
 
-/// In place of an operator that has nothing left to do.
+/// The node as an Identity, where deletion leaves its operator nothing to do.
 pub fn passing() -> Resized {
     Resized { passes: Some("Identity"), ..Resized::of(Box::new(View(Identity))) }
 }

@@ -50,10 +50,6 @@ impl Op for InstanceNormalization {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         self.infer(io.x)?;
         let x = &need(io.x, 0)?.shape;
@@ -73,10 +69,6 @@ impl Op for InstanceNormalization {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

@@ -11,7 +11,7 @@ struct LayerNormalization {
     axis: Option<i64>,
     epsilon: Option<f32>,
     stash_type: Option<i64>,
-    /// With 2 or 3: the rows' means, and one by their deviations.
+    /// Number of results: with 2 or 3 there are the rows' means, and the inverses of their deviations.
     outputs: usize,
 }
 
@@ -73,10 +73,6 @@ impl Op for LayerNormalization {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         self.infer(io.x)?;
         let x = &need(io.x, 0)?.shape;
@@ -104,23 +100,20 @@ impl Op for LayerNormalization {
         Work::Free
     }
 
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
 }
 
-/// The operator over lines of one length. Results: y, and the lines' means and inverse deviations where they are wanted.
+/// The operator over lines of one length. Results: y, and the lines' means and inverse deviations where the node
+/// has them.
 #[derive(Debug)]
 struct Bound(Rows);
 
 impl<T: Real> Compute<T> for Bound {
     fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
         self.0.forward(x, y);
-        // A result that nobody wants has no elements.
+        // A result that the node leaves out has no elements.
         let mut statistics: Vec<&mut [T]> = y[1..].iter_mut().map(|y| y.elements_mut()).collect();
         if statistics.iter().all(|y| y.is_empty()) {
             return;

@@ -8,7 +8,7 @@ use crate::graph::*;
 use crate::tensor::*;
 use ndarray::{ArrayView1, Zip};
 
-/// The axis that is normalised over, between what is outside and inside of it.
+/// The axis that is normalised over, with the sizes outside and inside of it.
 const ALONG: ndarray::Axis = ndarray::Axis(1);
 
 #[derive(Debug)]
@@ -35,6 +35,9 @@ impl Hints for LpNormalization {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         Instructions::counted(4.0, 17.0)
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
 }
 
 impl Op for LpNormalization {
@@ -52,10 +55,6 @@ impl Op for LpNormalization {
         true
     }
 
-    fn never_negative(&self, x: &Operands) -> bool {
-        x[0].is_some_and(|x| x.is_never_negative())
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let axis = self.axis(need(io.x, 0)?.shape.len())?;
         Ok(Box::new(Bound { axis, absolute: self.p == Some(1) }))
@@ -69,10 +68,6 @@ impl Op for LpNormalization {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

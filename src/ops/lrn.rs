@@ -31,6 +31,10 @@ impl Hints for Lrn {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         Instructions::counted(735.0, 765.0)
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        let positive = |v: Option<f32>| v.is_none_or(|v| v >= 0.0);
+        positive(self.bias) && positive(self.alpha) && x[0].is_some_and(|x| x.is_never_negative())
+    }
 }
 
 impl Op for Lrn {
@@ -55,11 +59,6 @@ impl Op for Lrn {
         true
     }
 
-    fn never_negative(&self, x: &Operands) -> bool {
-        let positive = |v: Option<f32>| v.is_none_or(|v| v >= 0.0);
-        positive(self.bias) && positive(self.alpha) && x[0].is_some_and(|x| x.is_never_negative())
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         self.infer(io.x)?;
         let x = &need(io.x, 0)?.shape;
@@ -79,10 +78,6 @@ impl Op for Lrn {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

@@ -79,7 +79,7 @@ impl Cell for Lstm {
     }
 }
 
-/// What i, o and f see the cell state of unit `j` with.
+/// Peephole weights of i, o and f for the cell state of unit `j`.
 fn seen<T: Real>(peepholes: Option<&[T]>, j: usize, size: usize) -> [T; 3] {
     peepholes.map_or([T::zero(); 3], |p| [p[j], p[size + j], p[2 * size + j]])
 }

@@ -3,7 +3,7 @@
 //!
 //! The contracted axis of a is read (of b where a is a constant); it is tied to that of the other.
 
-use super::family::broadcast::{runs, shape_of};
+use super::family::broadcast::{Runs, shape_of};
 use crate::graph::*;
 use crate::kernels::matmul::{matmul, plain, transposed};
 use crate::tensor::*;
@@ -46,25 +46,37 @@ impl Stacks {
         Ok(Self { m, k: ka, n, a: ra.to_vec(), b: rb.to_vec(), y: shape_of(&[ra, rb])? })
     }
 
-    /// One product where b serves every matrix of a.
-    fn folded(mut self) -> Self {
+    /// The products; a single one where b serves every matrix of a.
+    fn bind(&self) -> Products {
+        let &Self { m, k, n, .. } = self;
         if volume(&self.b) == 1 && volume(&self.a) == volume(&self.y) {
-            self.m *= volume(&self.a);
-            (self.a, self.b, self.y) = (vec![], vec![], vec![]);
+            return Products { m: m * volume(&self.a), k, n, stacks: Runs::new([&[], &[]], &[]) };
         }
-        self
+        Products { m, k, n, stacks: Runs::new([&self.a, &self.b], &self.y) }
     }
+}
 
+/// The products of matrices at the shapes of one node.
+#[derive(Debug)]
+struct Products {
+    m: usize,
+    k: usize,
+    n: usize,
+    /// Runs of the matrices of a and b in the matrices of y.
+    stacks: Runs<2>,
+}
+
+impl Products {
     /// Calls `f(start in a, start in b, start in y)` for each product.
-    fn products(&self, mut f: impl FnMut(usize, usize, usize)) {
+    fn each(&self, mut f: impl FnMut(usize, usize, usize)) {
         let [a, b, y] = [self.m * self.k, self.k * self.n, self.m * self.n];
-        runs([&self.a, &self.b], &self.y, |o, [i, j], n, [p, q]| {
+        self.stacks.each(|o, [i, j], n, [p, q]| {
             (0..n).for_each(|s| f((i + s * p) * a, (j + s * q) * b, (o + s) * y));
         });
     }
 }
 
-/// Axis of an operand's rows and its contracted axis; columns likewise.
+/// Axes of a: rows, contracted; and of b: contracted, columns. `a` and `b` are their ranks; a vector has no rows or columns.
 fn axes(a: usize, b: usize) -> (Option<usize>, usize, usize, Option<usize>) {
     (a.checked_sub(2), a - 1, b.saturating_sub(2), (b > 1).then(|| b - 1))
 }
@@ -72,6 +84,18 @@ fn axes(a: usize, b: usize) -> (Option<usize>, usize, usize, Option<usize>) {
 impl Hints for MatMul {
     fn parameters(&self) -> &'static [usize] {
         &[0, 1]
+    }
+    fn linear(&self, io: &Io) -> Option<Linear> {
+        let (a, b, y) = (io.input(0)?, io.input(1)?, io.output(0));
+        let (_, ka, kb, _) = axes(a.len(), b.len());
+        // A vector's one axis is summed over; a stack of weights has none that they share.
+        let (input, weight, weight_axes, result) = match (io.value(0), io.value(1)) {
+            (None, Some(_)) if b.len() == 2 => (input(0, ka), 1, [0, 1], y.len() - 1),
+            (Some(_), None) if a.len() == 2 => (input(1, kb), 0, [1, 0], y.len() - (b.len().min(2))),
+            _ => return None,
+        };
+        let (groups, window, factor, bias, geometry) = (1, false, 1.0, None, None);
+        Some(Linear { input, weight, weight_axes, result, groups, window, factor, bias, geometry })
     }
 }
 
@@ -93,13 +117,9 @@ impl Op for MatMul {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let (a, b) = (need(io.x, 0)?, need(io.x, 1)?);
-        Ok(Box::new(Stacks::of(&a.shape, &b.shape)?.folded()))
+        Ok(Box::new(Stacks::of(&a.shape, &b.shape)?.bind()))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -148,35 +168,22 @@ impl Op for MatMul {
         Work::Macs(vec![Product { coefficient: 1.0, widths }])
     }
 
-    fn linear(&self, io: &Io) -> Option<Linear> {
-        let (a, b, y) = (io.input(0)?, io.input(1)?, io.output(0));
-        let (_, ka, kb, _) = axes(a.len(), b.len());
-        // A vector's one axis is summed over; a stack of weights has none that they share.
-        let (input, weight, weight_axes, result) = match (io.value(0), io.value(1)) {
-            (None, Some(_)) if b.len() == 2 => (input(0, ka), 1, [0, 1], y.len() - 1),
-            (Some(_), None) if a.len() == 2 => (input(1, kb), 0, [1, 0], y.len() - (b.len().min(2))),
-            _ => return None,
-        };
-        let (groups, window, factor, bias, geometry) = (1, false, 1.0, None, None);
-        Some(Linear { input, weight, weight_axes, result, groups, window, factor, bias, geometry })
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
 }
 
-impl<T: Real> Compute<T> for Stacks {
+impl<T: Real> Compute<T> for Products {
     fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
         let &Self { m, k, n, .. } = self;
         let (a, b, y) = (present(x, 0).elements(), present(x, 1).elements(), y[0].elements_mut());
-        self.products(|i, j, o| matmul(m, k, n, plain(&a[i..]), plain(&b[j..]), false, &mut y[o..]));
+        self.each(|i, j, o| matmul(m, k, n, plain(&a[i..]), plain(&b[j..]), false, &mut y[o..]));
     }
 
     fn backward(&self, x: &Inputs<T>, _: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
         let &Self { m, k, n, .. } = self;
         let (a, b, dy) = (present(x, 0).elements(), present(x, 1).elements(), dy[0].elements());
-        self.products(|i, j, o| {
+        self.each(|i, j, o| {
             if let Some(da) = wanted(dx, 0) {
                 matmul(m, n, k, plain(&dy[o..]), transposed(&b[j..]), true, &mut da.elements_mut()[i..]);
             }

@@ -1,6 +1,6 @@
 //! MaxPool: y = the largest x in a window. <https://onnx.ai/onnx/operators/onnx__MaxPool.html>
 //!
-//! The second result, where wanted, counts elements across channels, so these stay whole.
+//! The second result, where there is one, counts elements across channels, so these stay whole.
 
 use super::family::pool::{Bound, Loops, Plane, Pool, Windowed};
 use super::family::spatial::Window;
@@ -77,9 +77,6 @@ impl Op for WithIndices {
     fn differentiable(&self) -> bool {
         true
     }
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
         for axis in 0..io.output(0).len() {
             link.freeze(input(0, axis), "counts positions across this axis");
@@ -89,10 +86,6 @@ impl Op for WithIndices {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }

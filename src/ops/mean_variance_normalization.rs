@@ -1,7 +1,7 @@
 //! MeanVarianceNormalization: y = (x − mean)/(σ + 10⁻⁹), mean and σ over some axes.
 //! <https://onnx.ai/onnx/operators/onnx__MeanVarianceNormalization.html>
 
-use super::family::broadcast::runs;
+use super::family::broadcast::Runs;
 use super::family::reduce::{axis_of, tie_others};
 use crate::graph::*;
 use crate::tensor::*;
@@ -50,16 +50,13 @@ impl Op for MeanVarianceNormalization {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
-        let shape = need(io.x, 0)?.shape.clone();
+        let shape = &need(io.x, 0)?.shape;
         let whole = self.whole(shape.len())?;
         let ones: Shape = shape.iter().zip(whole).map(|(&s, w)| if w { 1 } else { s }).collect();
-        let count = (volume(&shape) / volume(&ones).max(1)) as f64;
-        Ok(Box::new(Bound { shape, ones, count }))
+        let groups = volume(&ones);
+        let count = (volume(shape) / groups.max(1)) as f64;
+        Ok(Box::new(Bound { statistics: Runs::new([&ones], shape), groups, count }))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -71,10 +68,6 @@ impl Op for MeanVarianceNormalization {
         Work::Free
     }
 
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
@@ -83,11 +76,11 @@ impl Op for MeanVarianceNormalization {
 /// The operator at one shape.
 #[derive(Debug)]
 struct Bound {
-    /// Shape of x.
-    shape: Shape,
-    /// Shape of the statistics: ones along the axes that are normalised over.
-    ones: Shape,
-    /// Number of elements normalised together.
+    /// Runs of the statistics, which are broadcast along the axes that are normalised over, in x.
+    statistics: Runs<1>,
+    /// Number of groups of elements that are normalised together.
+    groups: usize,
+    /// Number of elements in a group.
     count: f64,
 }
 
@@ -100,12 +93,12 @@ struct Moments<T> {
 impl Bound {
     /// Calls `f(position in x, position in the statistics)`.
     fn each(&self, mut f: impl FnMut(usize, usize)) {
-        runs([&self.ones], &self.shape, |o, [i], n, [p]| (0..n).for_each(|k| f(o + k, i + k * p)));
+        self.statistics.each(|o, [i], n, [p]| (0..n).for_each(|k| f(o + k, i + k * p)));
     }
 
     fn moments<T: Real>(&self, x: &[T]) -> Moments<T> {
-        let (groups, count) = (volume(&self.ones), T::of(self.count));
-        let (mut mean, mut var) = (vec![T::zero(); groups], vec![T::zero(); groups]);
+        let count = T::of(self.count);
+        let (mut mean, mut var) = (vec![T::zero(); self.groups], vec![T::zero(); self.groups]);
         self.each(|i, o| mean[o] += x[i]);
         mean.iter_mut().for_each(|m| *m /= count);
         self.each(|i, o| var[o] += (x[i] - mean[o]) * (x[i] - mean[o]));

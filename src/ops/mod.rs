@@ -305,9 +305,9 @@ pub struct Whole {
     pub domain: &'static str,
     /// Why it is not run: a phrase that follows a node's name.
     pub why: &'static str,
-    /// Builds what is known of it from its attributes.
+    /// Builds the operator, as far as it is known, from its attributes.
     read: fn(&Reader) -> Result<Box<dyn Counted>, Refusal>,
-    /// Cases, with what must be known of them.
+    /// Cases, with the shapes and counts that are known of them.
     #[cfg(test)]
     cases: fn() -> Vec<carried::Known>,
 }
@@ -345,7 +345,7 @@ carried! {
 }
 
 /// Builds the operator `op_type`. An operator or a form we do not know becomes one that says nothing, so that everything it
-/// touches is frozen and carried as it is; a contradiction is an error.
+/// touches is frozen and carried verbatim; a contradiction is an error.
 pub fn read(
     op_type: &str,
     domain: &str,

@@ -1,4 +1,4 @@
-//! Mod: what is left of a after division by b, with the sign of b, or (fmod) of a.
+//! Mod: the remainder of a divided by b, with the sign of b, or (fmod) of a.
 //! <https://onnx.ai/onnx/operators/onnx__Mod.html>
 
 use super::family::binary::{Binary, BinaryFn};

@@ -1,10 +1,9 @@
-//! Pad: more coordinates in front of an axis and behind it, or fewer. <https://onnx.ai/onnx/operators/onnx__Pad.html>
+//! Pad: more coordinates at the begin and the end of an axis, or fewer. <https://onnx.ai/onnx/operators/onnx__Pad.html>
 //!
-//! Constant padding adds coordinates that nobody computes: each may go for itself. Padding with the axis's own elements
-//! keeps the axis whole.
+//! Each coordinate that constant padding adds may go alone. Padding with the axis's own elements keeps the axis whole.
 
 use super::family::indexing::{axes_in, constant, count, required, restated, row_major, shape_from};
-use super::family::view::{Filling, Movement, NOWHERE, View, ViewFn, along};
+use super::family::view::{Filling, Movement, View, ViewFn, along};
 use super::identity::passing;
 use crate::graph::*;
 use crate::tensor::*;
@@ -12,7 +11,7 @@ use crate::tensor::*;
 #[derive(Debug, Clone)]
 struct Pad {
     mode: Option<String>,
-    /// Attributes before opset 11, operands since.
+    /// Attributes until opset 10, operands since.
     pads: Option<Vec<i64>>,
     value: Option<f32>,
 }
@@ -49,8 +48,8 @@ impl Pad {
         self.mode() != "constant" && (begin > 0 || end > 0)
     }
 
-    /// For each element along an axis of the result: the operand's, or nowhere.
-    fn table(&self, size: usize, (begin, end): (i64, i64)) -> Vec<usize> {
+    /// For each coordinate along an axis of the result, the operand's; none for the filling.
+    fn table(&self, size: usize, (begin, end): (i64, i64)) -> Vec<Option<usize>> {
         let (low, high) = ((-begin).max(0), size as i64 - (-end).max(0));
         let n = high - low;
         let source = |i: i64| match self.mode() {
@@ -63,11 +62,11 @@ impl Pad {
             }
             _ => None,
         };
-        (-begin.max(0)..n + end.max(0)).map(|i| source(i).map_or(NOWHERE, |i| (i + low) as usize)).collect()
+        (-begin.max(0)..n + end.max(0)).map(|i| source(i).map(|i| (i + low) as usize)).collect()
     }
 }
 
-/// Where each entry of `pads` belongs: (axis, position of its begin; its end stands `entries` later).
+/// Axis of each entry of `pads` that is a begin; the end of entry `k` is entry `k + axes.len()`.
 fn entries(pads: &[i64], axes: Option<&[i64]>, rank: usize) -> Result<Vec<usize>, Refusal> {
     let axes = match axes {
         Some(axes) => axes_in(axes, rank)?,
@@ -96,7 +95,7 @@ impl ViewFn for Pad {
             .done()
     }
 
-    /// What runtimes make of a reflection that reaches into what is cut off at the other end.
+    /// Runtimes differ on a reflection that reaches into a part of the axis that is cut off at the other end.
     fn caution(&self, io: &Io) -> Option<String> {
         let pads = self.pads.clone().or_else(|| io.value(1).map(Tensor::to_ints))?;
         let (x, axes) = (io.input(0)?, io.value(3).map(Tensor::to_ints));
@@ -147,7 +146,7 @@ impl ViewFn for Pad {
             (0..size).for_each(|i| link.free(input(0, axis), i));
             for (j, i) in self.table(size, pad).into_iter().enumerate() {
                 link.free(output(0, axis), j);
-                if i != NOWHERE {
+                if let Some(i) = i {
                     link.tie(input(0, axis), i, output(0, axis), j);
                 }
             }
@@ -193,9 +192,8 @@ impl ViewFn for Pad {
         let x = &need(io.x, 0)?.shape;
         let (pads, axes) = self.written(io.x)?;
         let pads = resolve(&pads, axes.as_deref(), x.len())?.into_iter();
-        let table = |(pad, (&size, step)): ((i64, i64), (&usize, usize))| -> Vec<usize> {
-            let offset = |i| if i == NOWHERE { i } else { i * step };
-            self.table(size, pad).into_iter().map(offset).collect()
+        let table = |(pad, (&size, step)): ((i64, i64), (&usize, usize))| -> Vec<Option<usize>> {
+            self.table(size, pad).into_iter().map(|i| Some(i? * step)).collect()
         };
         let filling = match io.input(2) {
             Some(value) if volume(value) > 0 => Filling::Operand(2),

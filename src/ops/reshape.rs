@@ -1,4 +1,4 @@
-//! Reshape: the same elements under another shape. <https://onnx.ai/onnx/operators/onnx__Reshape.html>
+//! Reshape: the elements in their order under another shape. <https://onnx.ai/onnx/operators/onnx__Reshape.html>
 //!
 //! Axes are matched from the front into blocks of equal volume. A block of one axis on each side passes through; one axis
 //! against several is a product (flatten, channel shuffle, attention heads); [a·p, q, …] and [a, p·q·…] are groups of an axis (heads
@@ -91,7 +91,7 @@ pub fn blocks(x: &[usize], y: &[usize]) -> Vec<(std::ops::Range<usize>, std::ops
 
 /// States the ties of any operator that keeps the elements in order under another shape.
 pub fn link_blocks(x: &[usize], y: &[usize], link: &mut dyn Couplings) {
-    // Nothing has no order.
+    // No elements have no order.
     if volume(x) == 0 {
         return;
     }
@@ -122,7 +122,7 @@ pub fn link_blocks(x: &[usize], y: &[usize], link: &mut dyn Couplings) {
     }
 }
 
-/// Is [a·p, …] to [a, p·…] a form of the same numbers, with a and p larger than one?
+/// True for [a·p, …] and [a, p·…] with a and p larger than one.
 fn regroups(fine: Shape, [a, inner]: [usize; 2]) -> bool {
     let p = fine[0] / a.max(1);
     a > 1 && p > 1 && fine[0] == a * p && volume(&fine[1..]) * p == inner
@@ -137,6 +137,9 @@ impl Hints for Reshape {
     }
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         None
+    }
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
     }
 }
 
@@ -158,10 +161,6 @@ impl Op for Reshape {
         true
     }
 
-    fn never_negative(&self, x: &Operands) -> bool {
-        x[0].is_some_and(|x| x.is_never_negative())
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(all(io)?))
     }
@@ -176,10 +175,6 @@ impl Op for Reshape {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {

@@ -3,9 +3,7 @@
 
 use super::family::indexing::{axis_in, integers};
 use super::family::no_grad::{NoGrad, NoGradFn, Values};
-use super::family::view::{
-    Filling, Indexed, Movement, Moves, NOWHERE, Part, Pattern, Places, Run, View, ViewFn,
-};
+use super::family::view::{Filling, Indexed, Movement, Moves, Part, Pattern, Places, Run, View, ViewFn};
 use super::gather_elements::{ElementPlaces, check};
 use crate::graph::*;
 use crate::tensor::*;
@@ -25,7 +23,7 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     }
 }
 
-/// How an update meets what is there.
+/// Combination of an update with the element in its place.
 #[derive(Debug, Clone, Copy)]
 pub enum Reduction {
     Add,
@@ -35,7 +33,7 @@ pub enum Reduction {
 }
 
 impl Reduction {
-    /// The attribute's value; `None` overwrites.
+    /// From the attribute's value; `None` overwrites.
     pub fn of(name: Option<&str>) -> Result<Option<Self>, Refusal> {
         Ok(Some(match name {
             None | Some("none") => return Ok(None),
@@ -57,7 +55,7 @@ impl Reduction {
     }
 }
 
-/// Where a scatter puts its updates.
+/// A scatter: an operator that puts updates into places of its operand.
 pub trait Scatter: ViewFn {
     /// Slices of the result, by the indices that operand 1 holds.
     type Places: Places + 'static;
@@ -70,7 +68,7 @@ pub trait Scatter: ViewFn {
 pub struct Reduced<S> {
     /// The scatter.
     pub op: S,
-    /// How it combines.
+    /// Its combination of elements.
     pub how: Reduction,
 }
 
@@ -106,7 +104,7 @@ pub struct Combined<P> {
     how: Reduction,
     places: P,
     /// Offsets of the slices, where the indices are constants.
-    constant: Option<Vec<usize>>,
+    constant: Option<Vec<Option<usize>>>,
 }
 
 impl<P: Places + 'static> Values for Combined<P> {
@@ -118,14 +116,15 @@ impl<P: Places + 'static> Values for Combined<P> {
             None => Cow::Owned(self.places.offsets(&integers(present(x, 1)))),
         };
         let len = self.places.slice();
-        let named = updates.chunks(len.max(1)).zip(offsets.iter()).filter(|(_, at)| **at != NOWHERE);
-        for (update, &at) in named {
+        for (update, at) in updates.chunks(len.max(1)).zip(offsets.iter()) {
+            let &Some(at) = at else { continue };
             y[at..at + len].iter_mut().zip(update).for_each(|(y, &u)| *y = self.how.of_two(*y, u));
         }
     }
 }
 
-/// Operand 0, except where a slice of operand 2 goes to a place that operand 1 names; the last one wins.
+/// Operand 0, except where a slice of operand 2 goes to a place that operand 1 names; of several for
+/// one place the last counts.
 #[derive(Debug)]
 pub struct Overwritten<P> {
     /// The slices.
@@ -137,11 +136,12 @@ pub struct Overwritten<P> {
 impl<P: Places> Indexed for Overwritten<P> {
     fn moves(&self, indices: &[i64]) -> Moves {
         let len = self.places.slice();
-        let mut from = vec![NOWHERE; self.elements];
-        for (k, at) in self.places.offsets(indices).into_iter().enumerate().filter(|(_, at)| *at != NOWHERE) {
-            from[at..at + len].iter_mut().enumerate().for_each(|(i, from)| *from = k * len + i);
+        let mut from = vec![None; self.elements];
+        for (k, at) in self.places.offsets(indices).into_iter().enumerate() {
+            let Some(at) = at else { continue };
+            from[at..at + len].iter_mut().enumerate().for_each(|(i, from)| *from = Some(k * len + i));
         }
-        let source = |to: usize| if from[to] == NOWHERE { (0, to) } else { (2, from[to]) };
+        let source = |to: usize| from[to].map_or((0, to), |from| (2, from));
         let (mut kept, mut updated, mut to) = (Vec::new(), Vec::new(), 0);
         while to < self.elements {
             let (x, at) = source(to);

@@ -18,6 +18,9 @@ impl Hints for Where {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         Instructions::counted(16.0, 12.0)
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        [1, 2].iter().all(|&k| x[k].is_some_and(|x| x.is_never_negative()))
+    }
 }
 
 impl Op for Where {
@@ -31,9 +34,6 @@ impl Op for Where {
     }
     fn differentiable(&self) -> bool {
         true
-    }
-    fn never_negative(&self, x: &Operands) -> bool {
-        [1, 2].iter().all(|&k| x[k].is_some_and(|x| x.is_never_negative()))
     }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let (c, a, b) = (need(io.x, 0)?, need(io.x, 1)?, need(io.x, 2)?);
@@ -50,10 +50,6 @@ impl Op for Where {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }

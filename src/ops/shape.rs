@@ -1,6 +1,6 @@
 //! Shape: the sizes of the axes, or of some of them. <https://onnx.ai/onnx/operators/onnx__Shape.html>
 //!
-//! It says nothing against deletion: the pruned graph computes the new sizes, and whoever takes them for more than sizes
+//! Deletion is no matter here: the pruned graph computes the new sizes, and an operator that takes them for more than sizes
 //! restates or refuses them itself.
 
 use super::family::no_grad::{Integers, NoGrad, NoGradFn};
@@ -51,7 +51,7 @@ impl NoGradFn for SizesOf {
     }
 }
 
-/// The axes whose size is asked for have size 1 here: deletion changes the others' result, as it should.
+/// Only axes of size 1 are reported here: deletion changes the sizes of other axes, as it should.
 #[cfg(test)]
 pub fn cases() -> Vec<super::laws::Case> {
     use super::laws::{Case, data};

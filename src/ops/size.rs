@@ -1,6 +1,6 @@
 //! Size: the number of elements. <https://onnx.ai/onnx/operators/onnx__Size.html>
 //!
-//! Whoever divides by it wants the number as it is: the operand stays whole.
+//! A mean divides by this number, which must stay: the operand stays whole.
 
 use super::family::no_grad::{Integers, NoGrad, NoGradFn};
 use crate::graph::*;

@@ -1,7 +1,7 @@
-//! Slice: every step-th coordinate of ranges along axes; ranges as attributes (before opset 10) or operands.
+//! Slice: every step-th coordinate of ranges along axes; ranges as attributes (until opset 9) or operands.
 //! <https://onnx.ai/onnx/operators/onnx__Slice.html>
 //!
-//! The coordinates that a larger step skips belong to the one before them: blocks go as a whole, so that what is left is
+//! The coordinates that a larger step skips belong to the coordinate that they follow: blocks go as a whole, so that the slice is
 //! still every step-th coordinate.
 
 use super::family::indexing::{axes_in, constant, count, required, restated, row_major};
@@ -173,7 +173,7 @@ impl ViewFn for Slice {
             let left: Vec<usize> = (0..was.len).filter(|&i| kept.contains(&was.at(i))).collect();
             let Some(&first) = left.first() else { return unsupported("nothing is left of a slice") };
             let wanted = Range { start: count(Some(kept), 0, was.at(first)), step, len: left.len() };
-            // What is written stays where it is still right (negative, or beyond the end).
+            // A written bound stays where it is still right (negative, or beyond the end).
             let (start, end) = wanted.written(kept.len());
             let forms =
                 [(old.starts[k], old.ends[k]), (start, old.ends[k]), (old.starts[k], end), (start, end)];

@@ -1,6 +1,6 @@
 //! Softmax: y = eˣ / Σ eˣ along an axis. <https://onnx.ai/onnx/operators/onnx__Softmax.html>
 //!
-//! Before opset 13 the input counts as a matrix, and all axes from `axis` on are normalised together.
+//! Until opset 12 the input counts as a matrix, and all axes from `axis` on are normalised together.
 
 use super::family::reduce::{axis_of, sum, tie_others};
 use crate::graph::*;
@@ -54,6 +54,9 @@ impl Hints for Softmax {
             false => Instructions::counted(wide, narrow),
         }
     }
+    fn never_negative(&self, _: &Operands) -> bool {
+        !self.log
+    }
 }
 
 impl Op for Softmax {
@@ -71,10 +74,6 @@ impl Op for Softmax {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        !self.log
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let x = &need(io.x, 0)?.shape;
         let (first, last) = self.axes(x.len())?;
@@ -90,10 +89,6 @@ impl Op for Softmax {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

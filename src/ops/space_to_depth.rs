@@ -1,7 +1,7 @@
 //! SpaceToDepth: blocks of pixels become blocks of channels. <https://onnx.ai/onnx/operators/onnx__SpaceToDepth.html>
 //!
-//! A channel of the operand becomes b² channels of the result: they are one class. Of these, `mode` puts the same pixel of all
-//! channels side by side (DCR, the only one before opset 28), or all pixels of the same channel (CRD).
+//! A channel of the operand becomes b² channels of the result: they are one class. `mode` puts side by side one
+//! pixel of all channels (DCR, the only mode until opset 27), or all pixels of one channel (CRD).
 
 use super::family::view::{Movement, View, ViewFn, along};
 use crate::graph::*;

@@ -1,8 +1,8 @@
-//! Split: consecutive parts along an axis; sizes as attribute (before opset 13), operand, or equal.
+//! Split: consecutive parts along an axis; sizes as attribute (until opset 12), operand, or equal.
 //! <https://onnx.ai/onnx/operators/onnx__Split.html>
 //!
-//! Equal parts that do not stay equal get their sizes as an operand, and so do parts of which one is empty: runtimes differ in what
-//! they make of 5 channels in four (2, 2, 1 and 0 by the standard).
+//! Equal parts that do not stay equal get their sizes as an operand, and so do parts of which one is empty: runtimes differ
+//! on 5 channels in four (2, 2, 1 and 0 by the standard).
 
 use super::family::indexing::{axis_in, constant, count, restated};
 use super::family::view::{Filling, Movement, Moves, Part, Pattern, Run, View, ViewFn};
@@ -125,7 +125,7 @@ impl ViewFn for Split {
         if io.input(1).is_some() {
             return Ok(Resized::restating(restated(io, 1, &sizes)));
         }
-        // What is left over may make the last part smaller; where it would leave one empty, runtimes differ.
+        // The last part may be smaller; where one would be empty, runtimes differ.
         let same = |equal: Vec<usize>| equal.iter().zip(&sizes).all(|(&e, &s)| e as i64 == s && s > 0);
         if self.equal(kept.len()).is_ok_and(same) {
             return Ok(Resized::UNCHANGED);
@@ -142,9 +142,9 @@ impl ViewFn for Split {
         let (mut parts, mut at) = (Vec::new(), 0);
         for (slot, (y, size)) in io.y.iter().zip(sizes).enumerate() {
             let len = size * inner;
-            // An output that nobody wants has no elements.
+            // An output that the node leaves out has no elements.
             if y.shape.len() == x.len() && y.shape[axis] == size {
-                let blocks = vec![(0..outer).map(|o| o * width).collect()];
+                let blocks = vec![(0..outer).map(|o| Some(o * width)).collect()];
                 let pattern = Pattern::Runs(vec![Run { to: 0, at, step: 1, len }]);
                 parts.push(Part { x: 0, y: slot, blocks, width: len, pattern });
             }

@@ -7,7 +7,7 @@ use crate::tensor::*;
 
 #[derive(Debug)]
 struct Squeeze {
-    /// Attribute before opset 13, operand since.
+    /// An attribute until opset 12, an operand since.
     axes: Option<Vec<i64>>,
     axes_are_attribute: bool,
 }

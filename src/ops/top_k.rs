@@ -34,7 +34,11 @@ impl TopK {
     }
 }
 
-impl Hints for TopK {}
+impl Hints for TopK {
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
+    }
+}
 
 impl Op for TopK {
     fn attributes(&self) -> Attributes {
@@ -74,10 +78,6 @@ impl Op for TopK {
         false
     }
 
-    fn never_negative(&self, x: &Operands) -> bool {
-        x[0].is_some_and(|x| x.is_never_negative())
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let axis = self.axis(need(io.x, 0)?.shape.len())?;
         Ok(Box::new(Bound { axis, largest: self.largest.unwrap_or(1) != 0 }))
@@ -90,7 +90,7 @@ impl Op for TopK {
             (0..*n).for_each(|i| link.free(input(1, 0), i));
         }
         link.freeze(input(0, whole), "sorts along this axis");
-        // A result that is not wanted has no axes of its own.
+        // A result that the node leaves out has no axes of its own.
         let results: Vec<usize> = (0..io.y.len()).filter(|&slot| io.output(slot).len() == x.len()).collect();
         for axis in (0..x.len()).filter(|&a| a != whole) {
             for &slot in results.iter().filter(|&&slot| io.output(slot)[axis] == x[axis]) {
@@ -101,10 +101,6 @@ impl Op for TopK {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
@@ -120,7 +116,7 @@ struct Bound {
 }
 
 impl Bound {
-    /// Puts the indices of a line in order, those of equal elements as they stand.
+    /// Sorts the indices of a line by its elements; equal elements stay in the order of the line.
     fn sort<T: Real>(&self, line: ArrayView1<T>, order: &mut Vec<usize>) {
         order.clear();
         order.extend(0..line.len());
@@ -133,7 +129,7 @@ impl Bound {
 
 impl<T: Real> Compute<T> for Bound {
     fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
-        // A result that nobody wants has no elements.
+        // A result that the node leaves out has no elements.
         let results = y.iter_mut().enumerate().filter(|(_, y)| !y.is_empty());
         let mut y: Vec<_> = results.map(|(slot, y)| (slot, around_mut(y, self.axis))).collect();
         let mut order = Vec::new();

@@ -54,7 +54,7 @@ impl ViewFn for Trilu {
             Run { to: at, at, step: 1, len: to - from }
         };
         let width = rows * columns;
-        let blocks = vec![(0..volume(outer)).map(|o| o * width).collect()];
+        let blocks = vec![(0..volume(outer)).map(|o| Some(o * width)).collect()];
         let pattern = Pattern::Runs((0..rows).map(run).collect());
         let parts = vec![Part { x: 0, y: 0, blocks, width, pattern }];
         Ok(Movement::Fixed(Moves { parts, filling: Filling::Number(0.0) }))

@@ -6,7 +6,7 @@ use crate::graph::*;
 
 #[derive(Debug)]
 struct Unsqueeze {
-    /// Attribute before opset 13, operand since.
+    /// An attribute until opset 12, an operand since.
     axes: Option<Vec<i64>>,
 }
 

@@ -1,4 +1,4 @@
-//! Upsample: Resize before it had that name. <https://onnx.ai/onnx/operators/onnx__Upsample.html>
+//! Upsample: Resize of opsets up to 9. <https://onnx.ai/onnx/operators/onnx__Upsample.html>
 
 use super::resize::read_simple;
 use crate::graph::*;

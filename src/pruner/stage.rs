@@ -11,13 +11,14 @@ use super::{
 use crate::coupling::Groups;
 use crate::data::BoundDataset;
 use crate::error::Result;
-use crate::exec::{BiasTermSpec, GateSpec, Pool, UNGATED};
+use crate::exec::{BiasTermSpec, GateSpec, Pool};
 use crate::gates::compensate::{self, BiasCompensation, Moments};
 use crate::gates::{HeldOut, Session, gate, hard};
 use crate::graph::*;
 use crate::plan::{self, Search};
 use crate::recover::State;
 use crate::rewrite;
+use crate::support::index::OptIndex;
 use crate::verify::certify::{self, Gated};
 use std::sync::Arc;
 
@@ -254,9 +255,7 @@ impl Run<'_> {
         if let Some(open) = open {
             for shift in &mut compensation.shifts {
                 let columns = shift.index.len().max(1);
-                let gone = |k: usize| {
-                    shift.index[k % columns] != UNGATED && !open[shift.index[k % columns] as usize]
-                };
+                let gone = |k: usize| shift.index[k % columns].get().is_some_and(|c| !open[c]);
                 (0..shift.matrix.len()).filter(|&k| gone(k)).for_each(|k| shift.matrix[k] = 0.0);
             }
         }
@@ -266,9 +265,8 @@ impl Run<'_> {
 
 /// What stands in for closed channels, in each reader's bias: Σ over deleted c of κ_c times the shift's column.
 fn closed(shifts: &[BiasTermSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
-    let amount = |(&i, &l): (&u32, &u32)| match i != UNGATED && lambda[i as usize] == 0.0 {
-        true if l == UNGATED => 1.0,
-        true => f64::from(lambda[l as usize]),
+    let amount = |(i, l): (&OptIndex, &OptIndex)| match i.get().is_some_and(|i| lambda[i] == 0.0) {
+        true => l.get().map_or(1.0, |l| f64::from(lambda[l])),
         false => 0.0,
     };
     let one = |s: &BiasTermSpec| {

@@ -2,8 +2,9 @@
 
 use super::Cuts;
 use crate::coupling::{Groups, Site};
-use crate::exec::{BiasTermSpec, GateSpec, UNGATED};
+use crate::exec::{BiasTermSpec, GateSpec};
 use crate::graph::*;
+use crate::support::index::OptIndex;
 use std::collections::HashMap;
 
 /// The `gates` and `shifts` of `graph` where `small`, the rewritten graph that keeps `kept`, has what they stand at. Gates of
@@ -18,10 +19,10 @@ pub fn follow(
     let cuts = Cuts::new(groups, kept);
     let place = |n: NodeId| small.producer(graph.nodes[n].outputs.first().copied().flatten()?);
     let mut moved: Vec<GateSpec> = Vec::new();
-    let mut place_of: HashMap<(ValueId, usize, Vec<u32>), usize> = HashMap::new();
+    let mut place_of: HashMap<(ValueId, usize, Vec<OptIndex>), usize> = HashMap::new();
     for gate in gates {
-        let stays = |c: &u32| *c == UNGATED || kept[*c as usize];
-        let index: Vec<u32> = gate.index.iter().copied().filter(stays).collect();
+        let stays = |c: &OptIndex| c.get().is_none_or(|c| kept[c]);
+        let index: Vec<OptIndex> = gate.index.iter().copied().filter(stays).collect();
         for &(n, slot) in &gate.readers {
             let picks = groups.select(Site { node: n, slot, axis: gate.axis }).is_some();
             let Some((value, reader)) =

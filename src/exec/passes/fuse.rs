@@ -1,94 +1,137 @@
-//! Fuses steps and prepares convolutions: gate or route → convolution → ReLU becomes one step with packed weights, and so do
-//! route → addition → ReLU.
+//! Fuses steps and prepares convolutions: relu(conv(gate(gather(x)))) becomes one step with packed weights, and so do
+//! gather(gather(x)) and relu(trunk + gather(gate(branch))).
 //!
-//! Only what the loss cannot see is dropped: the value between, where nobody else uses it.
+//! Only values that the targets cannot see are dropped: a fused step was the sole reader of each.
 
-use crate::exec::channel_map::{NOWHERE, compose, route_of};
+use crate::exec::channel_map::{ChannelMap, channel_map_of, compose};
 use crate::exec::convolution::Convolution;
 use crate::exec::program::{Kind, Precision, Program, Source, Step};
 use crate::graph::Limit;
 use crate::kernels::packed_conv::PackedConv;
+use crate::support::index::OptIndex;
 use crate::tensor::Elements;
 
-/// Lowers every convolution that the direct kernel takes, and forgets weights that nothing reads any more.
-pub(in crate::exec) fn lower(program: &mut Program, sums: Precision) {
-    let (mut uses, reads) = (count_uses(program), count_constants(program));
+/// Lowers every convolution that the direct kernel takes, fuses steps, and forgets weights that nothing reads any more.
+pub(in crate::exec) fn lower(program: &mut Program, precision: Precision) {
+    let (uses, reads) = (count_uses(program), count_constants(program));
     let steps = std::mem::take(&mut program.steps);
-    let mut out: Vec<Option<Step>> = Vec::with_capacity(steps.len());
-    let mut made: Vec<Option<usize>> = vec![None; program.shapes.len()];
-    for mut step in steps {
-        if let Some(mut conv) = convolution(program, &step, sums) {
-            if reads[conv.weights] == 1 && (conv.kernel.goes_back() || !step.live) {
-                program.constants[conv.weights] = Default::default();
-            }
-            if let Some((at, Step { kind: Kind::Gate { axis: 1, index }, inputs, .. })) =
-                before(&step, 0, &out, &made, &uses)
-            {
-                conv.gate = Some(index.clone());
-                step.inputs[0] = inputs[0];
-                out[at] = None;
-            }
-            if let Some((at, Step { kind: Kind::ChannelMap(route), inputs, .. })) =
-                before(&step, 0, &out, &made, &uses)
-                && !route.contains(&NOWHERE)
-            {
-                conv.reads = Some(route.clone());
-                step.inputs[0] = inputs[0];
-                out[at] = None;
-            }
-            step.kind = Kind::Conv(Box::new(conv));
-        } else if let Some(mut route) = route_of(&step, &program.shapes, &program.constants) {
-            let before = before(&step, 0, &out, &made, &uses);
-            if let Some((at, Step { kind: Kind::ChannelMap(first), inputs, .. })) = before {
-                route = compose(first, &route);
-                step.inputs[0] = inputs[0];
-                out[at] = None;
-            }
-            step.inputs.truncate(1);
-            step.kind = Kind::ChannelMap(route);
-        } else if adds(program, &step) {
-            let is_part = |k: &usize| {
-                let part = before(&step, *k, &out, &made, &uses);
-                part.is_some_and(|(_, s)| matches!(s.kind, Kind::ChannelMap(_) | Kind::Gate { axis: 1, .. }))
-            };
-            let (mut route, mut gate) = (None, None);
-            if let Some(branch) = [1, 0].into_iter().find(is_part) {
-                step.inputs.swap(1, branch);
-                if let Some((at, Step { kind: Kind::ChannelMap(found), inputs, .. })) =
-                    before(&step, 1, &out, &made, &uses)
-                {
-                    route = Some(found.clone());
-                    step.inputs[1] = inputs[0];
-                    out[at] = None;
-                }
-                if let Some((at, Step { kind: Kind::Gate { axis: 1, index }, inputs, .. })) =
-                    before(&step, 1, &out, &made, &uses)
-                {
-                    gate = Some(route.as_ref().map_or_else(|| index.clone(), |route| compose(index, route)));
-                    step.inputs[1] = inputs[0];
-                    out[at] = None;
-                }
-            }
-            step.kind = Kind::Sum { route, gate, relu: false };
-        } else if matches!(step.kind, Kind::Op(_))
-            && step.op.as_ref().and_then(|op| op.limit(&[])) == Some(Limit::Relu)
-            && let Some((at, _)) = before(&step, 0, &out, &made, &uses)
-            && let Some(Step { kind, outputs, .. }) = &mut out[at]
-            && let Some(relu) = relu_of(kind).filter(|relu| !**relu)
-        {
-            *relu = true;
-            uses[outputs[0]] = 0;
-            outputs.clone_from(&step.outputs);
-            made[step.outputs[0]] = Some(at);
-            continue;
-        }
-        step.outputs.iter().for_each(|&o| made[o] = Some(out.len()));
-        out.push(Some(step));
-    }
-    program.steps = out.into_iter().flatten().collect();
+    let (made, lowered) = (vec![None; program.shapes.len()], Vec::with_capacity(steps.len()));
+    let mut lowering = Lowering { program, precision, steps: lowered, made, uses, reads };
+    steps.into_iter().for_each(|step| lowering.add(step));
+    program.steps = lowering.steps.into_iter().flatten().collect();
 }
 
-/// Packs the weights of every convolution that has a parameter for them again.
+/// A program on its way through [`lower`].
+struct Lowering<'p> {
+    program: &'p mut Program,
+    precision: Precision,
+    /// Lowered steps, vacant where a later one has absorbed one.
+    steps: Vec<Option<Step>>,
+    /// By slot, the lowered step that makes it.
+    made: Vec<Option<usize>>,
+    /// By slot, number of readers.
+    uses: Vec<usize>,
+    /// By constant, number of readers.
+    reads: Vec<usize>,
+}
+
+impl Lowering<'_> {
+    /// Lowers the next step, fused with the steps whose results it alone reads.
+    fn add(&mut self, mut step: Step) {
+        if let Some(conv) = convolution(self.program, &step, self.precision) {
+            self.convolution(&mut step, conv);
+        } else if let Some(channel_map) = channel_map_of(&step, &self.program.shapes, &self.program.constants)
+        {
+            self.gather(&mut step, channel_map);
+        } else if adds(self.program, &step) {
+            self.sum(&mut step);
+        } else if is_relu(&step) && self.relu(&step) {
+            return;
+        }
+        step.outputs.iter().for_each(|&o| self.made[o] = Some(self.steps.len()));
+        self.steps.push(Some(step));
+    }
+
+    /// conv(gate(gather(x)))
+    fn convolution(&mut self, step: &mut Step, mut conv: Convolution) {
+        if self.reads[conv.weights] == 1 && (conv.kernel.goes_back() || !step.live) {
+            self.program.constants[conv.weights] = Default::default();
+        }
+        conv.gate = self.absorb(step, 0, gate);
+        conv.channel_map = self.absorb(step, 0, |kind| {
+            channel_map(kind).filter(|channel_map| channel_map.iter().all(|c| c.is_some()))
+        });
+        step.kind = Kind::Conv(Box::new(conv));
+    }
+
+    /// gather(gather(x))
+    fn gather(&mut self, step: &mut Step, second: ChannelMap) {
+        let first = self.absorb(step, 0, channel_map);
+        step.inputs.truncate(1);
+        step.kind = Kind::Gather(match first {
+            Some(first) => compose(&first, &second),
+            None => second,
+        });
+    }
+
+    /// trunk + gather(gate(branch)), where either operand may be the branch.
+    fn sum(&mut self, step: &mut Step) {
+        let is_branch = |k: &usize| {
+            let producer = self.sole_producer(step, *k).and_then(|at| self.steps[at].as_ref());
+            producer.is_some_and(|s| gate(&s.kind).or_else(|| channel_map(&s.kind)).is_some())
+        };
+        if let Some(branch) = [1, 0].into_iter().find(is_branch) {
+            step.inputs.swap(1, branch);
+        }
+        let channel_map = self.absorb(step, 1, channel_map);
+        let gate = self.absorb(step, 1, gate).map(|gate| match &channel_map {
+            Some(channel_map) => compose(&gate, channel_map),
+            None => gate,
+        });
+        step.kind = Kind::Sum { channel_map, gate, relu: false };
+    }
+
+    /// relu(conv(x)) and relu(trunk + branch): true where the step that makes the operand ends in this ReLU from now on.
+    fn relu(&mut self, step: &Step) -> bool {
+        let Some(at) = self.sole_producer(step, 0) else { return false };
+        let Some(Step { kind, outputs, .. }) = &mut self.steps[at] else { return false };
+        let Some(relu) = relu_of(kind).filter(|relu| !**relu) else { return false };
+        *relu = true;
+        self.uses[outputs[0]] = 0;
+        outputs.clone_from(&step.outputs);
+        self.made[step.outputs[0]] = Some(at);
+        true
+    }
+
+    /// Number of the lowered step that makes operand `k` of a step; none where others read that operand, too.
+    fn sole_producer(&self, step: &Step, k: usize) -> Option<usize> {
+        let Some(Source::Slot(x)) = step.inputs.get(k).copied().flatten() else { return None };
+        self.made[x].filter(|&at| self.uses[x] == 1 && self.steps[at].is_some())
+    }
+
+    /// Takes the sole producer of operand `k` into a step, which reads the producer's operand from now on: `part` of that
+    /// producer; none where there is no such part.
+    fn absorb<R>(&mut self, step: &mut Step, k: usize, part: impl Fn(&Kind) -> Option<R>) -> Option<R> {
+        let at = self.sole_producer(step, k)?;
+        let producer = self.steps[at].as_ref()?;
+        let part = part(&producer.kind)?;
+        step.inputs[k] = producer.inputs[0];
+        self.steps[at] = None;
+        Some(part)
+    }
+}
+
+/// λ by channel of a gate along axis 1.
+fn gate(kind: &Kind) -> Option<Vec<OptIndex>> {
+    if let Kind::Gate { axis: 1, index } = kind { Some(index.clone()) } else { None }
+}
+
+/// Channel map of a gather.
+fn channel_map(kind: &Kind) -> Option<ChannelMap> {
+    if let Kind::Gather(channel_map) = kind { Some(channel_map.clone()) } else { None }
+}
+
+/// Packs weights again, of every convolution for which they are a parameter.
 pub(in crate::exec) fn prepare_again(program: &mut Program) {
     for step in &mut program.steps {
         let Kind::Conv(conv) = &mut step.kind else { continue };
@@ -98,7 +141,7 @@ pub(in crate::exec) fn prepare_again(program: &mut Program) {
     }
 }
 
-/// How often steps read each of `n` places, where `place` says which one a source is, if any of them.
+/// Number of reads by steps of each of `n` places; `place` is the number of a source among them.
 fn count_reads(program: &Program, n: usize, place: impl Fn(&Source) -> Option<usize>) -> Vec<usize> {
     let mut reads = vec![0; n];
     let sources = program.steps.iter().flat_map(|s| s.inputs.iter().flatten());
@@ -106,7 +149,7 @@ fn count_reads(program: &Program, n: usize, place: impl Fn(&Source) -> Option<us
     reads
 }
 
-/// How often each constant is read; parameters count as read.
+/// Number of reads of each constant; one more for a parameter.
 pub(in crate::exec) fn count_constants(program: &Program) -> Vec<usize> {
     let constant = |source: &Source| if let Source::Constant(c) = source { Some(*c) } else { None };
     let mut reads = count_reads(program, program.constants.len(), constant);
@@ -114,7 +157,7 @@ pub(in crate::exec) fn count_constants(program: &Program) -> Vec<usize> {
     reads
 }
 
-/// How often each slot is read; targets count as read.
+/// Number of reads of each slot; one more for a target.
 pub(in crate::exec) fn count_uses(program: &Program) -> Vec<usize> {
     let slot = |source: &Source| if let Source::Slot(s) = source { Some(*s) } else { None };
     let mut uses = count_reads(program, program.shapes.len(), slot);
@@ -122,7 +165,8 @@ pub(in crate::exec) fn count_uses(program: &Program) -> Vec<usize> {
     uses
 }
 
-fn convolution(program: &Program, step: &Step, sums: Precision) -> Option<Convolution> {
+/// The step as a convolution with packed weights, where it is one with constant weights and bias that the direct kernel takes.
+fn convolution(program: &Program, step: &Step, precision: Precision) -> Option<Convolution> {
     let (Some(Some(Source::Slot(x))), Some(Some(Source::Constant(w)))) =
         (step.inputs.first(), step.inputs.get(1))
     else {
@@ -134,36 +178,28 @@ fn convolution(program: &Program, step: &Step, sums: Precision) -> Option<Convol
         _ => None,
     };
     let (geometry, weights) = (step.geometry?, program.constants[*w].elements());
-    let kernel = PackedConv::new(&geometry, weights, program.live[*x], sums == Precision::Fast)?;
-    Some(Convolution { geometry, kernel, weights: *w, bias, relu: false, gate: None, reads: None })
+    let kernel = PackedConv::new(&geometry, weights, program.live[*x], precision == Precision::Fast)?;
+    Some(Convolution { geometry, kernel, weights: *w, bias, relu: false, gate: None, channel_map: None })
 }
 
-/// What makes operand `k` of a step, if nobody else reads that, and where it stands.
-fn before<'a>(
-    step: &Step,
-    k: usize,
-    out: &'a [Option<Step>],
-    made: &[Option<usize>],
-    uses: &[usize],
-) -> Option<(usize, &'a Step)> {
-    let Some(Source::Slot(x)) = step.inputs.get(k).copied().flatten() else { return None };
-    let at = made[x].filter(|_| uses[x] == 1)?;
-    Some((at, out[at].as_ref()?))
-}
-
-/// True for an addition of two values of the same shape, images first.
+/// True for an addition of two values of equal shape, images first.
 fn adds(program: &Program, step: &Step) -> bool {
     let [Some(Source::Slot(a)), Some(Source::Slot(b))] = step.inputs[..] else { return false };
     let shape = |s: usize| &program.shapes[s];
     let same = shape(a) == shape(b) && shape(a) == shape(step.outputs[0]) && shape(a).len() >= 3;
     matches!(step.kind, Kind::Op(_))
         && step.op.as_ref().is_some_and(|op| op.adds())
-        && step.shift.is_none()
+        && step.bias_term.is_none()
         && a != b
         && same
 }
 
-/// Whether a step that can end in a ReLU does.
+/// True for y = max(x, 0).
+fn is_relu(step: &Step) -> bool {
+    matches!(step.kind, Kind::Op(_)) && step.op.as_ref().and_then(|op| op.limit(&[])) == Some(Limit::Relu)
+}
+
+/// Whether a step ends in a ReLU; none for one that cannot.
 fn relu_of(kind: &mut Kind) -> Option<&mut bool> {
     match kind {
         Kind::Conv(conv) => Some(&mut conv.relu),

@@ -47,6 +47,9 @@ impl Hints for Arg {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         Instructions::counted(29.0, 30.0)
     }
+    fn never_negative(&self, _: &Operands) -> bool {
+        true
+    }
 }
 
 impl Op for Arg {
@@ -75,10 +78,6 @@ impl Op for Arg {
         false
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        true
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let axis = self.axis(need(io.x, 0)?.shape.len())?;
         let last = self.select_last_index.unwrap_or(0) != 0;
@@ -97,10 +96,6 @@ impl Op for Arg {
 
     fn cost(&self, _: &Io) -> Work {
         Work::Free
-    }
-
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
     }
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 /// A function of two numbers.
 pub trait BinaryFn: Debug + Clone + Send + Sync + 'static {
-    /// Zero is neutral: what an operand lost may be scattered back as zeros.
+    /// True where zero is neutral: deleted channels of an operand may be scattered back as zeros.
     const ABSORBS: bool;
     /// The attributes as ONNX names them.
     fn attributes(&self) -> Attributes {
@@ -53,6 +53,9 @@ impl<F: BinaryFn> Hints for Binary<F> {
     fn instructions(&self, io: &Io) -> Option<Instructions> {
         self.0.instructions(io)
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        self.0.never_negative([0, 1].map(|k| x[k].is_some_and(|x| x.is_never_negative())))
+    }
 }
 
 impl<F: BinaryFn> Op for Binary<F> {
@@ -65,9 +68,6 @@ impl<F: BinaryFn> Op for Binary<F> {
     fn differentiable(&self) -> bool {
         true
     }
-    fn never_negative(&self, x: &Operands) -> bool {
-        self.0.never_negative([0, 1].map(|k| x[k].is_some_and(|x| x.is_never_negative())))
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(BoundBinary { f: self.0.clone(), runs: runs_of_two(io)? }))
     }
@@ -77,10 +77,6 @@ impl<F: BinaryFn> Op for Binary<F> {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
@@ -110,7 +106,7 @@ impl<F: BinaryFn, T: Real> Compute<T> for BoundBinary<F> {
     }
 }
 
-/// `dx += dy·g(a, b, y)`, summed over what operand `SIDE` was broadcast to.
+/// `dx += dy·g(a, b, y)`, summed over the elements that operand `SIDE` was broadcast to.
 fn gradient<T: Real, const SIDE: usize>(
     runs: &Runs<2>,
     x: [&[T]; 2],
@@ -149,7 +145,7 @@ pub fn sum<T: Real>(n: usize, g: impl Fn(usize) -> T) -> T {
     lanes.into_iter().sum::<T>() + (whole..n).map(g).sum::<T>()
 }
 
-/// An operator that asks two numbers a question; the answer is a truth value. With its [`Hints::instructions`].
+/// The operator y = f(a, b) with a truth value as its result, and its [`Hints::instructions`].
 pub fn comparison(
     f: fn(f64, f64) -> bool,
     instructions: Option<Instructions>,
@@ -164,6 +160,9 @@ impl Hints for Comparison {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         self.1
     }
+    fn never_negative(&self, _: &Operands) -> bool {
+        true
+    }
 }
 
 impl Op for Comparison {
@@ -176,9 +175,6 @@ impl Op for Comparison {
     fn differentiable(&self) -> bool {
         false
     }
-    fn never_negative(&self, _: &Operands) -> bool {
-        true
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(BoundComparison { f: self.0, runs: runs_of_two(io)? }))
     }
@@ -188,10 +184,6 @@ impl Op for Comparison {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }

@@ -184,24 +184,12 @@ pub fn runs_of_two(io: &Io) -> Result<Runs<2>, Refusal> {
     Ok(Runs::new([&a.shape, &b.shape], io.output(0)))
 }
 
-/// Calls `f` as [`Runs::each`] does, where the runs are needed once.
-pub fn runs<const N: usize>(
-    shapes: [&[usize]; N],
-    y: &[usize],
-    f: impl FnMut(usize, [usize; N], usize, [usize; N]),
-) {
-    Runs::new(shapes, y).each(f);
-}
-
-/// `dx += Σ g` over the elements that `x` was broadcast to; `g(result position)` is the gradient there.
-pub fn reduce_into<T: Real>(dx: &mut ndarray::ArrayViewMutD<T>, y: &[usize], mut g: impl FnMut(usize) -> T) {
-    Runs::new([dx.shape()], y).add(dx.elements_mut(), |k, _| g(k));
-}
-
 /// Position in operand `x` of each element of the result, for operators whose derivative needs the operands.
 pub fn positions(x: &[usize], y: &[usize]) -> Vec<usize> {
     let mut at = vec![0; volume(y)];
-    runs([x], y, |o, [i], n, [p]| at[o..o + n].iter_mut().enumerate().for_each(|(k, a)| *a = i + k * p));
+    Runs::new([x], y).each(|o, [i], n, [p]| {
+        at[o..o + n].iter_mut().enumerate().for_each(|(k, a)| *a = i + k * p);
+    });
     at
 }
 

@@ -1,5 +1,5 @@
-//! Family: operators that are never run here. What they touch is frozen, and they stay whole. Of some the results' shapes and
-//! multiply-accumulates are known; of the others, and of forms that we do not know, the shapes are what the file declares.
+//! Family: operators that are never run here. All their operands and results are frozen. Of some the results' shapes and
+//! multiply-accumulates are known; of the others, and of unknown forms, the file declares the shapes.
 
 use crate::graph::*;
 use crate::tensor::*;
@@ -7,10 +7,10 @@ use std::fmt::Debug;
 
 /// Why an operator on integers is not run: runtimes round in different ways.
 pub const INTEGERS: &str = "computes with integers";
-/// Why one of onnxruntime's own is not.
+/// Why one of onnxruntime's own operators is not run.
 pub const FUSED: &str = "is fused by onnxruntime";
 
-/// What is known of such an operator.
+/// Shapes and multiply-accumulates that are known of an operator that is not run.
 pub trait Counted: Debug + Send + Sync {
     /// As [`Op::infer`].
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal>;
@@ -18,7 +18,7 @@ pub trait Counted: Debug + Send + Sync {
     fn macs(&self, io: &Io) -> Vec<Product>;
 }
 
-/// Carried verbatim by the file.
+/// An operator whose node is carried verbatim.
 #[derive(Debug)]
 pub struct Carried {
     why: String,
@@ -65,9 +65,6 @@ impl Op for Carried {
     fn differentiable(&self) -> bool {
         false
     }
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
     fn bind(&self, _: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         unsupported(self.why.clone())
     }
@@ -79,9 +76,6 @@ impl Op for Carried {
             _ => Work::Free,
         }
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         unsupported(self.why.clone())
     }
@@ -90,7 +84,7 @@ impl Op for Carried {
 /// Shapes and multiply-accumulates of another operator.
 #[derive(Debug)]
 pub struct Like {
-    /// The other one.
+    /// The other operator.
     pub op: Box<dyn Op>,
     /// Slots of the operands that it takes.
     pub slots: &'static [usize],
@@ -139,7 +133,7 @@ mod tests {
     use crate::ops::CARRIED;
     use crate::ops::laws::Case;
 
-    /// A case, with what must be known of it.
+    /// A case, with the facts and counts that are known of it.
     pub struct Known {
         /// Operator, attributes and operands.
         pub case: Case,

@@ -24,7 +24,7 @@ pub fn integers<T: Real>(x: &ndarray::ArrayViewD<T>) -> Vec<i64> {
     x.elements().iter().map(|v| v.wide() as i64).collect()
 }
 
-/// Several axes, no two alike, in the order given.
+/// Several axes in the given order, each once.
 pub fn axes_in(axes: &[i64], rank: usize) -> Result<Vec<usize>, Refusal> {
     let mut found = Vec::with_capacity(axes.len());
     for &axis in axes {
@@ -62,7 +62,7 @@ pub fn shape_from(sizes: &[i64]) -> Result<Shape, Refusal> {
     }
 }
 
-/// Operand `slot` with other integers, in the type it has.
+/// Operand `slot` with other integers, in its own element type.
 pub fn restated(io: &Io, slot: usize, values: &[i64]) -> Vec<(usize, Tensor)> {
     io.value(slot).map(|t| (slot, t.with_ints(&[values.len()], values))).into_iter().collect()
 }

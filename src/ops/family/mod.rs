@@ -1,4 +1,4 @@
-//! What operators of a kind share: one implementation of the trait for each family, and helpers.
+//! Families of operators: one implementation of `Op` for each, and helpers that several operators share.
 //!
 //! Never: knows an operator of its family by name.
 

@@ -38,7 +38,7 @@ pub trait Values: Debug + Send + Sync + 'static {
     fn forward<T: Real>(&self, x: &Inputs<T>, y: &mut ResultsMut<T>);
 }
 
-/// Makes it an operator.
+/// Makes a function without gradient an operator.
 #[derive(Debug)]
 pub struct NoGrad<F>(pub F);
 
@@ -64,9 +64,6 @@ impl<F: NoGradFn> Op for NoGrad<F> {
     fn differentiable(&self) -> bool {
         false
     }
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(BoundNoGrad(self.0.bind(io)?)))
     }
@@ -76,16 +73,12 @@ impl<F: NoGradFn> Op for NoGrad<F> {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         self.0.resize(io, keep)
     }
 }
 
-/// A kernel whose gradient is nothing.
+/// A kernel without gradient.
 #[derive(Debug)]
 struct BoundNoGrad<V>(V);
 

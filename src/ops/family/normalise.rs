@@ -12,7 +12,7 @@ pub struct Rows {
     pub row: usize,
     /// Elements of a row that share a scale and a bias; divides `row`.
     pub segment: usize,
-    /// Added to the variance.
+    /// ε, added to the variance.
     pub epsilon: f64,
     /// Positions of scale and bias, segment by segment, of one row or of several whole rows; then from the first on again.
     pub parameters: Vec<[usize; 2]>,
@@ -31,7 +31,7 @@ impl Rows {
         x.chunks_exact(self.row.max(1)).map(|x| self.moments(x))
     }
 
-    /// Adds to `dx` what the gradients of mean and inverse deviation, one per row, bring.
+    /// Adds the contributions of the gradients of mean and inverse deviation, one per row, to `dx`.
     pub fn backward_moments<T: Real>(
         &self,
         x: &[T],

@@ -1,4 +1,4 @@
-//! Family: y = f(x), element by element, with constants from attributes. Every axis of x is tied to the same axis of y.
+//! Family: y = f(x), element by element, with constants from attributes. Every axis of x is tied to its axis of y.
 
 use crate::graph::*;
 use crate::tensor::*;
@@ -17,7 +17,7 @@ pub trait PointwiseFn: Debug + Clone + Send + Sync + 'static {
     fn differentiable(&self) -> bool {
         true
     }
-    /// True where y ≥ 0 for all x, or for those that are never negative where `x` says so.
+    /// True where y ≥ 0 for every x; `x` is true where x itself is never negative.
     fn never_negative(&self, _: bool) -> bool {
         false
     }
@@ -51,6 +51,9 @@ impl<F: PointwiseFn> Hints for Pointwise<F> {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         F::INSTRUCTIONS
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        self.0.never_negative(x[0].is_some_and(|x| x.is_never_negative()))
+    }
 }
 
 impl<F: PointwiseFn> Op for Pointwise<F> {
@@ -64,9 +67,6 @@ impl<F: PointwiseFn> Op for Pointwise<F> {
     fn differentiable(&self) -> bool {
         self.0.differentiable()
     }
-    fn never_negative(&self, x: &Operands) -> bool {
-        self.0.never_negative(x[0].is_some_and(|x| x.is_never_negative()))
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         need(io.x, 0)?;
         Ok(Box::new(self.clone()))
@@ -77,10 +77,6 @@ impl<F: PointwiseFn> Op for Pointwise<F> {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
@@ -97,7 +93,7 @@ impl<F: PointwiseFn, T: Real> Compute<T> for Pointwise<F> {
     }
 }
 
-/// Ties every axis of input 0 to the same axis of output 0.
+/// Ties every axis of input 0 to its axis of output 0.
 pub fn tie_all(io: &Io, link: &mut dyn Couplings) {
     for axis in 0..io.output(0).len() {
         link.tie_axes(input(0, axis), output(0, axis));

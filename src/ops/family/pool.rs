@@ -9,11 +9,11 @@ use std::fmt::Debug;
 
 /// A pool over a sliding window.
 pub trait Windowed: Debug + Clone + Send + Sync + 'static {
-    /// What it does along a spatial axis.
+    /// Why a spatial axis stays whole: a phrase that follows the node's name.
     const DOES: &'static str;
-    /// Is it a plain average?
+    /// True for a plain average.
     const AVERAGES: bool = false;
-    /// Is the result never negative, whatever x is?
+    /// True where no result is negative, whatever x is.
     const NEVER_NEGATIVE: bool = false;
     /// Its window.
     fn window(&self) -> &Window;
@@ -43,7 +43,7 @@ pub struct Plane<'a, T> {
     pub dy: &'a [T],
 }
 
-/// Makes it an operator.
+/// Makes a pool an operator.
 #[derive(Debug)]
 pub struct Pool<P>(pub P);
 
@@ -73,6 +73,12 @@ impl<P: Windowed> Hints for Pool<P> {
     fn instructions(&self, io: &Io) -> Option<Instructions> {
         self.0.instructions(io)
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        // A window that lies wholly in the padding holds the least number there is.
+        let window = self.0.window();
+        let inside = !self.ceil() && window.dilations.as_ref().is_none_or(|d| d.iter().all(|&d| d == 1));
+        P::NEVER_NEGATIVE || (inside || P::AVERAGES) && x[0].is_some_and(|x| x.is_never_negative())
+    }
 }
 
 impl<P: Windowed> Op for Pool<P> {
@@ -85,12 +91,6 @@ impl<P: Windowed> Op for Pool<P> {
     }
     fn differentiable(&self) -> bool {
         true
-    }
-    fn never_negative(&self, x: &Operands) -> bool {
-        // A window that lies wholly in the padding holds the least number there is.
-        let window = self.0.window();
-        let inside = !self.ceil() && window.dilations.as_ref().is_none_or(|d| d.iter().all(|&d| d == 1));
-        P::NEVER_NEGATIVE || (inside || P::AVERAGES) && x[0].is_some_and(|x| x.is_never_negative())
     }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         Ok(Box::new(self.bound(io.x)?))
@@ -105,10 +105,6 @@ impl<P: Windowed> Op for Pool<P> {
             None => Work::Free,
         }
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
@@ -147,9 +143,9 @@ impl<P: Windowed, T: Real> Compute<T> for Bound<P> {
 
 /// A pool over whole planes.
 pub trait Whole: Debug + Clone + Send + Sync + 'static {
-    /// What it does over a spatial axis.
+    /// Why a spatial axis stays whole: a phrase that follows the node's name.
     const DOES: &'static str;
-    /// Is it a plain average?
+    /// True for a plain average.
     const AVERAGES: bool = false;
     /// y of a plane.
     fn forward<T: Real>(&self, x: &[T]) -> T;
@@ -159,13 +155,16 @@ pub trait Whole: Debug + Clone + Send + Sync + 'static {
     const INSTRUCTIONS: Option<Instructions> = Instructions::PASS;
 }
 
-/// Makes it an operator.
+/// Makes a pool an operator.
 #[derive(Debug, Clone)]
 pub struct Global<P>(pub P);
 
 impl<P: Whole> Hints for Global<P> {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         P::INSTRUCTIONS
+    }
+    fn never_negative(&self, x: &Operands) -> bool {
+        x[0].is_some_and(|x| x.is_never_negative())
     }
 }
 
@@ -178,9 +177,6 @@ impl<P: Whole> Op for Global<P> {
     }
     fn differentiable(&self) -> bool {
         true
-    }
-    fn never_negative(&self, x: &Operands) -> bool {
-        x[0].is_some_and(|x| x.is_never_negative())
     }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         infer_global(io.x)?;
@@ -195,10 +191,6 @@ impl<P: Whole> Op for Global<P> {
             None => Work::Free,
         }
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
@@ -272,7 +264,7 @@ fn infer(window: &Window, ceil: bool, x: &Operands) -> Result<Vec<Fact>, Refusal
     Ok(vec![Fact::new(fact.dtype, shape)])
 }
 
-/// States the ties of a pool; `why` says what it does along the spatial axes.
+/// States the ties of a pool; `why` the spatial axes stay whole.
 fn channels(io: &Io, why: &str, link: &mut dyn Couplings) {
     let rank = io.output(0).len();
     (0..2).for_each(|axis| link.tie_axes(input(0, axis), output(0, axis)));
@@ -395,8 +387,8 @@ impl Loops {
         });
     }
 
-    /// One over the number of inputs of each output of a plane; padding counts where `padding` is set (but never what
-    /// lies beyond the padding, where the output was rounded up).
+    /// One over the number of inputs of each output of a plane. Padding counts where `padding` is set, but never the places beyond
+    /// it that an output size that was rounded up reaches.
     pub fn inverse_counts(&self, padding: bool) -> Vec<f64> {
         let counts = [0, 1, 2].map(|a| -> Vec<usize> {
             let inside = |t: &Tap, o: usize| {

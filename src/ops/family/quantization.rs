@@ -5,12 +5,12 @@ use crate::graph::*;
 use crate::tensor::*;
 use ndarray::ArrayViewMutD;
 
-/// How scales are laid out: attributes of both operators.
+/// Layout of scales: attributes of both operators.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
     /// Axis of the scales.
     pub axis: Option<i64>,
-    /// Elements along that axis that share one; 0 or nothing where they go along no other axis.
+    /// Elements along that axis that share a scale; 0 or none where each coordinate has a scale of its own.
     pub block: Option<i64>,
 }
 
@@ -24,7 +24,7 @@ impl Layout {
         }
     }
 
-    /// Writes them.
+    /// Adds the attributes to a writer.
     pub fn write(&self, w: Writer) -> Writer {
         w.maybe("axis", self.axis).maybe("block_size", self.block)
     }
@@ -85,15 +85,15 @@ pub fn channels(layout: Layout, io: &Io, link: &mut dyn Couplings) {
     }
 }
 
-/// Where the scale and zero point of each element stand, at the shapes of one node.
+/// Positions of the scale and zero point of each element, at the shapes of one node.
 #[derive(Debug, Clone, Copy)]
 pub enum Scales {
-    /// One for each line of `inner` elements, in turn: the first again after the last.
+    /// One scale for each line of `inner` elements, in turn: the first again after the last.
     Lines {
         /// Elements of a line.
         inner: usize,
     },
-    /// One for `block` elements along `axis`.
+    /// One scale for each `block` elements along `axis`.
     Blocks {
         /// Axis of the operand.
         axis: usize,

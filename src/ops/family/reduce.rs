@@ -1,11 +1,10 @@
 //! Family: y = a fold of x over some axes. Kept axes are tied to the result's; an axis that is summed over is read.
 
-use super::broadcast::runs;
+use super::broadcast::Runs;
 use crate::graph::*;
 use crate::tensor::*;
-use ndarray::ArrayViewD;
 
-/// What the fold computes.
+/// The function that a fold computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fold {
     /// Σ x
@@ -45,7 +44,7 @@ impl Fold {
         }
     }
 
-    /// Is the fold of one element that element?
+    /// True where the fold of one element is that element.
     fn keeps_one(self) -> bool {
         !matches!(self, Self::L1 | Self::L2 | Self::SumSquare | Self::LogSum)
     }
@@ -74,8 +73,8 @@ pub struct Reduce {
 #[derive(Debug)]
 struct Bound {
     fold: Fold,
-    /// The operand's shape with ones in place of the folded axes.
-    ones: Shape,
+    /// Runs of the result, which is broadcast along the folded axes, in the operand.
+    result: Runs<1>,
     /// True for truth values, whose largest is 1.
     is_bool: bool,
 }
@@ -102,7 +101,7 @@ pub fn axis_of(axis: i64, rank: usize) -> Result<usize, Refusal> {
     }
 }
 
-/// Ties every axis of input 0 but those in `whole` to the same axis of output 0; those stay whole, and why.
+/// Ties every axis of input 0 to its axis of output 0, except the axes in `whole`, which stay whole because of `why`.
 pub fn tie_others(io: &Io, whole: impl Fn(usize) -> bool, why: &str, link: &mut dyn Couplings) {
     for axis in 0..io.output(0).len() {
         if whole(axis) {
@@ -176,6 +175,13 @@ impl Hints for Reduce {
             _ => Instructions::PASS,
         }
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        match self.fold {
+            Fold::L1 | Fold::L2 | Fold::SumSquare => true,
+            Fold::LogSum | Fold::LogSumExp => false,
+            _ => x[0].is_some_and(|x| x.is_never_negative()),
+        }
+    }
 }
 
 impl Op for Reduce {
@@ -205,19 +211,12 @@ impl Op for Reduce {
         true
     }
 
-    fn never_negative(&self, x: &Operands) -> bool {
-        match self.fold {
-            Fold::L1 | Fold::L2 | Fold::SumSquare => true,
-            Fold::LogSum | Fold::LogSumExp => false,
-            _ => x[0].is_some_and(|x| x.is_never_negative()),
-        }
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         let fact = need(io.x, 0)?;
         let folded = self.folded_of(io.x)?;
-        let ones = fact.shape.iter().zip(folded).map(|(&size, f)| if f { 1 } else { size }).collect();
-        Ok(Box::new(Bound { fold: self.fold, ones, is_bool: fact.dtype == DType::Bool }))
+        let ones: Shape = fact.shape.iter().zip(folded).map(|(&size, f)| if f { 1 } else { size }).collect();
+        let result = Runs::new([&ones], &fact.shape);
+        Ok(Box::new(Bound { fold: self.fold, result, is_bool: fact.dtype == DType::Bool }))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -256,10 +255,6 @@ impl Op for Reduce {
         }
     }
 
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         let Some(x) = io.input(0).filter(|_| self.fold == Fold::Mean) else { return Ok(Resized::UNCHANGED) };
         let folded = self.folded(x.len(), io.value(1).map(Tensor::to_ints))?;
@@ -270,18 +265,17 @@ impl Op for Reduce {
 }
 
 impl Bound {
-    /// `acc[position in the result] = f(acc, x)` for each element of an operand of shape `shape`; `rows` takes a row of them that
-    /// goes into one result.
+    /// `acc[position in the result] = f(acc, x)` for each element x of the operand; `rows` takes a row of them that goes into one
+    /// result.
     #[inline(always)]
     fn accumulate<T: Real>(
         &self,
-        shape: &[usize],
         x: &[T],
         acc: &mut [T],
         rows: impl Fn(T, &[T]) -> T,
         f: impl Fn(T, T) -> T,
     ) {
-        runs([&self.ones], shape, |o, [i], n, [p]| {
+        self.result.each(|o, [i], n, [p]| {
             let x = &x[o..o + n];
             match p {
                 0 => acc[i] = rows(acc[i], x),
@@ -293,21 +287,21 @@ impl Bound {
 
     /// `acc += Σ f(x)` for each element of the result.
     #[inline(always)]
-    fn add_up<T: Real>(&self, shape: &[usize], x: &[T], acc: &mut [T], f: impl Fn(T) -> T) {
-        self.accumulate(shape, x, acc, |a, row| a + sum(row, &f), |a, x| a + f(x));
+    fn add_up<T: Real>(&self, x: &[T], acc: &mut [T], f: impl Fn(T) -> T) {
+        self.accumulate(x, acc, |a, row| a + sum(row, &f), |a, x| a + f(x));
     }
 
     /// `acc = f(acc, x)`, one after the other, for each element of the result.
     #[inline(always)]
-    fn in_turn<T: Real>(&self, shape: &[usize], x: &[T], acc: &mut [T], f: impl Fn(T, T) -> T) {
+    fn in_turn<T: Real>(&self, x: &[T], acc: &mut [T], f: impl Fn(T, T) -> T) {
         let row = |acc: T, row: &[T]| row.iter().fold(acc, |acc, &x| f(acc, x));
-        self.accumulate(shape, x, acc, row, &f);
+        self.accumulate(x, acc, row, &f);
     }
 
-    /// Calls `f(x, position in the result)` for each element of an operand of shape `shape`.
+    /// Calls `f(x, position in the result)` for each element x of the operand.
     #[inline(always)]
-    fn each<T: Real>(&self, shape: &[usize], x: &[T], mut f: impl FnMut(T, usize)) {
-        runs([&self.ones], shape, |o, [i], n, [p]| {
+    fn each<T: Real>(&self, x: &[T], mut f: impl FnMut(T, usize)) {
+        self.result.each(|o, [i], n, [p]| {
             x[o..o + n].iter().enumerate().for_each(|(k, &x)| f(x, i + k * p));
         });
     }
@@ -323,20 +317,19 @@ impl Bound {
     }
 
     /// y = ln Σ eˣ, without overflow.
-    fn log_sum_exp<T: Real>(&self, shape: &[usize], x: &[T], y: &mut [T]) {
+    fn log_sum_exp<T: Real>(&self, x: &[T], y: &mut [T]) {
         y.fill(T::neg_infinity());
-        self.in_turn(shape, x, y, T::max);
+        self.in_turn(x, y, T::max);
         let mut total = vec![T::zero(); y.len()];
-        self.each(shape, x, |x, o| total[o] += (x - y[o]).exp());
+        self.each(x, |x, o| total[o] += (x - y[o]).exp());
         y.iter_mut().zip(total).for_each(|(y, s)| *y += s.ln());
     }
 
     /// `dx += dy·∂y/∂x`
-    fn gradient<T: Real>(&self, x: &ArrayViewD<T>, y: &[T], dy: &[T], dx: &mut [T]) {
-        let (shape, x) = (x.shape(), x.elements());
+    fn gradient<T: Real>(&self, x: &[T], y: &[T], dy: &[T], dx: &mut [T]) {
         // dx += dy·g(x, position in the result)
         let mut spread = |g: &mut dyn FnMut(T, usize) -> T| {
-            runs([&self.ones], shape, |o, [i], n, [p]| {
+            self.result.each(|o, [i], n, [p]| {
                 for (k, (dx, &x)) in dx[o..o + n].iter_mut().zip(&x[o..o + n]).enumerate() {
                     *dx += dy[i + k * p] * g(x, i + k * p);
                 }
@@ -367,7 +360,7 @@ impl Bound {
                 // The product of the others: that of the nonzero ones, unless another one is zero.
                 let mut nonzero = vec![T::one(); y.len()];
                 let mut zeros = vec![0usize; y.len()];
-                self.each(shape, x, |x, o| match x == zero {
+                self.each(x, |x, o| match x == zero {
                     true => zeros[o] += 1,
                     false => nonzero[o] *= x,
                 });
@@ -383,20 +376,19 @@ impl Bound {
 
 impl<T: Real> Compute<T> for Bound {
     fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>) {
-        let a = present(x, 0);
-        let (shape, x, y) = (a.shape(), a.elements(), y[0].elements_mut());
+        let (x, y) = (present(x, 0).elements(), y[0].elements_mut());
         if x.is_empty() {
             return self.fold_nothing(y);
         }
         y.fill(self.fold.start());
         match self.fold {
-            Fold::Sum | Fold::Mean | Fold::LogSum => self.add_up(shape, x, y, |x| x),
-            Fold::L1 => self.add_up(shape, x, y, T::abs),
-            Fold::L2 | Fold::SumSquare => self.add_up(shape, x, y, |x| x * x),
-            Fold::Max => self.in_turn(shape, x, y, T::max),
-            Fold::Min => self.in_turn(shape, x, y, T::min),
-            Fold::Prod => self.in_turn(shape, x, y, |a, b| a * b),
-            Fold::LogSumExp => self.log_sum_exp(shape, x, y),
+            Fold::Sum | Fold::Mean | Fold::LogSum => self.add_up(x, y, |x| x),
+            Fold::L1 => self.add_up(x, y, T::abs),
+            Fold::L2 | Fold::SumSquare => self.add_up(x, y, |x| x * x),
+            Fold::Max => self.in_turn(x, y, T::max),
+            Fold::Min => self.in_turn(x, y, T::min),
+            Fold::Prod => self.in_turn(x, y, |a, b| a * b),
+            Fold::LogSumExp => self.log_sum_exp(x, y),
         }
         match self.fold {
             Fold::Mean => {
@@ -411,7 +403,7 @@ impl<T: Real> Compute<T> for Bound {
 
     fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>) {
         if let Some(dx) = wanted(dx, 0) {
-            self.gradient(present(x, 0), y[0].elements(), dy[0].elements(), dx.elements_mut());
+            self.gradient(present(x, 0).elements(), y[0].elements(), dy[0].elements(), dx.elements_mut());
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::graph::*;
 /// The window attributes, as ONNX gives them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
-    /// NOTSET, VALID, SAME_UPPER or SAME_LOWER.
+    /// Attribute auto_pad: NOTSET, VALID, SAME_UPPER or SAME_LOWER.
     pub auto_pad: String,
     /// Kernel extent per spatial axis; absent for a Conv that takes it from its weight.
     pub kernel_shape: Option<Vec<i64>>,
@@ -26,9 +26,9 @@ pub struct Resolved {
     pub stride: Vec<usize>,
     /// Tap distance.
     pub dilation: Vec<usize>,
-    /// Padding in front.
+    /// Padding at the begin.
     pub begin: Vec<isize>,
-    /// Padding behind.
+    /// Padding at the end.
     pub end: Vec<isize>,
     /// Output extent.
     pub output: Vec<usize>,
@@ -50,7 +50,7 @@ impl Window {
         }
     }
 
-    /// Writes them back.
+    /// Adds the five attributes to a writer.
     pub fn write(&self, w: Writer) -> Writer {
         let auto_pad = (self.auto_pad != "NOTSET").then(|| self.auto_pad.clone());
         w.maybe("auto_pad", auto_pad)
@@ -125,7 +125,7 @@ impl Window {
                 return invalid(format!("a window of reach {reach} does not fit an input of size {size}"));
             }
             let mut output = if ceil { (room + stride - 1) / stride + 1 } else { room / stride + 1 };
-            // The last window must start inside the input or the padding in front of it.
+            // The last window must start inside the input or the padding at its begin.
             if ceil && (output - 1) * stride >= size + begin {
                 output -= 1;
             }
@@ -147,7 +147,7 @@ impl Window {
     }
 }
 
-/// Three extents, padded in front with `fill`.
+/// Three extents that end with `v`, the others `fill`.
 pub fn three<T: Copy>(v: &[T], fill: T) -> [T; 3] {
     let mut out = [fill; 3];
     out[3 - v.len()..].copy_from_slice(v);

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 /// An associative function of numbers.
 pub trait VariadicFn: Debug + Clone + Send + Sync + 'static {
-    /// Zero is neutral: what an operand lost may be scattered back as zeros.
+    /// True where zero is neutral: deleted channels of an operand may be scattered back as zeros.
     const ABSORBS: bool;
     /// The neutral element.
     fn neutral<T: Real>(&self) -> T;
@@ -15,7 +15,7 @@ pub trait VariadicFn: Debug + Clone + Send + Sync + 'static {
     fn never_negative(&self, x: impl Iterator<Item = bool>) -> bool;
     /// x₀ ∘ x₁
     fn f<T: Real>(&self, a: T, b: T) -> T;
-    /// What the result is multiplied by, for so many operands.
+    /// Factor of the result, by the number of operands.
     fn scale<T: Real>(&self, _: usize) -> T {
         T::one()
     }
@@ -25,13 +25,16 @@ pub trait VariadicFn: Debug + Clone + Send + Sync + 'static {
     const INSTRUCTIONS: Option<Instructions> = Instructions::PASS;
 }
 
-/// Makes it an operator.
+/// Makes an associative function an operator.
 #[derive(Debug)]
 pub struct Variadic<F>(pub F);
 
 impl<F: VariadicFn> Hints for Variadic<F> {
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         F::INSTRUCTIONS
+    }
+    fn never_negative(&self, x: &Operands) -> bool {
+        self.0.never_negative(x.iter().flatten().map(|x| x.is_never_negative()))
     }
 }
 
@@ -45,9 +48,6 @@ impl<F: VariadicFn> Op for Variadic<F> {
     fn differentiable(&self) -> bool {
         true
     }
-    fn never_negative(&self, x: &Operands) -> bool {
-        self.0.never_negative(x.iter().flatten().map(|x| x.is_never_negative()))
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         need(io.x, 0)?;
         let runs = |slot| io.input(slot).map(|x| Runs::new([x], io.output(0)));
@@ -60,10 +60,6 @@ impl<F: VariadicFn> Op for Variadic<F> {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }

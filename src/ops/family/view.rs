@@ -25,11 +25,10 @@ pub struct Run {
 pub enum Pattern {
     /// One by one.
     Runs(Vec<Run>),
-    /// Rows of `len` elements, one after the other in the result; `at[k]` is the offset of the `k`-th in the operand, or
-    /// [`NOWHERE`].
+    /// Rows of `len` elements, one after the other in the result.
     Rows {
-        /// Offset of each row in the operand.
-        at: Vec<usize>,
+        /// Offset of each row in the operand; none for a row that is left out.
+        at: Vec<Option<usize>>,
         /// Elements of a row.
         len: usize,
     },
@@ -42,16 +41,16 @@ pub struct Part {
     pub x: usize,
     /// Result.
     pub y: usize,
-    /// Offset of each block in the operand: the sum of one entry of each table, the last table running fastest. A block with
-    /// [`NOWHERE`] among its entries is left out.
-    pub blocks: Vec<Vec<usize>>,
+    /// Offset of each block in the operand: the sum of one entry of each table, the last table running fastest. A block of which
+    /// one entry is none is left out.
+    pub blocks: Vec<Vec<Option<usize>>>,
     /// Distance from one block to the next in the result.
     pub width: usize,
     /// Runs of a block.
     pub pattern: Pattern,
 }
 
-/// Values of elements that no move writes.
+/// Value of the elements that no move writes.
 #[derive(Debug, Clone, Copy)]
 pub enum Filling {
     /// None: every element of the results is moved.
@@ -103,7 +102,7 @@ pub trait ViewFn: Debug + Send + Sync + 'static {
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
-    /// As [`Op::never_negative`]; here: real numbers that are moved, and zeros.
+    /// As [`Hints::never_negative`]; here: real numbers that are moved, and zeros.
     fn never_negative(&self, x: &Operands) -> bool {
         let mut real = x.iter().flatten().filter(|x| x.fact.dtype.is_float()).peekable();
         real.peek().is_some() && real.all(|x| x.is_never_negative())
@@ -152,6 +151,9 @@ impl<M: ViewFn> Hints for View<M> {
     fn instructions(&self, io: &Io) -> Option<Instructions> {
         self.0.instructions(io)
     }
+    fn never_negative(&self, x: &Operands) -> bool {
+        self.0.never_negative(x)
+    }
 }
 
 impl<M: ViewFn> Op for View<M> {
@@ -164,9 +166,6 @@ impl<M: ViewFn> Op for View<M> {
     fn differentiable(&self) -> bool {
         true
     }
-    fn never_negative(&self, x: &Operands) -> bool {
-        self.0.never_negative(x)
-    }
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         need(io.x, 0)?;
         Ok(Box::new(self.0.bind(io)?))
@@ -177,10 +176,6 @@ impl<M: ViewFn> Op for View<M> {
     fn cost(&self, _: &Io) -> Work {
         Work::Free
     }
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, io: &Io, keep: &dyn Keep) -> Result<Resized, Refusal> {
         self.0.resize(io, keep)
     }
@@ -190,8 +185,8 @@ impl<M: ViewFn> Op for View<M> {
 pub trait Places: Debug + Send + Sync {
     /// Elements of a slice.
     fn slice(&self) -> usize;
-    /// Offset of each slice; [`NOWHERE`] where an index is out of range.
-    fn offsets(&self, indices: &[i64]) -> Vec<usize>;
+    /// Offset of each slice, in elements; none where an index is out of range.
+    fn offsets(&self, indices: &[i64]) -> Vec<Option<usize>>;
 }
 
 /// The named slices of operand 0, one after the other; zeros where an index is out of range.
@@ -297,9 +292,9 @@ impl Part {
     fn each(&self, mut f: impl FnMut(Run)) {
         let mut index = vec![0; self.blocks.len()];
         for block in 0..self.blocks.iter().map(Vec::len).product() {
-            let offsets = || self.blocks.iter().zip(&index).map(|(table, &i)| table[i]);
-            if offsets().all(|at| at != NOWHERE) {
-                self.pattern.each(block * self.width, offsets().sum(), &mut f);
+            let offset: Option<usize> = self.blocks.iter().zip(&index).map(|(table, &i)| table[i]).sum();
+            if let Some(offset) = offset {
+                self.pattern.each(block * self.width, offset, &mut f);
             }
             for axis in (0..index.len()).rev() {
                 index[axis] += 1;
@@ -322,16 +317,14 @@ impl Pattern {
                 }
             }
             Self::Rows { at, len } => {
-                for (k, &at) in at.iter().enumerate().filter(|(_, at)| **at != NOWHERE) {
+                for (k, at) in at.iter().enumerate() {
+                    let Some(at) = at else { continue };
                     f(Run { to: first + k * len, at: offset + at, step: 1, len: *len });
                 }
             }
         }
     }
 }
-
-/// Offset in a table of an element that comes from no operand.
-pub const NOWHERE: usize = usize::MAX;
 
 /// All elements of operand 0, in order, to result 0.
 pub fn all(io: &Io) -> Result<Movement, Refusal> {
@@ -341,8 +334,10 @@ pub fn all(io: &Io) -> Result<Movement, Refusal> {
 }
 
 /// Operand 0 moved to result 0, where `result[i, j, …] = operand[table0[i] + table1[j] + …]`: each table gives, for every
-/// index along an axis of the result, an offset in elements.
-pub fn along(mut tables: Vec<Vec<usize>>) -> Movement {
+/// index along an axis of the result, an offset in elements; none for an element that comes from no operand.
+pub fn along(tables: Vec<Vec<impl Into<Option<usize>>>>) -> Movement {
+    let table = |offsets: Vec<_>| offsets.into_iter().map(Into::into).collect();
+    let mut tables: Vec<Vec<Option<usize>>> = tables.into_iter().map(table).collect();
     if tables.iter().any(Vec::is_empty) {
         return Movement::Fixed(Moves { parts: Vec::new(), filling: Filling::Nothing });
     }
@@ -358,7 +353,7 @@ pub fn along(mut tables: Vec<Vec<usize>>) -> Movement {
 }
 
 /// Runs along an axis and the `inner` run within it together; `None` where they do not make longer ones.
-fn merge(table: &[usize], inner: Run, width: usize) -> Option<Vec<Run>> {
+fn merge(table: &[Option<usize>], inner: Run, width: usize) -> Option<Vec<Run>> {
     let runs = arithmetic(table);
     if inner.len == 1 {
         return Some(runs.into_iter().map(|run| Run { at: run.at + inner.at, ..run }).collect());
@@ -377,9 +372,10 @@ fn merge(table: &[usize], inner: Run, width: usize) -> Option<Vec<Run>> {
 }
 
 /// Splits a table into runs of equal steps.
-fn arithmetic(table: &[usize]) -> Vec<Run> {
+fn arithmetic(table: &[Option<usize>]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
-    for (to, &at) in table.iter().enumerate().filter(|(_, at)| **at != NOWHERE) {
+    for (to, at) in table.iter().enumerate() {
+        let &Some(at) = at else { continue };
         if let Some(run) = runs.last_mut() {
             let last = run.at.wrapping_add_signed(run.step * (run.len as isize - 1));
             let next = at as isize - last as isize;
@@ -404,12 +400,12 @@ pub fn identity(x: &[usize]) -> Vec<Vec<usize>> {
 mod tests {
     use super::*;
 
-    fn moved(tables: &[Vec<usize>]) -> Vec<usize> {
-        let mut y = vec![NOWHERE; tables.iter().map(Vec::len).product()];
+    fn moved(tables: &[Vec<Option<usize>>]) -> Vec<Option<usize>> {
+        let mut y = vec![None; tables.iter().map(Vec::len).product()];
         let Movement::Fixed(moves) = along(tables.to_vec()) else { unreachable!("tables are known") };
         moves.parts.iter().for_each(|part| {
             part.each(|m| {
-                (0..m.len).for_each(|k| y[m.to + k] = m.at.wrapping_add_signed(k as isize * m.step))
+                (0..m.len).for_each(|k| y[m.to + k] = Some(m.at.wrapping_add_signed(k as isize * m.step)))
             })
         });
         y
@@ -417,9 +413,9 @@ mod tests {
 
     #[test]
     fn runs_follow_the_definition() {
-        let n = NOWHERE;
+        let n = -1;
         for tables in [
-            vec![],
+            vec![] as Vec<Vec<i32>>,
             vec![vec![0, 12], vec![0, 4, 8], vec![0, 1, 2, 3]],
             vec![vec![0, 12], vec![4, 8], vec![0, 1, 2, 3]],
             vec![vec![0, 12], vec![n, 0, 4, n], vec![n, 0, 1, 2, 3, n]],
@@ -433,9 +429,11 @@ mod tests {
             vec![vec![0, 4], vec![n, 1]],
             vec![vec![0, 0], vec![0, 0]],
         ] {
-            let mut expected = vec![0];
+            let offsets = |table: &Vec<i32>| table.iter().map(|&at| usize::try_from(at).ok()).collect();
+            let tables: Vec<Vec<Option<usize>>> = tables.iter().map(offsets).collect();
+            let mut expected = vec![Some(0)];
             for t in &tables {
-                let add = |e: usize, o: usize| if e == n || o == n { n } else { e + o };
+                let add = |e: Option<usize>, o: Option<usize>| Some(e? + o?);
                 expected = expected.iter().flat_map(|&e| t.iter().map(move |&o| add(e, o))).collect();
             }
             assert_eq!(moved(&tables), expected, "{tables:?}");

@@ -17,7 +17,7 @@ pub fn products(case: &Case, io: &Io) -> usize {
     let y = io.output(0);
     match case.op {
         "Conv" => convolution(int("group", 1), x(0), x(1), y),
-        // The gradient of a convolution by its input: the same products, the other way round.
+        // The gradient of a convolution by its input: its products, the other way round.
         "ConvTranspose" => convolution(int("group", 1), y, x(1), x(0)),
         "Einsum" => match case.attributes.get("equation") {
             Some(Attr::Str(equation)) => einsum(equation, x(0), x(1)),
@@ -47,7 +47,7 @@ fn einsum(equation: &str, a: &[usize], b: &[usize]) -> usize {
     operands.split_once(',').map_or(0, |(left, right)| meetings((left, a), (right, b)))
 }
 
-/// Pairs of elements of a and b that are at the same place along every axis of the same letter.
+/// Number of pairs of elements of a and b that have equal coordinates on axes of equal letters.
 fn meetings(a: (&str, &[usize]), b: (&str, &[usize])) -> usize {
     let meet = |i: &[usize], j: &[usize]| {
         a.0.chars().zip(i).all(|(c, i)| b.0.chars().zip(j).all(|(d, j)| c != d || i == j))

@@ -1,6 +1,6 @@
 //! The laws (one harness, every operator, every case). An operator's file only lists its cases.
 //!
-//! 1. reading the attributes that an operator writes gives the same attributes
+//! 1. attributes that an operator writes are read again as they were
 //! 2. inferred shape = shape of the result; results are finite
 //! 3. backward = central differences, in f64, for every floating-point input
 //! 4. deleting a class = zeroing it where it is read: resize(op)(sliced x) = slice(op(masked x))
@@ -18,7 +18,7 @@ use crate::ops::read;
 use crate::coupling::{Groups, NONE};
 use crate::graph::*;
 use crate::tensor::*;
-use ndarray::{ArrayViewD, ArrayViewMutD};
+use ndarray::ArrayViewMutD;
 use std::sync::Arc;
 
 /// One input of a case.
@@ -107,7 +107,7 @@ impl Case {
         self.domain = domain;
         self
     }
-    /// What is special about it.
+    /// The name of the case, among the operator's cases.
     pub fn named(mut self, name: &'static str) -> Self {
         self.name = name;
         self
@@ -286,11 +286,6 @@ fn random_tensor(shape: &[usize], seed: u64, positive: bool) -> Tensor {
     Tensor::floats(shape, random(shape, seed, positive).iter().map(|&v| v as f32).collect())
 }
 
-/// Operands or gradients as a kernel reads them.
-fn views(x: &[Option<Array<f64>>]) -> Vec<Option<ArrayViewD<'_, f64>>> {
-    x.iter().map(|x| x.as_ref().map(|x| x.view())).collect()
-}
-
 /// Results of a kernel that finds other numbers in their place.
 fn run(kernel: &dyn Kernel, x: &[Option<Array<f64>>], facts: &[Fact]) -> Vec<Array<f64>> {
     let mut y: Vec<Array<f64>> = facts.iter().map(|f| Array::from_elem(&f.shape[..], 7.5)).collect();
@@ -429,16 +424,16 @@ fn law_4_deleting_is_masking_and_law_6_free_classes() {
         let graph = case.graph();
         let facts = case.facts(&graph);
         let groups = groups_of(case, &graph, &facts);
-        let node = &graph.nodes[0];
         for class in 0..groups.classes.len() as u32 {
-            delete_and_compare(case, &graph, &facts, &groups, node, &[class]);
+            delete_and_compare(case, &graph, &facts, &groups, &[class]);
         }
         // Several at once, every second class of each axis kept.
         let some: Vec<u32> = (0..groups.classes.len() as u32).filter(|c| c % 2 == 1).collect();
-        delete_and_compare(case, &graph, &facts, &groups, node, &some);
+        delete_and_compare(case, &graph, &facts, &groups, &some);
     });
 }
 
+/// Kept coordinates of the axes that lose some.
 struct Kept(Vec<(Axis, Vec<usize>)>);
 
 impl Keep for Kept {
@@ -447,109 +442,145 @@ impl Keep for Kept {
     }
 }
 
-fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups, node: &Node, gone: &[u32]) {
-    let (x, y) = shapes(case, facts, node);
-    let io = Io { x: &x, y: &y };
-    let ports = (0..node.inputs.len()).map(Port::In).chain((0..node.outputs.len()).map(Port::Out));
-    let mut kept = Vec::new();
-    for port in ports {
-        let value = match port {
-            Port::In(s) => node.inputs[s],
-            Port::Out(s) => node.outputs[s],
+/// A case without some of its classes.
+struct Deletion<'a> {
+    case: &'a Case,
+    groups: &'a Groups,
+    node: &'a Node,
+    /// The deleted classes.
+    gone: &'a [u32],
+    keep: Kept,
+}
+
+impl<'a> Deletion<'a> {
+    /// None where an axis would be empty, which never happens.
+    fn new(case: &'a Case, groups: &'a Groups, node: &'a Node, gone: &'a [u32]) -> Option<Self> {
+        let slots = |port: fn(usize) -> Port, values: &[Option<ValueId>]| -> Vec<(Port, ValueId)> {
+            let port = |(slot, v): (usize, &Option<ValueId>)| Some((port(slot), (*v)?));
+            values.iter().enumerate().filter_map(port).collect()
         };
-        let Some(v) = value else { continue };
-        for axis in 0..groups.label[v].len() {
-            let classes = groups.axis(v, axis);
-            let keep: Vec<usize> = (0..classes.len()).filter(|&i| !gone.contains(&classes[i])).collect();
-            if keep.is_empty() && !classes.is_empty() {
-                return; // an axis would be empty: never done
-            }
-            if keep.len() < classes.len() {
-                kept.push((Axis { port, axis }, keep));
-            }
-        }
-    }
-    let keep = Kept(kept);
-    let resized =
-        node.op.resize(&io, &keep).unwrap_or_else(|e| panic!("{} without {gone:?}: {e:?}", case.title()));
-    let op = resized.op.as_deref().unwrap_or(node.op.as_ref());
-    let values = case.values(graph, 9);
-
-    // Masked: zero where the class is read, whole otherwise.
-    let mut masked = values.clone();
-    for site in &groups.reads {
-        let v = node.inputs[site.slot].unwrap_or_else(|| panic!("{} reads an absent input", case.title()));
-        let classes = groups.axis(v, site.axis);
-        let Some(array) = &mut masked[site.slot] else { continue };
-        for (mut values, class) in array.axis_iter_mut(ndarray::Axis(site.axis)).zip(classes) {
-            if *class != NONE && gone.contains(class) {
-                values.fill(0.0);
+        let mut kept = Vec::new();
+        for (port, v) in [slots(Port::In, &node.inputs), slots(Port::Out, &node.outputs)].concat() {
+            for axis in 0..groups.label[v].len() {
+                let classes = groups.axis(v, axis);
+                let keep: Vec<usize> = (0..classes.len()).filter(|&i| !gone.contains(&classes[i])).collect();
+                if keep.is_empty() && !classes.is_empty() {
+                    return None;
+                }
+                if keep.len() < classes.len() {
+                    kept.push((Axis { port, axis }, keep));
+                }
             }
         }
+        Some(Self { case, groups, node, gone, keep: Kept(kept) })
     }
-    let whole = case.run(node.op.as_ref(), &io, &masked);
 
-    let slice = |mut a: Array<f64>, port: Port| {
+    fn title(&self) -> String {
+        format!("{} without {:?}", self.case.title(), self.gone)
+    }
+
+    /// Operands with zeros where a deleted class is read.
+    fn masked(&self, x: &[Option<Array<f64>>]) -> Vec<Option<Array<f64>>> {
+        let mut masked = x.to_vec();
+        for site in &self.groups.reads {
+            let v = self.node.inputs[site.slot];
+            let v = v.unwrap_or_else(|| panic!("{} reads an absent input", self.title()));
+            let classes = self.groups.axis(v, site.axis);
+            let Some(array) = &mut masked[site.slot] else { continue };
+            for (mut values, class) in array.axis_iter_mut(ndarray::Axis(site.axis)).zip(classes) {
+                if *class != NONE && self.gone.contains(class) {
+                    values.fill(0.0);
+                }
+            }
+        }
+        masked
+    }
+
+    /// Kept coordinates of an operand or a result.
+    fn slice(&self, mut a: Array<f64>, port: Port) -> Array<f64> {
         for axis in 0..a.ndim() {
-            if let Some(k) = keep.kept(Axis { port, axis }) {
+            if let Some(k) = self.keep.kept(Axis { port, axis }) {
                 a = a.select(ndarray::Axis(axis), k).as_standard_layout().into_owned();
             }
         }
         a
-    };
-    let mut small: Vec<Option<Array<f64>>> =
-        values.into_iter().enumerate().map(|(k, x)| x.map(|x| slice(x, Port::In(k)))).collect();
-    let mut tensors: Vec<Option<Tensor>> = io.x.iter().map(|o| o.and_then(|o| o.value.cloned())).collect();
-    for (slot, t) in tensors.iter_mut().enumerate() {
-        for axis in 0..t.as_ref().map_or(0, |t| t.shape().len()) {
-            if let Some(k) = keep.kept(input(slot, axis)) {
-                *t = t.as_ref().map(|t| t.select(axis, k));
-            }
+    }
+
+    /// Kept coordinates of a constant operand.
+    fn slice_constant(&self, slot: usize, t: &Tensor) -> Tensor {
+        let kept = |t: Tensor, axis: usize| match self.keep.kept(input(slot, axis)) {
+            Some(k) => t.select(axis, k),
+            None => t,
+        };
+        (0..t.shape().len()).fold(t.clone(), kept)
+    }
+
+    /// Operands of the small node: the kept coordinates, and what the operator restates.
+    fn small_operands(&self, io: &Io, x: &[Option<Array<f64>>], resized: &Resized) -> Vec<Option<Small>> {
+        let small = |(slot, x): (usize, &Option<Array<f64>>)| {
+            let (x, operand) = (x.as_ref()?, io.x[slot]?);
+            let value = self.slice(x.clone(), Port::In(slot));
+            let fact = Fact::new(operand.fact.dtype, value.shape());
+            Some(Small { fact, value, constant: operand.value.map(|t| self.slice_constant(slot, t)) })
+        };
+        let mut operands: Vec<Option<Small>> = x.iter().enumerate().map(small).collect();
+        for (slot, t) in &resized.inputs {
+            operands.resize_with(operands.len().max(slot + 1), || None);
+            let dtype = operands[*slot].as_ref().map_or(t.dtype(), |old| old.fact.dtype);
+            let fact = Fact::new(dtype, t.shape());
+            operands[*slot] = Some(Small { fact, value: t.to_array(), constant: Some(t.clone()) });
         }
+        if resized.passes.is_some() {
+            operands.truncate(1);
+        }
+        operands
     }
-    for (slot, t) in &resized.inputs {
-        let slots = small.len().max(slot + 1);
-        small.resize(slots, None);
-        tensors.resize(slots, None);
-        small[*slot] = Some(t.to_array());
-        tensors[*slot] = Some(t.clone());
+
+    /// Results of the resized operator on what is left of its operands.
+    fn small_results(&self, io: &Io, x: &[Option<Array<f64>>]) -> Vec<Array<f64>> {
+        let resized = self.node.op.resize(io, &self.keep);
+        let resized = resized.unwrap_or_else(|e| panic!("{}: {e:?}", self.title()));
+        let op = resized.op.as_deref().unwrap_or(self.node.op.as_ref());
+        let small = self.small_operands(io, x, &resized);
+        let operands: Vec<Option<Operand>> = small.iter().map(|s| s.as_ref().map(Small::operand)).collect();
+        let values: Vec<Option<Array<f64>>> =
+            small.iter().map(|s| s.as_ref().map(|s| s.value.clone())).collect();
+        let facts = op.infer(&operands).unwrap_or_else(|e| panic!("{}, shrunk: {e:?}", self.title()));
+        let mut results = self.case.run(op, &Io { x: &operands, y: &facts }, &values);
+        if let Some(factor) = resized.factor {
+            results[0].iter_mut().for_each(|y| *y *= factor);
+        }
+        results
     }
-    if resized.passes.is_some() {
-        small.truncate(1);
-        tensors.truncate(1);
+}
+
+/// An operand after deletion.
+struct Small {
+    fact: Fact,
+    value: Array<f64>,
+    constant: Option<Tensor>,
+}
+
+impl Small {
+    fn operand(&self) -> Operand<'_> {
+        Operand::new(&self.fact, self.constant.as_ref())
     }
-    let dtype = |k: usize| match (&tensors[k], io.x.get(k).copied().flatten()) {
-        (_, Some(o)) => Some(o.fact.dtype),
-        (t, None) => t.as_ref().map(Tensor::dtype),
-    };
-    let small_facts: Vec<Option<Fact>> = (0..small.len())
-        .map(|k| small[k].as_ref().zip(dtype(k)).map(|(a, dtype)| Fact::new(dtype, a.shape())))
-        .collect();
-    let operands: Vec<Option<Operand>> = small_facts
-        .iter()
-        .zip(&tensors)
-        .map(|(f, t)| f.as_ref().map(|fact| Operand::new(fact, t.as_ref())))
-        .collect();
-    let small_results =
-        op.infer(&operands).unwrap_or_else(|e| panic!("{} without {gone:?}, shrunk: {e:?}", case.title()));
-    let mut shrunk = case.run(op, &Io { x: &operands, y: &small_results }, &small);
-    if let Some(factor) = resized.factor {
-        shrunk[0].iter_mut().for_each(|y| *y *= factor);
-    }
-    for (slot, (whole, shrunk)) in whole.into_iter().zip(shrunk).enumerate() {
-        let expected = slice(whole, Port::Out(slot));
-        assert_eq!(
-            expected.shape(),
-            shrunk.shape(),
-            "{} without {gone:?}: shape of output {slot}",
-            case.title()
-        );
-        for (a, b) in expected.iter().zip(&shrunk) {
-            assert!(
-                (a - b).abs() < 1e-9,
-                "{} without {gone:?}: output {slot}: {a} masked, {b} deleted",
-                case.title()
-            );
+}
+
+/// Compares the results of the masked node, sliced, with the results of the small node.
+fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups, gone: &[u32]) {
+    let node = &graph.nodes[0];
+    let Some(deletion) = Deletion::new(case, groups, node, gone) else { return };
+    let (x, y) = shapes(case, facts, node);
+    let (io, values) = (Io { x: &x, y: &y }, case.values(graph, 9));
+    let masked = case.run(node.op.as_ref(), &io, &deletion.masked(&values));
+    let small = deletion.small_results(&io, &values);
+    for (slot, (masked, small)) in masked.into_iter().zip(small).enumerate() {
+        let masked = deletion.slice(masked, Port::Out(slot));
+        let title = || format!("{}: output {slot}", deletion.title());
+        assert_eq!(masked.shape(), small.shape(), "{}", title());
+        for (a, b) in masked.iter().zip(&small) {
+            assert!((a - b).abs() < 1e-9, "{}: {a} masked, {b} deleted", title());
         }
     }
 }

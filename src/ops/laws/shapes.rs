@@ -107,7 +107,7 @@ fn change(draw: &mut Draw, case: &mut Case) {
     }
 }
 
-/// The case as a network whose results are read by nobody; `None` where the operator refuses its attributes.
+/// The case as a network of which no node reads the results; `None` where the operator refuses its attributes.
 fn network(case: &Case) -> Option<Graph> {
     let op = super::read(case.op, case.domain, case.opset, &case.attributes, case.inputs.len(), case.outputs)
         .ok()?;

@@ -1,4 +1,4 @@
-//! The cell: what an operator of the family does in one step.
+//! The cell: one step of an operator of the family.
 
 use crate::graph::*;
 use crate::ops::family::pointwise::PointwiseFn;
@@ -8,7 +8,7 @@ use crate::ops::tanh::Tanh;
 use crate::tensor::*;
 use std::fmt::Debug;
 
-/// What is applied to a gate or a state.
+/// A function that is applied to a gate or a state.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
     /// max(x, 0)
@@ -39,7 +39,7 @@ impl Activation {
         }
     }
 
-    /// Its derivative, where its value is `y`: above zero where what it is applied to is, as far as that matters.
+    /// Derivative, by the value `y`: ReLU's is 1 for y > 0, where its argument is above zero, too.
     pub fn slope<T: Real>(self, y: T) -> T {
         match self {
             Self::Relu => Relu.df(y, y),
@@ -49,21 +49,21 @@ impl Activation {
     }
 }
 
-/// What an operator of the family does in one step.
+/// One step of an operator of the family.
 pub trait Cell: Debug + Clone + Send + Sync + 'static {
-    /// Gates of W and R, one below the other.
+    /// Number of gates of W and R, which stand one below the other.
     const GATES: usize;
-    /// States that go from step to step: the hidden one, and a cell state.
+    /// Number of states that go from step to step: the hidden state, and perhaps a cell state.
     const STATES: usize;
-    /// What is applied where the node names nothing else, in the standard's order.
+    /// Default activations, in the standard's order.
     const ACTIVATIONS: &'static [Activation];
     /// As [`crate::graph::Hints::parameters`]: W, R and their bias.
     const PARAMETERS: &'static [usize] = &[1, 2, 3];
 
-    /// Writes the attributes that are its own.
+    /// Adds the attributes that only this operator has to a writer.
     fn write(&self, w: Writer) -> Writer;
 
-    /// How many gates, from the first on, take the product of R and the hidden state as it is.
+    /// Number of direct gates, from the first on: they take the product of R and the hidden state itself.
     fn direct(&self) -> usize;
 
     /// Gates and states of a step.
@@ -77,43 +77,43 @@ pub trait Cell: Debug + Clone + Send + Sync + 'static {
 pub struct Step<'a, T> {
     /// Hidden units.
     pub hidden: usize,
-    /// What W gives with its bias (and R's, where a gate is not direct), then the gates.
+    /// Products with W and its bias (and R's, where a gate is not direct), then the gates.
     pub gates: &'a mut [T],
-    /// What R and its bias give to the direct gates.
+    /// Products of the direct gates with R and its bias.
     pub recurrent: &'a [T],
     /// The rows of R for the other gates.
     pub rest: &'a [T],
-    /// What gates see the cell state with, gate by gate, where they do.
+    /// Peephole weights, gate by gate, where gates see the cell state.
     pub peepholes: Option<&'a [T]>,
-    /// The states before the step: hidden, cell.
+    /// States at the start of the step: hidden, cell.
     pub before: [&'a [T]; 2],
-    /// The states after it.
+    /// States at its end.
     pub after: [&'a mut [T]; 2],
 }
 
-/// The same backward.
+/// One step of one direction on the way back.
 pub struct Back<'a, T> {
     /// Hidden units.
     pub hidden: usize,
-    /// The gates, then the gradients of what W gives.
+    /// The gates, then the gradients of the products with W.
     pub gates: &'a mut [T],
-    /// What R gives to the direct gates, then its gradients.
+    /// Products of the direct gates with R, then their gradients.
     pub recurrent: &'a mut [T],
     /// The rows of R for the other gates.
     pub rest: &'a [T],
-    /// Their gradient, where it is asked for.
+    /// Gradient of these rows, where it is wanted.
     pub d_rest: Option<&'a mut [T]>,
-    /// What gates see the cell state with, gate by gate, where they do.
+    /// Peephole weights, gate by gate, where gates see the cell state.
     pub peepholes: Option<&'a [T]>,
-    /// Its gradient, where it is asked for.
+    /// Gradient of the peephole weights, where it is wanted.
     pub d_peepholes: Option<&'a mut [T]>,
-    /// The states before the step: hidden, cell.
+    /// States at the start of the step: hidden, cell.
     pub before: [&'a [T]; 2],
-    /// The states after it.
+    /// States at its end.
     pub after: [&'a [T]; 2],
-    /// Gradients of the states after it.
+    /// Gradients of the states at its end.
     pub d_after: [&'a [T]; 2],
-    /// Gradients of the states before it, but for what goes through [`Back::recurrent`]: zero at first.
+    /// Gradients of the states at its start, without the part that goes through [`Back::recurrent`]: zero at first.
     pub d_before: [&'a mut [T]; 2],
 }
 
@@ -123,7 +123,7 @@ pub fn parts<T, const N: usize>(row: &mut [T]) -> [&mut [T]; N] {
     std::array::from_fn(|_| parts.next().unwrap_or_default())
 }
 
-/// Adds numbers to others.
+/// `to += from`, element by element.
 pub fn add<T: Real>(to: &mut [T], from: &[T]) {
     to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
 }

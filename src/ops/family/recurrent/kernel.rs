@@ -13,7 +13,7 @@ pub struct Layer<C> {
     pub cell: C,
     /// Sizes of the node.
     pub sizes: Sizes,
-    /// One or two.
+    /// The directions: one or two.
     pub directions: Vec<Direction>,
 }
 
@@ -26,7 +26,7 @@ pub struct Direction {
     pub applied: Vec<Activation>,
 }
 
-/// Sizes of a layer, and where a direction finds its rows.
+/// Sizes of a layer, and the places of a direction's rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
     /// Steps of a sequence.
@@ -71,7 +71,7 @@ impl Sizes {
         self.batch * self.hidden
     }
 
-    /// A direction's states in a value that holds those of all; zero where there is none.
+    /// A direction's states in a value that holds the states of all; zero where there is no value.
     fn gathered<T: Real>(self, d: usize, all: Option<&[T]>) -> Vec<T> {
         let mut states = vec![T::zero(); self.states()];
         for (n, state) in states.chunks_exact_mut(self.hidden).enumerate() {
@@ -98,7 +98,7 @@ struct Pass<T> {
     x: Vec<T>,
     gates: Vec<T>,
     recurrent: Vec<T>,
-    /// The states before each step and after the last: hidden, cell (zero where there is none).
+    /// States at the start of each step and at the end of the last: hidden, cell (zero where there is no cell state).
     states: [Vec<T>; 2],
 }
 
@@ -120,7 +120,7 @@ impl<C: Cell> Layer<C> {
         }
     }
 
-    /// Products with W for all steps, with biases, and the states at the start; those of the later steps are zero.
+    /// Products with W for all steps, with biases, and the states at the start; the states of later steps are zero.
     fn start<T: Real>(&self, x: &Inputs<T>, weights: &Weights<T>, d: usize) -> Pass<T> {
         let (s, (wide, direct)) = (self.sizes, self.widths());
         let places = s.places(d, self.directions[d].reversed);
@@ -182,7 +182,7 @@ impl<C: Cell> Layer<C> {
         dx: &mut InputGradients<T>,
     ) -> [Vec<T>; 2] {
         let (s, (wide, direct)) = (self.sizes, self.widths());
-        // A result that nobody wants has no gradient.
+        // A result that the node leaves out has no gradient.
         let of = |slot: usize| dy.get(slot).map(|dy| dy.elements()).filter(|dy| !dy.is_empty());
         let rest = (d * wide + direct) * s.hidden..(d + 1) * wide * s.hidden;
         let (front, behind) = dx.split_at_mut(PEEPHOLES.min(dx.len()));
@@ -219,7 +219,7 @@ impl<C: Cell> Layer<C> {
         after
     }
 
-    /// Adds the gradients of the operands, from those of the products with W and R and of the states at the start.
+    /// Adds the gradients of the operands, from the gradients of the products with W and R and of the states at the start.
     fn spread<T: Real>(
         &self,
         weights: &Weights<T>,
@@ -276,7 +276,7 @@ impl<T: Real, C: Cell> Compute<T> for Layer<C> {
             for (place, state) in pass.places.iter().zip(states(0, 1)) {
                 all[place.y * s.hidden..][..s.hidden].copy_from_slice(state);
             }
-            // A result that nobody wants has no elements.
+            // A result that the node leaves out has no elements.
             for (k, y) in y[1..].iter_mut().enumerate().filter(|(_, y)| !y.is_empty()) {
                 let y = y.elements_mut();
                 for (n, state) in states(k, s.steps).enumerate() {

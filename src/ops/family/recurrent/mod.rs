@@ -1,7 +1,7 @@
 //! Family helper: layers that go along a sequence step by step, in one direction or in both.
 //!
-//! What W gives is one product for the whole sequence; what R gives is one for each step. The gates are no results: a pass
-//! backward goes forward first. Hidden units stay whole; features of the input are read.
+//! The product with W is one for the whole sequence; the products with R are one for each step. The gates are no results: a
+//! backward pass goes forward first. Hidden units stay whole; features of the input are read.
 //!
 //! A clip, sequences that end early, coupled gates and activations with parameters are not supported.
 
@@ -27,14 +27,14 @@ struct Recurrent<C> {
     activations: Option<Vec<String>>,
     activation_alpha: Option<Vec<f32>>,
     activation_beta: Option<Vec<f32>>,
-    /// Of each direction: whether it begins with the last step.
+    /// By direction: whether it begins with the last step.
     reversed: &'static [bool],
-    /// Of each direction in turn.
+    /// Activations of each direction in turn.
     applied: Vec<Activation>,
     outputs: usize,
 }
 
-/// Reads what all of the family have.
+/// Reads the attributes that all of the family have.
 pub fn read<C: Cell>(r: &Reader, cell: C) -> Result<Box<dyn Op>, Refusal> {
     if r.opset < 7 {
         return unsupported(format!("a recurrent layer of opset {}", r.opset));
@@ -81,11 +81,11 @@ pub fn read<C: Cell>(r: &Reader, cell: C) -> Result<Box<dyn Op>, Refusal> {
 const LENGTHS: usize = 4;
 const STATE: usize = 5;
 const PEEPHOLES: usize = 7;
-/// Gates that see the cell state.
+/// Number of gates that see the cell state.
 const SEEING: usize = 3;
 
 impl<C: Cell> Recurrent<C> {
-    /// Axes of X: steps, images. Those of a state are directions, images.
+    /// Axes of X: steps, images. The axes of a state are directions, images.
     fn axes(&self) -> [usize; 2] {
         if self.layout == Some(1) { [1, 0] } else { [0, 1] }
     }
@@ -161,10 +161,6 @@ impl<C: Cell> Op for Recurrent<C> {
         true
     }
 
-    fn never_negative(&self, _: &Operands) -> bool {
-        false
-    }
-
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         self.infer(io.x)?;
         let each = self.reversed.iter().zip(self.applied.chunks(C::ACTIVATIONS.len()));
@@ -189,7 +185,7 @@ impl<C: Cell> Op for Recurrent<C> {
             link.tie_axes(input(LENGTHS, 0), input(0, images));
         }
         let given = (STATE..STATE + C::STATES).filter(|&slot| io.input(slot).is_some());
-        // A result that is not wanted has no axes of its own.
+        // A result that the node leaves out has no axes of its own.
         let wanted = (1..io.y.len()).filter(|&slot| io.output(slot).len() == 3);
         let at = |port: Port, axis: usize| Axis { port, axis };
         for port in given.map(Port::In).chain(wanted.map(Port::Out)) {
@@ -205,7 +201,7 @@ impl<C: Cell> Op for Recurrent<C> {
 
     fn cost(&self, io: &Io) -> Work {
         let Some(r) = io.input(2) else { return Work::Free };
-        // Hidden units of a state that is wanted, else of Y.
+        // Hidden units of a state that is a result, else of Y.
         let state = (1..io.y.len()).find(|&slot| io.output(slot).len() == 3);
         let units = state.map_or(output(0, 3), |slot| output(slot, 2));
         let widths = vec![input(0, 0), input(0, 1), units];
@@ -216,16 +212,12 @@ impl<C: Cell> Op for Recurrent<C> {
         ])
     }
 
-    fn linear(&self, _: &Io) -> Option<Linear> {
-        None
-    }
-
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
     }
 }
 
-/// Cases of an operator of so many gates and states: two hidden units over four steps of three features.
+/// Cases of an operator with `gates` gates and `states` states: two hidden units over four steps of three features.
 #[cfg(test)]
 pub fn cases_of(op: &'static str, gates: usize, states: usize) -> Vec<crate::ops::laws::Case> {
     use crate::ops::laws::{absent, data, ints, weight};
@@ -253,7 +245,7 @@ pub fn cases_of(op: &'static str, gates: usize, states: usize) -> Vec<crate::ops
     ]
 }
 
-/// One of them, with its operands from the bias on.
+/// One case, with its operands from the bias on.
 #[cfg(test)]
 pub fn case_of(
     op: &'static str,

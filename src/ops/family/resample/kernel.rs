@@ -7,7 +7,7 @@ use crate::tensor::*;
 /// Interpolation along some axes of a value.
 #[derive(Debug)]
 pub struct Resampling {
-    /// One for each axis that does not pass through, the outermost first.
+    /// Interpolations of the axes that do not pass through, the outermost first.
     passes: Vec<Pass>,
     /// Value of outputs whose place is outside the input.
     extrapolation: f64,

@@ -7,7 +7,7 @@ pub use kernel::Resampling;
 
 use crate::tensor::*;
 
-/// How outputs are computed from the inputs around their place.
+/// Mode of interpolation between the inputs around an output's place.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mode {
     /// The nearest input.
@@ -18,7 +18,7 @@ pub enum Mode {
     Cubic(f64),
 }
 
-/// Which input is the nearest.
+/// Rounding of a place to the nearest input.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rounding {
     /// Half way goes down.
@@ -31,12 +31,12 @@ pub enum Rounding {
     Ceil,
 }
 
-/// Where an output lies among the inputs.
+/// Place of an output among the inputs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Place {
     /// Pixels have their centres at one half.
     HalfPixel,
-    /// The same, kept symmetric where the output size was rounded.
+    /// As half pixel, kept symmetric where the output size was rounded.
     HalfPixelSymmetric,
     /// As half pixel, except that a single output lies at 0.
     PytorchHalfPixel,
@@ -46,7 +46,7 @@ pub enum Place {
     Asymmetric,
     /// Half pixel in the output only.
     TfHalfPixelForNn,
-    /// A region of the input, by its relative start and end; what lies outside the input is extrapolated.
+    /// A region of the input, by its relative start and end; places outside the input are extrapolated.
     TfCrop(f32, f32),
 }
 
@@ -73,7 +73,7 @@ impl Place {
     }
 }
 
-/// How much larger an axis becomes.
+/// Change of an axis' size.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Zoom {
     /// Output pixels per input pixel.
@@ -108,7 +108,7 @@ impl Taps {
         output.saturating_mul(Self::width(mode, zoom))
     }
 
-    /// Inputs per output. Shrinking without aliases, the filter becomes as much wider as the picture becomes smaller.
+    /// Inputs per output. Where an axis shrinks without aliases, the filter is stretched by the inverse of the scale.
     fn width(mode: Mode, zoom: Zoom) -> usize {
         let stretch = if zoom.antialias { f64::from(zoom.scale).min(1.0) } else { 1.0 };
         match mode {
@@ -150,7 +150,7 @@ impl Taps {
         taps
     }
 
-    /// Is every output its own input?
+    /// True where every output is its own input.
     pub fn identity(&self) -> bool {
         let own = |(i, (at, w)): (usize, (&[usize], &[f64]))| {
             at.iter().zip(w).all(|(&at, &w)| if at == i { true } else { w == 0.0 })
@@ -229,7 +229,7 @@ fn weights(mode: Mode, x: f32, stretch: f64, width: usize) -> (i64, Vec<f64>) {
             _ => 0.0,
         },
     };
-    // As many inputs on either side; a place on an input has it on its left where the filter is narrow.
+    // An equal number of inputs on either side; a place on an input has it on its left where the filter is narrow.
     let left = if stretch < 1.0 { ceil - 1.0 } else { floor };
     let first = left as i64 + 1 - width as i64 / 2;
     let place = f64::from(x - left) + (width / 2 - 1) as f64;
