@@ -21,13 +21,13 @@ use autobot_onnx::internals::verify;
 use autobot_onnx::{Error, Result};
 use std::path::Path;
 
-/// Numbers of the first output that are reported: those of two machines can be compared.
+/// Numbers of the first output that are reported, so that two machines can be compared.
 const OUTPUTS: usize = 16;
 
 /// Runs that the times of single nodes are taken from, at the most.
 const NODE_RUNS: usize = 100;
 
-/// Measures.
+/// Measures the files side by side.
 pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
     let inputs: Vec<guard::Named> = args.files.iter().map(|p| ("FILE.onnx", p.as_path())).collect();
     let outputs = [("--json", args.json.as_deref()), ("--calibrate", args.calibrate.as_deref())];
@@ -88,7 +88,7 @@ struct Contender<'a> {
     apart: Option<f64>,
     /// True where that is more than rounding.
     disagree: bool,
-    /// Times of its nodes, and of those of cuts of it, where a processor is to be fitted.
+    /// Times of its nodes, and of the nodes of cuts of it, where a processor is to be fitted.
     observed: Vec<Measured>,
 }
 

@@ -40,8 +40,8 @@ impl DataArgs {
     }
 }
 
-/// Shows what the network says to some of the images, and warns where that looks as if they came to it in another way than to
-/// those who trained it.
+/// Shows the network's classes of some images, and warns where they look as if the images came to it in another way than in its
+/// training.
 pub fn preview(data: &BoundDataset, prepared: &Prepared, console: Console) -> Result<()> {
     let options = prepared.options();
     let (network, pool) = (prepared.network(), Pool::new(options.threads)?);
@@ -59,7 +59,7 @@ pub fn preview(data: &BoundDataset, prepared: &Prepared, console: Console) -> Re
     Ok(())
 }
 
-/// What to look at before anything is trained.
+/// A warning about doubtful classes, with likely causes.
 fn doubted(doubt: &Doubt, images: usize) -> String {
     const CAUSES: &str = "values of another range (--scale), another --mean or --std, another order of channels (--bgr) or of axes \
                           (--layout) than it was trained with";
@@ -95,7 +95,7 @@ fn doubted(doubt: &Doubt, images: usize) -> String {
     }
 }
 
-/// Checks labels against the network, and says what was done to the data unasked.
+/// Checks labels against the network. Notes what was done to the data unasked.
 pub fn review(data: &BoundDataset, graph: &Graph, facts: &Facts, console: Console) -> Result<()> {
     data.notes().iter().for_each(|note| console.note(note));
     if !gates::check_labels((graph, facts), data)? {

@@ -1,7 +1,7 @@
 //! Settings → flags.
 //!
-//! Takes: the library's texts, which name settings; a word of the command line that makes no sense. Gives: text for those who
-//! type flags. Never: touches what is no setting's name in backticks.
+//! Takes: the library's texts, which name settings; a word of the command line that makes no sense. Gives: text that names
+//! flags. Never: touches what is no setting's name in backticks.
 
 use autobot_onnx::Setting;
 use autobot_onnx::internals::support::printable::line;

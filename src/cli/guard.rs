@@ -1,6 +1,6 @@
 //! Checks on the places that are to be written, before anything runs.
 //!
-//! Takes: outputs and inputs by flag. Gives: nothing, or what is wrong. Never: leaves anything behind.
+//! Takes: outputs and inputs by flag. Gives: nothing, or a refusal. Never: leaves anything behind.
 
 use super::console::Console;
 use super::flags::Misuse;

@@ -18,10 +18,10 @@ use std::io::{ErrorKind, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The state is written when so much time has passed.
+/// Time between two writings of the state.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
 
-/// Nodes from which tract takes so long that it is said what is waited for.
+/// Nodes of a network for which tract takes so long that the wait is announced.
 const MANY_NODES: usize = 200;
 
 /// One stage of a run.
@@ -29,7 +29,7 @@ struct Stage {
     name: &'static str,
     bar: Option<ProgressBar>,
     started: Instant,
-    /// Where it began: a run may go on in the middle.
+    /// Part after which it began: a run may go on in the middle.
     from: usize,
 }
 
@@ -38,7 +38,7 @@ struct Kept {
     path: PathBuf,
     belongs_to: Identity,
     last: Option<Instant>,
-    /// The last time it could not be written.
+    /// Whether the last writing failed.
     failed: bool,
 }
 
@@ -46,19 +46,19 @@ struct Kept {
 struct Saved {
     path: PathBuf,
     belongs_to: Identity,
-    /// None before there are any; then whether the last could be written.
+    /// Whether the last gates could be written; none before there are any.
     written: Option<bool>,
 }
 
-/// An observer that shows what it sees.
+/// Shows a run while it goes on, and keeps its state and gates in files.
 pub struct Watch {
     console: Console,
-    /// The budget is a time.
+    /// Whether the budget is a time.
     pub timed: bool,
     stage: Option<Stage>,
     kept: Option<Kept>,
     saved: Option<Saved>,
-    /// What a run before this one left.
+    /// State that an earlier run left.
     found: Option<(Resume, State)>,
     /// Gates to be used instead of training.
     gates: Option<Trained>,

@@ -99,7 +99,7 @@ fn options(args: &PruneArgs, targets: &[Target], model: &Model, console: Console
 /// A target that can be reached.
 struct Wanted<'a> {
     target: Target,
-    /// What it asks for, in the unit of the target.
+    /// Largest cost, in the unit of the target.
     amount: u64,
     places: &'a Places,
 }
@@ -192,7 +192,7 @@ impl Pruning<'_> {
         Identity::of_run(network, self.data, (target, prepared.options()), gates)
     }
 
-    /// Prepares the gates that are given, whose file's bytes are returned, and the place of those to be trained.
+    /// Prepares the gates that are given, whose file's bytes are returned, and the place of gates to be trained.
     fn keep_gates(&self, watch: &mut Watch) -> Result<Option<Vec<u8>>> {
         let LearnArgs { gates, save_gates, .. } = &self.args.learn;
         let prepared = &self.job.prepared;

@@ -80,7 +80,7 @@ struct Tract {
     rounding: Option<f64>,
     /// By network: distance between tract and our executor, where they compute something else.
     apart: Vec<(String, f64)>,
-    /// The differences at other sizes of the axes that the file leaves open, with those sizes; of masked networks only.
+    /// By set of other sizes of the axes that the file leaves open: the difference there; of masked networks only.
     elsewhere: Vec<sizes::FilesAtSizes>,
 }
 
