@@ -16,6 +16,7 @@ pub struct Misuse {
 }
 
 impl Misuse {
+    /// An argument, why it makes no sense, and the way out.
     pub fn new(argument: impl Into<String>, reason: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { argument: argument.into(), reason: reason.into(), hint: hint.into() }
     }

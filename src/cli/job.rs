@@ -23,6 +23,7 @@ impl ModelArgs {
 
 /// A model that was read, with what is known about it.
 pub struct Job {
+    /// The model, analysed.
     pub prepared: Arc<Prepared>,
     /// The model and its channels, as they are reported.
     pub known: Known,

@@ -65,6 +65,7 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// A watch that keeps nothing.
     pub fn new(console: Console) -> Self {
         Self { console, timed: false, stage: None, kept: None, saved: None, found: None, gates: None }
     }

@@ -90,7 +90,9 @@ pub fn lines(plot: &Plot) -> String {
 
 /// An entry of a list: a height before (faint), and the part of it that is left.
 pub struct Bar {
+    /// Height of the faint part.
     pub before: f64,
+    /// Height of the strong part, over the faint one.
     pub after: f64,
 }
 

@@ -19,7 +19,7 @@ pub fn board(board: &Board) -> String {
     format!("machine   {}\n", parts.join("; "))
 }
 
-/// What came of fitting a processor's speed.
+/// A fitted processor, with the median error of its predictions as a share of the measured times.
 pub fn calibrated(name: &str, error: f64) -> String {
     format!("fitted    {}: half of the layers are predicted within {}\n", line(name), percent(error))
 }
@@ -46,6 +46,7 @@ pub fn benchmark(b: &Benchmark) -> String {
     out
 }
 
+/// A model's row of the table of times.
 fn benched(m: &Benched, first: &Benched) -> Vec<String> {
     let (ms, times) = (m.timing.milliseconds, m.timing.speedup);
     let macs = if m.macs == 0 { "unknown".into() } else { count(m.macs) };
@@ -60,7 +61,7 @@ fn benched(m: &Benched, first: &Benched) -> Vec<String> {
     row
 }
 
-/// Where a model's time goes.
+/// Table of a model's nodes and their times.
 fn nodes(m: &Benched) -> String {
     let Some(layers) = &m.layers else { return String::new() };
     let all: f64 = layers.iter().map(|l| l.milliseconds).sum::<f64>().max(f64::MIN_POSITIVE);

@@ -9,12 +9,13 @@ use crate::support::printable::line;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+/// Number of channels that can be deleted, and of their groups.
 pub(super) fn free_line(c: &Channels) -> String {
     let channels = c.groups.iter().map(|g| g.channels).sum();
     format!("{} in {}", plural(channels, "channel"), plural(c.groups.len(), "group"))
 }
 
-/// What can be deleted without any effect, what cannot be learned, and how far pruning gets.
+/// Channels that go without any effect, channels that gates cannot learn, and the smallest cost that can be reached.
 pub(super) fn reach(m: &ModelFacts, c: &Channels) -> String {
     let mut out = String::new();
     if c.lossless > 0 {
@@ -86,6 +87,7 @@ fn names(list: &[&Frozen], most: usize) -> String {
     }
 }
 
+/// Table of groups.
 pub(super) fn groups(all: &[Group]) -> String {
     let mut rows = vec![row(["group", "channels", "together with"])];
     rows.extend(all.iter().map(|g| row([&g.layer, &g.channels.to_string(), &g.tied.join(", ")])));

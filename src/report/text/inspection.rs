@@ -27,7 +27,7 @@ pub fn target(target: u64, full: u64, timed: bool) -> String {
     format!("target    {} of {} {what} ({kept})\n", amount(target), amount(full))
 }
 
-/// Everything `inspect` shows.
+/// The text of `inspect`.
 pub fn inspection(i: &Inspection) -> String {
     let mut out = head(&i.model);
     out += &reach(&i.model, &i.channels);

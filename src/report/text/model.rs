@@ -53,7 +53,7 @@ fn declared(m: &ModelFacts) -> String {
         return String::new();
     }
     let values = plural(m.false_declarations.len(), "value");
-    let named = some(&m.false_declarations);
+    let named = first_names(&m.false_declarations);
     format!("declared  shapes of {values} that do not hold ({named}): a written file states the real ones\n")
 }
 
@@ -82,14 +82,14 @@ fn constants(m: &ModelFacts) -> String {
     let mut out = String::new();
     if !m.computed.is_empty() {
         let values = plural(m.computed.len(), "value");
-        let named = some(&m.computed);
+        let named = first_names(&m.computed);
         let _ = writeln!(
             out,
             "computed  {values} from constants ({named}): taken as constants, and stored as such where channels go"
         );
     }
     if !m.decided.is_empty() {
-        let named = some(&m.decided);
+        let named = first_names(&m.decided);
         let _ = writeln!(
             out,
             "decided   If on a constant condition ({named}): the branch that is taken stands for it"
@@ -98,13 +98,13 @@ fn constants(m: &ModelFacts) -> String {
     out
 }
 
-/// The first of some names.
-fn some(names: &[String]) -> String {
+/// The first three names of a list.
+fn first_names(names: &[String]) -> String {
     let shown: Vec<String> = names.iter().take(3).map(|name| format!("'{}'", line(name))).collect();
     shown.join(", ") + if names.len() > 3 { ", …" } else { "" }
 }
 
-/// What holds of sizes that the file leaves open.
+/// Sizes that the file leaves open, and where else a small network is proved.
 fn open_sizes(m: &ModelFacts) -> String {
     let open = m.inputs.iter().flat_map(|p| &p.open).any(Option::is_some);
     if !open {
@@ -121,6 +121,7 @@ fn open_sizes(m: &ModelFacts) -> String {
     }
 }
 
+/// Name and sizes of an input or output.
 fn port(p: &Port) -> String {
     let Some(shape) = &p.shape else { return format!("{} (shape not known)", line(&p.name)) };
     let size = |(axis, n): (usize, &usize)| match p.open.get(axis) {

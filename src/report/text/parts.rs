@@ -29,6 +29,7 @@ pub fn apart_on(network: &str, apart: f64) -> String {
     )
 }
 
+/// Cells of a row of a table.
 pub(super) fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
 }

@@ -58,7 +58,7 @@ pub fn stage(k: usize, of: usize, stage: &Stage) -> String {
     format!("stage {k} of {of}: {} MACs{agreement}", count(stage.macs))
 }
 
-/// How the gates came to be.
+/// Where the gates come from: updates, stages, another target.
 fn gates(run: &Run) -> String {
     let Some(t) = &run.training else { return String::new() };
     let timed = run.macs_target.is_none();
@@ -85,6 +85,7 @@ fn gates(run: &Run) -> String {
     format!("gates     {stages}{what}\n")
 }
 
+/// Table of sizes before and after.
 fn sizes(run: &Run) -> String {
     let line = |what: &str, before: u64, after: u64, show: fn(u64) -> String| {
         row([what, &show(before), &show(after), &percent(share(after, before))])
@@ -100,6 +101,7 @@ fn sizes(run: &Run) -> String {
     table(&[Side::Left, Side::Right, Side::Right, Side::Right], &rows)
 }
 
+/// Accuracy and agreement right after pruning, and on which images.
 fn agreement(run: &Run) -> String {
     let Some(a) = &run.agreement else { return String::new() };
     let images = match (&run.data.source, run.held_out) {
@@ -127,7 +129,7 @@ fn agreement(run: &Run) -> String {
     out
 }
 
-/// What every step of the recovery brought, on the images on which the loss was measured.
+/// Agreement after every step of the recovery, on the images of the pruned network's agreement.
 fn recovery(run: &Run) -> String {
     let Some(r) = &run.recovery else { return String::new() };
     let what = |a: &Agreement| match (a.accuracy, a.same_class) {
@@ -151,6 +153,7 @@ fn recovery(run: &Run) -> String {
     out
 }
 
+/// The verdict, with the measured differences and their limits.
 fn verification(v: &Verification) -> String {
     let tract = match (v.tract, &v.tract_says) {
         (Some(d), _) if v.tract_samples < v.samples => {
