@@ -4,13 +4,13 @@
 //! what that costs.
 
 use super::args::DataArgs;
-use super::job::Job;
-use super::talk::Talk;
+use super::console::Console;
 use autobot_onnx::Result;
 use autobot_onnx::internals::data::{BoundDataset, Preprocess};
 use autobot_onnx::internals::exec::Pool;
 use autobot_onnx::internals::gates::{self, Doubt, Example};
 use autobot_onnx::internals::graph::{Facts, Graph};
+use autobot_onnx::internals::pruner::Prepared;
 use autobot_onnx::internals::report::units::percent;
 use autobot_onnx::internals::support::printable;
 
@@ -40,26 +40,26 @@ impl DataArgs {
     }
 }
 
-/// Shows what the network says to some of the images, and warns where that looks as if they came to it in another way than to
-/// those who trained it.
-pub fn preview(data: &BoundDataset, job: &Job, talk: Talk) -> Result<()> {
-    let options = job.prepared.options();
-    let (network, pool) = (job.prepared.network(), Pool::new(options.threads)?);
-    let seen = gates::preview(network, job.prepared.analysis().macs_total, data, &pool, options.seed);
+/// Shows the network's classes of some images, and warns where they look as if the images came to it in another way than in its
+/// training.
+pub fn preview(data: &BoundDataset, prepared: &Prepared, console: Console) -> Result<()> {
+    let options = prepared.options();
+    let (network, pool) = (prepared.network(), Pool::new(options.threads)?);
+    let seen = gates::preview(network, prepared.analysis().macs_total, data, &pool, options.seed);
     let Some(seen) = seen else { return Ok(()) };
     let example = |e: &Example| {
         let label = e.label.map(|l| format!(", label {l}")).unwrap_or_default();
         format!("'{}' is class {} ({}{label})", printable::line(&e.name), e.class, percent(e.probability))
     };
     let examples: Vec<String> = seen.examples.iter().map(example).collect();
-    talk.facts(&format!("sees      {}\n", examples.join("; ")));
+    console.facts(&format!("sees      {}\n", examples.join("; ")));
     if let Some(doubt) = &seen.doubt {
-        talk.warn(&doubted(doubt, seen.images));
+        console.warn(&doubted(doubt, seen.images));
     }
     Ok(())
 }
 
-/// What to look at before anything is trained.
+/// A warning about doubtful classes, with likely causes.
 fn doubted(doubt: &Doubt, images: usize) -> String {
     const CAUSES: &str = "values of another range (--scale), another --mean or --std, another order of channels (--bgr) or of axes \
                           (--layout) than it was trained with";
@@ -95,11 +95,11 @@ fn doubted(doubt: &Doubt, images: usize) -> String {
     }
 }
 
-/// Checks labels against the network, and says what was done to the data unasked.
-pub fn review(data: &BoundDataset, graph: &Graph, facts: &Facts, talk: Talk) -> Result<()> {
-    data.notes().iter().for_each(|note| talk.note(note));
+/// Checks labels against the network. Notes what was done to the data unasked.
+pub fn review(data: &BoundDataset, graph: &Graph, facts: &Facts, console: Console) -> Result<()> {
+    data.notes().iter().for_each(|note| console.note(note));
     if !gates::check_labels((graph, facts), data)? {
-        talk.warn("the labels are not used: the network's output is not one row of class scores");
+        console.warn("the labels are not used: the network's output is not one row of class scores");
     }
     Ok(())
 }

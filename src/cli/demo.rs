@@ -3,13 +3,12 @@
 //! Takes: the name of a built-in network. Gives: the real result of pruning it to half its cost, and its accuracy on
 //! images that nothing was trained on. Never: needs a file or a network connection.
 
-use super::Answer;
+use super::answer::{Answer, announce};
 use super::args::{DemoArgs, DemoName};
+use super::console::Console;
 use super::guard;
 use super::job::Job;
 use super::progress::Watch;
-use super::prune::announce;
-use super::talk::Talk;
 use autobot_onnx::internals::data::{BoundDataset, Preprocess};
 use autobot_onnx::internals::exec::Pool;
 use autobot_onnx::internals::onnx;
@@ -26,11 +25,19 @@ macro_rules! embedded {
     };
 }
 
-/// What is kept.
+/// What is kept: a share of the multiply-accumulates.
 const TARGET: Target = Target::Share(0.5);
 
-const CALIBRATION: [&[u8]; 2] = [embedded!("digits_calib_images.npy"), embedded!("digits_calib_labels.npy")];
-const TEST: [&[u8]; 2] = [embedded!("digits_test_images.npy"), embedded!("digits_test_labels.npy")];
+/// Digits: images and labels, as `.npy` files.
+struct Digits {
+    images: &'static [u8],
+    labels: &'static [u8],
+}
+
+const CALIBRATION: Digits =
+    Digits { images: embedded!("digits_calib_images.npy"), labels: embedded!("digits_calib_labels.npy") };
+const TEST: Digits =
+    Digits { images: embedded!("digits_test_images.npy"), labels: embedded!("digits_test_labels.npy") };
 
 impl DemoName {
     fn file(self) -> (&'static str, &'static [u8]) {
@@ -45,40 +52,40 @@ impl DemoName {
 
 /// Prunes a built-in network.
 pub fn run(args: &DemoArgs) -> anyhow::Result<Answer> {
-    let talk = Talk { quiet: args.quiet };
+    let console = Console { quiet: args.quiet };
     if let Some(path) = &args.output {
-        guard::outputs(&[("OUT.onnx", path)], &[], talk)?;
+        guard::outputs(&[("OUT.onnx", path)], &[], console)?;
     }
     let (name, bytes) = args.network.file();
     let model = onnx::parse(bytes, Path::new(name), &[])?;
     let options =
         Options { compensation: Compensation::Learned, recover: Recover::Reconstruct, ..Options::default() };
     let job = Job::new(model, options, TARGET, false)?;
-    job.announce(talk);
+    job.announce(console);
     let aim = job.aim(TARGET)?;
-    talk.facts(&text::target(aim.amount(), aim.total(), false));
-    let [calibration, test] = [unpack(CALIBRATION, &job)?, unpack(TEST, &job)?];
-    let done = job.prepared.run(TARGET, &calibration, Start::default(), &mut Watch::new(talk))?;
-    talk.result(&text::result(&job.report(&done)));
+    console.facts(&text::target(aim.amount(), aim.total(), false));
+    let [calibration, test] = [unpack(&CALIBRATION, &job)?, unpack(&TEST, &job)?];
+    let done = job.prepared.run(TARGET, &calibration, Start::default(), &mut Watch::new(console))?;
+    console.result(&text::result(&job.report(&done)));
     let Ok(pruned) = done.proved() else { return Ok(Answer::No) };
-    talk.result(&tested(&job, &pruned, &test)?);
-    finish(args, &pruned, talk)
+    console.result(&tested(&job, &pruned, &test)?);
+    finish(args, &pruned, console)
 }
 
-fn finish(args: &DemoArgs, pruned: &Pruned, talk: Talk) -> anyhow::Result<Answer> {
+fn finish(args: &DemoArgs, pruned: &Pruned, console: Console) -> anyhow::Result<Answer> {
     match &args.output {
         Some(path) => {
-            announce(path, &pruned.write(path)?, talk);
+            announce(path, &pruned.write(path)?, console);
         }
         None => {
-            talk.note("give a file name to keep the small network: autobot-onnx demo residual small.onnx")
+            console.note("give a file name to keep the small network: autobot-onnx demo residual small.onnx")
         }
     }
     Ok(Answer::Yes)
 }
 
 /// Images and labels from memory.
-fn unpack([images, labels]: [&[u8]; 2], job: &Job) -> autobot_onnx::Result<BoundDataset> {
+fn unpack(digits: &Digits, job: &Job) -> autobot_onnx::Result<BoundDataset> {
     let folder = tempfile::tempdir().map_err(|e| {
         Error::io(
             std::env::temp_dir(),
@@ -92,7 +99,7 @@ fn unpack([images, labels]: [&[u8]; 2], job: &Job) -> autobot_onnx::Result<Bound
             .map(|()| path.clone())
             .map_err(|e| Error::io(&path, e, "free some space"))
     };
-    let (images, labels) = (save("images.npy", images)?, save("labels.npy", labels)?);
+    let (images, labels) = (save("images.npy", digits.images)?, save("labels.npy", digits.labels)?);
     let inputs = job.prepared.inputs()?;
     let pre = Preprocess { mean: vec![0.5], std: vec![0.5], ..Preprocess::default() };
     BoundDataset::load(&images, Some(&labels), &inputs, &pre, None, 1)

@@ -1,7 +1,7 @@
 //! Settings → flags.
 //!
-//! Takes: the library's texts, which name settings; a word of the command line that makes no sense. Gives: text for those who
-//! type flags. Never: touches what is no setting's name in backticks.
+//! Takes: the library's texts, which name settings; a word of the command line that makes no sense. Gives: text that names
+//! flags. Never: touches what is no setting's name in backticks.
 
 use autobot_onnx::Setting;
 use autobot_onnx::internals::support::printable::line;
@@ -16,6 +16,7 @@ pub struct Misuse {
 }
 
 impl Misuse {
+    /// An argument, why it makes no sense, and the way out.
     pub fn new(argument: impl Into<String>, reason: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { argument: argument.into(), reason: reason.into(), hint: hint.into() }
     }

@@ -1,9 +1,9 @@
 //! Checks on the places that are to be written, before anything runs.
 //!
-//! Takes: outputs and inputs by flag. Gives: nothing, or what is wrong. Never: leaves anything behind.
+//! Takes: outputs and inputs by flag. Gives: nothing, or a refusal. Never: leaves anything behind.
 
+use super::console::Console;
 use super::flags::Misuse;
-use super::talk::Talk;
 use anyhow::Result;
 use autobot_onnx::Error;
 use autobot_onnx::internals::data;
@@ -20,7 +20,7 @@ const OWN_NAME: &str = "give it a name of its own";
 
 /// Checks that every output can be written and is neither an input nor another output; clears away what killed runs left
 /// beside them.
-pub fn outputs(outputs: &[Named], inputs: &[Named], talk: Talk) -> Result<()> {
+pub fn outputs(outputs: &[Named], inputs: &[Named], console: Console) -> Result<()> {
     for (k, &(what, path)) in outputs.iter().enumerate() {
         let clash = inputs.iter().chain(&outputs[..k]).find(|(_, other)| files::same(path, other));
         if let Some((other, _)) = clash {
@@ -37,7 +37,7 @@ pub fn outputs(outputs: &[Named], inputs: &[Named], talk: Talk) -> Result<()> {
     for folder in folders {
         match files::sweep(folder) {
             0 => {}
-            n => talk
+            n => console
                 .note(&format!("removed what killed runs left half written in {} ({n})", folder.display())),
         }
     }
@@ -124,7 +124,7 @@ mod tests {
         let file = dir.path().join("a.onnx");
         std::fs::write(&file, "x").unwrap();
         let detour = dir.path().join("..").join(dir.path().file_name().unwrap()).join("a.onnx");
-        let refused = |p: &Path| outputs(&[("OUT", p)], &[("IN", &file)], Talk { quiet: true }).is_err();
+        let refused = |p: &Path| outputs(&[("OUT", p)], &[("IN", &file)], Console { quiet: true }).is_err();
         assert!(refused(&file) && refused(&detour));
         #[cfg(unix)]
         {
@@ -142,7 +142,7 @@ mod tests {
     fn two_outputs_need_two_names() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new");
-        assert!(outputs(&[("OUT", &path), ("--json", &path)], &[], Talk { quiet: true }).is_err());
+        assert!(outputs(&[("OUT", &path), ("--json", &path)], &[], Console { quiet: true }).is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -1,17 +1,29 @@
-//! One pruning run from model to verified model: what `prune` and `demo` share.
+//! A model that is analysed, as `prune`, `inspect` and `demo` meet it.
 //!
 //! Takes: a model, options. Gives: a [`Prepared`] model and what is reported of it and of its runs. Never: writes a file.
 
-use super::talk::Talk;
-use autobot_onnx::internals::onnx::Model;
-use autobot_onnx::internals::pruner::{Aim, Done, Prepared};
+use super::args::ModelArgs;
+use super::console::Console;
+use autobot_onnx::internals::onnx::{self, Model};
+use autobot_onnx::internals::pruner::{self, Aim, Done, Prepared};
 use autobot_onnx::internals::report::gather::{self, Known};
+use autobot_onnx::internals::report::units::plural;
 use autobot_onnx::internals::report::{json, text};
-use autobot_onnx::{Error, Options, Result, Target};
+use autobot_onnx::{Error, Options, Result, Setting, Target};
+use std::path::Path;
 use std::sync::Arc;
+
+impl ModelArgs {
+    /// Reads a model, with open sizes fixed where that is wanted.
+    pub fn read(&self, path: &Path) -> Result<Model> {
+        let model = onnx::read(path, &self.input_shape)?;
+        if self.fix_sizes { model.with_fixed_sizes() } else { Ok(model) }
+    }
+}
 
 /// A model that was read, with what is known about it.
 pub struct Job {
+    /// The model, analysed.
     pub prepared: Arc<Prepared>,
     /// The model and its channels, as they are reported.
     pub known: Known,
@@ -38,8 +50,33 @@ impl Job {
     }
 
     /// Prints what is known before the run.
-    pub fn announce(&self, talk: Talk) {
-        talk.facts(&text::facts(&self.known.model, &self.known.channels));
+    pub fn announce(&self, console: Console) {
+        console.facts(&text::facts(&self.known.model, &self.known.channels));
+    }
+
+    /// Warns of a choice of layers that chooses none.
+    pub fn review_scope(&self, console: Console) {
+        let options = self.prepared.options();
+        let chosen = [(Setting::Exclude, &options.exclude), (Setting::Only, &options.only)];
+        for (setting, pattern) in chosen.into_iter().filter_map(|(setting, p)| Some((setting, p.as_ref()?))) {
+            let groups = &self.prepared.analysis().groups;
+            let is_excluded = groups.frozen.iter().any(|f| f.why == pruner::excluded());
+            let chooses = match setting {
+                Setting::Exclude => is_excluded,
+                _ => !groups.groups.is_empty() || is_excluded,
+            };
+            let graph = &self.prepared.model().graph;
+            let names = graph.nodes.iter().map(|n| &n.name).chain(graph.values.iter().map(|v| &v.name));
+            if chooses {
+                continue;
+            }
+            let matches = names.filter(|name| pattern.is_match(name)).count();
+            let what = match matches {
+                0 => "matches no layer and no tensor".to_owned(),
+                n => format!("matches {}, and none with channels that could be cut", plural(n, "name")),
+            };
+            console.warn(&format!("{setting} '{pattern}' {what}; 'autobot-onnx inspect' lists the names"));
+        }
     }
 
     /// Everything about the run, to be printed and written.

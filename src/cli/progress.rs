@@ -3,8 +3,8 @@
 //! Takes: what happens in a run. Gives: whether everything could be kept. Never: writes to stdout, or anything but warnings to the
 //! terminal when quiet; ends a run because something cannot be kept.
 
-use super::one_line;
-use super::talk::{self, Talk};
+use super::answer::one_line;
+use super::console::Console;
 use autobot_onnx::internals::gates::{Record, Trained};
 use autobot_onnx::internals::pruner::{self, Clock, Events, Identity, Resume, Start, checkpoint};
 use autobot_onnx::internals::recover::{Epoch, State, Update};
@@ -18,10 +18,10 @@ use std::io::{ErrorKind, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The state is written when so much time has passed.
+/// Time between two writings of the state.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
 
-/// Nodes from which tract takes so long that it is said what is waited for.
+/// Nodes of a network for which tract takes so long that the wait is announced.
 const MANY_NODES: usize = 200;
 
 /// One stage of a run.
@@ -29,7 +29,7 @@ struct Stage {
     name: &'static str,
     bar: Option<ProgressBar>,
     started: Instant,
-    /// Where it began: a run may go on in the middle.
+    /// Part after which it began: a run may go on in the middle.
     from: usize,
 }
 
@@ -38,7 +38,7 @@ struct Kept {
     path: PathBuf,
     belongs_to: Identity,
     last: Option<Instant>,
-    /// The last time it could not be written.
+    /// Whether the last writing failed.
     failed: bool,
 }
 
@@ -46,27 +46,28 @@ struct Kept {
 struct Saved {
     path: PathBuf,
     belongs_to: Identity,
-    /// None before there are any; then whether the last could be written.
+    /// Whether the last gates could be written; none before there are any.
     written: Option<bool>,
 }
 
-/// An observer that shows what it sees.
+/// Shows a run while it goes on, and keeps its state and gates in files.
 pub struct Watch {
-    talk: Talk,
-    /// The budget is a time.
+    console: Console,
+    /// Whether the budget is a time.
     pub timed: bool,
     stage: Option<Stage>,
     kept: Option<Kept>,
     saved: Option<Saved>,
-    /// What a run before this one left.
+    /// State that an earlier run left.
     found: Option<(Resume, State)>,
     /// Gates to be used instead of training.
     gates: Option<Trained>,
 }
 
 impl Watch {
-    pub fn new(talk: Talk) -> Self {
-        Self { talk, timed: false, stage: None, kept: None, saved: None, found: None, gates: None }
+    /// A watch that keeps nothing.
+    pub fn new(console: Console) -> Self {
+        Self { console, timed: false, stage: None, kept: None, saved: None, found: None, gates: None }
     }
 
     /// From now on the run's state is kept in a file. The run goes on from what is there of it already.
@@ -81,7 +82,7 @@ impl Watch {
             }
             let (done, epochs) = (state.step, state.epochs.len() - 1);
             let from = path.display();
-            self.talk.note(&format!("going on from {from} after {done} updates ({epochs} whole epochs)"));
+            self.console.note(&format!("going on from {from} after {done} updates ({epochs} whole epochs)"));
             self.found = Some((before, state));
         }
         self.kept = Some(Kept { path: path.to_owned(), belongs_to, last: None, failed: false });
@@ -129,8 +130,8 @@ impl Watch {
     /// Warns, above a bar if there is one.
     fn warn(&self, text: &str) {
         match self.stage.as_ref().and_then(|s| s.bar.as_ref()) {
-            Some(bar) => bar.suspend(|| self.talk.warn(text)),
-            None => self.talk.warn(text),
+            Some(bar) => bar.suspend(|| self.console.warn(text)),
+            None => self.console.warn(text),
         }
     }
 
@@ -152,17 +153,11 @@ impl Watch {
         }
     }
 
-    fn say(&self, line: &str) {
-        if !self.talk.quiet {
-            talk::say(line);
-        }
-    }
-
     /// Shows that `done` of `of` parts of the stage `name` are done.
     fn show(&mut self, name: &'static str, done: usize, of: usize, message: String) {
         if self.stage.as_ref().is_none_or(|s| s.name != name) {
             self.close();
-            let bar = (!self.talk.quiet && std::io::stderr().is_terminal()).then(|| bar(name, of));
+            let bar = (!self.console.quiet && std::io::stderr().is_terminal()).then(|| bar(name, of));
             self.stage = Some(Stage { name, bar, started: Instant::now(), from: done.saturating_sub(1) });
         }
         let Some(stage) = &self.stage else { return };
@@ -175,7 +170,7 @@ impl Watch {
             None if is_due(done, of) || done == stage.from + 1 => {
                 let each = stage.started.elapsed().as_secs_f64() / (done - stage.from).max(1) as f64;
                 let left = each * (of - done.min(of)) as f64;
-                self.say(&format!("{name} {done}/{of}  {message}  ETA {left:.0}s"));
+                self.console.progress(&format!("{name} {done}/{of}  {message}  ETA {left:.0}s"));
             }
             None => {}
         }
@@ -216,20 +211,20 @@ impl Events for Watch {
 
     fn done(&mut self) {
         let took = self.close().unwrap_or(0);
-        self.say(&format!(
+        self.console.progress(&format!(
             "trained in {took} s; now the network is rewritten, tried on held-out images and verified"
         ));
     }
 
     fn staged(&mut self, stage: &pruner::Stage, number: usize, of: usize) {
-        self.say(&text::stage(number, of, stage));
+        self.console.progress(&text::stage(number, of, stage));
     }
 
     fn fitted(&mut self, done: usize, of: usize) {
         self.show("fitting", done, of, "nodes".into());
         if done == of {
             let took = self.close().unwrap_or(0);
-            self.say(&format!("fitted in {took} s"));
+            self.console.progress(&format!("fitted in {took} s"));
         }
     }
 
@@ -244,7 +239,7 @@ impl Events for Watch {
         self.show("finetuning", update.step, update.steps, message);
         if update.step == update.steps {
             let took = self.close().unwrap_or(0);
-            self.say(&format!("finetuned in {took} s"));
+            self.console.progress(&format!("finetuned in {took} s"));
         }
     }
 
@@ -266,7 +261,7 @@ impl Events for Watch {
                 true => "node by node, without its optimisation, which takes longest",
                 false => "which optimises each first",
             };
-            self.say(&format!(
+            self.console.progress(&format!(
                 "now tract runs the original, the masked and the pruned network of {nodes} nodes, {how}"
             ));
         }

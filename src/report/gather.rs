@@ -1,6 +1,6 @@
 //! Collects reports from the stages' results.
 //!
-//! Takes: graph, facts, analysis, plan. Gives: the structs of [`json`](super::json). Never: formats.
+//! Takes: a prepared model, a run that is over. Gives: the structs of [`json`](super::json). Never: formats.
 
 use super::json::{
     Channels, DataFacts, Frozen, Group, Inspection, Layer, ModelFacts, Port, Predicted, Recovery, Run,
@@ -23,7 +23,7 @@ pub fn program() -> String {
     concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into()
 }
 
-/// What is reported of a model, whatever becomes of it.
+/// What is reported of a model before anything is done to it.
 #[derive(Debug, Clone)]
 pub struct Known {
     /// The model.
@@ -33,7 +33,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// Collects it.
+    /// Collects what is known before a run.
     pub fn new(prepared: &Prepared) -> Self {
         let ((graph, facts), analysis) = (prepared.network(), prepared.analysis());
         let convention = prepared.options().convention;
@@ -205,7 +205,7 @@ fn judged_before(graph: &Graph, facts: &Facts) -> Option<String> {
 /// Free and frozen channels; `unlearned` is what criteria without gradients reach, where gates do not get as far.
 fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis, unlearned: Option<u64>) -> Channels {
     let groups = &analysis.groups;
-    let weighted: BTreeSet<NodeId> = layers_of(graph, facts).into_iter().map(|(n, _, _)| n).collect();
+    let weighted: BTreeSet<NodeId> = layers_of(graph, facts).into_iter().map(|l| l.node).collect();
     let one = |g: &coupling::Group| {
         let producers = g.axes.iter().filter_map(|&(v, _)| graph.producer(v));
         let tied: BTreeSet<NodeId> =
@@ -239,13 +239,14 @@ fn layers(graph: &Graph, facts: &Facts, analysis: &Analysis, kept: &[bool]) -> V
     let after = analysis.cost.per_node(kept);
     let times = analysis.time.as_ref().map(|t| [t.per_node(&vec![true; kept.len()]), t.per_node(kept)]);
     let milliseconds = |k: usize, n: NodeId| times.as_ref().map(|t| t[k][n] as f64 / 1e6);
-    let one = |(n, v, axis): (NodeId, ValueId, usize)| {
+    let one = |layer: Weighted| {
+        let n = layer.node;
         let node = &graph.nodes[n];
         Layer {
             name: node.name.clone(),
             operator: node.op_type.clone(),
-            channels_before: facts.shape(v).map_or(0, |s| s[axis]),
-            channels_after: width(groups, facts, v, axis, kept),
+            channels_before: layer.width(facts),
+            channels_after: layer.width_kept(groups, facts, kept),
             macs_before: before[n],
             macs_after: after[n],
             parameters: parameters(facts, node),
@@ -256,8 +257,32 @@ fn layers(graph: &Graph, facts: &Facts, analysis: &Analysis, kept: &[bool]) -> V
     layers_of(graph, facts).into_iter().map(one).collect()
 }
 
-/// Nodes with multiply-accumulates, with the value and axis of their output channels.
-fn layers_of(graph: &Graph, facts: &Facts) -> Vec<(NodeId, ValueId, usize)> {
+/// A node with multiply-accumulates.
+struct Weighted {
+    node: NodeId,
+    /// Its first result.
+    result: ValueId,
+    /// The result's axis of output channels.
+    axis: usize,
+}
+
+impl Weighted {
+    /// Output channels.
+    fn width(&self, facts: &Facts) -> usize {
+        facts.shape(self.result).map_or(0, |s| s[self.axis])
+    }
+
+    /// Output channels whose classes are kept.
+    fn width_kept(&self, groups: &Groups, facts: &Facts, kept: &[bool]) -> usize {
+        match groups.axis(self.result, self.axis) {
+            [] => self.width(facts),
+            classes => classes.iter().filter(|&&c| c == coupling::NONE || kept[c as usize]).count(),
+        }
+    }
+}
+
+/// Nodes with multiply-accumulates, in the graph's order.
+fn layers_of(graph: &Graph, facts: &Facts) -> Vec<Weighted> {
     let layer = |(n, node): (NodeId, &Node)| {
         let (x, y) = facts.operands(node).zip(facts.results(node))?;
         let widths: Vec<Axis> =
@@ -265,16 +290,10 @@ fn layers_of(graph: &Graph, facts: &Facts) -> Vec<(NodeId, ValueId, usize)> {
         let v = node.outputs.first().copied().flatten()?;
         let out = widths.iter().find(|a| matches!(a.port, graph::Port::Out(0))).map(|a| a.axis);
         let counted = !widths.is_empty() && facts.constant[v].is_none();
-        counted.then_some((n, v, out.or_else(|| facts.shape(v)?.len().checked_sub(1))?))
+        let axis = out.or_else(|| facts.shape(v)?.len().checked_sub(1))?;
+        counted.then_some(Weighted { node: n, result: v, axis })
     };
     graph.nodes.iter().enumerate().filter_map(layer).collect()
-}
-
-fn width(groups: &Groups, facts: &Facts, v: ValueId, axis: usize, kept: &[bool]) -> usize {
-    match groups.axis(v, axis) {
-        [] => facts.shape(v).map_or(0, |s| s[axis]),
-        classes => classes.iter().filter(|&&c| c == coupling::NONE || kept[c as usize]).count(),
-    }
 }
 
 /// Numbers in the constants that a node uses.

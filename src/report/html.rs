@@ -4,7 +4,7 @@
 //! the training, channels by layer. Never: a script, or a number that is not in the JSON.
 
 use super::json::{Layer, Run, Training};
-use super::plot::{self, COLOURS, Line, Plot};
+use super::plot::{self, Bar, COLOURS, Line, Plot};
 use super::units::{bytes, count, milliseconds, percent, share, small};
 use crate::gates::Agreement;
 use crate::setting::Setting;
@@ -68,7 +68,7 @@ pub fn page(run: &Run) -> String {
     page.into_string()
 }
 
-/// The table of sizes and of what the network still gets right.
+/// The table of sizes, and of agreement and accuracy.
 fn sizes(run: &Run) -> Markup {
     let channels = |of: fn(&Layer) -> usize| run.layers.iter().map(of).sum::<usize>() as u64;
     let (all, left) = (channels(|l| l.channels_before), channels(|l| l.channels_after));
@@ -99,7 +99,7 @@ fn sizes(run: &Run) -> Markup {
     }
 }
 
-/// What a network gets right on the images held out.
+/// A row of the table of sizes: agreement or accuracy on the images held out.
 fn agreement(what: &str, a: &Agreement) -> Markup {
     let (name, before, after) = match (a.accuracy, a.accuracy_before, a.same_class) {
         (Some(after), Some(before), _) => ("accuracy", percent(before), percent(after)),
@@ -118,7 +118,7 @@ fn proof(run: &Run) -> String {
     )
 }
 
-/// A plot with what it shows and its keys.
+/// A plot with a title, a caption and the keys of its lines.
 fn figure(title: &str, says: &str, keys: &[&str], svg: String) -> Markup {
     html! {
         @if !svg.is_empty() {
@@ -198,7 +198,7 @@ fn trained(run: &Run, t: &Training) -> Markup {
     }
 }
 
-/// Accuracy, or the share of images with the same top class.
+/// Accuracy, or the share of images whose top class is the unpruned network's.
 fn right(a: &Agreement) -> Option<f64> {
     a.accuracy.or(a.same_class)
 }
@@ -221,11 +221,11 @@ fn tuned(run: &Run) -> Option<Markup> {
 }
 
 fn layers(layers: &[Layer]) -> Markup {
-    let pairs: Vec<(f64, f64)> =
-        layers.iter().map(|l| (l.channels_before as f64, l.channels_after as f64)).collect();
+    let bar = |l: &Layer| Bar { before: l.channels_before as f64, after: l.channels_after as f64 };
+    let bars: Vec<Bar> = layers.iter().map(bar).collect();
     html! {
         div class="plots" {
-            (figure("Kept by layer", "In the order of the graph; pale: before.", &[], plot::bars(&pairs, "layer")))
+            (figure("Kept by layer", "In the order of the graph; pale: before.", &[], plot::bars(&bars, "layer")))
         }
         details {
             summary { "Every layer" }

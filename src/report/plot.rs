@@ -41,7 +41,7 @@ pub struct Plot<'a> {
     pub mark: Option<f64>,
 }
 
-/// Runs of points become their mean, so that there are not too many.
+/// Means of runs of points, [`POINTS`] at the most.
 fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let run = points.len().div_ceil(POINTS).max(1);
     let mean = |run: &[(f64, f64)]| {
@@ -88,32 +88,42 @@ pub fn lines(plot: &Plot) -> String {
     })
 }
 
-/// Draws, for every entry, what there was (faint) and what is left of it.
-pub fn bars(pairs: &[(f64, f64)], x: &str) -> String {
-    let high = pairs.iter().map(|p| p.0).fold(0.0, f64::max);
+/// An entry of a list: a height before (faint), and the part of it that is left.
+pub struct Bar {
+    /// Height of the faint part.
+    pub before: f64,
+    /// Height of the strong part, over the faint one.
+    pub after: f64,
+}
+
+/// Draws a bar for every entry; nothing where none has a height.
+pub fn bars(bars: &[Bar], x: &str) -> String {
+    let high = bars.iter().map(|b| b.before).fold(0.0, f64::max);
     if high <= 0.0 {
         return String::new();
     }
     draw(|area| {
-        let mut chart = axes(area, 0.0..pairs.len() as f64, 0.0..high * 1.05, x, &|y| format!("{y:.0}"))?;
+        let mut chart = axes(area, 0.0..bars.len() as f64, 0.0..high * 1.05, x, &|y| format!("{y:.0}"))?;
         let bar = |k: usize, height: f64, style: ShapeStyle| {
             Rectangle::new([(k as f64 + 0.1, 0.0), (k as f64 + 0.9, height)], style)
         };
         let before = INK.mix(0.15).filled();
         let after = colour(0).filled();
-        chart.draw_series(pairs.iter().enumerate().map(|(k, p)| bar(k, p.0, before)))?;
-        chart.draw_series(pairs.iter().enumerate().map(|(k, p)| bar(k, p.1, after)))?;
+        chart.draw_series(bars.iter().enumerate().map(|(k, b)| bar(k, b.before, before)))?;
+        chart.draw_series(bars.iter().enumerate().map(|(k, b)| bar(k, b.after, after)))?;
         Ok(())
     })
 }
 
-/// The drawing area, a plot's part of it, and what goes wrong on it.
+/// The drawing area.
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+/// A plot's part of the area.
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
-type Trouble = Box<dyn std::error::Error>;
+/// An error of the drawing library.
+type Fault = Box<dyn std::error::Error>;
 
-/// What `f` draws, in the page's own ink instead of the colour that stood for it; nothing where it cannot be drawn.
-fn draw(f: impl FnOnce(&Area) -> Result<(), Trouble>) -> String {
+/// A drawing as SVG, in the page's own ink; nothing where it cannot be drawn.
+fn draw(f: impl FnOnce(&Area) -> Result<(), Fault>) -> String {
     let mut svg = String::new();
     let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
     let drawn = f(&area).is_ok() && area.present().is_ok();
@@ -121,14 +131,14 @@ fn draw(f: impl FnOnce(&Area) -> Result<(), Trouble>) -> String {
     if drawn { svg.replace("#010203", "currentColor") } else { String::new() }
 }
 
-/// Axes over these ranges, with what x counts and how a number at the y axis is written.
+/// Axes over two ranges: `counts` names the x axis, `label` writes the numbers at the y axis.
 fn axes<'a, 'b>(
     area: &'a Area<'b>,
     x: Range<f64>,
     y: Range<f64>,
     counts: &str,
     label: &dyn Fn(f64) -> String,
-) -> Result<Chart<'a, 'b>, Trouble> {
+) -> Result<Chart<'a, 'b>, Fault> {
     let mut chart = ChartBuilder::on(area)
         .margin(8)
         .x_label_area_size(38)
@@ -172,7 +182,7 @@ mod tests {
         let svg = lines(&plot);
         assert!(svg.contains("currentColor") && svg.to_lowercase().contains(COLOURS[1]), "{svg}");
         assert!(!svg.contains("#010203") && svg.len() < 20_000);
-        assert!(bars(&[(4.0, 3.0), (4.0, 0.0)], "layer").contains("<rect"));
+        assert!(bars(&[3.0, 0.0].map(|after| Bar { before: 4.0, after }), "layer").contains("<rect"));
     }
 
     #[test]

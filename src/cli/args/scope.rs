@@ -1,0 +1,86 @@
+//! Flags that say what may be cut, and what is counted.
+
+use crate::cli::value::{self, Processor};
+use autobot_onnx::internals::cost::Convention;
+use autobot_onnx::internals::coupling::Residual;
+use autobot_onnx::internals::plan::Round;
+use clap::{Args, ValueEnum};
+use regex::Regex;
+use std::path::Path;
+
+/// What may be cut.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What may be cut")]
+pub struct ScopeArgs {
+    /// How residual additions are read: 'tie' cuts branch and trunk together; 'expand' cuts a branch alone and scatters
+    /// what is left of it back; 'select' also lets each layer gather what it reads of the trunk; 'auto' chooses
+    #[arg(long, value_enum, default_value_t = ResidualArg::Auto, default_value_if("preset", "paper", "expand"))]
+    pub residual: ResidualArg,
+    /// What is counted: multiply-accumulates; or, as the paper does, also two operations per element of a
+    /// BatchNormalization node, and average pooling
+    #[arg(long, value_enum, default_value_t = ConventionArg::Macs)]
+    pub flops_convention: ConventionArg,
+    /// The processor to predict times for: cortex-a7, cortex-a9, cortex-a53, cortex-a55, cortex-a72, the file of one that
+    /// 'bench --calibrate' wrote, or 'host': this one, from the times of the network and of cuts of it
+    #[arg(long, value_name = "CPU", value_parser = value::cpu)]
+    pub cpu: Option<Processor>,
+    /// Leave out layers and tensors whose names match
+    #[arg(long, value_name = "REGEX")]
+    pub exclude: Option<Regex>,
+    /// Prune nothing but layers and tensors whose names match
+    #[arg(long, value_name = "REGEX")]
+    pub only: Option<Regex>,
+    /// Keep channels in multiples of N (a layer that loses nothing keeps its number), or 'auto': in numbers that fill the tiles
+    /// of --cpu, where one more costs most [default: 1; auto with --target-latency and a --cpu that is known by name]
+    #[arg(long, value_name = "N", value_parser = value::round)]
+    pub round_to: Option<Round>,
+    /// Keep at least N channels everywhere
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value::at_least_one)]
+    pub min_channels: usize,
+}
+
+impl ScopeArgs {
+    /// The file of a processor.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.cpu {
+            Some(Processor::File(path)) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+/// `--flops-convention`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConventionArg {
+    Macs,
+    Paper,
+}
+
+impl From<ConventionArg> for Convention {
+    fn from(arg: ConventionArg) -> Self {
+        match arg {
+            ConventionArg::Macs => Convention::Macs,
+            ConventionArg::Paper => Convention::Paper,
+        }
+    }
+}
+
+/// `--residual`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ResidualArg {
+    Tie,
+    Expand,
+    Select,
+    Auto,
+}
+
+impl From<ResidualArg> for Residual {
+    fn from(arg: ResidualArg) -> Self {
+        match arg {
+            ResidualArg::Tie => Residual::Tie,
+            ResidualArg::Expand => Residual::Expand,
+            ResidualArg::Select => Residual::Select,
+            ResidualArg::Auto => Residual::Auto,
+        }
+    }
+}

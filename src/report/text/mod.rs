@@ -1,0 +1,17 @@
+//! Reports as text for a terminal.
+//!
+//! Takes: the structs of [`json`](super::json). Gives: lines that end in a newline. Never: colours, or a number that is
+//! not in the JSON.
+
+mod bench;
+mod channels;
+mod inspection;
+mod layers;
+mod model;
+mod parts;
+mod result;
+
+pub use bench::{benchmark, board, calibrated};
+pub use inspection::{facts, inspection, target};
+pub use parts::{all_sizes, apart_on};
+pub use result::{result, stage};
