@@ -5,7 +5,7 @@
 
 pub mod latency;
 
-use crate::coupling::{Groups, NONE, Site};
+use crate::coupling::{Groups, Site};
 use crate::graph::*;
 use crate::setting::Setting;
 use latency::Stair;
@@ -204,9 +204,9 @@ fn width(n: NodeId, node: &Node, axis: Axis, facts: &Facts, groups: &Groups) -> 
         let size = facts.shape(v).and_then(|s| s.get(axis.axis)).copied().unwrap_or(1);
         return Width { fixed: size as f64, classes: Vec::new() };
     }
-    let mut sorted: Vec<u32> = labels.iter().copied().filter(|&c| c != NONE).collect();
+    let mut sorted: Vec<usize> = labels.iter().filter_map(|c| c.get()).collect();
     let fixed = (labels.len() - sorted.len()) as f64;
     sorted.sort_unstable();
-    let classes = sorted.chunk_by(|a, b| a == b).map(|run| (run[0] as usize, run.len() as f64)).collect();
+    let classes = sorted.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as f64)).collect();
     Width { fixed, classes }
 }

@@ -6,6 +6,7 @@
 use super::alone::Alone;
 use super::labels::Labels;
 use crate::graph::*;
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -16,9 +17,6 @@ pub type ClassId = usize;
 
 /// An axis of a value.
 type Place = (ValueId, usize);
-
-/// In [`Groups::label`]: a coordinate that is frozen.
-pub const NONE: u32 = u32::MAX;
 
 /// How the two operands of an Add share channels (design: two readings).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,8 +75,8 @@ pub struct Select {
     pub site: Site,
     /// What it reads.
     pub value: ValueId,
-    /// For each coordinate of the value: the reader's own class, or [`NONE`] where it must have the coordinate.
-    pub own: Vec<u32>,
+    /// For each coordinate of the value: the reader's own class; none where it must have the coordinate.
+    pub own: Vec<OptIndex>,
 }
 
 /// Result of the channel analysis.
@@ -90,8 +88,8 @@ pub struct Groups {
     pub groups: Vec<Group>,
     /// What cannot be deleted among the layers' output channels.
     pub frozen: Vec<Frozen>,
-    /// For each value, axis and index: its class or [`NONE`].
-    pub label: Vec<Vec<Vec<u32>>>,
+    /// For each value, axis and index: its class; none where it is frozen.
+    pub label: Vec<Vec<Vec<OptIndex>>>,
     /// Input axes that contract classes: the gates stand there.
     pub reads: Vec<Site>,
     /// Inputs of an Add whose channels are cut alone, in order: gates stand there too, and the rewriter scatters.
@@ -136,8 +134,8 @@ fn read_at(graph: &Graph, facts: &Facts, cut: &BTreeSet<Site>, expands: &[Site])
     groups.implied = implications(graph, &groups);
     let mut derived = groups.picked();
     for site in groups.sites(graph) {
-        for &c in groups.at(graph, site).iter().filter(|&&c| c != NONE) {
-            derived[c as usize] = false;
+        for c in groups.at(graph, site).iter().filter_map(|c| c.get()) {
+            derived[c] = false;
         }
     }
     groups.derived = derived;
@@ -164,13 +162,13 @@ pub fn every_class(graph: &Graph, facts: &Facts) -> Groups {
 }
 
 impl Groups {
-    /// Classes along one axis of a value, by index ([`NONE`] where frozen).
-    pub fn axis(&self, value: ValueId, axis: usize) -> &[u32] {
+    /// Classes along one axis of a value, by index; none where frozen.
+    pub fn axis(&self, value: ValueId, axis: usize) -> &[OptIndex] {
         self.label.get(value).and_then(|axes| axes.get(axis)).map_or(&[], Vec::as_slice)
     }
 
     /// Classes at a site, by index: those of the value, or the reader's own where it picks.
-    pub fn at(&self, graph: &Graph, site: Site) -> &[u32] {
+    pub fn at(&self, graph: &Graph, site: Site) -> &[OptIndex] {
         match self.select(site) {
             Some(select) => &select.own,
             None => graph.nodes[site.node].inputs[site.slot].map_or(&[], |v| self.axis(v, site.axis)),
@@ -194,14 +192,14 @@ impl Groups {
         picked
     }
 
-    /// All pairs of a trunk's free class and a picking reader's own ([`NONE`] where that one must stay).
-    pub fn picks(&self) -> impl Iterator<Item = (ClassId, u32)> {
+    /// All pairs of a trunk's free class and a picking reader's own, none where that one must stay.
+    pub fn picks(&self) -> impl Iterator<Item = (ClassId, Option<ClassId>)> {
         let pairs = self.selects.iter().flat_map(|s| self.axis(s.value, s.site.axis).iter().zip(&s.own));
-        pairs.filter(|(t, _)| **t != NONE).map(|(&t, &c)| (t as ClassId, c))
+        pairs.filter_map(|(t, own)| Some((t.get()?, own.get())))
     }
 
     /// For the classes that appear in a reader's constant operands: has one of their coordinates a weight other than zero?
-    pub(super) fn weighed_at(&self, node: &Node, slot: usize, facts: &Facts) -> HashMap<u32, bool> {
+    pub(super) fn weighed_at(&self, node: &Node, slot: usize, facts: &Facts) -> HashMap<ClassId, bool> {
         let mut found = HashMap::new();
         let others = node.inputs.iter().enumerate().filter(|(k, _)| *k != slot).filter_map(|(_, u)| *u);
         for u in others {
@@ -214,8 +212,7 @@ impl Groups {
                 let classes = self.axis(u, axis);
                 let inner = volume(&t.shape()[axis + 1..]).max(1);
                 for (row, x) in data.chunks_exact(inner).enumerate() {
-                    let c = classes[row % classes.len().max(1)];
-                    if c != NONE {
+                    if let Some(c) = classes[row % classes.len().max(1)].get() {
                         *found.entry(c).or_insert(false) |= x.iter().any(|w| *w != 0.0);
                     }
                 }
@@ -230,11 +227,11 @@ impl Groups {
         // A trunk stays where a reader must have all of it.
         for (trunk, own) in self.picks() {
             let group = self.classes[trunk].group;
-            if own == NONE || refused[self.classes[own as usize].group].is_some() {
+            if own.is_none_or(|own| refused[self.classes[own].group].is_some()) {
                 refused[group].get_or_insert_with(|| "a layer that reads it must keep what it reads".into());
             }
         }
-        let mut new_id = vec![NONE; self.classes.len()];
+        let mut new_id: Vec<Option<ClassId>> = vec![None; self.classes.len()];
         let (mut groups, mut classes) = (Vec::new(), Vec::new());
         for (mut g, refused) in std::mem::take(&mut self.groups).into_iter().zip(refused) {
             if let Some(why) = refused {
@@ -242,23 +239,18 @@ impl Groups {
                 continue;
             }
             for c in &mut g.classes {
-                new_id[*c] = classes.len() as u32;
+                new_id[*c] = Some(classes.len());
                 *c = classes.len();
                 classes.push(Class { group: groups.len() });
             }
             groups.push(g);
         }
         (self.groups, self.classes) = (groups, classes);
-        let stays = |(c, derived): (usize, &bool)| (new_id[c] != NONE).then_some(*derived);
+        let stays = |(c, derived): (ClassId, &bool)| new_id[c].map(|_| *derived);
         self.derived = self.derived.iter().enumerate().filter_map(stays).collect();
         let labels = self.label.iter_mut().flatten().chain(self.selects.iter_mut().map(|s| &mut s.own));
-        for c in labels.flatten().filter(|c| **c != NONE) {
-            *c = new_id[*c as usize];
-        }
-        let renamed = |&(a, b): &(ClassId, ClassId)| {
-            let (a, b) = (new_id[a], new_id[b]);
-            (a != NONE && b != NONE).then_some((a as ClassId, b as ClassId))
-        };
+        labels.flatten().for_each(|c| *c = c.get().and_then(|c| new_id[c]).into());
+        let renamed = |&(a, b): &(ClassId, ClassId)| new_id[a].zip(new_id[b]);
         self.implied = self.implied.iter().filter_map(renamed).collect();
     }
 
@@ -267,11 +259,11 @@ impl Groups {
         let (branch, sum) = (graph.nodes[s.node].inputs[s.slot], graph.nodes[s.node].outputs[0]);
         let rank = |v: Option<ValueId>| v.map_or(0, |v| self.label[v].len());
         let result = sum.map_or(&[][..], |v| self.axis(v, rank(sum) - rank(branch) + s.axis));
-        self.touches(graph, s) || result.iter().any(|&c| c != NONE)
+        self.touches(graph, s) || result.iter().any(|c| c.is_some())
     }
 
     fn touches(&self, graph: &Graph, s: Site) -> bool {
-        self.at(graph, s).iter().any(|&c| c != NONE)
+        self.at(graph, s).iter().any(|c| c.is_some())
     }
 
     /// Stable text: one line per group and per frozen layer.
@@ -545,7 +537,7 @@ fn collect(graph: &Graph, facts: &Facts, labels: &mut Labels, wanted: &dyn Fn(us
     // A class that is a whole axis by itself can never go: its axis would be empty.
     places.retain(|root, _| !whole.contains(root));
     let mut by_axes: HashMap<&[Place], usize> = HashMap::new();
-    let mut class_of: HashMap<usize, u32> = HashMap::new();
+    let mut class_of: HashMap<usize, ClassId> = HashMap::new();
     let namer = Namer::new(graph, facts);
     let mut readers: HashMap<usize, NodeId> = HashMap::new();
     for site in labels.picking() {
@@ -567,7 +559,7 @@ fn collect(graph: &Graph, facts: &Facts, labels: &mut Labels, wanted: &dyn Fn(us
             groups.groups.push(Group { name, classes: Vec::new(), axes: axes.to_vec() });
             groups.groups.len() - 1
         });
-        class_of.insert(root, groups.classes.len() as u32);
+        class_of.insert(root, groups.classes.len());
         groups.groups[g].classes.push(groups.classes.len());
         groups.classes.push(Class { group: g });
     }
@@ -575,7 +567,7 @@ fn collect(graph: &Graph, facts: &Facts, labels: &mut Labels, wanted: &dyn Fn(us
         .map(|v| {
             let shape = facts.shape(v).unwrap_or_default();
             let one = |axis: usize, i: usize, l: &mut Labels| {
-                class_of.get(&l.find(v, axis, i)).copied().unwrap_or(NONE)
+                OptIndex::from(class_of.get(&l.find(v, axis, i)).copied())
             };
             (0..shape.len()).map(|axis| (0..shape[axis]).map(|i| one(axis, i, labels)).collect()).collect()
         })
@@ -583,9 +575,9 @@ fn collect(graph: &Graph, facts: &Facts, labels: &mut Labels, wanted: &dyn Fn(us
     groups.frozen = frozen(graph, facts, labels, &groups);
     for site in labels.picking() {
         let Some(value) = graph.nodes[site.node].inputs[site.slot] else { continue };
-        let class = |root: Option<usize>| root.and_then(|r| class_of.get(&r)).copied().unwrap_or(NONE);
-        let own: Vec<u32> = labels.picked(site).into_iter().map(class).collect();
-        if own.iter().any(|&c| c != NONE) {
+        let class = |root: Option<usize>| OptIndex::from(root.and_then(|r| class_of.get(&r)).copied());
+        let own: Vec<OptIndex> = labels.picked(site).into_iter().map(class).collect();
+        if own.iter().any(|c| c.is_some()) {
             groups.selects.push(Select { site, value, own });
         }
     }
@@ -621,10 +613,7 @@ fn frozen(graph: &Graph, facts: &Facts, labels: &mut Labels, groups: &Groups) ->
             let Port::Out(slot) = axis.port else { continue };
             let Some(v) = node.outputs[slot] else { continue };
             let mut reasons: BTreeMap<(Option<NodeId>, String), usize> = BTreeMap::new();
-            for (i, &class) in groups.axis(v, axis.axis).iter().enumerate() {
-                if class != NONE {
-                    continue;
-                }
+            for (i, _) in groups.axis(v, axis.axis).iter().enumerate().filter(|(_, class)| class.is_none()) {
                 let root = labels.find(v, axis.axis, i);
                 let stated = labels.reason(root).cloned();
                 let why = stated.unwrap_or_else(|| alone.of(graph, facts, labels, root));
@@ -646,12 +635,10 @@ fn implications(graph: &Graph, groups: &Groups) -> Vec<(ClassId, ClassId)> {
         let (Some(branch), Some(trunk)) = (node.inputs[s.slot], node.outputs[0]) else { continue };
         let (rank_in, rank_out) = (groups.label[branch].len(), groups.label[trunk].len());
         let result = groups.axis(trunk, rank_out - rank_in + s.axis);
-        for (&t, &b) in result.iter().zip(groups.axis(branch, s.axis)) {
-            if t != NONE && b != NONE && t != b {
-                out.insert((t as ClassId, b as ClassId));
-            }
-        }
+        let pairs = result.iter().zip(groups.axis(branch, s.axis));
+        let pairs = pairs.filter_map(|(t, b)| t.get().zip(b.get()));
+        out.extend(pairs.filter(|(t, b)| t != b));
     }
-    out.extend(groups.picks().filter(|(_, c)| *c != NONE).map(|(t, c)| (t, c as ClassId)));
+    out.extend(groups.picks().filter_map(|(t, own)| Some((t, own?))));
     out.into_iter().collect()
 }

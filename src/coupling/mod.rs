@@ -9,7 +9,7 @@ mod elsewhere;
 mod groups;
 mod labels;
 
-pub use groups::{Group, Groups, NONE, Residual, Select, Site, group};
+pub use groups::{Group, Groups, Residual, Select, Site, group};
 
 #[cfg(test)]
 pub use groups::every_class;

@@ -1,8 +1,9 @@
 //! Gates: one α per class, λ = sigmoid(α), standing at the readers of the class.
 
-use crate::coupling::{Groups, NONE, Site};
+use crate::coupling::{Groups, Site};
 use crate::exec::{GateSpec, Reach, UNGATED};
 use crate::graph::{Facts, Graph, NodeId, ValueId};
+use crate::support::index::OptIndex;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// λ at the start (paper).
@@ -20,7 +21,6 @@ pub fn start() -> f64 {
 
 /// Where the gates stand: one per gated value and axis, with all its readers.
 pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
-    const { assert!(NONE == UNGATED) };
     // Readers of a value share a gate, but for those that pick.
     let mut places: BTreeMap<(ValueId, usize, Option<Site>), Vec<Site>> = BTreeMap::new();
     for site in groups.sites(graph) {
@@ -34,10 +34,15 @@ pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
         .map(|((value, axis, _), sites)| GateSpec {
             value,
             axis,
-            index: groups.at(graph, sites[0]).to_vec(),
+            index: gate_index(groups.at(graph, sites[0])),
             readers: sites.iter().map(|s| (s.node, s.slot)).collect(),
         })
         .collect()
+}
+
+/// The gates of coordinates of these classes.
+fn gate_index(classes: &[OptIndex]) -> Vec<u32> {
+    classes.iter().map(|c| c.get().map_or(UNGATED, |c| c as u32)).collect()
 }
 
 /// For each class: has it a gate whose effect reaches one of `targets`, so that its worth can be learned?
@@ -57,7 +62,7 @@ pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<boo
     }
     // What the losses look at stays whole: its channels are the targets' own.
     let whole = targets.iter().filter_map(|&t| groups.label.get(t)).flatten().flatten();
-    whole.filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = false);
+    whole.filter_map(|c| c.get()).for_each(|c| trainable[c] = false);
     if groups.whole_trunks {
         trainable.iter_mut().zip(groups.picked()).for_each(|(t, picked)| *t &= !picked);
     }
@@ -94,7 +99,7 @@ pub fn unlearned(graph: &Graph, facts: &Facts, groups: &Groups, fixed: &[bool]) 
     for (n, node) in graph.nodes.iter().enumerate() {
         let Some(by) = reach.blocker[n] else { continue };
         for &v in node.inputs.iter().flatten() {
-            groups.label.get(v).into_iter().flatten().for_each(|classes| note(classes, by));
+            groups.label.get(v).into_iter().flatten().for_each(|classes| note(&gate_index(classes), by));
         }
     }
     let first = reach.blocker.iter().flatten().next().copied();

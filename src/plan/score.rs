@@ -1,6 +1,6 @@
 //! Scores that need no data: the group-L1 norm and chance, as baselines for the learned gates.
 
-use crate::coupling::{Groups, NONE};
+use crate::coupling::Groups;
 use crate::graph::*;
 use crate::support::random::Draw;
 use crate::tensor::*;
@@ -20,15 +20,14 @@ pub fn l1(graph: &Graph, facts: &Facts, groups: &Groups) -> Vec<f64> {
         let data = t.to_real::<f64>();
         for axis in 0..t.shape().len() {
             let classes = groups.axis(v, axis);
-            if classes.iter().all(|&c| c == NONE) {
+            if classes.iter().all(|c| c.is_none()) {
                 continue;
             }
             let inner = volume(&t.shape()[axis + 1..]);
             for (i, w) in data.iter().enumerate() {
-                let c = classes[i / inner % classes.len()];
-                if c != NONE {
-                    sum[c as usize] += w.abs();
-                    count[c as usize] += 1.0;
+                if let Some(c) = classes[i / inner % classes.len()].get() {
+                    sum[c] += w.abs();
+                    count[c] += 1.0;
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::Plan;
 use crate::cost::Cost;
-use crate::coupling::{Groups, NONE};
+use crate::coupling::Groups;
 use crate::error::{Error, Result};
 use crate::setting::Setting;
 use std::borrow::Cow;
@@ -59,9 +59,8 @@ impl<'a> Search<'a> {
     pub fn new(groups: &'a Groups, cost: &'a Cost, limits: Limits, fixed: Vec<bool>) -> Self {
         let mut axes = BTreeSet::new();
         for axis in groups.label.iter().flatten() {
-            if !axis.is_empty() && axis.iter().all(|&c| c != NONE) {
-                axes.insert(axis.iter().map(|&c| c as usize).collect::<Vec<_>>());
-            }
+            let classes: Option<Vec<usize>> = axis.iter().map(|c| c.get()).collect();
+            axes.extend(classes.filter(|classes| !classes.is_empty()));
         }
         let edges = groups.groups.iter().map(|g| match limits.round {
             Round::To(1) => Vec::new(),
@@ -71,8 +70,8 @@ impl<'a> Search<'a> {
             Round::Edges => cost.edges(&g.classes),
         });
         let edges = edges.collect();
-        let own = groups.picks().filter(|(_, own)| *own != NONE);
-        let picks: BTreeSet<(usize, usize)> = own.map(|(t, own)| (t, own as usize)).collect();
+        let picks: BTreeSet<(usize, usize)> =
+            groups.picks().filter_map(|(t, own)| Some((t, own?))).collect();
         let branches = groups.implied.iter().copied().filter(|pair| !picks.contains(pair)).collect();
         let mut trunks: HashMap<usize, Vec<usize>> = HashMap::new();
         picks.iter().for_each(|&(t, own)| trunks.entry(own).or_default().push(t));

@@ -253,8 +253,8 @@ impl Case {
         let classes = self.groups.axis(self.between, self.axis);
         assert_eq!(classes.len(), CHANNELS[1], "{}", self.name);
         for &c in channels {
-            assert!(classes[c] != crate::coupling::NONE, "{}: channel {c} is frozen", self.name);
-            kept[classes[c] as usize] = false;
+            let class = classes[c].get().unwrap_or_else(|| panic!("{}: channel {c} is frozen", self.name));
+            kept[class] = false;
         }
         kept
     }

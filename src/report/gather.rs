@@ -273,7 +273,7 @@ fn layers_of(graph: &Graph, facts: &Facts) -> Vec<(NodeId, ValueId, usize)> {
 fn width(groups: &Groups, facts: &Facts, v: ValueId, axis: usize, kept: &[bool]) -> usize {
     match groups.axis(v, axis) {
         [] => facts.shape(v).map_or(0, |s| s[axis]),
-        classes => classes.iter().filter(|&&c| c == coupling::NONE || kept[c as usize]).count(),
+        classes => classes.iter().filter(|c| c.get().is_none_or(|c| kept[c])).count(),
     }
 }
 

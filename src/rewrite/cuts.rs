@@ -1,7 +1,8 @@
 //! Which coordinates of every value and operand stay.
 
-use crate::coupling::{Groups, NONE, Select, Site};
+use crate::coupling::{Groups, Select, Site};
 use crate::graph::*;
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,7 +16,7 @@ impl Cuts {
         let mut cuts = Self::default();
         for (v, axes) in groups.label.iter().enumerate() {
             for (axis, classes) in axes.iter().enumerate() {
-                let stays = |c: u32| c == NONE || kept[c as usize];
+                let stays = |c: OptIndex| c.get().is_none_or(|c| kept[c]);
                 if !classes.iter().all(|&c| stays(c)) {
                     let left = (0..classes.len()).filter(|&i| stays(classes[i])).collect();
                     cuts.0.entry(v).or_default().insert(axis, left);
@@ -48,7 +49,7 @@ impl Cuts {
 
 /// What the readers that pick keep of the value that they read, where that is not all of it.
 pub(super) fn picked(groups: &Groups, kept: &[bool]) -> HashMap<Site, Vec<usize>> {
-    let stays = |c: u32| c == NONE || kept[c as usize];
+    let stays = |c: OptIndex| c.get().is_none_or(|c| kept[c]);
     let one = |s: &Select| {
         let left: Vec<usize> = (0..s.own.len()).filter(|&i| stays(s.own[i])).collect();
         (left.len() < s.own.len()).then_some((s.site, left))

@@ -15,8 +15,9 @@ mod shapes;
 
 use crate::ops::read;
 
-use crate::coupling::{Groups, NONE};
+use crate::coupling::Groups;
 use crate::graph::*;
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 use ndarray::{ArrayViewD, ArrayViewMutD};
 use std::sync::Arc;
@@ -430,11 +431,11 @@ fn law_4_deleting_is_masking_and_law_6_free_classes() {
         let facts = case.facts(&graph);
         let groups = groups_of(case, &graph, &facts);
         let node = &graph.nodes[0];
-        for class in 0..groups.classes.len() as u32 {
+        for class in 0..groups.classes.len() {
             delete_and_compare(case, &graph, &facts, &groups, node, &[class]);
         }
         // Several at once, every second class of each axis kept.
-        let some: Vec<u32> = (0..groups.classes.len() as u32).filter(|c| c % 2 == 1).collect();
+        let some: Vec<usize> = (0..groups.classes.len()).filter(|c| c % 2 == 1).collect();
         delete_and_compare(case, &graph, &facts, &groups, node, &some);
     });
 }
@@ -447,7 +448,15 @@ impl Keep for Kept {
     }
 }
 
-fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups, node: &Node, gone: &[u32]) {
+fn delete_and_compare(
+    case: &Case,
+    graph: &Graph,
+    facts: &Facts,
+    groups: &Groups,
+    node: &Node,
+    gone: &[usize],
+) {
+    let is_gone = |class: &OptIndex| class.get().is_some_and(|c| gone.contains(&c));
     let (x, y) = shapes(case, facts, node);
     let io = Io { x: &x, y: &y };
     let ports = (0..node.inputs.len()).map(Port::In).chain((0..node.outputs.len()).map(Port::Out));
@@ -460,7 +469,7 @@ fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups
         let Some(v) = value else { continue };
         for axis in 0..groups.label[v].len() {
             let classes = groups.axis(v, axis);
-            let keep: Vec<usize> = (0..classes.len()).filter(|&i| !gone.contains(&classes[i])).collect();
+            let keep: Vec<usize> = (0..classes.len()).filter(|&i| !is_gone(&classes[i])).collect();
             if keep.is_empty() && !classes.is_empty() {
                 return; // an axis would be empty: never done
             }
@@ -482,7 +491,7 @@ fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups
         let classes = groups.axis(v, site.axis);
         let Some(array) = &mut masked[site.slot] else { continue };
         for (mut values, class) in array.axis_iter_mut(ndarray::Axis(site.axis)).zip(classes) {
-            if *class != NONE && gone.contains(class) {
+            if is_gone(class) {
                 values.fill(0.0);
             }
         }
