@@ -13,7 +13,7 @@ pub(super) struct Alone(Option<HashMap<usize, (ValueId, usize)>>);
 
 impl Alone {
     /// Why the class `root` stays.
-    pub fn of(&mut self, graph: &Graph, facts: &Facts, labels: &mut Labels, root: usize) -> Reason {
+    pub fn reason(&mut self, graph: &Graph, facts: &Facts, labels: &mut Labels, root: usize) -> Reason {
         let axes = self.0.get_or_insert_with(|| axes(graph, facts, labels));
         let Some(&(v, size)) = axes.get(&root) else {
             return Reason { node: None, why: "without stored weights of its own".into() };

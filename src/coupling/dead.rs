@@ -27,7 +27,7 @@ const MAGNITUDES: [f64; 6] = [0.0, 1.0, -1.0, 1e3, -1e3, 1e-3];
 impl Groups {
     /// For each class: does no output depend on it?
     pub fn dead(&self, graph: &Graph, facts: &Facts) -> Vec<bool> {
-        let known = Known::of(graph, facts, self);
+        let known = Known::follow(graph, facts, self);
         let mut dead = vec![true; self.classes.len()];
         for s in self.sites(graph) {
             let Some(v) = graph.nodes[s.node].inputs[s.slot] else { continue };
@@ -43,6 +43,29 @@ impl Groups {
         }
         dead
     }
+
+    /// For the classes that appear in a reader's constant operands: has one of their coordinates a weight other than zero?
+    fn weighed_at(&self, node: &Node, slot: usize, facts: &Facts) -> HashMap<ClassId, bool> {
+        let mut found = HashMap::new();
+        let others = node.inputs.iter().enumerate().filter(|(k, _)| *k != slot).filter_map(|(_, u)| *u);
+        for u in others {
+            let Some(t) = facts.constant[u].as_ref().filter(|t| t.dtype().is_float() && t.shape().len() > 1)
+            else {
+                continue;
+            };
+            let data = t.to_real::<f32>();
+            for axis in 0..t.shape().len() {
+                let classes = self.axis(u, axis);
+                let inner = volume(&t.shape()[axis + 1..]).max(1);
+                for (row, x) in data.chunks_exact(inner).enumerate() {
+                    if let Some(c) = classes[row % classes.len().max(1)].get() {
+                        *found.entry(c).or_insert(false) |= x.iter().any(|w| *w != 0.0);
+                    }
+                }
+            }
+        }
+        found
+    }
 }
 
 /// Coordinates of values that have one number everywhere, whatever the network's input is.
@@ -50,7 +73,7 @@ impl Groups {
 struct Known(HashMap<(ValueId, usize), Vec<Option<f64>>>);
 
 impl Known {
-    fn of(graph: &Graph, facts: &Facts, groups: &Groups) -> Self {
+    fn follow(graph: &Graph, facts: &Facts, groups: &Groups) -> Self {
         let mut known = Self::default();
         for (n, node) in graph.nodes.iter().enumerate() {
             let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };

@@ -26,7 +26,7 @@ pub struct Site {
 }
 
 /// An axis of a value.
-type Place = (ValueId, usize);
+pub(super) type Place = (ValueId, usize);
 
 /// The union-find and what the operators said.
 #[derive(Debug)]

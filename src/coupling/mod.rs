@@ -4,12 +4,16 @@
 //! everything frozen the reason. Never: guesses; a coordinate that no operator speaks for is frozen.
 
 mod alone;
+mod collect;
 mod dead;
 mod elsewhere;
 mod groups;
 mod labels;
+mod residual;
+mod sources;
 
-pub use groups::{Group, Groups, Residual, Select, Site, group};
+pub use groups::{Group, Groups, Select, Site, group};
+pub use residual::Residual;
 
 #[cfg(test)]
 pub use groups::every_class;
