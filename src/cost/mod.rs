@@ -190,11 +190,7 @@ impl Running<'_> {
 }
 
 fn width(n: NodeId, node: &Node, axis: Axis, facts: &Facts, groups: &Groups) -> Width {
-    let value = match axis.port {
-        Port::In(s) => node.inputs[s],
-        Port::Out(s) => node.outputs[s],
-    };
-    let Some(v) = value else { return Width { fixed: 1.0, classes: Vec::new() } };
+    let Some(v) = node.value_at(axis.port) else { return Width { fixed: 1.0, classes: Vec::new() } };
     let own = match axis.port {
         Port::In(slot) => groups.select(Site { node: n, slot, axis: axis.axis }),
         Port::Out(_) => None,

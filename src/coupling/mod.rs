@@ -11,6 +11,7 @@ mod groups;
 mod labels;
 mod residual;
 mod sources;
+mod statements;
 
 pub use groups::{Group, Groups, Select, Site, group};
 pub use residual::Residual;

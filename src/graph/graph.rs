@@ -4,7 +4,7 @@
 //! Invariants: a node's inputs are defined before it; every value has one origin; names are unique.
 //! Never: knows protobuf; changes after it was built (the rewriter builds a new one).
 
-use super::op::{Fact, Op};
+use super::op::{Fact, Op, Port};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -59,6 +59,14 @@ pub struct Node {
 }
 
 impl Node {
+    /// The value at an input or output slot; `None` where it is absent.
+    pub fn value_at(&self, port: Port) -> Option<ValueId> {
+        match port {
+            Port::In(slot) => self.inputs.get(slot).copied().flatten(),
+            Port::Out(slot) => self.outputs.get(slot).copied().flatten(),
+        }
+    }
+
     /// True where the node itself stores its result.
     pub fn is_stored(&self) -> bool {
         self.op.stored().is_some()

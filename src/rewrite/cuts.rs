@@ -69,10 +69,7 @@ pub(super) struct NodeKeep<'a> {
 
 impl Keep for NodeKeep<'_> {
     fn kept(&self, axis: Axis) -> Option<&[usize]> {
-        let value = match axis.port {
-            Port::In(s) => self.node.inputs.get(s).copied().flatten()?,
-            Port::Out(s) => self.node.outputs.get(s).copied().flatten()?,
-        };
+        let value = self.node.value_at(axis.port)?;
         if let Port::In(slot) = axis.port
             && self.expands.iter().any(|s| s.slot == slot && s.axis == axis.axis)
         {
