@@ -252,6 +252,33 @@ impl Graph {
         self.number_outputs();
     }
 
+    /// Takes values out, with the nodes that compute them, and numbers the others anew. An operand that is gone is absent.
+    pub fn remove_values(&mut self, gone: &HashSet<ValueId>) {
+        if gone.is_empty() {
+            return;
+        }
+        let is_gone = |node: &Node| node.outputs.iter().flatten().any(|v| gone.contains(v));
+        let nodes = (0..self.nodes.len()).filter(|&n| is_gone(&self.nodes[n])).collect();
+        self.remove_nodes(&nodes);
+        let mut number = vec![None; self.values.len()];
+        let stay = (0..self.values.len()).filter(|v| !gone.contains(v));
+        stay.enumerate().for_each(|(new, v)| number[v] = Some(new));
+        let values = std::mem::take(&mut self.values).into_iter().enumerate();
+        self.values = values.filter(|(v, _)| number[*v].is_some()).map(|(_, value)| value).collect();
+        for node in &mut self.nodes {
+            node.inputs.iter_mut().chain(&mut node.outputs).for_each(|v| *v = v.and_then(|v| number[v]));
+            node.captured = node.captured.iter().filter_map(|&v| number[v]).collect();
+        }
+        for list in [&mut self.inputs, &mut self.outputs, &mut self.conditions] {
+            *list = list.iter().filter_map(|&v| number[v]).collect();
+        }
+        let copies = std::mem::take(&mut self.copies).into_iter();
+        self.copies = copies.filter_map(|(copy, v)| Some((number[copy]?, number[v]?))).collect();
+        let computed = std::mem::take(&mut self.computed).into_iter();
+        self.computed =
+            computed.filter_map(|(copy, (v, t))| Some((number[copy]?, (number[v]?, t)))).collect();
+    }
+
     /// Restates by which node each value is computed.
     fn number_outputs(&mut self) {
         for (n, node) in self.nodes.iter().enumerate() {

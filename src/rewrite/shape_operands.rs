@@ -6,7 +6,7 @@ use super::{Rewriter, View, cannot_stay_open};
 use crate::error::Result;
 use crate::graph::*;
 use crate::tensor::*;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Steps of arithmetic between an operand and the literal that is looked for.
 const DEEPEST: usize = 64;
@@ -245,7 +245,7 @@ impl Rewriter<'_> {
     /// reads.
     fn tidy(&mut self) -> Result<()> {
         let copies = std::mem::take(&mut self.copies);
-        let mut gone: BTreeSet<ValueId> = BTreeSet::new();
+        let mut gone: HashSet<ValueId> = HashSet::new();
         for (v, fresh) in copies.into_iter().rev() {
             let uses = |v: ValueId| {
                 let inputs = self.new.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
@@ -277,35 +277,8 @@ impl Rewriter<'_> {
             }
             gone.insert(fresh);
         }
-        self.remove(&gone);
+        self.new.remove_values(&gone);
         Ok(())
-    }
-
-    /// Takes new values that nobody reads out of the graph, with the nodes that compute them.
-    fn remove(&mut self, gone: &BTreeSet<ValueId>) {
-        if gone.is_empty() {
-            return;
-        }
-        let computes = |node: &Node| node.outputs.iter().flatten().any(|v| gone.contains(v));
-        self.new.nodes.retain(|node| !computes(node));
-        let mut next = 0;
-        let place: Vec<ValueId> = (0..self.new.values.len())
-            .map(|v| {
-                next += usize::from(!gone.contains(&v));
-                next.saturating_sub(1)
-            })
-            .collect();
-        let mut v = 0;
-        self.new.values.retain(|_| {
-            v += 1;
-            !gone.contains(&(v - 1))
-        });
-        for slot in
-            self.new.nodes.iter_mut().flat_map(|n| n.inputs.iter_mut().chain(&mut n.outputs)).flatten()
-        {
-            *slot = place[*slot];
-        }
-        self.insert();
     }
 
     /// Constant sizes copy that of the first axis where it passes through, so that any batch still does.
