@@ -33,7 +33,7 @@ impl Width {
         self.fixed + self.classes.iter().map(|(_, times)| times).sum::<f64>()
     }
 
-    fn of(&self, lambda: &[f64]) -> f64 {
+    fn at(&self, lambda: &[f64]) -> f64 {
         self.fixed + self.classes.iter().map(|&(c, times)| times * lambda[c]).sum::<f64>()
     }
 }
@@ -46,8 +46,8 @@ struct Term {
 }
 
 impl Term {
-    fn of(&self, lambda: &[f64]) -> f64 {
-        self.widths.iter().map(|w| w.of(lambda)).product::<f64>() * self.coefficient
+    fn at(&self, lambda: &[f64]) -> f64 {
+        self.widths.iter().map(|w| w.at(lambda)).product::<f64>() * self.coefficient
     }
 }
 
@@ -105,7 +105,7 @@ impl Cost {
 
     /// Cost at widths Σλ (λ per class; 1 is whole, 0 is gone).
     pub fn soft(&self, lambda: &[f64]) -> f64 {
-        self.terms.iter().chain(&self.soft).map(|t| t.of(lambda)).sum()
+        self.terms.iter().chain(&self.soft).map(|t| t.at(lambda)).sum()
     }
 
     /// Cost with some classes deleted.
@@ -117,7 +117,7 @@ impl Cost {
     pub fn per_node(&self, kept: &[bool]) -> Vec<u64> {
         let lambda: Vec<f64> = kept.iter().map(|&k| f64::from(u8::from(k))).collect();
         let mut costs = vec![0.0; self.nodes];
-        self.terms.iter().for_each(|t| costs[t.node] += t.of(&lambda));
+        self.terms.iter().for_each(|t| costs[t.node] += t.at(&lambda));
         self.stairs.iter().for_each(|s| costs[s.node] += s.hard(&lambda));
         costs.into_iter().map(|c| c.round() as u64).collect()
     }
@@ -148,7 +148,7 @@ impl Cost {
     /// Adds `scale · ∂soft/∂λ` to `gradient`.
     pub fn gradient(&self, lambda: &[f64], scale: f64, gradient: &mut [f64]) {
         for t in self.terms.iter().chain(&self.soft) {
-            let sizes: Vec<f64> = t.widths.iter().map(|w| w.of(lambda)).collect();
+            let sizes: Vec<f64> = t.widths.iter().map(|w| w.at(lambda)).collect();
             for (k, w) in t.widths.iter().enumerate() {
                 let others: f64 = sizes.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, s)| s).product();
                 for &(class, times) in &w.classes {
@@ -179,7 +179,7 @@ impl Running<'_> {
     pub fn set(&mut self, class: usize, kept: bool) {
         self.lambda[class] = f64::from(u8::from(kept));
         for &n in &self.nodes[class] {
-            let terms = self.terms[n].iter().map(|&k| self.cost.terms[k].of(&self.lambda));
+            let terms = self.terms[n].iter().map(|&k| self.cost.terms[k].at(&self.lambda));
             let stairs = self.stairs[n].iter().map(|&k| self.cost.stairs[k].hard(&self.lambda));
             // In the order in which the sum over all nodes adds them: to the same last bit.
             let cost = terms.chain(stairs).fold(0.0, |sum, c| sum + c).round() as u64;
@@ -205,4 +205,108 @@ fn width(n: NodeId, node: &Node, axis: Axis, facts: &Facts, groups: &Groups) -> 
     sorted.sort_unstable();
     let classes = sorted.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as f64)).collect();
     Width { fixed, classes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coupling::{Residual, group};
+    use crate::ops::Net;
+
+    /// 3 → 8 → 6 → 2 channels at 4 × 4, the second layer with windows of 3 × 3; and its groups.
+    fn chain() -> (Graph, Facts, Groups) {
+        let mut net = Net::new();
+        let x = net.input(&[1, 3, 6, 6]);
+        let a = net.conv(x, &[8, 3, 1, 1], 1);
+        let b = net.conv(a, &[6, 8, 3, 3], 1);
+        let y = net.conv(b, &[2, 6, 1, 1], 1);
+        let (graph, facts) = net.done(&[y]);
+        let groups = group(&graph, &facts, Residual::Tie);
+        assert_eq!(groups.classes.len(), 14);
+        (graph, facts, groups)
+    }
+
+    fn macs() -> Cost {
+        let (graph, facts, groups) = chain();
+        Cost::new(&graph, &facts, &groups, Convention::Macs)
+    }
+
+    /// All classes but `gone`.
+    fn without(gone: &[usize]) -> Vec<bool> {
+        (0..14).map(|c| !gone.contains(&c)).collect()
+    }
+
+    #[test]
+    fn macs_are_products_of_the_widths_that_are_left() {
+        let cost = macs();
+        let counted = |a: u64, b: u64| vec![36 * 3 * a, 16 * 9 * a * b, 16 * b * 2];
+        assert_eq!(cost.per_node(&without(&[])), counted(8, 6));
+        assert_eq!(cost.per_node(&without(&[0, 5])), counted(6, 6));
+        assert_eq!(cost.per_node(&without(&[1, 8, 9, 13])), counted(7, 3));
+        assert_eq!(cost.hard(&without(&[1, 8, 9, 13])), counted(7, 3).iter().sum::<u64>());
+    }
+
+    #[test]
+    fn soft_is_hard_at_whole_widths() {
+        let cost = macs();
+        for gone in [&[][..], &[0], &[3, 8], &[0, 1, 2, 9, 10, 11]] {
+            let kept = without(gone);
+            let lambda: Vec<f64> = kept.iter().map(|&k| if k { 1.0 } else { 0.0 }).collect();
+            assert_eq!(cost.soft(&lambda), cost.hard(&kept) as f64, "{gone:?}");
+        }
+    }
+
+    /// A cost is linear in each λ, so that differences have no error of their own; a time's soft widths are, too.
+    #[test]
+    fn the_gradient_is_the_difference() {
+        let (graph, facts, groups) = chain();
+        let time = Cost::latency(&graph, &facts, &groups, &latency::Cpu::CortexA53.speed());
+        for cost in [macs(), time] {
+            let lambda: Vec<f64> = (0..14).map(|c| 0.3 + 0.05 * f64::from(c)).collect();
+            let mut gradient = vec![1.0; 14];
+            cost.gradient(&lambda, 2.0, &mut gradient);
+            for c in 0..14 {
+                let at = |x: f64| {
+                    let mut moved = lambda.clone();
+                    moved[c] = x;
+                    cost.soft(&moved)
+                };
+                let expected = 1.0 + 2.0 * (at(1.0) - at(0.0));
+                assert!((gradient[c] / expected - 1.0).abs() < 1e-9, "{c}: {} {expected}", gradient[c]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_running_cost_is_that_of_the_classes_that_are_left() {
+        let (graph, facts, groups) = chain();
+        let time = Cost::latency(&graph, &facts, &groups, &latency::Cpu::CortexA53.speed());
+        for cost in [macs(), time] {
+            let mut kept = without(&[2, 9]);
+            let mut running = cost.running(&kept);
+            for c in [0, 9, 12, 0, 2, 13] {
+                kept[c] = !kept[c];
+                running.set(c, kept[c]);
+                assert_eq!(running.total, cost.hard(&kept), "after {c}");
+            }
+        }
+    }
+
+    /// The paper counts two for each element of a normalisation; multiply-accumulates do not.
+    #[test]
+    fn a_convention_says_what_is_counted() {
+        let mut net = Net::new();
+        let x = net.input(&[1, 3, 4, 4]);
+        let a = net.conv(x, &[5, 3, 1, 1], 1);
+        let of_channels = [(); 4].map(|()| net.counted(&[5]));
+        let inputs = [&[a][..], &of_channels].concat();
+        let n = net.plain("BatchNormalization", &inputs);
+        let y = net.conv(n, &[2, 5, 1, 1], 1);
+        let (graph, facts) = net.done(&[y]);
+        let groups = group(&graph, &facts, Residual::Tie);
+        let count = |convention| Cost::new(&graph, &facts, &groups, convention).hard(&[true; 5]);
+        let macs = 16 * (3 * 5 + 5 * 2);
+        assert_eq!(count(Convention::Macs), macs);
+        assert_eq!(count(Convention::Paper), macs + 2 * 16 * 5);
+    }
 }

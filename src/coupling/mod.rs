@@ -18,3 +18,6 @@ pub use residual::Residual;
 
 #[cfg(test)]
 pub use groups::every_class;
+
+#[cfg(test)]
+mod tests;

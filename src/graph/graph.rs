@@ -369,3 +369,31 @@ fn topological(graph: &Graph) -> Result<Vec<NodeId>> {
         "export the model again: an ONNX graph must be acyclic",
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Net;
+
+    #[test]
+    fn values_go_with_their_nodes_and_the_others_are_numbered_anew() {
+        let mut net = Net::new();
+        let x = net.input(&[1, 2, 4, 4]);
+        let a = net.conv(x, &[2, 2, 1, 1], 1);
+        let b = net.conv(x, &[3, 2, 1, 1], 1);
+        let y = net.plain("Relu", &[b]);
+        let (mut graph, _) = net.done(&[y]);
+        let spare = graph.nodes[0].inputs[1].unwrap();
+        graph.copies.insert(graph.nodes[1].inputs[1].unwrap(), x);
+        let name = |graph: &Graph, v: ValueId| graph.values[v].name.clone();
+        let before = (name(&graph, b), name(&graph, y), graph.copies.clone());
+        graph.remove_values(&HashSet::from([a, spare]));
+        graph.check().unwrap();
+        assert_eq!((graph.nodes.len(), graph.values.len()), (2, 4));
+        let [b, y] = [0, 1].map(|n: NodeId| graph.nodes[n].outputs[0].unwrap());
+        assert_eq!((name(&graph, b), name(&graph, y)), (before.0, before.1));
+        assert_eq!((graph.nodes[1].inputs[0], graph.outputs[0], graph.producer(y)), (Some(b), y, Some(1)));
+        assert_eq!(graph.copies, BTreeMap::from([(graph.nodes[0].inputs[1].unwrap(), x)]));
+        assert_ne!(graph.copies, before.2);
+    }
+}

@@ -45,3 +45,37 @@ pub fn random(groups: &Groups, seed: u64) -> Vec<f64> {
     let mut draw = Draw::new(seed, 1);
     groups.classes.iter().map(|_| f64::from(draw.unit())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coupling::{Residual, group};
+    use crate::ops::Net;
+
+    /// Weights 1, 2, … of 2 → 3 channels and of 3 → 1: w[o][i] = 2·o + i + 1, and o + 1.
+    fn chain() -> (Graph, Facts, Groups) {
+        let mut net = Net::new();
+        let x = net.input(&[1, 2, 4, 4]);
+        let a = net.conv(x, &[3, 2, 1, 1], 1);
+        let y = net.conv(a, &[1, 3, 1, 1], 1);
+        let (graph, facts) = net.done(&[y]);
+        let groups = group(&graph, &facts, Residual::Tie);
+        (graph, facts, groups)
+    }
+
+    #[test]
+    fn l1_is_the_mean_weight_relative_to_the_group() {
+        let (graph, facts, groups) = chain();
+        // All that a channel is made of, and what reads it.
+        let mean = [(1.0 + 2.0 + 1.0) / 3.0, (3.0 + 4.0 + 2.0) / 3.0, (5.0 + 6.0 + 3.0) / 3.0];
+        let of_group = mean.iter().sum::<f64>() / 3.0;
+        assert_eq!(l1(&graph, &facts, &groups), mean.map(|m| m / of_group));
+    }
+
+    #[test]
+    fn chance_is_that_of_its_seed() {
+        let (_, _, groups) = chain();
+        assert_eq!(random(&groups, 3), random(&groups, 3));
+        assert_ne!(random(&groups, 3), random(&groups, 4));
+    }
+}

@@ -15,6 +15,9 @@ mod shape_arithmetic;
 mod shape_operands;
 mod widen;
 
+#[cfg(test)]
+mod tests;
+
 pub use bias::{Bias, add_biases};
 pub use constant::{change, changed, store};
 pub use follow::follow;

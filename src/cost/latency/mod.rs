@@ -87,7 +87,7 @@ pub(super) struct Stair {
 impl Stair {
     /// Nanoseconds at whole widths.
     pub fn hard(&self, lambda: &[f64]) -> f64 {
-        let (m, k) = (self.m.of(lambda).round(), self.k.of(lambda).round());
+        let (m, k) = (self.m.at(lambda).round(), self.k.at(lambda).round());
         if m * k == 0.0 { 0.0 } else { self.at(m, k) }
     }
 
@@ -132,7 +132,7 @@ impl Stair {
     }
 
     /// How often the classes of `group` count among the rows, and the time with `count` of them and all else whole.
-    pub fn with(&self, group: &[usize], count: usize) -> Option<f64> {
+    pub fn at_count(&self, group: &[usize], count: usize) -> Option<f64> {
         let own: f64 = self.m.classes.iter().filter(|(c, _)| group.contains(c)).map(|(_, t)| t).sum();
         let share = count as f64 / group.len() as f64;
         (own > 0.0).then(|| self.at((self.m.whole() - own * (1.0 - share)).round().max(1.0), self.k.whole()))
@@ -151,9 +151,9 @@ impl Cost {
             }
             let io = Io { x: &x, y: &y };
             let products = node.op.cost(&io).macs();
-            let of = |axis| width(n, node, axis, facts, groups);
+            let width_of = |axis| width(n, node, axis, facts, groups);
             for product in &products {
-                let widths: Vec<Width> = product.widths.iter().map(|&axis| of(axis)).collect();
+                let widths: Vec<Width> = product.widths.iter().map(|&axis| width_of(axis)).collect();
                 match stair(n, product, &widths, &io, &speed) {
                     Some(stair) => {
                         cost.soft.extend(stair.terms());
@@ -173,7 +173,7 @@ impl Cost {
             let pass = if products.is_empty() { speed.element } else { 0.0 };
             let each = pass + speed.instruction * more.of(speed.narrow);
             if each > 0.0 {
-                cost.terms.push(Term { node: n, coefficient: 1e9 * each, widths: sweep(&io, &of) });
+                cost.terms.push(Term { node: n, coefficient: 1e9 * each, widths: sweep(&io, &width_of) });
             }
             cost.terms.push(Term { node: n, coefficient: 1e9 * speed.call, widths: Vec::new() });
         }
@@ -182,7 +182,7 @@ impl Cost {
 
     /// Counts of a group's classes at which one more costs much more than one less saves: the edges of its stairs, ascending.
     pub fn edges(&self, group: &[usize]) -> Vec<usize> {
-        let time = |count: usize| -> f64 { self.stairs.iter().filter_map(|s| s.with(group, count)).sum() };
+        let time = |count: usize| -> f64 { self.stairs.iter().filter_map(|s| s.at_count(group, count)).sum() };
         let times: Vec<f64> = (0..=group.len()).map(time).collect();
         let mean = (times[group.len()] - times[0]) / group.len().max(1) as f64;
         let edge = |&c: &usize| c == group.len() || times[c + 1] - times[c] > 1.5 * mean;
