@@ -49,17 +49,14 @@ impl Groups {
         let mut found = HashMap::new();
         let others = node.inputs.iter().enumerate().filter(|(k, _)| *k != slot).filter_map(|(_, u)| *u);
         for u in others {
-            let Some(t) = facts.constant[u].as_ref().filter(|t| t.dtype().is_float() && t.shape().len() > 1)
-            else {
-                continue;
-            };
-            let data = t.to_real::<f32>();
+            let weight = |t: &&Tensor| t.dtype().is_float() && t.shape().len() > 1 && !t.is_empty();
+            let Some(t) = facts.constant[u].as_ref().filter(weight) else { continue };
+            let weights = t.to_array::<f32>();
             for axis in 0..t.shape().len() {
-                let classes = self.axis(u, axis);
-                let inner = volume(&t.shape()[axis + 1..]).max(1);
-                for (row, x) in data.chunks_exact(inner).enumerate() {
-                    if let Some(c) = classes[row % classes.len().max(1)].get() {
-                        *found.entry(c).or_insert(false) |= x.iter().any(|w| *w != 0.0);
+                let parts = around(&weights.view(), axis);
+                for (part, class) in parts.axis_iter(Axis(1)).zip(self.axis(u, axis)) {
+                    if let Some(c) = class.get() {
+                        *found.entry(c).or_insert(false) |= part.iter().any(|w| *w != 0.0);
                     }
                 }
             }
@@ -142,10 +139,9 @@ impl Trial<'_> {
         if classes.iter().all(|c| c.is_none()) {
             return false;
         }
-        let (data, shape) = (t.to_real::<f32>(), t.shape());
-        let (outer, size, inner) = (volume(&shape[..axis]), shape[axis], volume(&shape[axis + 1..]));
-        let row = |i: usize| (0..outer).flat_map(move |o| (o * size + i) * inner..(o * size + i + 1) * inner);
-        (0..size).any(|i| classes[i].is_some() && row(i).all(|k| data[k] == 0.0))
+        let values = t.to_array::<f32>();
+        let parts = around(&values.view(), axis);
+        parts.axis_iter(Axis(1)).zip(classes).any(|(part, c)| c.is_some() && part.iter().all(|x| *x == 0.0))
     }
 
     /// Notes what the results are known to be.

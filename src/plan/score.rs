@@ -17,17 +17,20 @@ pub fn l1(graph: &Graph, facts: &Facts, groups: &Groups) -> Vec<f64> {
         else {
             continue;
         };
-        let data = t.to_real::<f64>();
+        let weights = t.to_array::<f64>();
         for axis in 0..t.shape().len() {
             let classes = groups.axis(v, axis);
             if classes.iter().all(|c| c.is_none()) {
                 continue;
             }
-            let inner = volume(&t.shape()[axis + 1..]);
-            for (i, w) in data.iter().enumerate() {
-                if let Some(c) = classes[i / inner % classes.len()].get() {
-                    sum[c] += w.abs();
-                    count[c] += 1.0;
+            // In the order of the elements, as several coordinates may be of one class.
+            for plane in around(&weights.view(), axis).outer_iter() {
+                for (part, class) in plane.outer_iter().zip(classes) {
+                    let Some(c) = class.get() else { continue };
+                    for w in part {
+                        sum[c] += w.abs();
+                        count[c] += 1.0;
+                    }
                 }
             }
         }
