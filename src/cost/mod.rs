@@ -1,4 +1,4 @@
-//! What a network costs: multiply-accumulates, or predicted time, as a function of the widths.
+//! Cost of a network as a function of its widths: multiply-accumulates, or predicted time.
 //!
 //! Takes: graph, facts, groups. Gives: [`Cost`], which turns gate values (soft) or kept flags (hard) into MACs or nanoseconds
 //! and their gradient: sums of products of widths, and for times the stairs that whole widths climb. Never: measures time.
@@ -10,7 +10,7 @@ use crate::graph::*;
 use crate::setting::Setting;
 use latency::Stair;
 
-/// What is counted.
+/// The operations that are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Convention {
@@ -21,7 +21,7 @@ pub enum Convention {
     Paper,
 }
 
-/// A width: what is fixed of it, and the classes it counts, with how often each appears.
+/// A width: its fixed part, and the classes in it, each with the number of its coordinates.
 #[derive(Debug, Clone, PartialEq)]
 struct Width {
     fixed: f64,
@@ -55,11 +55,11 @@ impl Term {
 /// biases and normalisations are not counted, except by [`Convention::Paper`]), or nanoseconds ([`Cost::latency`]).
 #[derive(Debug, Clone, Default)]
 pub struct Cost {
-    /// What costs the same per channel everywhere.
+    /// Parts with one price per channel.
     terms: Vec<Term>,
-    /// What does not, as soft widths see it.
+    /// The other parts, at soft widths.
     soft: Vec<Term>,
-    /// The same as whole widths see it.
+    /// The other parts, at whole widths.
     stairs: Vec<Stair>,
     nodes: usize,
     time: bool,
@@ -88,17 +88,17 @@ impl Cost {
         Self { terms, nodes: graph.nodes.len(), ..Self::default() }
     }
 
-    /// Whether it is time, in nanoseconds.
+    /// True for time, in nanoseconds.
     pub fn is_time(&self) -> bool {
         self.time
     }
 
-    /// An amount of it in words.
+    /// An amount of this cost in words.
     pub fn amount(&self, cost: u64) -> String {
         if self.time { format!("{:.3} ms", cost as f64 / 1e6) } else { format!("{cost} MACs") }
     }
 
-    /// The setting that asks for an amount of it.
+    /// The setting that takes a target for this cost.
     pub fn setting(&self) -> Setting {
         if self.time { Setting::TargetLatency } else { Setting::TargetFlops }
     }
@@ -122,7 +122,7 @@ impl Cost {
         costs.into_iter().map(|c| c.round() as u64).collect()
     }
 
-    /// The same with some classes deleted, ready for changes of single classes.
+    /// Cost with some classes deleted, ready for changes of single classes.
     pub fn running(&self, kept: &[bool]) -> Running<'_> {
         let mut terms = vec![Vec::new(); self.nodes];
         self.terms.iter().enumerate().for_each(|(k, t)| terms[t.node].push(k));
@@ -159,7 +159,7 @@ impl Cost {
     }
 }
 
-/// The cost of a network some classes of which are deleted, one after the other put back or taken out.
+/// The cost of a network while single classes are put back or taken out.
 #[derive(Debug)]
 pub struct Running<'a> {
     cost: &'a Cost,
@@ -170,7 +170,7 @@ pub struct Running<'a> {
     nodes: Vec<Vec<NodeId>>,
     lambda: Vec<f64>,
     costs: Vec<u64>,
-    /// Cost of the whole network.
+    /// Cost of all nodes.
     pub total: u64,
 }
 

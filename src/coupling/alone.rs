@@ -1,13 +1,13 @@
-//! Channels that no operator needs, and that cannot go all the same.
+//! Reasons for channels that no operator needs and that still cannot go.
 //!
-//! Takes: the solved ties. Gives: for such a class the axis that would be empty without it, or that it has no weights. Never: speaks
-//! of a class for which an operator has stated a reason.
+//! Takes: the solved ties. Gives: for such a class the axis that would be empty without it, or that it has no weights. Never: a
+//! reason for a class for which an operator has stated one.
 
 use super::labels::{Labels, Reason};
 use crate::graph::*;
 use std::collections::HashMap;
 
-/// Axes that have one class only, looked up when they are first asked for.
+/// Axes that have one class only, found at the first question.
 #[derive(Debug, Default)]
 pub(super) struct Alone(Option<HashMap<usize, (ValueId, usize)>>);
 

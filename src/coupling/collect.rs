@@ -152,8 +152,7 @@ pub(super) fn weighed_roots(graph: &Graph, facts: &Facts, labels: &mut Labels) -
     roots
 }
 
-/// Output channels of weighted layers that are not free, by layer and reason. What is computed before the network runs is
-/// no layer.
+/// Output channels of layers that are not free, by layer and reason. A node that is folded into a constant is no layer.
 fn frozen(graph: &Graph, facts: &Facts, labels: &mut Labels, groups: &Groups) -> Vec<Frozen> {
     let (mut out, mut alone) = (Vec::new(), Alone::default());
     for node in graph.nodes.iter().filter(|node| !facts.is_folded(node)) {

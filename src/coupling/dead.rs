@@ -2,7 +2,7 @@
 //!
 //! Takes: a graph, its facts and groups. Gives: the classes without which no output changes. A channel's value is followed forward
 //! from zero weights, masks and scales on: through layers by their weights, through all else on numbers, node by node, with
-//! random numbers of several magnitudes for what is not known. Never: calls a channel dead because it was zero for some inputs.
+//! random numbers of several magnitudes for all that is not known. Never: calls a channel dead because it was zero for some inputs.
 
 use super::groups::{ClassId, Groups};
 use crate::graph::*;

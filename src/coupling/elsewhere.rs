@@ -1,7 +1,7 @@
 //! One plan for all sizes: how the classes at the analysed sizes and at others correspond.
 //!
-//! Axes that have the same size everywhere are axes of channels (or of fixed pictures); an axis of another size elsewhere follows an
-//! open one. Classes correspond by the coordinates that they share on axes of the first kind.
+//! An axis of one size everywhere is an axis of channels (or of fixed pictures); an axis of another size elsewhere follows an open
+//! one. Classes correspond by the coordinates that they share on axes of the first kind.
 
 use super::groups::{ClassId, Groups};
 use crate::graph::Graph;
@@ -58,7 +58,7 @@ impl Groups {
     }
 }
 
-/// Classes of the same coordinate in both, on axes of the same size; picking readers' own ones too.
+/// Pairs of classes of one coordinate in both, on axes of one size; picking readers' own classes too.
 fn shared<'a>(a: &'a Groups, b: &'a Groups) -> impl Iterator<Item = (Option<ClassId>, Option<ClassId>)> + 'a {
     let axes = a.label.iter().zip(&b.label).flat_map(|(a, b)| a.iter().zip(b));
     let own = a.selects.iter().filter_map(|s| {

@@ -15,14 +15,14 @@ pub use super::labels::Site;
 /// Index into [`Groups::classes`].
 pub type ClassId = usize;
 
-/// A set of coordinates that live and die together.
+/// The unit of deletion: a set of coordinates that are tied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Class {
     /// The group it belongs to.
     pub group: usize,
 }
 
-/// Classes of one layer.
+/// Classes of one layer: those that appear in the same axes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// The node whose output channels these are.
@@ -38,20 +38,20 @@ pub struct Group {
 pub struct Frozen {
     /// The node whose output channels these are.
     pub name: String,
-    /// How many.
+    /// Number of channels.
     pub channels: usize,
     /// The node that needs them (none: the network's interface).
     pub node: Option<String>,
-    /// What it does with them.
+    /// The use that it makes of them.
     pub why: String,
 }
 
-/// A reader of a trunk that picks what it reads.
+/// A reader of a trunk with a choice of its channels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Select {
-    /// Where it reads.
+    /// The operand.
     pub site: Site,
-    /// What it reads.
+    /// The value there.
     pub value: ValueId,
     /// For each coordinate of the value: the reader's own class; none where it must have the coordinate.
     pub own: Vec<OptIndex>,
@@ -64,7 +64,7 @@ pub struct Groups {
     pub classes: Vec<Class>,
     /// Their groups, in graph order.
     pub groups: Vec<Group>,
-    /// What cannot be deleted among the layers' output channels.
+    /// Output channels of layers that cannot be deleted.
     pub frozen: Vec<Frozen>,
     /// For each value, axis and index: its class; none where it is frozen.
     pub label: Vec<Vec<Vec<OptIndex>>>,
@@ -72,16 +72,15 @@ pub struct Groups {
     pub reads: Vec<Site>,
     /// Inputs of an Add whose channels are cut alone, in order: gates stand there too, and the rewriter scatters.
     pub expands: Vec<Site>,
-    /// Readers of a trunk that pick what they read, with the class of each coordinate there, in the order of their sites.
+    /// Readers of a trunk with a choice of its channels, in the order of their sites.
     pub selects: Vec<Select>,
     /// `(t, b)`: deleting class t deletes class b (a trunk's channel and those of branches and readers).
     pub implied: Vec<(ClassId, ClassId)>,
-    /// The same network's groups at other sizes of the axes that its file leaves open, as [`Facts::elsewhere`] lists them.
+    /// Groups of this network at other sizes of the axes that its file leaves open, as [`Facts::elsewhere`] lists them.
     pub elsewhere: Vec<Groups>,
-    /// For each class: do only readers that pick read it? Such a channel of a trunk stays as long as one of them keeps it.
+    /// For each class: do only readers with a choice read it? Such a channel of a trunk stays while one of them keeps it.
     pub derived: Vec<bool>,
-    /// Whether the channels of a trunk that others read beside those that pick stay. Their gates would stand at some of their
-    /// readers only.
+    /// True where a trunk stays whole if readers without a choice read it too: its gates would stand at some readers only.
     pub whole_trunks: bool,
 }
 
@@ -145,7 +144,7 @@ impl Groups {
         self.label.get(value).and_then(|axes| axes.get(axis)).map_or(&[], Vec::as_slice)
     }
 
-    /// Classes at a site, by index: those of the value, or the reader's own where it picks.
+    /// Classes at a site, by index: the value's, or the reader's own where it picks.
     pub fn at(&self, graph: &Graph, site: Site) -> &[OptIndex] {
         match self.select(site) {
             Some(select) => &select.own,
@@ -163,7 +162,7 @@ impl Groups {
         self.reads.iter().chain(&self.expands).copied().filter(|s| self.touches(graph, *s)).collect()
     }
 
-    /// For each class: do readers pick from it?
+    /// For each class: is it a trunk's, with a reader that picks?
     pub fn picked(&self) -> Vec<bool> {
         let mut picked = vec![false; self.classes.len()];
         self.picks().for_each(|(trunk, _)| picked[trunk] = true);
@@ -176,7 +175,7 @@ impl Groups {
         pairs.filter_map(|(t, own)| Some((t.get()?, own.get())))
     }
 
-    /// Takes groups out of play that `keep` refuses, with the reason it gives.
+    /// Freezes the groups that `keep` refuses, with its reason, and numbers the other classes anew.
     pub fn restrict(&mut self, keep: impl Fn(&Group) -> Result<(), String>) {
         let mut refused: Vec<Option<String>> = self.groups.iter().map(|g| keep(g).err()).collect();
         // A trunk stays where a reader must have all of it.

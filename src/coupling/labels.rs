@@ -1,4 +1,4 @@
-//! Union-find over coordinates: every operator states its ties, what it leaves unsaid is frozen.
+//! Union-find over coordinates: every operator states its ties, and coordinates without a statement are frozen.
 //!
 //! Invariants: a class is frozen iff one of its coordinates is; the reason kept is the first one stated.
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Reason {
     /// The node that needs it.
     pub node: Option<NodeId>,
-    /// What the node does with it.
+    /// The use that the node makes of it.
     pub why: String,
 }
 
@@ -29,7 +29,7 @@ pub struct Site {
 /// An axis of a value.
 pub(super) type Place = (ValueId, usize);
 
-/// The union-find and what the operators said.
+/// The union-find, and the operators' statements.
 #[derive(Debug)]
 pub struct Labels {
     base: Vec<Vec<usize>>,
@@ -43,12 +43,12 @@ pub struct Labels {
     pub reads: Vec<Site>,
     /// Where zero is neutral: a branch may be cut alone here.
     pub absorbs: Vec<Site>,
-    /// For each reader that picks what it reads: the coordinates of its own (a weight's) that stand for the value's.
+    /// For each reader that picks: by coordinate of the value, the one of its own (a weight's) that stands for it.
     picks: BTreeMap<Site, Vec<Option<usize>>>,
     merges: Vec<(NodeId, Merge)>,
 }
 
-/// Axes with the same row-major product, of which it is settled last what follows what.
+/// Axes with one row-major product. They are tied last, when all else that freezes them is known.
 #[derive(Debug)]
 enum Merge {
     /// As [`Couplings::product`].
@@ -59,7 +59,7 @@ enum Merge {
 
 impl Labels {
     /// Solves the ties of `graph`. At the sites in `cut` a value is not tied to its node: an absorbed branch may go without
-    /// the result, a reader may pick what it reads.
+    /// the result, a reader may pick.
     pub fn solve(graph: &Graph, facts: &Facts, cut: &BTreeSet<Site>) -> Self {
         let mut labels = Self::new(graph, facts);
         for (values, why) in
@@ -113,7 +113,7 @@ impl Labels {
         }
     }
 
-    /// The readers that pick what they read.
+    /// The sites of readers that pick.
     pub fn picking(&self) -> Vec<Site> {
         self.picks.keys().copied().collect()
     }
@@ -134,7 +134,7 @@ impl Labels {
         self.frozen[root].map(|r| &self.reasons[r as usize])
     }
 
-    /// As [`Labels::find`], without shortening paths.
+    /// As [`Labels::find`], with no path shortened.
     pub fn peek(&self, value: ValueId, axis: usize, index: usize) -> usize {
         let mut c = self.base[value][axis] + index;
         while self.parent[c] as usize != c {
@@ -234,7 +234,7 @@ impl Labels {
         }
     }
 
-    /// Freezes axes for the reasons stated, then the coordinates of which nothing was said.
+    /// Freezes axes for the reasons stated, then the coordinates without a statement.
     fn freeze_all(&mut self, facts: &Facts, node: &Placed, statements: &Statements) {
         for (a, why) in &statements.freezes {
             if let Some(v) = node.value(*a) {

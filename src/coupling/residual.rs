@@ -17,7 +17,7 @@ pub enum Residual {
     Tie,
     /// A branch's outputs may be cut alone and are scattered back to the width of the trunk.
     Expand,
-    /// As expand, and a layer that reads the trunk may pick the channels that it reads.
+    /// As expand, and a layer that reads the trunk may pick from its channels.
     Select,
     /// Expand and select where a channel costs clearly more than scattering it back or gathering it, else tie.
     #[default]
@@ -77,11 +77,11 @@ pub(super) fn branches(graph: &Graph, facts: &Facts, least: f64) -> BTreeSet<Sit
     cut
 }
 
-/// How often sums of the same channels are looked for: one that is tied can make another one such a sum.
+/// Rounds of the search for sums of tied channels: one that is found can tie the operands of another.
 const SUMS_OF_SUMS: usize = 4;
 
-/// The labels with the operands of additions cut from the results, and which operands these are: not those that are the same
-/// channels as another operand of the node, as in x + f(x), which are tied.
+/// The labels with the operands of additions cut from the results, and the operands that are cut: not one whose channels are
+/// another operand's too, as in x + f(x).
 fn part(graph: &Graph, facts: &Facts, all: &BTreeSet<Site>) -> (Labels, BTreeSet<Site>) {
     let mut parted = all.clone();
     for _ in 0..SUMS_OF_SUMS {
@@ -102,7 +102,7 @@ fn part(graph: &Graph, facts: &Facts, all: &BTreeSet<Site>) -> (Labels, BTreeSet
     (Labels::solve(graph, facts, &parted), parted)
 }
 
-/// The readers of a trunk (what expanded branches are added to) that are worth giving a choice of what they read.
+/// The readers of a trunk (to which expanded branches are added) for which a choice of its channels is worth a gather.
 pub(super) fn pickers(graph: &Graph, facts: &Facts, expands: &BTreeSet<Site>, least: f64) -> Vec<Site> {
     let mut labels = Labels::solve(graph, facts, expands);
     let mut trunks = BTreeSet::new();

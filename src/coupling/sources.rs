@@ -17,7 +17,7 @@ pub(super) fn macs_of(facts: &Facts, node: &Node) -> f64 {
 /// Most elements of a value on which an operator is tried.
 const LARGEST_TRIED: usize = 1 << 26;
 
-/// What values inherit from the layers they come from, through operators without weights; by value.
+/// Properties that values inherit from the layers they come from, through operators without weights; by value.
 pub(super) struct Sources {
     /// Zero wherever the weights of the layer are zero (no f(0) ≠ 0 in between), so that the original with zeroed weights
     /// equals the network with the branch cut. Tried on numbers, node by node.
@@ -27,7 +27,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Of the values `wanted` and of what they come from, each node once and in order.
+    /// For the values `wanted` and all between them and their layers, each node once and in order.
     pub fn trace(graph: &Graph, facts: &Facts, wanted: &[ValueId]) -> Self {
         let n = graph.values.len();
         let mut sources = Self { vanishes: vec![false; n], density: vec![0.0; n] };
@@ -77,7 +77,7 @@ impl Sources {
     }
 }
 
-/// The nodes that `wanted` come from back to the nearest layers, and these, in the order of the graph.
+/// The nodes from the nearest layers of `wanted`, which are among them, to `wanted`, in the order of the graph.
 fn ancestors(graph: &Graph, facts: &Facts, wanted: &[ValueId]) -> Vec<NodeId> {
     let mut found = vec![false; graph.nodes.len()];
     let mut open: Vec<ValueId> = wanted.to_vec();

@@ -1,13 +1,13 @@
-//! What one operator says of its axes, before it is applied.
+//! Statements of one operator on its axes, which are collected first and applied together.
 
 use super::labels::{Place, Site};
 use crate::graph::*;
 
-/// What an operator said, in the order of its statements.
+/// The statements of an operator, by kind, in their order.
 pub(super) struct Statements {
     /// By slot, where the axes of inputs and of results begin in `spoken`.
     first: [Vec<usize>; 2],
-    /// By axis and coordinate: was anything said of it?
+    /// By axis and coordinate: is there a statement on it?
     pub spoken: Vec<(Axis, Vec<bool>)>,
     pub ties: Vec<(Axis, usize, Axis, usize)>,
     pub reads: Vec<Axis>,
@@ -109,7 +109,7 @@ impl Couplings for Statements {
     }
 }
 
-/// A node and its number: what the axes that its operator speaks of are in the graph.
+/// A node and its number, to find the values and sites of the axes in its operator's statements.
 pub(super) struct Placed<'a> {
     pub n: NodeId,
     pub node: &'a Node,

@@ -1,4 +1,4 @@
-//! Which coordinates of every value and operand stay.
+//! Kept coordinates of every value and operand.
 
 use crate::coupling::{Groups, Select, Site};
 use crate::graph::*;
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 pub(crate) struct Cuts(HashMap<ValueId, BTreeMap<usize, Vec<usize>>>);
 
 impl Cuts {
-    /// For the classes that `kept` marks.
+    /// Of a plan: `kept` marks the classes that stay.
     pub fn new(groups: &Groups, kept: &[bool]) -> Self {
         let mut cuts = Self::default();
         for (v, axes) in groups.label.iter().enumerate() {
@@ -41,13 +41,13 @@ impl Cuts {
         self.0.contains_key(&value)
     }
 
-    /// The shape of a value less what it loses.
+    /// The shape of a value without the coordinates that it loses.
     pub fn shape(&self, value: ValueId, shape: &[usize]) -> Shape {
         (0..shape.len()).map(|a| self.kept(value, a).map_or(shape[a], <[usize]>::len)).collect()
     }
 }
 
-/// What the readers that pick keep of the value that they read, where that is not all of it.
+/// Kept coordinates at the sites of readers that pick, where they are not all.
 pub(super) fn picked(groups: &Groups, kept: &[bool]) -> HashMap<Site, Vec<usize>> {
     let stays = |c: OptIndex| c.get().is_none_or(|c| kept[c]);
     let one = |s: &Select| {
@@ -57,7 +57,7 @@ pub(super) fn picked(groups: &Groups, kept: &[bool]) -> HashMap<Site, Vec<usize>
     groups.selects.iter().filter_map(one).collect()
 }
 
-/// What one node keeps: the cuts of its values, but an expanded operand follows the result, and a reader that picks its choice.
+/// Kept coordinates of one node: the cuts of its values, but an expanded operand has the result's, and a reader that picks its own.
 pub(super) struct NodeKeep<'a> {
     pub n: NodeId,
     pub node: &'a Node,

@@ -1,7 +1,7 @@
 //! The masked original: what a pruned network must equal.
 //!
-//! A deleted class is zero where it is read, and only there: its weights, and what an activation or a divisor makes of them on the
-//! way, stay as they are.
+//! A deleted class is zero where it is read, and only there: its weights, and all that activations and divisors make of them on
+//! the way, stay as they are.
 
 use super::bias::{Bias, Raising};
 use super::constant::read_op;

@@ -1,4 +1,4 @@
-//! Predicted times of a network in tract on one core, from what its matrix kernels and everything around them take.
+//! Predicted times of a network in tract on one core, from the times of its matrix kernels and of everything around them.
 //!
 //! Takes: graph, facts, groups, a [`Speed`]. Gives: a [`Cost`] in nanoseconds. A convolution is a product of an m×k and a k×n
 //! matrix (m output channels, n output pixels, k inputs of an output) in tiles of mr×nr: its time is a staircase in m and
@@ -36,7 +36,7 @@ impl Kernel {
     }
 }
 
-/// What a processor takes for the parts of an inference, in seconds.
+/// Times of a processor for the parts of an inference, in seconds.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Speed {
     /// Its name.
@@ -50,7 +50,7 @@ pub struct Speed {
     /// Per instruction of operators that do more than to go over their values once (none in files of former versions).
     #[serde(default)]
     pub instruction: f64,
-    /// Whether its programs are of 32 bits and take the instructions of those.
+    /// True for programs of 32 bits, with their own counts of instructions.
     #[serde(default)]
     pub narrow: bool,
     /// Per element of the k×n matrix that a convolution gathers.
@@ -62,7 +62,7 @@ pub struct Speed {
 }
 
 impl Speed {
-    /// The fastest kernel for such a product, and its time.
+    /// The fastest kernel for an m×k by k×n product, and its time.
     fn product(&self, m: f64, k: f64, n: f64) -> (Option<&Kernel>, f64) {
         let fits = |kernel: &&Kernel| (kernel.columns == 1) == (n == 1.0);
         let kernels = self.kernels.iter().filter(fits).map(|kernel| (Some(kernel), kernel.seconds(m, k, n)));
@@ -102,12 +102,12 @@ impl Stair {
         1e9 * self.times * self.groups * (product + self.speed.packed * self.packed() * k * self.n)
     }
 
-    /// What is not gathered is read where it lies.
+    /// 1 where the k×n matrix is gathered, 0 where it is read in place.
     fn packed(&self) -> f64 {
         if self.n == 1.0 { 0.0 } else { 1.0 }
     }
 
-    /// The same as a sum of products of widths: the kernel of the whole widths, with as many rows as there are channels.
+    /// The line through the stairs, as a sum of products of widths: the kernel of the whole widths, a row for each channel.
     fn terms(&self) -> [Term; 4] {
         let (m, k) = (self.m.whole() / self.groups, self.k.whole() * self.taps);
         let (kernel, _) = self.speed.product(m, k, self.n);
@@ -191,7 +191,7 @@ impl Cost {
 }
 
 impl Speed {
-    /// What is wrong with figures that were read.
+    /// Errors where figures that were read cannot be times.
     pub fn check(&self) -> Result<(), String> {
         let all = self.kernels.iter().flat_map(|k| [k.mac, k.tile, k.call]);
         let mut all = all.chain([self.element, self.instruction, self.packed, self.depthwise, self.call]);
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(edges(Cpu::CortexA72), [8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96]);
     }
 
-    /// The whole network costs the same either way, and fewer channels never cost more.
+    /// The whole network has one cost, and fewer channels never cost more.
     #[test]
     fn soft_and_whole_widths_agree_on_the_whole_network() {
         for file in ["digits_chain", "digits_residual", "digits_concat", "digits_depthwise"] {
