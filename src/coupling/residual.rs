@@ -86,15 +86,19 @@ fn part(graph: &Graph, facts: &Facts, all: &BTreeSet<Site>) -> (Labels, BTreeSet
     let mut parted = all.clone();
     for _ in 0..SUMS_OF_SUMS {
         let mut labels = Labels::solve(graph, facts, &parted);
-        let mut of: HashMap<(NodeId, usize, Vec<usize>), Vec<Site>> = HashMap::new();
+        let mut by_channels: HashMap<(NodeId, usize, Vec<usize>), Vec<Site>> = HashMap::new();
         for &site in &parted {
             let Some(v) = operand(graph, facts, site) else { continue };
             let size = facts.shape(v).unwrap_or_default()[site.axis];
             let roots = (0..size).map(|i| labels.find(v, site.axis, i)).collect();
-            of.entry((site.node, result_axis(graph, facts, site, v), roots)).or_default().push(site);
+            by_channels.entry((site.node, result_axis(graph, facts, site, v), roots)).or_default().push(site);
         }
         let before = parted.len();
-        of.into_values().filter(|sites| sites.len() > 1).flatten().for_each(|s| _ = parted.remove(&s));
+        by_channels
+            .into_values()
+            .filter(|sites| sites.len() > 1)
+            .flatten()
+            .for_each(|s| _ = parted.remove(&s));
         if parted.len() == before {
             return (labels, parted);
         }

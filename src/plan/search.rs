@@ -70,8 +70,7 @@ impl<'a> Search<'a> {
             Round::Edges => cost.edges(&g.classes),
         });
         let edges = edges.collect();
-        let picks: BTreeSet<(usize, usize)> =
-            groups.picks().filter_map(|(t, own)| Some((t, own?))).collect();
+        let picks: BTreeSet<(usize, usize)> = groups.picks().filter_map(|(t, own)| Some((t, own?))).collect();
         let branches = groups.implied.iter().copied().filter(|pair| !picks.contains(pair)).collect();
         let mut trunks: HashMap<usize, Vec<usize>> = HashMap::new();
         picks.iter().for_each(|&(t, own)| trunks.entry(own).or_default().push(t));

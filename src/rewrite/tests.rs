@@ -207,7 +207,8 @@ fn weights_of_a_small_network_go_back_to_their_places() {
     let (given, middle, [first, second]) = chain();
     let kept = given.without(middle, 1, &[1]);
     let mut small = given.rewrite(&kept).graph;
-    store(&mut small, first, Tensor::floats(&[3, 2, 1, 1], vec![-1.0, -2.0, -3.0, -4.0, -5.0, -6.0])).unwrap();
+    store(&mut small, first, Tensor::floats(&[3, 2, 1, 1], vec![-1.0, -2.0, -3.0, -4.0, -5.0, -6.0]))
+        .unwrap();
     let (wide, _) = widen((&given.graph, &given.facts), &given.groups, &kept, &small).unwrap();
     assert_eq!(reals(&wide, first), [-1.0, -2.0, 3.0, 4.0, -3.0, -4.0, -5.0, -6.0]);
     assert_eq!(reals(&wide, second), reals(&given.graph, second));

@@ -182,7 +182,8 @@ impl Cost {
 
     /// Counts of a group's classes at which one more costs much more than one less saves: the edges of its stairs, ascending.
     pub fn edges(&self, group: &[usize]) -> Vec<usize> {
-        let time = |count: usize| -> f64 { self.stairs.iter().filter_map(|s| s.at_count(group, count)).sum() };
+        let time =
+            |count: usize| -> f64 { self.stairs.iter().filter_map(|s| s.at_count(group, count)).sum() };
         let times: Vec<f64> = (0..=group.len()).map(time).collect();
         let mean = (times[group.len()] - times[0]) / group.len().max(1) as f64;
         let edge = |&c: &usize| c == group.len() || times[c + 1] - times[c] > 1.5 * mean;
