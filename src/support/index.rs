@@ -11,28 +11,33 @@ impl OptIndex {
     pub const NONE: Self = Self(u32::MAX);
 
     /// An index. Panics above `u32::MAX - 1`.
+    #[inline]
     pub fn some(index: usize) -> Self {
         assert!(index < u32::MAX as usize, "an index of {index} takes more than four bytes");
         Self(index as u32)
     }
 
     /// The index, if there is one.
+    #[inline]
     pub fn get(self) -> Option<usize> {
         self.is_some().then_some(self.0 as usize)
     }
 
     /// True without an index.
+    #[inline]
     pub fn is_none(self) -> bool {
         self == Self::NONE
     }
 
     /// True with an index.
+    #[inline]
     pub fn is_some(self) -> bool {
         !self.is_none()
     }
 }
 
 impl From<Option<usize>> for OptIndex {
+    #[inline]
     fn from(index: Option<usize>) -> Self {
         index.map_or(Self::NONE, Self::some)
     }
