@@ -5,6 +5,8 @@
 
 mod score;
 mod search;
+#[cfg(test)]
+mod tests;
 
 pub use score::{l1, random};
 pub use search::{Limits, Round, Search};
