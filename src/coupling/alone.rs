@@ -1,19 +1,19 @@
-//! Channels that no operator needs, and that cannot go all the same.
+//! Reasons for channels that no operator needs and that still cannot go.
 //!
-//! Takes: the solved ties. Gives: for such a class the axis that would be empty without it, or that it has no weights. Never: speaks
-//! of a class for which an operator has stated a reason.
+//! Takes: the solved ties. Gives: for such a class the axis that would be empty without it, or that it has no weights. Never: a
+//! reason for a class for which an operator has stated one.
 
 use super::labels::{Labels, Reason};
 use crate::graph::*;
 use std::collections::HashMap;
 
-/// Axes that have one class only, looked up when they are first asked for.
+/// Axes that have one class only, found at the first question.
 #[derive(Debug, Default)]
 pub(super) struct Alone(Option<HashMap<usize, (ValueId, usize)>>);
 
 impl Alone {
     /// Why the class `root` stays.
-    pub fn of(&mut self, graph: &Graph, facts: &Facts, labels: &mut Labels, root: usize) -> Reason {
+    pub fn reason(&mut self, graph: &Graph, facts: &Facts, labels: &mut Labels, root: usize) -> Reason {
         let axes = self.0.get_or_insert_with(|| axes(graph, facts, labels));
         let Some(&(v, size)) = axes.get(&root) else {
             return Reason { node: None, why: "without stored weights of its own".into() };

@@ -2,10 +2,11 @@
 //!
 //! Takes: a graph, its facts and groups. Gives: the classes without which no output changes. A channel's value is followed forward
 //! from zero weights, masks and scales on: through layers by their weights, through all else on numbers, node by node, with
-//! random numbers of several magnitudes for what is not known. Never: calls a channel dead because it was zero for some inputs.
+//! random numbers of several magnitudes for all that is not known. Never: calls a channel dead because it was zero for some inputs.
 
-use super::groups::{Groups, NONE};
+use super::groups::{ClassId, Groups};
 use crate::graph::*;
+use crate::support::index::OptIndex;
 use crate::support::random::Draw;
 use crate::tensor::*;
 use ndarray::{ArrayView2, Axis};
@@ -26,20 +27,41 @@ const MAGNITUDES: [f64; 6] = [0.0, 1.0, -1.0, 1e3, -1e3, 1e-3];
 impl Groups {
     /// For each class: does no output depend on it?
     pub fn dead(&self, graph: &Graph, facts: &Facts) -> Vec<bool> {
-        let known = Known::of(graph, facts, self);
+        let known = Known::follow(graph, facts, self);
         let mut dead = vec![true; self.classes.len()];
         for s in self.sites(graph) {
             let Some(v) = graph.nodes[s.node].inputs[s.slot] else { continue };
             let weighed = self.weighed_at(&graph.nodes[s.node], s.slot, facts);
-            for (i, &c) in self.at(graph, s).iter().enumerate().filter(|(_, c)| **c != NONE) {
+            for (i, c) in self.at(graph, s).iter().enumerate() {
+                let Some(c) = c.get() else { continue };
                 let by_zero = weighed.get(&c).is_some_and(|nonzero| !nonzero);
-                dead[c as usize] &= by_zero || known.at(v, s.axis, i) == Some(0.0);
+                dead[c] &= by_zero || known.at(v, s.axis, i) == Some(0.0);
             }
         }
         for (trunk, own) in self.picks() {
-            dead[trunk] &= own != NONE && dead[own as usize];
+            dead[trunk] &= own.is_some_and(|own| dead[own]);
         }
         dead
+    }
+
+    /// For the classes that appear in a reader's constant operands: has one of their coordinates a weight other than zero?
+    fn weighed_at(&self, node: &Node, slot: usize, facts: &Facts) -> HashMap<ClassId, bool> {
+        let mut found = HashMap::new();
+        let others = node.inputs.iter().enumerate().filter(|(k, _)| *k != slot).filter_map(|(_, u)| *u);
+        for u in others {
+            let weight = |t: &&Tensor| t.dtype().is_float() && t.shape().len() > 1 && !t.is_empty();
+            let Some(t) = facts.constant[u].as_ref().filter(weight) else { continue };
+            let weights = t.to_array::<f32>();
+            for axis in 0..t.shape().len() {
+                let parts = around(&weights.view(), axis);
+                for (part, class) in parts.axis_iter(Axis(1)).zip(self.axis(u, axis)) {
+                    if let Some(c) = class.get() {
+                        *found.entry(c).or_insert(false) |= part.iter().any(|w| *w != 0.0);
+                    }
+                }
+            }
+        }
+        found
     }
 }
 
@@ -48,7 +70,7 @@ impl Groups {
 struct Known(HashMap<(ValueId, usize), Vec<Option<f64>>>);
 
 impl Known {
-    fn of(graph: &Graph, facts: &Facts, groups: &Groups) -> Self {
+    fn follow(graph: &Graph, facts: &Facts, groups: &Groups) -> Self {
         let mut known = Self::default();
         for (n, node) in graph.nodes.iter().enumerate() {
             let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
@@ -106,21 +128,20 @@ impl Trial<'_> {
 
     /// True if a result has classes that no computed operand has: a Pad's, a Concat's.
     fn makes(&self) -> bool {
-        let classes =
-            |v: ValueId| self.groups.label.get(v).into_iter().flatten().flatten().filter(|c| **c != NONE);
-        let read: HashSet<&u32> = self.computed().flat_map(classes).collect();
-        self.node.outputs.iter().flatten().any(|&v| classes(v).any(|c| !read.contains(c)))
+        let labels = |v: ValueId| self.groups.label.get(v).into_iter().flatten().flatten();
+        let classes = |v: ValueId| labels(v).filter_map(|c| c.get());
+        let read: HashSet<ClassId> = self.computed().flat_map(classes).collect();
+        self.node.outputs.iter().flatten().any(|&v| classes(v).any(|c| !read.contains(&c)))
     }
 
     fn has_zeros(&self, v: ValueId, t: &Tensor, axis: usize) -> bool {
         let classes = self.groups.axis(v, axis);
-        if classes.iter().all(|&c| c == NONE) {
+        if classes.iter().all(|c| c.is_none()) {
             return false;
         }
-        let (data, shape) = (t.to_real::<f32>(), t.shape());
-        let (outer, size, inner) = (volume(&shape[..axis]), shape[axis], volume(&shape[axis + 1..]));
-        let row = |i: usize| (0..outer).flat_map(move |o| (o * size + i) * inner..(o * size + i + 1) * inner);
-        (0..size).any(|i| classes[i] != NONE && row(i).all(|k| data[k] == 0.0))
+        let values = t.to_array::<f32>();
+        let parts = around(&values.view(), axis);
+        parts.axis_iter(Axis(1)).zip(classes).any(|(part, c)| c.is_some() && part.iter().all(|x| *x == 0.0))
     }
 
     /// Notes what the results are known to be.
@@ -135,8 +156,8 @@ impl Trial<'_> {
             let classes = self.groups.axis(key.0, key.1);
             let agreed = along.iter().zip(b.get(&key).into_iter().flatten()).zip(classes);
             let agreed = agreed.map(|((a, b), c)| {
-                let speaks = *c != NONE && silent.as_ref().is_none_or(|silent| silent.contains(c));
-                a.filter(|_| a == b && speaks)
+                let speaks = |c: ClassId| silent.as_ref().is_none_or(|silent| silent.contains(&c));
+                a.filter(|_| a == b && c.get().is_some_and(speaks))
             });
             let agreed: Vec<Option<f64>> = agreed.collect();
             if agreed.len() == along.len() && agreed.iter().any(Option::is_some) {
@@ -146,24 +167,25 @@ impl Trial<'_> {
     }
 
     /// Classes of a layer's results that it multiplies by zeros only: by weights that are zero, or what is read is.
-    fn silent(&self, known: &Known) -> BTreeSet<u32> {
-        let mut read: HashMap<u32, bool> = HashMap::new();
+    fn silent(&self, known: &Known) -> BTreeSet<ClassId> {
+        let mut read: HashMap<ClassId, bool> = HashMap::new();
         for v in self.computed() {
             for axis in 0..self.facts.shape(v).map_or(0, <[usize]>::len) {
-                for (i, &c) in self.groups.axis(v, axis).iter().enumerate().filter(|(_, c)| **c != NONE) {
+                for (i, c) in self.groups.axis(v, axis).iter().enumerate() {
+                    let Some(c) = c.get() else { continue };
                     *read.entry(c).or_insert(true) &= known.at(v, axis, i) == Some(0.0);
                 }
             }
         }
-        let zero_in: HashSet<u32> = read.into_iter().filter(|(_, zero)| *zero).map(|(c, _)| c).collect();
-        let mut by_class: HashMap<u32, bool> = HashMap::new();
+        let zero_in: HashSet<ClassId> = read.into_iter().filter(|(_, zero)| *zero).map(|(c, _)| c).collect();
+        let mut by_class: HashMap<ClassId, bool> = HashMap::new();
         for (v, t) in self.constants().filter(|(_, t)| t.dtype().is_float() && t.shape().len() > 1) {
             let shape = t.shape();
-            let labels: Vec<&[u32]> = (0..shape.len()).map(|axis| self.groups.axis(v, axis)).collect();
+            let labels: Vec<&[OptIndex]> = (0..shape.len()).map(|axis| self.groups.axis(v, axis)).collect();
             let steps: Vec<usize> = (0..shape.len()).map(|axis| volume(&shape[axis + 1..])).collect();
             for (k, w) in t.to_real::<f32>().into_iter().enumerate() {
                 let class = |axis: usize| labels[axis][k / steps[axis] % shape[axis]];
-                let classes = (0..shape.len()).map(class).filter(|&c| c != NONE);
+                let classes = (0..shape.len()).filter_map(|axis| class(axis).get());
                 let zero = w == 0.0 || classes.clone().any(|c| zero_in.contains(&c));
                 classes.for_each(|c| *by_class.entry(c).or_insert(true) &= zero);
             }
@@ -192,7 +214,7 @@ impl Trial<'_> {
             for (v, y) in self.node.outputs.iter().zip(&results) {
                 let Some(v) = *v else { continue };
                 for axis in 0..y.ndim() {
-                    if self.groups.axis(v, axis).iter().all(|&c| c == NONE) {
+                    if self.groups.axis(v, axis).iter().all(|c| c.is_none()) {
                         continue;
                     }
                     let along = constant_along(y, axis);
@@ -229,7 +251,7 @@ impl Trial<'_> {
     /// Operands and results where axes without classes are `side` long, if that is a form of the node.
     fn smaller(&self, known: &Known, side: usize) -> Option<Form> {
         let classed = |v: ValueId, axis: usize| {
-            known.0.contains_key(&(v, axis)) || self.groups.axis(v, axis).iter().any(|&c| c != NONE)
+            known.0.contains_key(&(v, axis)) || self.groups.axis(v, axis).iter().any(|c| c.is_some())
         };
         let facts: Vec<Option<Fact>> = (0..self.node.inputs.len())
             .map(|slot| {
@@ -265,7 +287,7 @@ impl Trial<'_> {
                 && volume(&y.shape) > 0
                 && axes.into_iter().all(|axis| {
                     let classes = self.groups.axis(v, axis);
-                    classes.iter().all(|&c| c == NONE) || y.shape[axis] == whole[axis]
+                    classes.iter().all(|c| c.is_none()) || y.shape[axis] == whole[axis]
                 })
         };
         let ok = self.node.outputs.iter().enumerate().all(fits) && y.len() >= self.node.outputs.len();

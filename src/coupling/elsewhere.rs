@@ -1,9 +1,9 @@
 //! One plan for all sizes: how the classes at the analysed sizes and at others correspond.
 //!
-//! Axes that have the same size everywhere are axes of channels (or of fixed pictures); an axis of another size elsewhere follows an
-//! open one. Classes correspond by the coordinates that they share on axes of the first kind.
+//! An axis of one size everywhere is an axis of channels (or of fixed pictures); an axis of another size elsewhere follows an open
+//! one. Classes correspond by the coordinates that they share on axes of the first kind.
 
-use super::groups::{Groups, NONE};
+use super::groups::{ClassId, Groups};
 use crate::graph::Graph;
 use std::collections::BTreeSet;
 
@@ -12,25 +12,26 @@ impl Groups {
     pub(super) fn agree(&mut self, graph: &Graph) {
         let mut apart: BTreeSet<usize> = BTreeSet::new();
         for other in &self.elsewhere {
-            let mut partner = vec![NONE; other.classes.len()];
+            let mut partner: Vec<Option<ClassId>> = vec![None; other.classes.len()];
             for (here, there) in shared(self, other) {
                 match (here, there) {
-                    (NONE, _) => {}
-                    (here, NONE) => {
-                        apart.insert(self.classes[here as usize].group);
+                    (None, _) => {}
+                    (Some(here), None) => {
+                        apart.insert(self.classes[here].group);
                     }
-                    (here, there) => match std::mem::replace(&mut partner[there as usize], here) {
-                        before if before == NONE || before == here => {}
-                        before => apart.extend([before, here].map(|c| self.classes[c as usize].group)),
-                    },
+                    (Some(here), Some(there)) => {
+                        if let Some(before) = partner[there].replace(here).filter(|&before| before != here) {
+                            apart.extend([before, here].map(|c| self.classes[c].group));
+                        }
+                    }
                 }
             }
         }
         for site in self.sites(graph) {
             let size = |groups: &Self| groups.at(graph, site).len();
             if self.elsewhere.iter().any(|other| size(other) != size(self)) {
-                let classes = self.at(graph, site).iter().filter(|c| **c != NONE);
-                apart.extend(classes.map(|&c| self.classes[c as usize].group));
+                let classes = self.at(graph, site).iter().filter_map(|c| c.get());
+                apart.extend(classes.map(|c| self.classes[c].group));
             }
         }
         if apart.is_empty() {
@@ -46,9 +47,10 @@ impl Groups {
     pub fn kept_elsewhere(&self, k: usize, kept: &[bool]) -> Option<Vec<bool>> {
         let other = &self.elsewhere[k];
         let mut stays: Vec<Option<bool>> = vec![None; other.classes.len()];
-        for (here, there) in shared(self, other).filter(|(_, there)| *there != NONE) {
-            let stay = here == NONE || kept[here as usize];
-            if stays[there as usize].replace(stay).is_some_and(|before| before != stay) {
+        for (here, there) in shared(self, other) {
+            let Some(there) = there else { continue };
+            let stay = here.is_none_or(|here| kept[here]);
+            if stays[there].replace(stay).is_some_and(|before| before != stay) {
                 return None;
             }
         }
@@ -56,13 +58,13 @@ impl Groups {
     }
 }
 
-/// Classes of the same coordinate in both, on axes of the same size; picking readers' own ones too.
-fn shared<'a>(a: &'a Groups, b: &'a Groups) -> impl Iterator<Item = (u32, u32)> + 'a {
+/// Pairs of classes of one coordinate in both, on axes of one size; picking readers' own classes too.
+fn shared<'a>(a: &'a Groups, b: &'a Groups) -> impl Iterator<Item = (Option<ClassId>, Option<ClassId>)> + 'a {
     let axes = a.label.iter().zip(&b.label).flat_map(|(a, b)| a.iter().zip(b));
     let own = a.selects.iter().filter_map(|s| {
         let other = b.select(s.site)?;
         Some((&s.own, &other.own))
     });
     let same = axes.chain(own).filter(|(a, b)| a.len() == b.len());
-    same.flat_map(|(a, b)| a.iter().copied().zip(b.iter().copied()))
+    same.flat_map(|(a, b)| a.iter().map(|c| c.get()).zip(b.iter().map(|c| c.get())))
 }

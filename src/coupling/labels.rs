@@ -1,7 +1,8 @@
-//! Union-find over coordinates: every operator states its ties, what it leaves unsaid is frozen.
+//! Union-find over coordinates: every operator states its ties, and coordinates without a statement are frozen.
 //!
 //! Invariants: a class is frozen iff one of its coordinates is; the reason kept is the first one stated.
 
+use super::statements::{Placed, Statements};
 use crate::graph::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Reason {
     /// The node that needs it.
     pub node: Option<NodeId>,
-    /// What the node does with it.
+    /// The use that the node makes of it.
     pub why: String,
 }
 
@@ -26,9 +27,9 @@ pub struct Site {
 }
 
 /// An axis of a value.
-type Place = (ValueId, usize);
+pub(super) type Place = (ValueId, usize);
 
-/// The union-find and what the operators said.
+/// The union-find, and the operators' statements.
 #[derive(Debug)]
 pub struct Labels {
     base: Vec<Vec<usize>>,
@@ -42,12 +43,12 @@ pub struct Labels {
     pub reads: Vec<Site>,
     /// Where zero is neutral: a branch may be cut alone here.
     pub absorbs: Vec<Site>,
-    /// For each reader that picks what it reads: the coordinates of its own (a weight's) that stand for the value's.
+    /// For each reader that picks: by coordinate of the value, the one of its own (a weight's) that stands for it.
     picks: BTreeMap<Site, Vec<Option<usize>>>,
     merges: Vec<(NodeId, Merge)>,
 }
 
-/// Axes with the same row-major product, of which it is settled last what follows what.
+/// Axes with one row-major product. They are tied last, when all else that freezes them is known.
 #[derive(Debug)]
 enum Merge {
     /// As [`Couplings::product`].
@@ -58,7 +59,7 @@ enum Merge {
 
 impl Labels {
     /// Solves the ties of `graph`. At the sites in `cut` a value is not tied to its node: an absorbed branch may go without
-    /// the result, a reader may pick what it reads.
+    /// the result, a reader may pick.
     pub fn solve(graph: &Graph, facts: &Facts, cut: &BTreeSet<Site>) -> Self {
         let mut labels = Self::new(graph, facts);
         for (values, why) in
@@ -112,7 +113,7 @@ impl Labels {
         }
     }
 
-    /// The readers that pick what they read.
+    /// The sites of readers that pick.
     pub fn picking(&self) -> Vec<Site> {
         self.picks.keys().copied().collect()
     }
@@ -133,7 +134,7 @@ impl Labels {
         self.frozen[root].map(|r| &self.reasons[r as usize])
     }
 
-    /// As [`Labels::find`], without shortening paths.
+    /// As [`Labels::find`], with no path shortened.
     pub fn peek(&self, value: ValueId, axis: usize, index: usize) -> usize {
         let mut c = self.base[value][axis] + index;
         while self.parent[c] as usize != c {
@@ -192,70 +193,77 @@ impl Labels {
             return;
         };
         let io = Io { x: &x, y: &y };
-        let mut said = Statements::new(&io);
-        node.op.channels(&io, &mut said);
-        self.apply(facts, n, node, said, cut);
+        let mut statements = Statements::new(&io);
+        node.op.channels(&io, &mut statements);
+        let place = Placed { n, node };
+        self.tie_all(facts, &place, &statements, cut);
+        self.note_sites(facts, &place, &mut statements);
+        self.freeze_all(facts, &place, &statements);
+        self.note_merges(&place, statements);
     }
 
-    fn apply(&mut self, facts: &Facts, n: NodeId, node: &Node, said: Statements, cut: &BTreeSet<Site>) {
-        let value = |axis: Axis| match axis.port {
-            Port::In(s) => node.inputs[s],
-            Port::Out(s) => node.outputs[s],
-        };
-        let site = |axis: Axis| match axis.port {
-            Port::In(slot) => Some(Site { node: n, slot, axis: axis.axis }),
-            Port::Out(_) => None,
-        };
+    /// Ties coordinates, but for those at sites in `cut`: an absorbed operand is not tied, a reader picks.
+    fn tie_all(&mut self, facts: &Facts, node: &Placed, statements: &Statements, cut: &BTreeSet<Site>) {
         let cut_among = |axes: &[Axis]| -> BTreeSet<Axis> {
-            axes.iter().copied().filter(|&a| site(a).is_some_and(|s| cut.contains(&s))).collect()
+            axes.iter().copied().filter(|&a| node.site(a).is_some_and(|s| cut.contains(&s))).collect()
         };
-        let (alone, picking) = (cut_among(&said.absorbs), cut_among(&said.reads));
-        for &(a, i, b, j) in &said.ties {
+        let (alone, picking) = (cut_among(&statements.absorbs), cut_among(&statements.reads));
+        let picker = |a: Axis| node.site(a).filter(|_| picking.contains(&a));
+        for &(a, i, b, j) in &statements.ties {
             if alone.contains(&a) || alone.contains(&b) {
                 continue;
             }
-            let (Some(v), Some(w)) = (value(a), value(b)) else { continue };
+            let (Some(v), Some(w)) = (node.value(a), node.value(b)) else { continue };
             let (at, other) = (self.base[v][a.axis] + i, self.base[w][b.axis] + j);
-            match (site(a).filter(|_| picking.contains(&a)), site(b).filter(|_| picking.contains(&b))) {
+            match (picker(a), picker(b)) {
                 (Some(s), _) => self.pick(facts, s, v, i, other),
                 (_, Some(s)) => self.pick(facts, s, w, j, at),
                 _ => self.union(at, other),
             }
         }
-        let mut freezes = said.freezes;
-        if facts.is_folded(node) {
-            // No gate stands where nothing is computed at run time, and nothing is to be saved.
+    }
+
+    /// Notes where gates can stand: not where nothing is computed at run time, as nothing is saved there.
+    fn note_sites(&mut self, facts: &Facts, node: &Placed, statements: &mut Statements) {
+        if facts.is_folded(node.node) {
             let why = "sums over this axis before the network runs";
-            freezes.extend(said.reads.iter().map(|&a| (a, why.to_owned())));
+            statements.freezes.extend(statements.reads.iter().map(|&a| (a, why.to_owned())));
         } else {
-            self.reads.extend(said.reads.iter().filter_map(|&a| site(a)));
-            self.absorbs.extend(said.absorbs.iter().filter_map(|&a| site(a)));
+            self.reads.extend(statements.reads.iter().filter_map(|&a| node.site(a)));
+            self.absorbs.extend(statements.absorbs.iter().filter_map(|&a| node.site(a)));
         }
-        for (a, why) in &freezes {
-            if let Some(v) = value(*a) {
-                let reason = self.note(Some(n), why);
+    }
+
+    /// Freezes axes for the reasons stated, then the coordinates without a statement.
+    fn freeze_all(&mut self, facts: &Facts, node: &Placed, statements: &Statements) {
+        for (a, why) in &statements.freezes {
+            if let Some(v) = node.value(*a) {
+                let reason = self.note(Some(node.n), why);
                 let size = facts.shape(v).unwrap_or_default()[a.axis];
                 (0..size).for_each(|i| self.freeze(self.base[v][a.axis] + i, reason));
             }
         }
-        let default = self.note(Some(n), "needs every coordinate of this axis");
-        for (axis, spoken) in &said.spoken {
-            let Some(v) = value(*axis) else { continue };
+        let default = self.note(Some(node.n), "needs every coordinate of this axis");
+        for (axis, spoken) in &statements.spoken {
+            let Some(v) = node.value(*axis) else { continue };
             for (i, _) in spoken.iter().enumerate().filter(|(_, s)| !**s) {
                 self.freeze(self.base[v][axis.axis] + i, default);
             }
         }
-        let place = |a: Axis| value(a).map(|v| (v, a.axis));
-        for (one, many) in said.products {
-            if let Some(one) = place(one) {
-                let many = many.into_iter().filter_map(place).collect();
-                self.merges.push((n, Merge::Product(one, many)));
+    }
+
+    /// Notes axes of one product, which are resolved once all ties are known.
+    fn note_merges(&mut self, node: &Placed, statements: Statements) {
+        for (one, many) in statements.products {
+            if let Some(one) = node.place(one) {
+                let many = many.into_iter().filter_map(|a| node.place(a)).collect();
+                self.merges.push((node.n, Merge::Product(one, many)));
             }
         }
-        for (fine, [outer, inner]) in said.regroups {
-            if let (Some(outer), Some(inner)) = (place(outer), place(inner)) {
-                let fine = fine.into_iter().filter_map(place).collect();
-                self.merges.push((n, Merge::Regroup(fine, [outer, inner])));
+        for (fine, [outer, inner]) in statements.regroups {
+            if let (Some(outer), Some(inner)) = (node.place(outer), node.place(inner)) {
+                let fine = fine.into_iter().filter_map(|a| node.place(a)).collect();
+                self.merges.push((node.n, Merge::Regroup(fine, [outer, inner])));
             }
         }
     }
@@ -337,115 +345,10 @@ fn idle(graph: &Graph, facts: &Facts) -> Vec<bool> {
     graph.outputs.iter().for_each(|&v| read[v] = true);
     graph.computed.values().for_each(|(v, _)| stands[*v] = true);
     for (n, node) in graph.nodes.iter().enumerate().rev() {
-        let any = |of: &[bool]| node.outputs.iter().flatten().any(|&y| of[y]);
+        let any = |marks: &[bool]| node.outputs.iter().flatten().any(|&y| marks[y]);
         idle[n] = facts.is_folded(node) && any(&stands) && !any(&read);
         let marked = if idle[n] { &mut stands } else { &mut read };
         node.inputs.iter().flatten().chain(&node.captured).for_each(|&v| marked[v] = true);
     }
     idle
-}
-
-/// What one operator said, before it is applied.
-struct Statements {
-    /// By slot, where the axes of inputs and of results begin in `spoken`.
-    first: [Vec<usize>; 2],
-    spoken: Vec<(Axis, Vec<bool>)>,
-    ties: Vec<(Axis, usize, Axis, usize)>,
-    reads: Vec<Axis>,
-    absorbs: Vec<Axis>,
-    freezes: Vec<(Axis, String)>,
-    products: Vec<(Axis, Vec<Axis>)>,
-    regroups: Vec<(Vec<Axis>, [Axis; 2])>,
-}
-
-impl Statements {
-    fn new(io: &Io) -> Self {
-        let inputs = (0..io.inputs()).flat_map(|s| {
-            let shape = io.input(s).unwrap_or_default();
-            shape.iter().enumerate().map(move |(a, &size)| (input(s, a), size))
-        });
-        let outputs =
-            io.y.iter()
-                .enumerate()
-                .flat_map(|(s, f)| f.shape.iter().enumerate().map(move |(a, &size)| (output(s, a), size)));
-        let spoken: Vec<(Axis, Vec<bool>)> =
-            inputs.chain(outputs).map(|(axis, size)| (axis, vec![false; size])).collect();
-        let mut next = 0;
-        let mut begin = |rank: usize| {
-            next += rank;
-            next - rank
-        };
-        let first = [
-            (0..io.inputs()).map(|s| begin(io.input(s).map_or(0, <[usize]>::len))).collect(),
-            io.y.iter().map(|f| begin(f.shape.len())).collect(),
-        ];
-        Self {
-            first,
-            spoken,
-            ties: vec![],
-            reads: vec![],
-            absorbs: vec![],
-            freezes: vec![],
-            products: vec![],
-            regroups: vec![],
-        }
-    }
-
-    /// Where an axis stands in `spoken`, if the node has it.
-    fn place(&self, axis: Axis) -> Option<usize> {
-        let first = match axis.port {
-            Port::In(slot) => self.first[0].get(slot)?,
-            Port::Out(slot) => self.first[1].get(slot)?,
-        };
-        self.spoken.get(first + axis.axis).filter(|(found, _)| *found == axis).map(|_| first + axis.axis)
-    }
-
-    fn size(&self, axis: Axis) -> usize {
-        self.place(axis).map_or(0, |k| self.spoken[k].1.len())
-    }
-
-    fn speak(&mut self, axis: Axis, index: Option<usize>) {
-        if let Some(k) = self.place(axis) {
-            let spoken = &mut self.spoken[k].1;
-            match index {
-                Some(i) => spoken[i] = true,
-                None => spoken.fill(true),
-            }
-        }
-    }
-}
-
-impl Couplings for Statements {
-    fn tie(&mut self, a: Axis, i: usize, b: Axis, j: usize) {
-        self.speak(a, Some(i));
-        self.speak(b, Some(j));
-        self.ties.push((a, i, b, j));
-    }
-    fn tie_axes(&mut self, a: Axis, b: Axis) {
-        let size = self.size(a);
-        assert_eq!(size, self.size(b), "axes said to be the same have different sizes");
-        (0..size).for_each(|i| self.tie(a, i, b, i));
-    }
-    fn contracts(&mut self, a: Axis) {
-        self.reads.push(a);
-    }
-    fn zero_is_neutral(&mut self, a: Axis) {
-        self.absorbs.push(a);
-    }
-    fn free(&mut self, a: Axis, i: usize) {
-        self.speak(a, Some(i));
-    }
-    fn freeze(&mut self, a: Axis, why: &str) {
-        self.speak(a, None);
-        self.freezes.push((a, why.to_owned()));
-    }
-    fn product(&mut self, one: Axis, many: &[Axis]) {
-        self.speak(one, None);
-        many.iter().for_each(|&m| self.speak(m, None));
-        self.products.push((one, many.to_vec()));
-    }
-    fn regroup(&mut self, fine: &[Axis], coarse: [Axis; 2]) {
-        fine.iter().chain(&coarse).for_each(|&a| self.speak(a, None));
-        self.regroups.push((fine.to_vec(), coarse));
-    }
 }

@@ -4,12 +4,20 @@
 //! everything frozen the reason. Never: guesses; a coordinate that no operator speaks for is frozen.
 
 mod alone;
+mod collect;
 mod dead;
 mod elsewhere;
 mod groups;
 mod labels;
+mod residual;
+mod sources;
+mod statements;
 
-pub use groups::{Group, Groups, NONE, Residual, Select, Site, group};
+pub use groups::{Group, Groups, Select, Site, group};
+pub use residual::Residual;
 
 #[cfg(test)]
 pub use groups::every_class;
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Gates: one α per class, λ = sigmoid(α), standing at the readers of the class.
 
-use crate::coupling::{Groups, NONE, Site};
+use crate::coupling::{Groups, Site};
 use crate::exec::{GateSpec, Reach};
 use crate::graph::{Facts, Graph, NodeId, ValueId};
 use crate::support::index::OptIndex;
@@ -34,15 +34,10 @@ pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
         .map(|((value, axis, _), sites)| GateSpec {
             value,
             axis,
-            index: gate_index(groups.at(graph, sites[0])),
+            index: groups.at(graph, sites[0]).to_vec(),
             readers: sites.iter().map(|s| (s.node, s.slot)).collect(),
         })
         .collect()
-}
-
-/// The gates of coordinates of these classes.
-fn gate_index(classes: &[u32]) -> Vec<OptIndex> {
-    classes.iter().map(|&c| (c != NONE).then_some(c as usize).into()).collect()
 }
 
 /// For each class: has it a gate whose effect reaches one of `targets`, so that its worth can be learned?
@@ -62,7 +57,7 @@ pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<boo
     }
     // What the losses look at stays whole: its channels are the targets' own.
     let whole = targets.iter().filter_map(|&t| groups.label.get(t)).flatten().flatten();
-    whole.filter(|&&c| c != NONE).for_each(|&c| trainable[c as usize] = false);
+    whole.filter_map(|c| c.get()).for_each(|c| trainable[c] = false);
     if groups.whole_trunks {
         trainable.iter_mut().zip(groups.picked()).for_each(|(t, picked)| *t &= !picked);
     }
@@ -99,7 +94,7 @@ pub fn unlearned(graph: &Graph, facts: &Facts, groups: &Groups, fixed: &[bool]) 
     for (n, node) in graph.nodes.iter().enumerate() {
         let Some(by) = reach.blocker[n] else { continue };
         for &v in node.inputs.iter().flatten() {
-            groups.label.get(v).into_iter().flatten().for_each(|classes| note(&gate_index(classes), by));
+            groups.label.get(v).into_iter().flatten().for_each(|classes| note(classes, by));
         }
     }
     let first = reach.blocker.iter().flatten().next().copied();

@@ -4,7 +4,7 @@
 //! Invariants: a node's inputs are defined before it; every value has one origin; names are unique.
 //! Never: knows protobuf; changes after it was built (the rewriter builds a new one).
 
-use super::op::{Fact, Op};
+use super::op::{Fact, Op, Port};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -59,6 +59,14 @@ pub struct Node {
 }
 
 impl Node {
+    /// The value at an input or output slot; `None` where it is absent.
+    pub fn value_at(&self, port: Port) -> Option<ValueId> {
+        match port {
+            Port::In(slot) => self.inputs.get(slot).copied().flatten(),
+            Port::Out(slot) => self.outputs.get(slot).copied().flatten(),
+        }
+    }
+
     /// True where the node itself stores its result.
     pub fn is_stored(&self) -> bool {
         self.op.stored().is_some()
@@ -244,6 +252,33 @@ impl Graph {
         self.number_outputs();
     }
 
+    /// Takes values out, with the nodes that compute them, and numbers the others anew. An operand that is gone is absent.
+    pub fn remove_values(&mut self, gone: &HashSet<ValueId>) {
+        if gone.is_empty() {
+            return;
+        }
+        let is_gone = |node: &Node| node.outputs.iter().flatten().any(|v| gone.contains(v));
+        let nodes = (0..self.nodes.len()).filter(|&n| is_gone(&self.nodes[n])).collect();
+        self.remove_nodes(&nodes);
+        let mut number = vec![None; self.values.len()];
+        let stay = (0..self.values.len()).filter(|v| !gone.contains(v));
+        stay.enumerate().for_each(|(new, v)| number[v] = Some(new));
+        let values = std::mem::take(&mut self.values).into_iter().enumerate();
+        self.values = values.filter(|(v, _)| number[*v].is_some()).map(|(_, value)| value).collect();
+        for node in &mut self.nodes {
+            node.inputs.iter_mut().chain(&mut node.outputs).for_each(|v| *v = v.and_then(|v| number[v]));
+            node.captured = node.captured.iter().filter_map(|&v| number[v]).collect();
+        }
+        for list in [&mut self.inputs, &mut self.outputs, &mut self.conditions] {
+            *list = list.iter().filter_map(|&v| number[v]).collect();
+        }
+        let copies = std::mem::take(&mut self.copies).into_iter();
+        self.copies = copies.filter_map(|(copy, v)| Some((number[copy]?, number[v]?))).collect();
+        let computed = std::mem::take(&mut self.computed).into_iter();
+        self.computed =
+            computed.filter_map(|(copy, (v, t))| Some((number[copy]?, (number[v]?, t)))).collect();
+    }
+
     /// Restates by which node each value is computed.
     fn number_outputs(&mut self) {
         for (n, node) in self.nodes.iter().enumerate() {
@@ -333,4 +368,32 @@ fn topological(graph: &Graph) -> Result<Vec<NodeId>> {
         format!("the graph has a cycle through or before: {}", stuck.join(", ")),
         "export the model again: an ONNX graph must be acyclic",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Net;
+
+    #[test]
+    fn values_go_with_their_nodes_and_the_others_are_numbered_anew() {
+        let mut net = Net::new();
+        let x = net.input(&[1, 2, 4, 4]);
+        let a = net.conv(x, &[2, 2, 1, 1], 1);
+        let b = net.conv(x, &[3, 2, 1, 1], 1);
+        let y = net.plain("Relu", &[b]);
+        let (mut graph, _) = net.done(&[y]);
+        let spare = graph.nodes[0].inputs[1].unwrap();
+        graph.copies.insert(graph.nodes[1].inputs[1].unwrap(), x);
+        let name = |graph: &Graph, v: ValueId| graph.values[v].name.clone();
+        let before = (name(&graph, b), name(&graph, y), graph.copies.clone());
+        graph.remove_values(&HashSet::from([a, spare]));
+        graph.check().unwrap();
+        assert_eq!((graph.nodes.len(), graph.values.len()), (2, 4));
+        let [b, y] = [0, 1].map(|n: NodeId| graph.nodes[n].outputs[0].unwrap());
+        assert_eq!((name(&graph, b), name(&graph, y)), (before.0, before.1));
+        assert_eq!((graph.nodes[1].inputs[0], graph.outputs[0], graph.producer(y)), (Some(b), y, Some(1)));
+        assert_eq!(graph.copies, BTreeMap::from([(graph.nodes[0].inputs[1].unwrap(), x)]));
+        assert_ne!(graph.copies, before.2);
+    }
 }

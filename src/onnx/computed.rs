@@ -4,7 +4,6 @@
 //! their channels are free of how the numbers are made; and back ([`join`]): what was not changed is computed as before, what was
 //! is stored. Never: stores numbers that take more bytes than what they are made of (integers, halves, fillings).
 
-use super::share;
 use crate::graph::{Facts, Graph, Names, Node, Origin, Value, ValueId, infer};
 use crate::support::random::Draw;
 use crate::tensor::Tensor;
@@ -70,7 +69,8 @@ pub fn join(graph: &Graph) -> Graph {
     }
     let mut gone: HashSet<ValueId> = instead.into_keys().collect();
     forget(&mut joined, replaced, &mut gone);
-    if gone.is_empty() { joined } else { share::without(joined, &gone) }
+    joined.remove_values(&gone);
+    joined
 }
 
 /// The graph without `values` that nothing reads, and without what only they are computed from.
@@ -79,7 +79,8 @@ pub fn without(mut graph: Graph, values: Vec<ValueId>) -> Graph {
     let mut gone: HashSet<ValueId> =
         values.iter().copied().filter(|&v| !read[v] && graph.initializer(v).is_some()).collect();
     forget(&mut graph, values, &mut gone);
-    if gone.is_empty() { graph } else { share::without(graph, &gone) }
+    graph.remove_values(&gone);
+    graph
 }
 
 /// Takes out the nodes that computed `values` and that nothing reads any more, and puts what is gone with them into `gone`.

@@ -86,31 +86,8 @@ pub fn join(graph: &Graph) -> Graph {
         *v = instead.get(v).copied().unwrap_or(*v);
     }
     joined.copies.clear();
-    let gone: HashSet<ValueId> = instead.into_keys().collect();
-    if gone.is_empty() { joined } else { without(joined, &gone) }
-}
-
-/// The graph without values that nothing uses.
-pub fn without(mut graph: Graph, gone: &HashSet<ValueId>) -> Graph {
-    let mut number = vec![None; graph.values.len()];
-    let stay = (0..graph.values.len()).filter(|v| !gone.contains(v));
-    stay.enumerate().for_each(|(new, v)| number[v] = Some(new));
-    let mut v = 0;
-    graph.values.retain(|_| {
-        v += 1;
-        number[v - 1].is_some()
-    });
-    for node in &mut graph.nodes {
-        node.inputs.iter_mut().chain(&mut node.outputs).for_each(|v| *v = v.and_then(|v| number[v]));
-        node.captured = node.captured.iter().filter_map(|&v| number[v]).collect();
-    }
-    let place = |v: ValueId| number[v];
-    let computed = std::mem::take(&mut graph.computed).into_iter();
-    graph.computed = computed.filter_map(|(copy, (v, t))| Some((place(copy)?, (place(v)?, t)))).collect();
-    for list in [&mut graph.inputs, &mut graph.outputs, &mut graph.conditions] {
-        *list = list.iter().filter_map(|&v| number[v]).collect();
-    }
-    graph
+    joined.remove_values(&instead.into_keys().collect());
+    joined
 }
 
 /// What the constants of a graph are stored in.

@@ -10,6 +10,10 @@ mod family;
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod net;
+#[cfg(test)]
+pub use net::Net;
 
 // The operators.
 mod abs;

@@ -1,10 +1,12 @@
-//! What is kept: from a score per class and a budget to a plan.
+//! The classes to keep: from a score per class and a budget to a plan.
 //!
 //! Takes: groups, cost, scores. Gives: a [`Plan`]. Invariants: every axis keeps at least one coordinate; a branch whose
 //! trunk channel goes, goes; cost ≤ target. Never: runs the network.
 
 mod score;
 mod search;
+#[cfg(test)]
+mod tests;
 
 pub use score::{l1, random};
 pub use search::{Limits, Round, Search};
@@ -14,7 +16,7 @@ pub use search::{Limits, Round, Search};
 pub struct Plan {
     /// For each class: does it stay?
     pub kept: Vec<bool>,
-    /// What it costs, in the unit of the cost that it was searched by.
+    /// Its cost, in the unit of the cost that it was searched by.
     pub cost: u64,
 }
 

@@ -1,6 +1,6 @@
 //! Scores that need no data: the group-L1 norm and chance, as baselines for the learned gates.
 
-use crate::coupling::{Groups, NONE};
+use crate::coupling::Groups;
 use crate::graph::*;
 use crate::support::random::Draw;
 use crate::tensor::*;
@@ -17,18 +17,20 @@ pub fn l1(graph: &Graph, facts: &Facts, groups: &Groups) -> Vec<f64> {
         else {
             continue;
         };
-        let data = t.to_real::<f64>();
+        let weights = t.to_array::<f64>();
         for axis in 0..t.shape().len() {
             let classes = groups.axis(v, axis);
-            if classes.iter().all(|&c| c == NONE) {
+            if classes.iter().all(|c| c.is_none()) {
                 continue;
             }
-            let inner = volume(&t.shape()[axis + 1..]);
-            for (i, w) in data.iter().enumerate() {
-                let c = classes[i / inner % classes.len()];
-                if c != NONE {
-                    sum[c as usize] += w.abs();
-                    count[c as usize] += 1.0;
+            // In the order of the elements, as several coordinates may be of one class.
+            for plane in around(&weights.view(), axis).outer_iter() {
+                for (part, class) in plane.outer_iter().zip(classes) {
+                    let Some(c) = class.get() else { continue };
+                    for w in part {
+                        sum[c] += w.abs();
+                        count[c] += 1.0;
+                    }
                 }
             }
         }
@@ -45,4 +47,38 @@ pub fn l1(graph: &Graph, facts: &Facts, groups: &Groups) -> Vec<f64> {
 pub fn random(groups: &Groups, seed: u64) -> Vec<f64> {
     let mut draw = Draw::new(seed, 1);
     groups.classes.iter().map(|_| f64::from(draw.unit())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coupling::{Residual, group};
+    use crate::ops::Net;
+
+    /// Weights 1, 2, … of 2 → 3 channels and of 3 → 1: w[o][i] = 2·o + i + 1, and o + 1.
+    fn chain() -> (Graph, Facts, Groups) {
+        let mut net = Net::new();
+        let x = net.input(&[1, 2, 4, 4]);
+        let a = net.conv(x, &[3, 2, 1, 1], 1);
+        let y = net.conv(a, &[1, 3, 1, 1], 1);
+        let (graph, facts) = net.done(&[y]);
+        let groups = group(&graph, &facts, Residual::Tie);
+        (graph, facts, groups)
+    }
+
+    #[test]
+    fn l1_is_the_mean_weight_relative_to_the_group() {
+        let (graph, facts, groups) = chain();
+        // All that a channel is made of, and what reads it.
+        let mean = [(1.0 + 2.0 + 1.0) / 3.0, (3.0 + 4.0 + 2.0) / 3.0, (5.0 + 6.0 + 3.0) / 3.0];
+        let of_group = mean.iter().sum::<f64>() / 3.0;
+        assert_eq!(l1(&graph, &facts, &groups), mean.map(|m| m / of_group));
+    }
+
+    #[test]
+    fn chance_is_that_of_its_seed() {
+        let (_, _, groups) = chain();
+        assert_eq!(random(&groups, 3), random(&groups, 3));
+        assert_ne!(random(&groups, 3), random(&groups, 4));
+    }
 }

@@ -2,27 +2,27 @@
 
 use super::Plan;
 use crate::cost::Cost;
-use crate::coupling::{Groups, NONE};
+use crate::coupling::Groups;
 use crate::error::{Error, Result};
 use crate::setting::Setting;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
-/// What a plan must respect besides the budget.
+/// Bounds of a plan besides the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// At least so many coordinates stay on every axis.
+    /// Least number of coordinates of an axis.
     pub min_channels: usize,
-    /// Numbers of classes that groups keep.
+    /// Multiples in which groups keep classes.
     pub round: Round,
 }
 
 /// Numbers of classes that groups keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Round {
-    /// A multiple of so many, or all.
+    /// A multiple of this number, or all.
     To(usize),
-    /// Those after which one more costs most ([`Cost::edges`]).
+    /// Numbers after which one more class costs most ([`Cost::edges`]).
     Edges,
 }
 
@@ -42,13 +42,13 @@ pub struct Search<'a> {
     fixed: Vec<bool>,
     /// For each axis that could become empty: its classes, with repetitions.
     axes: Vec<Vec<usize>>,
-    /// Numbers of classes to keep, by group, ascending; none where all are as good.
+    /// Allowed numbers of classes, by group, ascending; none where all are.
     edges: Vec<Vec<usize>>,
     /// `(t, c)`: a reader picks channel t of a trunk as its own c.
     picks: Vec<(usize, usize)>,
     /// By class that a reader picks: the trunk's.
     trunks: HashMap<usize, Vec<usize>>,
-    /// The same of branches, too.
+    /// By class that a reader picks, and by branch's: the trunk's.
     needs: HashMap<usize, Vec<usize>>,
     /// `(t, b)`: branch channel b is added to channel t of a trunk.
     branches: Vec<(usize, usize)>,
@@ -59,9 +59,8 @@ impl<'a> Search<'a> {
     pub fn new(groups: &'a Groups, cost: &'a Cost, limits: Limits, fixed: Vec<bool>) -> Self {
         let mut axes = BTreeSet::new();
         for axis in groups.label.iter().flatten() {
-            if !axis.is_empty() && axis.iter().all(|&c| c != NONE) {
-                axes.insert(axis.iter().map(|&c| c as usize).collect::<Vec<_>>());
-            }
+            let classes: Option<Vec<usize>> = axis.iter().map(|c| c.get()).collect();
+            axes.extend(classes.filter(|classes| !classes.is_empty()));
         }
         let edges = groups.groups.iter().map(|g| match limits.round {
             Round::To(1) => Vec::new(),
@@ -71,8 +70,7 @@ impl<'a> Search<'a> {
             Round::Edges => cost.edges(&g.classes),
         });
         let edges = edges.collect();
-        let own = groups.picks().filter(|(_, own)| *own != NONE);
-        let picks: BTreeSet<(usize, usize)> = own.map(|(t, own)| (t, own as usize)).collect();
+        let picks: BTreeSet<(usize, usize)> = groups.picks().filter_map(|(t, own)| Some((t, own?))).collect();
         let branches = groups.implied.iter().copied().filter(|pair| !picks.contains(pair)).collect();
         let mut trunks: HashMap<usize, Vec<usize>> = HashMap::new();
         picks.iter().for_each(|&(t, own)| trunks.entry(own).or_default().push(t));
@@ -90,8 +88,8 @@ impl<'a> Search<'a> {
         self.cost.hard(&vec![true; self.groups.classes.len()])
     }
 
-    /// The plan that keeps as little as must stay. It is the same for all scores: what is said to be reachable before
-    /// anything is trained can be reached afterwards.
+    /// The plan that keeps as little as must stay. It depends on no score, so that a budget which is reachable at the start is
+    /// reachable after training.
     pub fn smallest(&self) -> Plan {
         let order = self.order(&vec![0.0; self.fixed.len()]);
         self.complete(&order, 0)
@@ -104,7 +102,7 @@ impl<'a> Search<'a> {
         Ok(self.fill(plan, &order, target))
     }
 
-    /// As [`Search::meet`] by the threshold alone: what is left of the budget is not spent.
+    /// As [`Search::meet`] by the threshold alone: the rest of the budget is not spent.
     pub fn threshold(&self, score: &[f64], target: u64) -> Result<Plan> {
         self.first(&self.order(score), target)
     }
@@ -164,15 +162,15 @@ impl<'a> Search<'a> {
         Plan { kept, cost }
     }
 
-    /// Takes groups down to a number of classes that is wanted.
+    /// Takes groups down to an allowed number of classes.
     fn round(&self, kept: &mut [bool], order: &[usize]) {
         let open = |g: usize| !self.edges[g].is_empty() && !self.is_derived(g);
         let mut surplus: Vec<usize> = Vec::with_capacity(self.edges.len());
         for (g, group) in self.groups.groups.iter().enumerate() {
             let count = group.classes.iter().filter(|&&c| kept[c]).count();
-            // What is below the first of them may go, unless it has to stay.
-            let wanted = self.edges[g].iter().rev().find(|&&e| e <= count).copied().unwrap_or(0);
-            surplus.push(if open(g) { count - wanted } else { 0 });
+            // Fewer than the first allowed number may go, unless they have to stay.
+            let allowed = self.edges[g].iter().rev().find(|&&e| e <= count).copied().unwrap_or(0);
+            surplus.push(if open(g) { count - allowed } else { 0 });
         }
         if surplus.iter().all(|s| *s == 0) {
             return;
@@ -186,12 +184,12 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Classes from `count` of a group to the next number that is wanted.
+    /// Classes from `count` of a group to the next allowed number.
     fn step(&self, group: usize, count: usize) -> usize {
         self.edges[group].iter().find(|&&e| e > count).map_or(1, |e| e - count)
     }
 
-    /// True for a group of channels that stay as long as somebody picks them.
+    /// True for a group of channels that stay while a reader picks them.
     fn is_derived(&self, group: usize) -> bool {
         self.groups.groups[group].classes.iter().any(|&c| self.derived(c))
     }
@@ -200,8 +198,8 @@ impl<'a> Search<'a> {
         self.groups.derived.get(class).copied().unwrap_or(false)
     }
 
-    /// Lets trunks keep what is picked from them, deletes branches whose trunk channel is gone, then fills axes that keep too
-    /// little with their best classes.
+    /// Lets trunks keep all that is picked from them, deletes branch channels without their trunk's, then fills axes below the
+    /// least number with their best classes.
     fn repair(&self, kept: &mut [bool], order: &[usize]) {
         let mut rank = vec![0; order.len()];
         order.iter().enumerate().for_each(|(r, &c)| rank[c] = r);
@@ -225,7 +223,7 @@ impl<'a> Search<'a> {
                 if have >= least {
                     continue;
                 }
-                // A class may stand at several places of an axis; the numbers that are wanted are of classes.
+                // A class may stand at several places of an axis; the allowed numbers are of classes.
                 let own: BTreeSet<usize> =
                     axis.iter().copied().filter(|&c| self.groups.classes[c].group == group).collect();
                 let round = self.edges[group].first().map_or(1, |&e| e.min(own.len()));
@@ -260,7 +258,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Adds channels to trunks that keep what is picked from them, up to a number that is wanted.
+    /// Adds channels to trunks that keep all that is picked from them, up to an allowed number.
     fn raise_trunks(&self, kept: &mut [bool], rank: &[usize]) -> bool {
         let mut changed = false;
         for (g, group) in self.groups.groups.iter().enumerate() {
@@ -278,7 +276,7 @@ impl<'a> Search<'a> {
         changed
     }
 
-    /// True if every group that gets some of `more` besides what it keeps has a number of classes that is wanted.
+    /// True if every group that gets some of `more` has an allowed number of classes with them.
     fn is_rounded(&self, kept: &[bool], more: &[usize]) -> bool {
         let mut added: HashMap<usize, usize> = HashMap::new();
         more.iter().for_each(|&c| *added.entry(self.groups.classes[c].group).or_default() += 1);
@@ -314,7 +312,7 @@ impl<'a> Search<'a> {
                     order[at + 1..].iter().filter(|&&o| self.groups.classes[o].group == group && !kept[o]);
                 more.extend(next.copied().take(self.step(group, count) - 1));
             }
-            // What is picked comes with its trunk, and no branch without.
+            // A picked channel comes with its trunk's, and no branch's without.
             let picked: Vec<usize> =
                 more.iter().flat_map(|o| self.trunks.get(o).unwrap_or(&none)).copied().collect();
             more.extend(picked);

@@ -17,7 +17,7 @@ mod stage;
 
 use crate::cost::Cost;
 use crate::cost::latency::Speed;
-use crate::coupling::{self, Group, Groups, NONE};
+use crate::coupling::{self, Group, Groups};
 use crate::data::BoundDataset;
 use crate::error::{Error, Result};
 use crate::exec::Aims;
@@ -230,7 +230,7 @@ pub fn analyse(graph: &Graph, facts: &Facts, options: &Options, unit: Unit) -> R
 fn aims(graph: &Graph, facts: &Facts, groups: &Groups, dead: &[bool], criterion: Criterion) -> Aims {
     let classes = |v: ValueId| {
         let all = groups.label.get(v).into_iter().flatten().flatten();
-        all.filter(|c| **c != NONE).map(|&c| c as usize)
+        all.filter_map(|c| c.get())
     };
     if criterion == Criterion::Gates {
         let aims = Aims::learned(graph, facts, |v| classes(v).all(|c| !dead[c]));

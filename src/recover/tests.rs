@@ -9,10 +9,10 @@ use crate::exec::Objective;
 use crate::exec::Pool;
 use crate::gates::Session;
 use crate::graph::*;
+use crate::ops::Net;
 use crate::rewrite::{self, Cuts};
-use crate::support::random::Draw;
 use crate::tensor::*;
-use crate::{ops, pruner, verify};
+use crate::{pruner, verify};
 
 const IMAGES: usize = 192;
 /// Channels of the network's input, between its two layers, and of its output.
@@ -22,23 +22,7 @@ const DEAD: [usize; 2] = [1, 5];
 /// Channels between the layers that give what the next channel gives.
 const REPEATED: [usize; 2] = [2, 6];
 
-/// A graph in the making.
-struct Net {
-    graph: Graph,
-    draw: Draw,
-}
-
 impl Net {
-    fn value(&mut self, origin: Origin, declared: Option<Fact>) -> ValueId {
-        let name = format!("v{}", self.graph.values.len());
-        self.graph.values.push(Value { name, origin, declared });
-        self.graph.values.len() - 1
-    }
-
-    fn constant(&mut self, t: Tensor) -> ValueId {
-        self.value(Origin::Initializer(t), None)
-    }
-
     /// Random weights, zero at `dead` along `axis`; where there are such, others are repeated.
     fn weight(&mut self, shape: &[usize], (axis, dead): (usize, &[usize])) -> ValueId {
         let inner = volume(&shape[axis + 1..]);
@@ -52,26 +36,6 @@ impl Net {
             }
         }
         self.constant(Tensor::floats(shape, data))
-    }
-
-    fn node(&mut self, op_type: &str, attributes: Writer, inputs: &[ValueId]) -> ValueId {
-        let op = ops::read(op_type, "", 17, &attributes.done(), inputs.len(), 1).unwrap();
-        let n = self.graph.nodes.len();
-        let y = self.value(Origin::Node(n, 0), None);
-        self.graph.nodes.push(Node {
-            name: format!("{op_type}_{n}"),
-            op_type: op_type.into(),
-            op: op.into(),
-            inputs: inputs.iter().map(|&v| Some(v)).collect(),
-            outputs: vec![Some(y)],
-            captured: Vec::new(),
-            source: None,
-        });
-        y
-    }
-
-    fn plain(&mut self, op_type: &str, inputs: &[ValueId]) -> ValueId {
-        self.node(op_type, Writer::default(), inputs)
     }
 }
 
@@ -225,9 +189,8 @@ struct Case {
 
 impl Case {
     fn new(form: &Form) -> Self {
-        let mut net = Net { graph: Graph::default(), draw: Draw::new(7, 0) };
-        let x = net.value(Origin::Input, Some(Fact::new(DType::F32, form.input)));
-        net.graph.inputs.push(x);
+        let mut net = Net::new();
+        let x = net.input(form.input);
         let [from, hidden, to] = CHANNELS;
         let first = (form.layer)(&mut net, x, from, hidden, &DEAD);
         let between = net.plain("Relu", &[first]);
@@ -253,8 +216,8 @@ impl Case {
         let classes = self.groups.axis(self.between, self.axis);
         assert_eq!(classes.len(), CHANNELS[1], "{}", self.name);
         for &c in channels {
-            assert!(classes[c] != crate::coupling::NONE, "{}: channel {c} is frozen", self.name);
-            kept[classes[c] as usize] = false;
+            let class = classes[c].get().unwrap_or_else(|| panic!("{}: channel {c} is frozen", self.name));
+            kept[class] = false;
         }
         kept
     }
@@ -359,9 +322,8 @@ fn a_channel_that_another_one_repeats_is_mended_in_every_form() {
 /// A product along one axis of a value that loses coordinates of another: all of it is compared at what is left.
 #[test]
 fn what_other_axes_lose_is_taken_off_the_original_too() {
-    let mut net = Net { graph: Graph::default(), draw: Draw::new(7, 0) };
-    let x = net.value(Origin::Input, Some(Fact::new(DType::F32, [1, 6, 5])));
-    net.graph.inputs.push(x);
+    let mut net = Net::new();
+    let x = net.input(&[1, 6, 5]);
     let [from, hidden, to] = CHANNELS;
     let first = left_mat_mul(&mut net, x, from, hidden, &DEAD);
     let between = net.plain("Relu", &[first]);

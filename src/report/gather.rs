@@ -276,7 +276,7 @@ impl Weighted {
     fn width_kept(&self, groups: &Groups, facts: &Facts, kept: &[bool]) -> usize {
         match groups.axis(self.result, self.axis) {
             [] => self.width(facts),
-            classes => classes.iter().filter(|&&c| c == coupling::NONE || kept[c as usize]).count(),
+            classes => classes.iter().filter(|c| c.get().is_none_or(|c| kept[c])).count(),
         }
     }
 }

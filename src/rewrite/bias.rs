@@ -1,4 +1,4 @@
-//! Biases that take over what deleted channels leave behind.
+//! Biases that take over the means of deleted channels.
 
 use super::Rewritten;
 use super::cuts::Cuts;
@@ -14,7 +14,7 @@ pub struct Bias {
     pub node: String,
     /// Name of the bias's initializer in the small file.
     pub initializer: String,
-    /// What was added to the bias of each output channel, in the original numbering; 0 for deleted ones.
+    /// Amount added to the bias of each output channel, in the original numbering; 0 for deleted ones.
     pub added: Vec<f64>,
 }
 
@@ -53,9 +53,9 @@ pub fn add_biases(
     Ok(out)
 }
 
-/// What raising the biases of one graph after another node's needs to know of it.
+/// Uses and names of a graph, kept while biases of its nodes are raised one after the other.
 pub(super) struct Raising {
-    /// By value, how many operands it is.
+    /// By value: number of operands that it is.
     uses: Vec<usize>,
     names: Names,
 }

@@ -1,7 +1,8 @@
-//! Which coordinates of every value and operand stay.
+//! Kept coordinates of every value and operand.
 
-use crate::coupling::{Groups, NONE, Select, Site};
+use crate::coupling::{Groups, Select, Site};
 use crate::graph::*;
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,12 +11,12 @@ use std::collections::{BTreeMap, HashMap};
 pub(crate) struct Cuts(HashMap<ValueId, BTreeMap<usize, Vec<usize>>>);
 
 impl Cuts {
-    /// For the classes that `kept` marks.
+    /// Of a plan: `kept` marks the classes that stay.
     pub fn new(groups: &Groups, kept: &[bool]) -> Self {
         let mut cuts = Self::default();
         for (v, axes) in groups.label.iter().enumerate() {
             for (axis, classes) in axes.iter().enumerate() {
-                let stays = |c: u32| c == NONE || kept[c as usize];
+                let stays = |c: OptIndex| c.get().is_none_or(|c| kept[c]);
                 if !classes.iter().all(|&c| stays(c)) {
                     let left = (0..classes.len()).filter(|&i| stays(classes[i])).collect();
                     cuts.0.entry(v).or_default().insert(axis, left);
@@ -40,15 +41,15 @@ impl Cuts {
         self.0.contains_key(&value)
     }
 
-    /// The shape of a value less what it loses.
+    /// The shape of a value without the coordinates that it loses.
     pub fn shape(&self, value: ValueId, shape: &[usize]) -> Shape {
         (0..shape.len()).map(|a| self.kept(value, a).map_or(shape[a], <[usize]>::len)).collect()
     }
 }
 
-/// What the readers that pick keep of the value that they read, where that is not all of it.
+/// Kept coordinates at the sites of readers that pick, where they are not all.
 pub(super) fn picked(groups: &Groups, kept: &[bool]) -> HashMap<Site, Vec<usize>> {
-    let stays = |c: u32| c == NONE || kept[c as usize];
+    let stays = |c: OptIndex| c.get().is_none_or(|c| kept[c]);
     let one = |s: &Select| {
         let left: Vec<usize> = (0..s.own.len()).filter(|&i| stays(s.own[i])).collect();
         (left.len() < s.own.len()).then_some((s.site, left))
@@ -56,7 +57,7 @@ pub(super) fn picked(groups: &Groups, kept: &[bool]) -> HashMap<Site, Vec<usize>
     groups.selects.iter().filter_map(one).collect()
 }
 
-/// What one node keeps: the cuts of its values, but an expanded operand follows the result, and a reader that picks its choice.
+/// Kept coordinates of one node: the cuts of its values, but an expanded operand has the result's, and a reader that picks its own.
 pub(super) struct NodeKeep<'a> {
     pub n: NodeId,
     pub node: &'a Node,
@@ -68,10 +69,7 @@ pub(super) struct NodeKeep<'a> {
 
 impl Keep for NodeKeep<'_> {
     fn kept(&self, axis: Axis) -> Option<&[usize]> {
-        let value = match axis.port {
-            Port::In(s) => self.node.inputs.get(s).copied().flatten()?,
-            Port::Out(s) => self.node.outputs.get(s).copied().flatten()?,
-        };
+        let value = self.node.value_at(axis.port)?;
         if let Port::In(slot) = axis.port
             && self.expands.iter().any(|s| s.slot == slot && s.axis == axis.axis)
         {

@@ -1,4 +1,4 @@
-//! What stood in a graph, at its places in the smaller one.
+//! Gates and bias terms of a graph, at their places in the smaller one.
 
 use super::Cuts;
 use crate::coupling::{Groups, Site};
@@ -7,7 +7,7 @@ use crate::graph::*;
 use crate::support::index::OptIndex;
 use std::collections::HashMap;
 
-/// The `gates` and `shifts` of `graph` where `small`, the rewritten graph that keeps `kept`, has what they stand at. Gates of
+/// The `gates` and `shifts` of `graph` in `small`, the rewritten graph that keeps `kept`, where it has their values. Gates of
 /// deleted coordinates are gone, and shifts of deleted results; λ and κ keep their numbers, and what a shift adds for closed
 /// gates stays.
 pub fn follow(
@@ -52,7 +52,7 @@ pub fn follow(
     (moved, shifts.iter().filter_map(shift).collect())
 }
 
-/// Where operand `slot` of a node reads `value`, looking through what was put between; without a value, what it reads.
+/// The operand at which `value` is read on the way to operand `slot` of a node, through new nodes; without a value, `slot` itself.
 fn reads(
     graph: &Graph,
     (n, slot): (NodeId, usize),

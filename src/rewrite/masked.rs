@@ -1,11 +1,11 @@
 //! The masked original: what a pruned network must equal.
 //!
-//! A deleted class is zero where it is read, and only there: its weights, and what an activation or a divisor makes of them on the
-//! way, stay as they are.
+//! A deleted class is zero where it is read, and only there: its weights, and all that activations and divisors make of them on
+//! the way, stay as they are.
 
 use super::bias::{Bias, Raising};
 use super::constant::read_op;
-use crate::coupling::{Groups, NONE};
+use crate::coupling::Groups;
 use crate::error::{Error, Result};
 use crate::graph::*;
 use crate::tensor::*;
@@ -29,7 +29,7 @@ pub struct Mask {
 pub(super) fn masks(graph: &Graph, groups: &Groups, kept: &[bool]) -> Vec<Mask> {
     let one = |site| {
         let classes = groups.at(graph, site);
-        let stays = |&i: &usize| classes[i] == NONE || kept[classes[i] as usize];
+        let stays = |&i: &usize| classes[i].get().is_none_or(|c| kept[c]);
         let left: Vec<usize> = (0..classes.len()).filter(stays).collect();
         (left.len() < classes.len()).then(|| Mask {
             node: graph.nodes[site.node].name.clone(),

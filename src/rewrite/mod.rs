@@ -15,6 +15,9 @@ mod shape_arithmetic;
 mod shape_operands;
 mod widen;
 
+#[cfg(test)]
+mod tests;
+
 pub use bias::{Bias, add_biases};
 pub use constant::{change, changed, store};
 pub use follow::follow;
@@ -61,9 +64,9 @@ pub struct Reader {
 pub struct Rewritten {
     /// The smaller graph. Value numbers of the original are kept; new values follow.
     pub graph: Graph,
-    /// What was sliced, in the order of the values.
+    /// Constants that lost coordinates, in the order of the values.
     pub sliced: Vec<Sliced>,
-    /// Where the masked original has zeros, in the order of the gates' places.
+    /// Operands at which the masked original has zeros, in the order of the gates' places.
     pub masks: Vec<Mask>,
     /// Constants that restate sizes or indices: their names.
     pub restated: Vec<String>,
@@ -118,7 +121,7 @@ pub fn rewrite(
     Ok(done)
 }
 
-/// What is cut at the other sizes of the open axes.
+/// Facts and cuts at the other sizes of the open axes.
 fn views<'a>(facts: &'a Facts, groups: &Groups, kept: &[bool]) -> Result<Vec<View<'a>>> {
     let one = |(k, facts): (usize, &'a Arc<Facts>)| {
         let Some(kept) = groups.kept_elsewhere(k, kept) else {
@@ -138,7 +141,7 @@ fn fix_sizes() -> String {
     )
 }
 
-/// What is known of the network, and cut, at other sizes of the open axes.
+/// Facts of the network, and its cuts, at other sizes of the open axes.
 struct View<'a> {
     facts: &'a Facts,
     cuts: Cuts,
@@ -151,23 +154,24 @@ struct Rewriter<'a> {
     cuts: Cuts,
     picked: HashMap<Site, Vec<usize>>,
     new: Graph,
-    /// Those of the new graph's values.
+    /// Names of the new graph's values.
     names: Names,
-    /// By value that shares a constant in the file: that constant, and who reads it here.
+    /// By value that shares a constant in the file: that constant, and the operands that read it here.
     readers: HashMap<ValueId, (ValueId, Vec<Reader>)>,
-    /// By value of the old graph, how many operands it is.
+    /// By value of the old graph: number of operands that it is.
     uses: Vec<usize>,
     sliced: Vec<Sliced>,
     restated: Vec<String>,
-    /// Nodes to be inserted before a node.
+    /// New nodes, by the node that they are inserted in front of.
     before: BTreeMap<NodeId, Vec<Node>>,
-    /// The same at the other sizes of the open axes.
+    /// Facts and cuts at the other sizes of the open axes.
     elsewhere: Vec<View<'a>>,
-    /// Operands computed from shapes (old node, slot) and what they must be, here and elsewhere: checked once the graph is whole.
+    /// Wanted values of operands that are computed from shapes, by old node and slot, here and elsewhere: checked once the graph is
+    /// whole.
     later: HashMap<(NodeId, usize), Vec<Tensor>>,
     /// Values of the old graph that were computed anew for some of their readers, and by what.
     copies: Vec<(ValueId, ValueId)>,
-    /// What a node of the old graph gives in the new one, where a number that it is multiplied by stands behind it.
+    /// Results of old nodes that the new graph multiplies by a number, as they are before the product.
     unscaled: HashMap<NodeId, ValueId>,
     opset: i64,
 }
@@ -242,7 +246,7 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    /// What a node becomes at one set of sizes; none where it is not understood.
+    /// The smaller form of a node at one set of sizes; none where the node is not understood.
     fn resized(&self, n: NodeId, view: &View) -> Result<Option<Resized>> {
         let node = &self.old.nodes[n];
         let Some((x, y)) = view.facts.operands(node).zip(view.facts.results(node)) else { return Ok(None) };
@@ -256,7 +260,7 @@ impl Rewriter<'_> {
         Ok(Some(resized))
     }
 
-    /// The operands that must be stated anew, by slot: here first, then at the other sizes.
+    /// Operands that must be stated anew, by slot: here first, then at the other sizes.
     fn restated_operands(&self, n: NodeId, here: &Resized, others: &[Resized]) -> Vec<(usize, Vec<Tensor>)> {
         let node = &self.old.nodes[n];
         let all = std::iter::once(here).chain(others);
@@ -274,7 +278,7 @@ impl Rewriter<'_> {
         slots.into_iter().filter_map(|slot| Some((slot, wanted(slot)?))).collect()
     }
 
-    /// Gives a node another constant input: in place if nobody else uses the constant, else as a new initializer.
+    /// Gives a node another constant input: in place if no other operand is that constant, else as a new initializer.
     fn restate(&mut self, n: NodeId, slot: usize, mut tensors: Vec<Tensor>) -> Result<()> {
         let stored = |v: &ValueId| constant(self.old, *v).is_some();
         let operand = self.old.nodes[n].inputs.get(slot).copied().flatten();
@@ -329,9 +333,9 @@ fn cannot_stay_open(node: &Node) -> Error {
     Error::node(&node.name, &node.op_type, reason, fix_sizes())
 }
 
-/// By value that shares a constant in the file: that constant, and who reads the value.
+/// By value that shares a constant in the file: that constant, and the operands that read the value.
 fn readers(graph: &Graph) -> HashMap<ValueId, (ValueId, Vec<Reader>)> {
-    // What the file has, and what passes it on.
+    // Constants of the file, and nodes that pass them on.
     let mut stored: HashMap<ValueId, ValueId> = HashMap::new();
     let mut passes = HashSet::new();
     for &file in graph.copies.values() {
@@ -361,7 +365,7 @@ fn readers(graph: &Graph) -> HashMap<ValueId, (ValueId, Vec<Reader>)> {
     found
 }
 
-/// Is it sliced where it loses coordinates, and not restated like sizes and indices?
+/// True for constants that are sliced where they lose coordinates; sizes and indices are restated.
 fn slices(dtype: DType) -> bool {
     dtype.is_float() || dtype.size() == 1
 }

@@ -1,4 +1,4 @@
-//! New nodes: branches scattered back to their trunk, readers that pick what they read of it.
+//! New nodes: branches scattered back to their trunk, gathers of readers that pick from it.
 
 use super::Rewriter;
 use super::constant::read_op;

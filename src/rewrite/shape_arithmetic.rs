@@ -12,14 +12,14 @@ pub(super) type Numbers = Vec<f64>;
 /// A constant operand by set of sizes; `None` where it is absent, or no constant at one of them.
 pub(super) type Stated = Option<Vec<Tensor>>;
 
-/// Operands to be changed, by slot, with what they must be at each set of sizes.
+/// Operands to be changed, by slot, with their wanted elements at each set of sizes.
 type Choice = Vec<(usize, Vec<Numbers>)>;
 
 /// Tags of elements while it is found out where they go: whole numbers that no shape holds.
 const TAG: f64 = 4_503_599_627_370_496.0;
 
-/// The operands, by slot, that would make the result of `node` the one that is wanted, literals first; `operands` are what they
-/// are, by slot and set of sizes.
+/// Choices of operands that make the result of `node` the one that is wanted, literals first; `operands` are the present ones, by
+/// slot and set of sizes.
 pub(super) fn sources(node: &Node, operands: &[Stated], want: &[Numbers]) -> Vec<Choice> {
     let moving: Vec<usize> = (0..operands.len()).filter(|&slot| node.op.rearranges(slot)).collect();
     if !moving.is_empty() {
@@ -64,7 +64,7 @@ fn moved(node: &Node, operands: &[Stated], slots: &[usize], want: &[Numbers]) ->
     Some(aims.into_iter().enumerate().filter_map(|(slot, aim)| Some((slot, aim?))).collect())
 }
 
-/// What operand `slot` of a function of two numbers would have to be, the other being what it is.
+/// The operand `slot` that makes a function of two numbers give `want`, with the other operand as it is.
 fn solved(node: &Node, operands: &[Stated], slot: usize, want: &[Numbers]) -> Option<Choice> {
     let inverse = node.op.inverse(slot)?;
     let (own, other) = (operands.get(slot)?.as_ref()?, operands.get(1 - slot)?.as_ref()?);
@@ -114,8 +114,8 @@ fn numbers(operands: &[Stated], k: usize) -> Vec<Option<Array<f64>>> {
     operands.iter().map(|x| Some(x.as_ref()?.get(k)?.to_array())).collect()
 }
 
-/// The node's first result for operands `x` at set of sizes `k`, of which those in `slots` are other numbers than in `operands`;
-/// `None` where it cannot be run.
+/// The node's first result for operands `x` at set of sizes `k`, which differ from `operands` in `slots`; `None` where it cannot be
+/// run.
 fn result(
     node: &Node,
     operands: &[Stated],

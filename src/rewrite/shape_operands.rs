@@ -1,22 +1,22 @@
-//! Operands that the file computes from shapes: what must not follow the deletion, or does not follow it by itself, is stated anew,
-//! at the literal that says it, so that every size that the file leaves open stays computed.
+//! Operands that the file computes from shapes: one that must not follow the deletion, or does not follow it by itself, is stated
+//! anew, at the literal that it comes from, so that every size that the file leaves open stays computed.
 
 use super::shape_arithmetic::{Numbers, Stated, sources};
 use super::{Rewriter, View, cannot_stay_open};
 use crate::error::Result;
 use crate::graph::*;
 use crate::tensor::*;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Steps of arithmetic between an operand and the literal that is looked for.
 const DEEPEST: usize = 64;
 
-/// An operand (node of the new graph, slot) and what it must be: here, then at the other sizes.
+/// An operand (node of the new graph, slot) and its wanted value: here, then at the other sizes.
 type Want = (NodeId, usize, Vec<Tensor>);
 
 impl Rewriter<'_> {
-    /// Operands that the file computes from shapes follow the deletion by themselves, or do not: those whose value is not what it
-    /// must be are mended. That holds for numbers derived from a width too (a scale 1/√d must stay).
+    /// Operands that the file computes from shapes follow the deletion by themselves, or do not: one whose value is not the wanted
+    /// one is mended. That holds for numbers derived from a width too (a scale 1/√d must stay).
     pub(super) fn pin_shape_operands(&mut self) -> Result<()> {
         let mut mended: BTreeSet<(NodeId, usize)> = BTreeSet::new();
         loop {
@@ -41,7 +41,7 @@ impl Rewriter<'_> {
             .collect()
     }
 
-    /// Facts of the old graph and what is cut, here and at the other sizes.
+    /// Facts of the old graph and its cuts, here and at the other sizes.
     fn views(&self) -> impl Iterator<Item = (&Facts, &super::Cuts)> {
         let others = self.elsewhere.iter().map(|View { facts, cuts }| (*facts, cuts));
         std::iter::once((self.facts, &self.cuts)).chain(others)
@@ -100,7 +100,7 @@ impl Rewriter<'_> {
         rooted
     }
 
-    /// What operand `slot` of a node, the value `v`, must be here and elsewhere; none where it is that.
+    /// The wanted value of operand `slot` of a node, here and elsewhere, where `v` does not have it.
     fn wanted(
         &self,
         (old_n, node): (NodeId, &Node),
@@ -222,7 +222,7 @@ impl Rewriter<'_> {
         out
     }
 
-    /// `v` with numbers replaced that are the same at all sizes; none where others are wrong too.
+    /// `v` with those of its elements replaced that are equal at all sizes; none where others are wrong too.
     fn spliced(&mut self, v: ValueId, want: &[Numbers], found: &[Facts]) -> Result<Option<ValueId>> {
         let (Some(now), Some(p)) = (self.numbers(v, found), self.new.producer(v)) else { return Ok(None) };
         let Some(like) = found[0].constant[v].clone() else { return Ok(None) };
@@ -241,11 +241,10 @@ impl Rewriter<'_> {
         Ok(Some(self.add_node(p + 1, "Where", &format!("{base}_pruned"), Attributes::new(), inputs)?))
     }
 
-    /// Values that were computed anew for all of their readers are computed anew in place, so that nothing is left that nobody
-    /// reads.
+    /// Values that were computed anew for all of their readers are computed anew in place, so that no value is left unread.
     fn tidy(&mut self) -> Result<()> {
         let copies = std::mem::take(&mut self.copies);
-        let mut gone: BTreeSet<ValueId> = BTreeSet::new();
+        let mut gone: HashSet<ValueId> = HashSet::new();
         for (v, fresh) in copies.into_iter().rev() {
             let uses = |v: ValueId| {
                 let inputs = self.new.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
@@ -277,35 +276,8 @@ impl Rewriter<'_> {
             }
             gone.insert(fresh);
         }
-        self.remove(&gone);
+        self.new.remove_values(&gone);
         Ok(())
-    }
-
-    /// Takes new values that nobody reads out of the graph, with the nodes that compute them.
-    fn remove(&mut self, gone: &BTreeSet<ValueId>) {
-        if gone.is_empty() {
-            return;
-        }
-        let computes = |node: &Node| node.outputs.iter().flatten().any(|v| gone.contains(v));
-        self.new.nodes.retain(|node| !computes(node));
-        let mut next = 0;
-        let place: Vec<ValueId> = (0..self.new.values.len())
-            .map(|v| {
-                next += usize::from(!gone.contains(&v));
-                next.saturating_sub(1)
-            })
-            .collect();
-        let mut v = 0;
-        self.new.values.retain(|_| {
-            v += 1;
-            !gone.contains(&(v - 1))
-        });
-        for slot in
-            self.new.nodes.iter_mut().flat_map(|n| n.inputs.iter_mut().chain(&mut n.outputs)).flatten()
-        {
-            *slot = place[*slot];
-        }
-        self.insert();
     }
 
     /// Constant sizes copy that of the first axis where it passes through, so that any batch still does.

@@ -1,4 +1,4 @@
-//! The way back: what became of the weights of a rewritten graph, at their places in the graph that it was made of.
+//! The way back: weights of a rewritten graph, at their places in the graph that it was made of.
 
 use super::bias::Raising;
 use super::constant::{constant, store};
@@ -9,7 +9,8 @@ use crate::graph::*;
 use crate::tensor::*;
 
 /// `graph` with the weights of `small`, which was made of it by keeping the classes `kept`, at the coordinates that are left; the
-/// others are as they were. Layers that got a bias on the way get one here too, behind all other values, and the groups know it.
+/// others are as they were. Layers that got a bias on the way get one here too, numbered after all other values, and the groups
+/// know it.
 pub fn widen(
     (graph, facts): (&Graph, &Facts),
     groups: &Groups,
@@ -56,7 +57,7 @@ fn know_bias(groups: &mut Groups, bias: ValueId, (y, axis): (ValueId, usize)) {
     }
 }
 
-/// The numbers of `old`, those of `left` in place of what is left of it.
+/// The elements of `old`, with `left` at the coordinates that are left of it.
 fn spread(cuts: &Cuts, v: ValueId, old: &Tensor, left: &[f64]) -> Vec<f64> {
     let mut values = old.to_real::<f64>();
     let mut places = vec![0];

@@ -1,5 +1,5 @@
-//! What is not about networks: files that are replaced as a whole, hashes, indices that may be absent, memory, text for
-//! terminals, random numbers.
+//! What is not about networks: files that are replaced as a whole, hashes, optional indices, memory, text for terminals,
+//! random numbers.
 //!
 //! Never: knows another room, but for [`crate::error`].
 

@@ -137,10 +137,10 @@ fn what_constants_kill_is_followed_to_the_readers() {
     let (graph, analysis) = (&network.model.graph, analysis(&network, Criterion::L1));
     let read = graph.value_named("p").unwrap();
     let classes = analysis.groups.axis(read, 1);
-    let dead: Vec<usize> = (0..8).filter(|&i| analysis.dead[classes[i] as usize]).collect();
+    let dead: Vec<usize> = (0..8).filter(|&i| analysis.dead[classes[i].get().unwrap()]).collect();
     assert_eq!(dead, [1, 5, 7]);
     let done = prune(&network, Criterion::Random, Target::Share(0.7)).unwrap();
-    assert!(dead.iter().all(|&i| !done.plan.kept[classes[i] as usize]));
+    assert!(dead.iter().all(|&i| !done.plan.kept[classes[i].get().unwrap()]));
     let few = prune(&network, Criterion::Random, Target::Share(0.8)).unwrap();
     assert!(few.agreement.unwrap().relative_error < 1e-6);
 }

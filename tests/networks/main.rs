@@ -20,7 +20,7 @@ mod threads;
 mod widen;
 
 use autobot_onnx::internals::cost::{Convention, Cost};
-use autobot_onnx::internals::coupling::{self, Groups, NONE, Residual};
+use autobot_onnx::internals::coupling::{self, Groups, Residual};
 use autobot_onnx::internals::data::BoundDataset;
 use autobot_onnx::internals::exec::Aims;
 use autobot_onnx::internals::exec::Pool;
@@ -119,9 +119,8 @@ impl Network {
 /// outputs are compared stay: where an operator is unknown, that is what it reads.
 fn random_plan(network: &Network, groups: &Groups, cost: &Cost, share: f64, seed: u64) -> Plan {
     let mut fixed = vec![false; groups.classes.len()];
-    for &c in network.targets().iter().flat_map(|&v| &groups.label[v]).flatten().filter(|c| **c != NONE) {
-        fixed[c as usize] = true;
-    }
+    let labels = network.targets().into_iter().flat_map(|v| &groups.label[v]).flatten();
+    labels.filter_map(|c| c.get()).for_each(|c| fixed[c] = true);
     let search = Search::new(groups, cost, Limits::default(), fixed);
     let score = plan::random(groups, seed);
     let (least, full) = (search.smallest().cost, search.full());

@@ -79,7 +79,7 @@ fn a_channel_that_another_one_repeats_is_not_missed() {
     let (groups, _) = network.groups(Residual::Expand);
     let repeated = network.model.graph.value_named("one.a.out").unwrap();
     let mut kept = vec![true; groups.classes.len()];
-    kept[groups.axis(repeated, 1)[1] as usize] = false;
+    kept[groups.axis(repeated, 1)[1].get().unwrap()] = false;
     let (small, fitted, _) = recovered(&network, &groups, &kept, 2);
     let samples = network.samples(4, 9);
     let targets = network.targets();

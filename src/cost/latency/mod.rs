@@ -1,4 +1,4 @@
-//! Predicted times of a network in tract on one core, from what its matrix kernels and everything around them take.
+//! Predicted times of a network in tract on one core, from the times of its matrix kernels and of everything around them.
 //!
 //! Takes: graph, facts, groups, a [`Speed`]. Gives: a [`Cost`] in nanoseconds. A convolution is a product of an m×k and a k×n
 //! matrix (m output channels, n output pixels, k inputs of an output) in tiles of mr×nr: its time is a staircase in m and
@@ -36,7 +36,7 @@ impl Kernel {
     }
 }
 
-/// What a processor takes for the parts of an inference, in seconds.
+/// Times of a processor for the parts of an inference, in seconds.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Speed {
     /// Its name.
@@ -50,7 +50,7 @@ pub struct Speed {
     /// Per instruction of operators that do more than to go over their values once (none in files of former versions).
     #[serde(default)]
     pub instruction: f64,
-    /// Whether its programs are of 32 bits and take the instructions of those.
+    /// True for programs of 32 bits, with their own counts of instructions.
     #[serde(default)]
     pub narrow: bool,
     /// Per element of the k×n matrix that a convolution gathers.
@@ -62,7 +62,7 @@ pub struct Speed {
 }
 
 impl Speed {
-    /// The fastest kernel for such a product, and its time.
+    /// The fastest kernel for an m×k by k×n product, and its time.
     fn product(&self, m: f64, k: f64, n: f64) -> (Option<&Kernel>, f64) {
         let fits = |kernel: &&Kernel| (kernel.columns == 1) == (n == 1.0);
         let kernels = self.kernels.iter().filter(fits).map(|kernel| (Some(kernel), kernel.seconds(m, k, n)));
@@ -87,7 +87,7 @@ pub(super) struct Stair {
 impl Stair {
     /// Nanoseconds at whole widths.
     pub fn hard(&self, lambda: &[f64]) -> f64 {
-        let (m, k) = (self.m.of(lambda).round(), self.k.of(lambda).round());
+        let (m, k) = (self.m.at(lambda).round(), self.k.at(lambda).round());
         if m * k == 0.0 { 0.0 } else { self.at(m, k) }
     }
 
@@ -102,12 +102,12 @@ impl Stair {
         1e9 * self.times * self.groups * (product + self.speed.packed * self.packed() * k * self.n)
     }
 
-    /// What is not gathered is read where it lies.
+    /// 1 where the k×n matrix is gathered, 0 where it is read in place.
     fn packed(&self) -> f64 {
         if self.n == 1.0 { 0.0 } else { 1.0 }
     }
 
-    /// The same as a sum of products of widths: the kernel of the whole widths, with as many rows as there are channels.
+    /// The line through the stairs, as a sum of products of widths: the kernel of the whole widths, a row for each channel.
     fn terms(&self) -> [Term; 4] {
         let (m, k) = (self.m.whole() / self.groups, self.k.whole() * self.taps);
         let (kernel, _) = self.speed.product(m, k, self.n);
@@ -132,7 +132,7 @@ impl Stair {
     }
 
     /// How often the classes of `group` count among the rows, and the time with `count` of them and all else whole.
-    pub fn with(&self, group: &[usize], count: usize) -> Option<f64> {
+    pub fn at_count(&self, group: &[usize], count: usize) -> Option<f64> {
         let own: f64 = self.m.classes.iter().filter(|(c, _)| group.contains(c)).map(|(_, t)| t).sum();
         let share = count as f64 / group.len() as f64;
         (own > 0.0).then(|| self.at((self.m.whole() - own * (1.0 - share)).round().max(1.0), self.k.whole()))
@@ -151,9 +151,9 @@ impl Cost {
             }
             let io = Io { x: &x, y: &y };
             let products = node.op.cost(&io).macs();
-            let of = |axis| width(n, node, axis, facts, groups);
+            let width_of = |axis| width(n, node, axis, facts, groups);
             for product in &products {
-                let widths: Vec<Width> = product.widths.iter().map(|&axis| of(axis)).collect();
+                let widths: Vec<Width> = product.widths.iter().map(|&axis| width_of(axis)).collect();
                 match stair(n, product, &widths, &io, &speed) {
                     Some(stair) => {
                         cost.soft.extend(stair.terms());
@@ -173,7 +173,7 @@ impl Cost {
             let pass = if products.is_empty() { speed.element } else { 0.0 };
             let each = pass + speed.instruction * more.of(speed.narrow);
             if each > 0.0 {
-                cost.terms.push(Term { node: n, coefficient: 1e9 * each, widths: sweep(&io, &of) });
+                cost.terms.push(Term { node: n, coefficient: 1e9 * each, widths: sweep(&io, &width_of) });
             }
             cost.terms.push(Term { node: n, coefficient: 1e9 * speed.call, widths: Vec::new() });
         }
@@ -182,7 +182,8 @@ impl Cost {
 
     /// Counts of a group's classes at which one more costs much more than one less saves: the edges of its stairs, ascending.
     pub fn edges(&self, group: &[usize]) -> Vec<usize> {
-        let time = |count: usize| -> f64 { self.stairs.iter().filter_map(|s| s.with(group, count)).sum() };
+        let time =
+            |count: usize| -> f64 { self.stairs.iter().filter_map(|s| s.at_count(group, count)).sum() };
         let times: Vec<f64> = (0..=group.len()).map(time).collect();
         let mean = (times[group.len()] - times[0]) / group.len().max(1) as f64;
         let edge = |&c: &usize| c == group.len() || times[c + 1] - times[c] > 1.5 * mean;
@@ -191,7 +192,7 @@ impl Cost {
 }
 
 impl Speed {
-    /// What is wrong with figures that were read.
+    /// Errors where figures that were read cannot be times.
     pub fn check(&self) -> Result<(), String> {
         let all = self.kernels.iter().flat_map(|k| [k.mac, k.tile, k.call]);
         let mut all = all.chain([self.element, self.instruction, self.packed, self.depthwise, self.call]);
@@ -294,7 +295,7 @@ mod tests {
         assert_eq!(edges(Cpu::CortexA72), [8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96]);
     }
 
-    /// The whole network costs the same either way, and fewer channels never cost more.
+    /// The whole network has one cost, and fewer channels never cost more.
     #[test]
     fn soft_and_whole_widths_agree_on_the_whole_network() {
         for file in ["digits_chain", "digits_residual", "digits_concat", "digits_depthwise"] {

@@ -1,7 +1,7 @@
-//! What tract does besides its matrix products.
+//! Instructions of tract besides its matrix products.
 //!
-//! Every operator states the instructions of its own elements ([`crate::graph::Hints::instructions`]); here stand those of
-//! convolutions that are counted by other units. Never: measures. All were counted as [`Instructions`] says.
+//! Every operator states the instructions of its own elements ([`crate::graph::Hints::instructions`]); here stand the
+//! instructions of convolutions, which are counted by other units. Never: measures. All were counted as [`Instructions`] says.
 
 use crate::graph::Instructions;
 

@@ -85,7 +85,7 @@ impl Cpu {
         }
     }
 
-    /// What it takes for the parts of an inference.
+    /// Its times for the parts of an inference.
     pub fn speed(self) -> Speed {
         let tract = "kernels as tract-linalg 0.23.9 carries them, the rest assumed";
         // Kernels, seconds of a pass, instructions per second.

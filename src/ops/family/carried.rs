@@ -129,7 +129,7 @@ pub use tests::Known;
 mod tests {
     use super::*;
     use crate::cost::{Convention, Cost};
-    use crate::coupling::{NONE, Residual, group};
+    use crate::coupling::{Residual, group};
     use crate::ops::CARRIED;
     use crate::ops::laws::Case;
 
@@ -153,7 +153,7 @@ mod tests {
                 assert_eq!(facts.trouble[0].as_deref(), Some(operator.why), "{case:?}");
                 assert_eq!(facts.fact[graph.nodes[0].outputs[0].unwrap()], Some(fact), "{case:?}");
                 let groups = group(&graph, &facts, Residual::Auto);
-                assert!(groups.label.iter().flatten().flatten().all(|&class| class == NONE), "{case:?}");
+                assert!(groups.label.iter().flatten().flatten().all(|class| class.is_none()), "{case:?}");
                 let cost = Cost::new(&graph, &facts, &groups, Convention::Macs);
                 assert_eq!(cost.hard(&[]), macs, "{case:?}");
                 assert!(facts.is_counted(0, &graph.nodes[0]));

@@ -15,8 +15,9 @@ mod shapes;
 
 use crate::ops::read;
 
-use crate::coupling::{Groups, NONE};
+use crate::coupling::Groups;
 use crate::graph::*;
+use crate::support::index::OptIndex;
 use crate::tensor::*;
 use ndarray::ArrayViewMutD;
 use std::sync::Arc;
@@ -424,11 +425,11 @@ fn law_4_deleting_is_masking_and_law_6_free_classes() {
         let graph = case.graph();
         let facts = case.facts(&graph);
         let groups = groups_of(case, &graph, &facts);
-        for class in 0..groups.classes.len() as u32 {
+        for class in 0..groups.classes.len() {
             delete_and_compare(case, &graph, &facts, &groups, &[class]);
         }
         // Several at once, every second class of each axis kept.
-        let some: Vec<u32> = (0..groups.classes.len() as u32).filter(|c| c % 2 == 1).collect();
+        let some: Vec<usize> = (0..groups.classes.len()).filter(|c| c % 2 == 1).collect();
         delete_and_compare(case, &graph, &facts, &groups, &some);
     });
 }
@@ -448,13 +449,14 @@ struct Deletion<'a> {
     groups: &'a Groups,
     node: &'a Node,
     /// The deleted classes.
-    gone: &'a [u32],
+    gone: &'a [usize],
     keep: Kept,
 }
 
 impl<'a> Deletion<'a> {
     /// None where an axis would be empty, which never happens.
-    fn new(case: &'a Case, groups: &'a Groups, node: &'a Node, gone: &'a [u32]) -> Option<Self> {
+    fn new(case: &'a Case, groups: &'a Groups, node: &'a Node, gone: &'a [usize]) -> Option<Self> {
+        let stays = |class: &OptIndex| class.get().is_none_or(|c| !gone.contains(&c));
         let slots = |port: fn(usize) -> Port, values: &[Option<ValueId>]| -> Vec<(Port, ValueId)> {
             let port = |(slot, v): (usize, &Option<ValueId>)| Some((port(slot), (*v)?));
             values.iter().enumerate().filter_map(port).collect()
@@ -463,7 +465,7 @@ impl<'a> Deletion<'a> {
         for (port, v) in [slots(Port::In, &node.inputs), slots(Port::Out, &node.outputs)].concat() {
             for axis in 0..groups.label[v].len() {
                 let classes = groups.axis(v, axis);
-                let keep: Vec<usize> = (0..classes.len()).filter(|&i| !gone.contains(&classes[i])).collect();
+                let keep: Vec<usize> = (0..classes.len()).filter(|&i| stays(&classes[i])).collect();
                 if keep.is_empty() && !classes.is_empty() {
                     return None;
                 }
@@ -488,7 +490,7 @@ impl<'a> Deletion<'a> {
             let classes = self.groups.axis(v, site.axis);
             let Some(array) = &mut masked[site.slot] else { continue };
             for (mut values, class) in array.axis_iter_mut(ndarray::Axis(site.axis)).zip(classes) {
-                if *class != NONE && self.gone.contains(class) {
+                if class.get().is_some_and(|c| self.gone.contains(&c)) {
                     values.fill(0.0);
                 }
             }
@@ -568,7 +570,7 @@ impl Small {
 }
 
 /// Compares the results of the masked node, sliced, with the results of the small node.
-fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups, gone: &[u32]) {
+fn delete_and_compare(case: &Case, graph: &Graph, facts: &Facts, groups: &Groups, gone: &[usize]) {
     let node = &graph.nodes[0];
     let Some(deletion) = Deletion::new(case, groups, node, gone) else { return };
     let (x, y) = shapes(case, facts, node);
