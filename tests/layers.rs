@@ -51,9 +51,6 @@ const NAMING: &[(&str, &[&str], &str)] = &[
     ("rewrite/masked.rs", &["Mul"], "makes nodes"),
     ("rewrite/route.rs", &["Cast", "Gather", "Mul", "Pad"], "makes nodes"),
     ("rewrite/shape_operands.rs", &["Where"], "makes nodes"),
-    ("exec/passes/batch_normalization.rs", &["Conv"], "its weights are stored by output channels"),
-    ("exec/passes/fuse.rs", &["Conv"], "its attributes are read as a geometry"),
-    ("recover/reconstruct/track.rs", &["Conv"], "its attributes are read as a geometry"),
 ];
 
 /// A source file: its path below `src`, and its text without comments and tests.
@@ -183,9 +180,8 @@ fn crates_stay_where_they_belong() {
 /// True where a word stands in a text by itself, not as a part of a longer name.
 fn has_word(text: &str, word: &str) -> bool {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
-    text.match_indices(word).any(|(at, _)| {
-        !text[..at].ends_with(is_name) && !text[at + word.len()..].starts_with(is_name)
-    })
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(is_name) && !text[at + word.len()..].starts_with(is_name))
 }
 
 #[test]

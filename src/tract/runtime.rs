@@ -10,9 +10,14 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 use std::time::{Duration, Instant};
+use tract_core::ops::matmul::optimized::OptMatMul;
 use tract_core::plan::eval;
+use tract_core::prelude::{
+    Arc, DatumType, Framework, IntoRunnable, IntoTValue, TValue, TVec, Tensor, TractError, TractResult,
+    TypedRunnableModel,
+};
 use tract_onnx::Onnx;
-use tract_onnx::prelude::*;
+use tract_onnx::prelude::{InferenceFact, InferenceModelExt};
 
 /// Inputs of one run: one array per network input.
 pub type Sample = Vec<Array<f32>>;
@@ -58,7 +63,9 @@ pub struct Step {
     pub name: String,
     /// tract's operator.
     pub operator: String,
-    /// Time of one run.
+    /// The matrix kernel that tract has chosen for this processor and these sizes; `None` for what is no optimised product.
+    pub kernel: Option<String>,
+    /// Wall time in one run.
     pub time: Duration,
 }
 
@@ -110,7 +117,10 @@ impl Runtime {
                 let start = Instant::now();
                 let outputs = eval(context, own, node, inputs);
                 let time = start.elapsed();
-                steps.push(Step { name: node.name.clone(), operator: node.op().name().to_string(), time });
+                let (name, operator) = (node.name.clone(), node.op().name().to_string());
+                let result = outputs.as_ref().ok().and_then(|outputs| outputs.first());
+                let kernel = node.op_as().zip(result).and_then(|(product, y)| kernel(product, y.shape()));
+                steps.push(Step { name, operator, kernel, time });
                 outputs
             })?;
             Ok(steps)
@@ -120,12 +130,20 @@ impl Runtime {
     fn values(&self, sample: &Sample) -> TractResult<TVec<TValue>> {
         let one = |(x, dtype): (&Array<f32>, &DatumType)| {
             // tract aligns its tensors, so that it copies whatever it is given: once, here.
-            let x = tract_onnx::prelude::Tensor::from_shape(x.shape(), x.elements())?;
+            let x = Tensor::from_shape(x.shape(), x.elements())?;
             let x = if x.datum_type() == *dtype { x } else { x.cast_to_dt(*dtype)?.into_owned() };
             Ok(x.into_tvalue())
         };
         sample.iter().zip(&self.inputs).map(one).collect()
     }
+}
+
+/// Name of the kernel that a product runs with where its result is of `shape`: tract keeps one for a single column beside that for
+/// several.
+fn kernel(product: &OptMatMul, shape: &[usize]) -> Option<String> {
+    let columns = product.c_n_axis.map_or(Some(1), |axis| shape.get(axis).copied())?;
+    let chosen = product.mode_picker.pick(columns).ok()?;
+    product.mmm.get(chosen).map(|kernel| kernel.name().to_owned())
 }
 
 /// Inputs that a network is run at of those that are given, where values are float16: tract takes some thirty times as long for
@@ -263,6 +281,18 @@ mod tests {
                 |steps: &[Step]| steps.iter().filter(|s| s.operator.starts_with("OptMatMul")).count();
             assert!(operators(&whole.1) > 0 && operators(&plain.1) == 0, "{file}");
         }
+    }
+
+    #[test]
+    fn every_optimised_product_names_its_kernel_and_nothing_else_does() {
+        let bytes = std::fs::read("models/digits_residual.onnx").unwrap();
+        let (facts, samples) = inputs(DType::F32, &[1, 1, 8, 8], 1);
+        let steps = Runtime::load(&bytes, &facts).unwrap().steps(&samples[0]).unwrap();
+        for step in &steps {
+            assert_eq!(step.kernel.is_some(), step.operator == "OptMatMul", "{step:?}");
+        }
+        let kernels: Vec<&str> = steps.iter().filter_map(|s| s.kernel.as_deref()).collect();
+        assert!(!kernels.is_empty() && kernels.iter().all(|k| k.contains("f32")), "{kernels:?}");
     }
 
     #[test]
