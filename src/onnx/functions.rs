@@ -76,60 +76,22 @@ fn called(node: &NodeProto) -> Key<'_> {
     (&node.domain, &node.op_type, &node.overload)
 }
 
-/// Replaces the calls in the graph of `model` by what they compute, and Ifs by the branches that they take by `conditions`.
+/// Replaces the calls in the graph of `model` by what they compute, and Ifs by the branches that they take by `conditions`. None
+/// is replaced where they grow too large, or where a call does not suit its function.
 pub fn expand(model: &mut ModelProto, conditions: &Conditions) -> Vec<Call> {
-    let functions: HashMap<Key, &FunctionProto> = model.functions.iter().map(|f| (key(f), f)).collect();
     let Some(graph) = model.graph.as_ref() else { return Vec::new() };
     let chosen = graph.node.iter().any(|n| branches::taken(n, conditions).is_some());
-    if functions.is_empty() && !chosen {
+    if model.functions.is_empty() && !chosen {
         return Vec::new();
     }
-    let version = |domain: &str| {
-        let standard = |d: &str| matches!(d, "" | "ai.onnx");
-        let import =
-            model.opset_import.iter().find(|o| o.domain == domain || standard(&o.domain) && standard(domain));
-        import.map(|o| o.version)
-    };
-    let usable: HashSet<Key> = functions
-        .values()
-        .filter(|f| !matches!(f.domain.as_str(), "" | "ai.onnx") && is_plain(f, &version))
-        .map(|f| key(f))
-        .collect();
-    let mut taken: Names = names(graph).into_iter().collect();
-    let (mut calls, mut nodes, mut grown) = (Vec::new(), Vec::new(), 0);
+    let mut expansion = Expansion::of(model, graph);
+    let (mut calls, mut nodes) = (Vec::new(), Vec::new());
     for node in &graph.node {
-        if !usable.contains(&called(node)) && branches::taken(node, conditions).is_none() {
+        if expansion.function(node).is_none() && branches::taken(node, conditions).is_none() {
             nodes.push(node.clone());
             continue;
         }
-        let mut body = Vec::new();
-        let mut conditions = conditions.clone();
-        // To be expanded, the next one last.
-        let mut open = vec![(node.clone(), 0)];
-        while let Some((node, depth)) = open.pop() {
-            let f = functions.get(&called(&node)).filter(|f| usable.contains(&key(f)));
-            let branch = branches::taken(&node, &conditions);
-            let inner = match (f, branch) {
-                _ if depth >= DEEPEST => None,
-                (Some(f), _) => match instance(f, &node, &mut taken) {
-                    Some(inner) => Some(inner),
-                    None => return Vec::new(),
-                },
-                (None, Some(branch)) => branches::instance(&node, branch, &mut taken),
-                (None, None) => None,
-            };
-            match inner {
-                Some(inner) => {
-                    grown += inner.len();
-                    conditions.extend(inner.iter().filter_map(branches::constant));
-                    open.extend(inner.into_iter().rev().map(|n| (n, depth + 1)));
-                }
-                None => body.push(node),
-            }
-            if grown > MOST_NODES {
-                return Vec::new();
-            }
-        }
+        let Some(body) = expansion.body(node, conditions) else { return Vec::new() };
         nodes.extend(body.iter().cloned());
         if body[..] != [node.clone()] {
             calls.push(Call { node: node.clone(), body });
@@ -141,6 +103,66 @@ pub fn expand(model: &mut ModelProto, conditions: &Conditions) -> Vec<Call> {
         graph.node = nodes;
     }
     calls
+}
+
+/// The calls of one graph on their way to nodes.
+struct Expansion<'m> {
+    /// Functions whose bodies can stand in the graph.
+    usable: HashMap<Key<'m>, &'m FunctionProto>,
+    /// Names of the graph's values, old and new.
+    names: Names,
+    /// Nodes that calls have become so far.
+    grown: usize,
+}
+
+impl<'m> Expansion<'m> {
+    fn of(model: &'m ModelProto, graph: &GraphProto) -> Self {
+        let version = |domain: &str| {
+            let standard = |d: &str| matches!(d, "" | "ai.onnx");
+            let same = |d: &str| d == domain || standard(d) && standard(domain);
+            model.opset_import.iter().find(|o| same(&o.domain)).map(|o| o.version)
+        };
+        // A later definition of a name is the one that counts.
+        let functions: HashMap<Key, &FunctionProto> = model.functions.iter().map(|f| (key(f), f)).collect();
+        let is_usable =
+            |f: &FunctionProto| !matches!(f.domain.as_str(), "" | "ai.onnx") && is_plain(f, &version);
+        let usable = functions.into_iter().filter(|(_, f)| is_usable(f)).collect();
+        Self { usable, names: names(graph).into_iter().collect(), grown: 0 }
+    }
+
+    /// The usable function that a node calls.
+    fn function(&self, node: &NodeProto) -> Option<&'m FunctionProto> {
+        self.usable.get(&called(node)).copied()
+    }
+
+    /// The nodes that stand for `node`, calls within calls expanded; `None` where all of them grow too large, or where a call does
+    /// not suit its function.
+    fn body(&mut self, node: &NodeProto, conditions: &Conditions) -> Option<Vec<NodeProto>> {
+        let mut body = Vec::new();
+        let mut conditions = conditions.clone();
+        // To be expanded, the next one last, with the number of calls that each stands in.
+        let mut open = vec![(node.clone(), 0)];
+        while let Some((node, depth)) = open.pop() {
+            let inner = match (self.function(&node), branches::taken(&node, &conditions)) {
+                _ if depth >= DEEPEST => None,
+                (Some(f), _) => Some(instance(f, &node, &mut self.names)?),
+                (None, Some(branch)) => branches::instance(&node, branch, &mut self.names),
+                (None, None) => None,
+            };
+            match inner {
+                Some(inner) => {
+                    self.grown += inner.len();
+                    conditions.extend(inner.iter().filter_map(branches::constant));
+                    open.extend(inner.into_iter().rev().map(|n| (n, depth + 1)));
+                }
+                None => body.push(node),
+            }
+            if self.grown > MOST_NODES {
+                return None;
+            }
+        }
+        Some(body)
+    }
 }
 
 /// Puts the calls back whose nodes are as they were, and takes out functions that nothing calls any more.
