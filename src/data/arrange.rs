@@ -1,7 +1,7 @@
 //! Which axes of an array of images are what.
 //!
-//! *Takes*: an array's shape and type, and the network's image. *Gives*: a [`Fit`], or why there is none. *Never*: settles between two
-//! readings that fit equally well without an order that is written down here.
+//! *Takes*: an array's shape and type, and the network's image. *Gives*: a [`Fit`], or why there is none. *Never*: leaves open which of
+//! two readings is taken where both fit: the order is written down here.
 
 use std::io::Read;
 

@@ -83,9 +83,9 @@ pub(super) fn read<R: Read>(
         (true, false) => Norm::plain(store.default_scale()),
         (false, _) => Norm::none(channels),
     };
-    let route =
+    let layout =
         fit.map(|f| PixelLayout { size: f.to, from: f.order, to: f.target_order, swap: ours && pre.bgr });
-    let feature = Feature::new(store, target, route, norm);
+    let feature = Feature::new(store, target, layout, norm);
     feature.check_values().map_err(|(index, value)| {
         let (at, what) = (picks.iter().filter(|i| !bad.contains_key(i)).nth(index), target.describe());
         let at = at.copied().unwrap_or_default();

@@ -10,7 +10,7 @@ use super::augment::Mixture;
 use super::feature::Feature;
 use super::pixel_layout::Target;
 use super::source::{Picker, Source, read};
-use super::{Augment, InputSpec, Layout, Preprocess, labels};
+use super::{Augmentation, InputSpec, Layout, Preprocess, labels};
 use crate::support::hash::Hash;
 use crate::support::random::Draw;
 use crate::{Error, Result, Setting};
@@ -215,7 +215,7 @@ impl BoundDataset {
 
     /// The shorter side in pixels of the first input that is pictures: images of at most four channels.
     pub fn side(&self) -> Option<usize> {
-        let mut sizes = self.features.iter().filter_map(|f| f.route).map(|r| r.size);
+        let mut sizes = self.features.iter().filter_map(|f| f.layout).map(|l| l.size);
         sizes.find(|s| s.channels <= 4).map(|s| s.height.min(s.width))
     }
 
@@ -226,7 +226,7 @@ impl BoundDataset {
     ///
     /// # Panics
     /// If `input` or `index` is out of range or `out` has another length.
-    pub fn write(&self, input: usize, index: usize, augment: Option<(&Augment, u64)>, out: &mut [f32]) {
+    pub fn write(&self, input: usize, index: usize, augment: Option<Augmentation>, out: &mut [f32]) {
         assert!(index < self.len(), "sample {index} of {}", self.len());
         self.features[input].write(index, augment, out);
     }
@@ -234,16 +234,17 @@ impl BoundDataset {
     /// As [`BoundDataset::write`], of the sample `batch[at]`, which is mixed with another one of `batch` where `augment` says so.
     ///
     /// # Panics
-    /// As there.
+    /// As [`BoundDataset::write`].
     pub fn write_mixed(
         &self,
         input: usize,
-        (batch, at): (&[usize], usize),
-        augment: Option<(&Augment, u64)>,
+        batch: &[usize],
+        at: usize,
+        augment: Option<Augmentation>,
         out: &mut [f32],
     ) {
         self.write(input, batch[at], augment, out);
-        let mixture = augment.and_then(|(a, seed)| Mixture::draw(a, seed, batch[at], batch.len()));
+        let mixture = augment.and_then(|a| Mixture::draw(a, batch[at], batch.len()));
         if let Some(mixture) = mixture {
             let mut other = vec![0.0; out.len()];
             self.write(input, batch[mixture.partner], augment, &mut other);

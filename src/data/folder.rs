@@ -38,13 +38,13 @@ pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
     let mut picks = picker.pick(files.len());
     let (pixels, bad) = decode(path, &files, &mut picks, image, pre, &mut notes)?;
 
-    let route = PixelLayout { size: image.size, from: Order::Packed, to: image.order, swap: pre.bgr };
+    let layout = PixelLayout { size: image.size, from: Order::Packed, to: image.order, swap: pre.bgr };
     let scale = pre.scale.unwrap_or(pixels.default_scale());
     let norm = match target.values {
         Values::Real => Norm::new(pre, scale, image.size.channels),
         Values::Whole { .. } => Norm::none(image.size.channels),
     };
-    let feature = Feature::new(pixels, target, Some(route), norm);
+    let feature = Feature::new(pixels, target, Some(layout), norm);
     feature.check_values().map_err(|(index, value)| {
         let reason = format!(
             "holds the value {value} in {}, and {} takes {}",

@@ -37,7 +37,7 @@ mod values;
 pub use self::bound::{BoundDataset, Summary};
 pub use self::dataset::Dataset;
 pub use self::given::Samples;
-pub use self::options::{Augment, Layout, Preprocess, Resize, parse_size};
+pub use self::options::{Augment, Augmentation, Layout, Preprocess, Resize, parse_size};
 pub use self::source::is_image_of;
 pub use self::usual::Usual;
 pub use self::values::{InputSpec, Values};

@@ -218,6 +218,15 @@ pub struct Augment {
     pub cutmix: bool,
 }
 
+/// Changes to images as one pass over them draws them.
+#[derive(Debug, Clone, Copy)]
+pub struct Augmentation<'a> {
+    /// Kinds of changes.
+    pub augment: &'a Augment,
+    /// Seed of the draws: with the number of a sample it decides what becomes of it.
+    pub seed: u64,
+}
+
 impl fmt::Display for Augment {
     /// The words that it is read from.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

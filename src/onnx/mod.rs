@@ -12,6 +12,7 @@ mod external;
 mod fault;
 mod functions;
 mod guard;
+mod inline;
 mod kind;
 mod load;
 mod model;
