@@ -128,10 +128,9 @@ fn one(path: &PathBuf, to: Size, pre: &Preprocess, out: &mut [u8]) -> Result<Don
     let reader = reader.map_err(|e| Error::io(path, e, hint))?;
     let image = reader.decode().map_err(|e| broken(format!("cannot be decoded: {e}")))?;
     let greyed = to.channels == 1 && image.color().has_color();
-    let (height, width) = (image.height() as usize, image.width() as usize);
-    let steps = fit::steps(pre, (height, width), to.sides(), true)
+    let size = Size { channels: to.channels, height: image.height() as usize, width: image.width() as usize };
+    let steps = fit::steps(pre, size.sides(), to.sides(), true)
         .map_err(|(reason, hint)| Error::file(path, format!("the image {reason}"), hint))?;
-    let size = Size { channels: to.channels, height, width };
     let pixels = fit::bring(&raw(image, to.channels), Order::Packed, size, steps, to);
     if pixels.len() != out.len() {
         return Err(broken(format!("gives {} values instead of {}", pixels.len(), out.len())));

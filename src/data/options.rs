@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::pixel_layout::Target;
+use super::pixel_layout::{Sides, Target};
 use super::{InputSpec, Values};
 use crate::{Error, Result, Setting};
 
@@ -189,10 +189,10 @@ impl Preprocess {
                 let reason = format!("there is no red and blue to swap in {}", target.describe());
                 return bad(Setting::Bgr, reason, "leave it out");
             }
-            if let (Some(crop), Some(image)) = (self.crop, target.image)
-                && crop != image.size.sides()
+            if let (Some((height, width)), Some(image)) = (self.crop, target.image)
+                && (Sides { height, width }) != image.size.sides()
             {
-                let reason = format!("{}x{} is not the size of {}", crop.0, crop.1, target.describe());
+                let reason = format!("{height}x{width} is not the size of {}", target.describe());
                 return bad(Setting::Crop, reason, &format!("the network takes {}", image.size));
             }
         }

@@ -16,9 +16,30 @@ pub(super) struct Size {
     pub width: usize,
 }
 
+/// Height and width of an image, in pixels. Displays as `height x width`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sides {
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Sides {
+    /// True if an image of these sides has `other` in it.
+    pub fn hold(self, other: Self) -> bool {
+        self.height >= other.height && self.width >= other.width
+    }
+}
+
+impl fmt::Display for Sides {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}x{}", self.height, self.width)
+    }
+}
+
 impl Size {
-    pub fn sides(self) -> (usize, usize) {
-        (self.height, self.width)
+    /// Height and width.
+    pub fn sides(self) -> Sides {
+        Sides { height: self.height, width: self.width }
     }
 
     pub fn len(self) -> usize {

@@ -102,7 +102,9 @@ fn nodes(proto: &mut GraphProto, old: &Graph, new: &mut Graph) -> Result<()> {
     for node in &new.nodes {
         let known = node.source.and_then(|s| Some((before.get(&s)?, file.get_mut(s)?.take()?)));
         patched.push(match (known, node.source) {
-            (Some((was, proto)), _) => patch(proto, (old, was), (new, node))?,
+            (Some((was, proto)), _) => {
+                patch(proto, Place { graph: old, node: was }, Place { graph: new, node })?
+            }
             (None, None) => fresh(new, node)?,
             (None, Some(_)) => {
                 return Err(fail(node, Fault::new("it stands for a node that the file lacks")));
@@ -125,10 +127,18 @@ fn fail(node: &Node, fault: Fault) -> Error {
     Error::node(&node.name, &node.op_type, fault.reason, "this is a bug of autobot-onnx; nothing was written")
 }
 
-fn patch(mut proto: NodeProto, old: (&Graph, &Node), new: (&Graph, &Node)) -> Result<NodeProto> {
-    let ((old_graph, was), (new_graph, node)) = (old, new);
-    reconnect(&mut proto.input, names(old_graph, &was.inputs), names(new_graph, &node.inputs));
-    reconnect(&mut proto.output, names(old_graph, &was.outputs), names(new_graph, &node.outputs));
+/// A node in its graph, which has the names of what it reads and gives.
+#[derive(Clone, Copy)]
+struct Place<'g> {
+    graph: &'g Graph,
+    node: &'g Node,
+}
+
+/// The node `proto`, which stood for `old`, changed where `new` differs.
+fn patch(mut proto: NodeProto, old: Place, new: Place) -> Result<NodeProto> {
+    let (was, node) = (old.node, new.node);
+    reconnect(&mut proto.input, names(old.graph, &was.inputs), names(new.graph, &node.inputs));
+    reconnect(&mut proto.output, names(old.graph, &was.outputs), names(new.graph, &node.outputs));
     if was.op_type != node.op_type {
         proto.op_type.clone_from(&node.op_type);
     }

@@ -128,7 +128,7 @@ pub fn inputs(infos: &[&ValueInfoProto], given: &[InputShape]) -> Result<Inputs>
                 return Err(Error::graph(reason, stated(&info.name, &[])));
             }
             Some(shape) => found.facts.push(Some(Fact::new(dtype, shape))),
-            None => open.push((info.name.as_str(), sizes)),
+            None => open.push(OpenInput { name: &info.name, sizes }),
         }
     }
     if open.is_empty() { Ok(found) } else { Err(ask(&open)) }
@@ -191,12 +191,20 @@ fn stated(name: &str, sizes: &[Size]) -> String {
     format!("{} {name}:{}", Setting::InputShape, sizes.join(","))
 }
 
-fn ask(open: &[(&str, Option<Vec<Size>>)]) -> Error {
-    let say = |(name, sizes): &(&str, Option<Vec<Size>>)| match sizes {
+/// An input of which the file does not state all sizes.
+struct OpenInput<'p> {
+    name: &'p str,
+    /// Its axes; `None` where the file states no shape.
+    sizes: Option<Vec<Size>>,
+}
+
+/// The error that asks for the sizes of all open inputs at once.
+fn ask(open: &[OpenInput]) -> Error {
+    let say = |OpenInput { name, sizes }: &OpenInput| match sizes {
         Some(sizes) => format!("the file leaves sizes of input '{name}' open: [{}]", join(sizes, ", ")),
         None => format!("the file does not state the shape of input '{name}'"),
     };
-    let all = open.iter().map(|(name, sizes)| stated(name, sizes.as_deref().unwrap_or_default()));
+    let all = open.iter().map(|input| stated(input.name, input.sizes.as_deref().unwrap_or_default()));
     let hint = format!("state them, for example: {}", all.collect::<Vec<_>>().join(" "));
     Error::argument(Setting::InputShape, open.iter().map(say).collect::<Vec<_>>().join("; "), hint)
 }
