@@ -1,10 +1,10 @@
 //! Functions that a model defines for itself, and branches that it takes in any case: calls are replaced by what they compute, and
 //! put back on writing.
 //!
-//! Takes: a model as the file has it. Gives: one without those calls, and the list of them ([`expand`]); and back
+//! Takes: a model as the file has it. Gives: one without these calls, and the list of them ([`expand`]); and back
 //! ([`collapse`]): a call whose nodes are as they were is written as it was, any other by its nodes. An If whose condition is a
 //! constant counts as a call of its branch.
-//! Never: expands what it cannot put back, or what another version of the standard operators could compute otherwise.
+//! Never: expands a call that it cannot put back, or whose body another version of the standard operators could compute otherwise.
 
 use super::branches::{self, Conditions};
 use super::inline::{instance, is_plain};
@@ -12,10 +12,10 @@ use crate::graph::Names;
 use onnx_protobuf::{FunctionProto, GraphProto, ModelProto, NodeProto};
 use std::collections::{HashMap, HashSet};
 
-/// Nodes that all calls together may become: functions that call others twice grow without bounds.
+/// Most nodes that all calls together become: functions that call others twice grow without bounds.
 const MOST_NODES: usize = 200_000;
 
-/// Calls within calls.
+/// Deepest nesting of calls in calls.
 const DEEPEST: usize = 64;
 
 /// A call of a function, and the nodes that stand for it.
@@ -183,7 +183,7 @@ pub fn are_called(model: &ModelProto) -> bool {
 }
 
 impl Call {
-    /// What an If decides by for which a branch stands here.
+    /// The condition of an If in whose place a branch stands; `None` for a call of a function.
     pub fn condition(&self) -> Option<&str> {
         self.node.input.first().filter(|_| self.node.op_type == "If").map(String::as_str)
     }
@@ -194,6 +194,7 @@ impl Call {
         first.output.iter().find(|o| !o.is_empty()).map(String::as_str)
     }
 
+    /// True where its nodes follow one another from node `first` on.
     fn stands_at(&self, graph: &GraphProto, first: usize) -> bool {
         graph.node.get(first..first + self.body.len()) == Some(&self.body[..])
     }
@@ -204,14 +205,14 @@ impl Call {
         graph.node.iter().position(makes).is_some_and(|first| self.stands_at(graph, first))
     }
 
-    /// What the node and its subgraphs read, names within them included.
+    /// Names that the node and its subgraphs read, also of subgraphs' own values included.
     pub fn reads(&self) -> HashSet<&str> {
         let mut used = HashSet::new();
         reads(&self.node, &mut used);
         used
     }
 
-    /// What an If is called for which a branch stands here.
+    /// The name of an If in whose place a branch stands; `None` for a call of a function.
     pub fn decided(&self) -> Option<String> {
         let output = self.node.output.iter().find(|o| !o.is_empty())?;
         let name = if self.node.name.is_empty() { output } else { &self.node.name };
@@ -259,7 +260,7 @@ fn drop_uncalled(model: &mut ModelProto, calls: &[Call]) {
     model.functions.retain(|f| !before.contains(&own(key(f))) || after.contains(&own(key(f))));
 }
 
-/// What a node calls, its subgraphs included. The parser bounds how deep subgraphs nest.
+/// Calls `found` for a node's operator and for all in its subgraphs. The parser bounds how deep subgraphs nest.
 fn callees(node: &NodeProto, found: &mut dyn FnMut(Key)) {
     found(called(node));
     for g in subgraphs(node) {
@@ -267,7 +268,7 @@ fn callees(node: &NodeProto, found: &mut dyn FnMut(Key)) {
     }
 }
 
-/// What a node reads, its subgraphs included.
+/// Names that a node reads, its subgraphs included.
 fn reads<'a>(node: &'a NodeProto, used: &mut HashSet<&'a str>) {
     used.extend(node.input.iter().map(String::as_str));
     for g in subgraphs(node) {

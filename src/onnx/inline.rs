@@ -8,7 +8,7 @@ use crate::graph::Names;
 use onnx_protobuf::{AttributeProto, FunctionProto, NodeProto};
 use std::collections::{HashMap, HashSet};
 
-/// Operators of the standard domain that compute the same in all versions that are read.
+/// Operators of the standard domain that compute one thing in all versions that are read.
 const STABLE: &[&str] = &[
     "Abs",
     "Add",
@@ -49,7 +49,7 @@ const STABLE: &[&str] = &[
     "Transpose",
 ];
 
-/// True for a function whose body can stand in the graph: no subgraphs, each name made once, the same standard operators.
+/// True for a function whose body can stand in the graph: no subgraphs, each name made once, standard operators of its version.
 pub fn is_plain(f: &FunctionProto, version: &dyn Fn(&str) -> Option<i64>) -> bool {
     let mut made: HashSet<&str> = HashSet::new();
     let once = f.input.iter().chain(f.node.iter().flat_map(|n| &n.output));

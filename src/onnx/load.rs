@@ -38,6 +38,7 @@ pub fn parse(bytes: &[u8], path: &Path, given: &[InputShape]) -> Result<Model> {
     assemble(decode(bytes, path)?, bytes.len() as u64, path, given)
 }
 
+/// A model from its message; `bytes` is the size of the message as it was read.
 fn assemble(mut proto: ModelProto, bytes: u64, path: &Path, given: &[InputShape]) -> Result<Model> {
     let folder = Folder::of(path);
     for t in walk::tensors(&proto).into_iter().filter(|t| external::is_external(t)) {
@@ -77,7 +78,7 @@ fn assemble(mut proto: ModelProto, bytes: u64, path: &Path, given: &[InputShape]
     Ok(Model { graph, proto, calls, path: path.to_owned(), bytes, folder, opset, inputs, elsewhere })
 }
 
-/// Brings what decided Ifs have in other files into the message: a branch that stands in the graph has its constants there. Errors
+/// Brings the external data of decided Ifs into the message: a branch that stands in the graph has its constants there. Errors
 /// name the tensor.
 fn hold(
     proto: &mut ModelProto,
@@ -99,7 +100,7 @@ fn hold(
     Ok(())
 }
 
-/// Conditions of Ifs that come out the same whatever the network's input is, and the sizes that are open; none where there are none.
+/// Conditions of Ifs that do not depend on the network's input, nor on open sizes; `None` where there are none.
 fn decided(graph: &Graph, inputs: &Inputs) -> Option<branches::Conditions> {
     let asked: Vec<_> = graph
         .nodes
@@ -121,8 +122,8 @@ fn decided(graph: &Graph, inputs: &Inputs) -> Option<branches::Conditions> {
     (!found.is_empty()).then_some(found)
 }
 
-/// Facts of the inputs at other sizes of the open axes: one set where the network runs with all of them changed, else what it runs
-/// with of changed first axes and of the others.
+/// Facts of the inputs at other sizes of the open axes: one set where the network runs with all of them changed, else the sets that
+/// it runs with of changed first axes and of changed others.
 fn other_sizes(graph: &Graph, inputs: &Inputs) -> Vec<Vec<Fact>> {
     let open = inputs.open.iter().flatten().any(Option::is_some);
     let given = inputs.facts.iter().cloned().collect::<Option<Vec<Fact>>>();
@@ -144,13 +145,13 @@ pub fn data_files(path: &Path) -> Vec<PathBuf> {
     proto.map_or_else(Vec::new, |proto| external::files(&proto, &Folder::of(path)))
 }
 
-/// Bytes → message, or what is wrong with them.
+/// Bytes → message. Errors say what the bytes look like instead.
 fn decode(bytes: &[u8], path: &Path) -> Result<ModelProto> {
     if bytes.is_empty() {
         return Err(Error::file(path, "the file is empty", "export or download the model again"));
     }
     let refuse = |reason: String, hint: &str| match sniff::sniff(bytes) {
-        Some(look) => Error::file(path, format!("this is {}, not an ONNX model", look.kind), look.hint),
+        Some(found) => Error::file(path, format!("this is {}, not an ONNX model", found.kind), found.hint),
         None => Error::file(path, reason, hint),
     };
     let hint = "export or download the model again; onnx.checker.check_model must accept it";

@@ -1,7 +1,7 @@
 //! ONNX files: the only module that knows protobuf.
 //!
-//! Takes: bytes, or a path. Gives: a [`Model`], whose graph the rest of the program works on; and the same file with
-//! another graph in it.
+//! Takes: bytes, or a path. Gives: a [`Model`], whose graph the rest of the program works on; and its file with another
+//! graph in it.
 //! Never: loses what it does not understand (fields, attributes, metadata, doc strings travel along untouched); panics on
 //! any input; leaves a half-written file; touches the file it read.
 

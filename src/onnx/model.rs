@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub struct Model {
     /// The network.
     pub graph: Graph,
-    /// The file, with but a token of each large initializer: the graph holds its elements.
+    /// The file, with a token of each large initializer, whose elements the graph holds.
     pub(super) proto: ModelProto,
     /// Calls of the model's own functions and of branches, which `proto` has expanded, one set after the other.
     pub(super) calls: Vec<Vec<functions::Call>>,
@@ -91,7 +91,7 @@ impl Model {
         self.facts_of(&self.graph)
     }
 
-    /// The same of a graph with this one's inputs.
+    /// As [`Model::facts`], of a graph with this one's inputs.
     pub fn facts_of(&self, graph: &Graph) -> Result<Facts> {
         let mut facts = infer(graph, None)?;
         for other in &self.elsewhere {
@@ -107,7 +107,7 @@ impl Model {
         Ok(patch::correct(&mut proto, &self.graph, &facts))
     }
 
-    /// The same file with the sizes that it leaves open stated as they are taken here: batch 1 unless it was given otherwise.
+    /// The file with its open sizes stated as they are taken here: batch 1 unless it was given otherwise.
     pub fn with_fixed_sizes(mut self) -> Result<Self> {
         let facts = infer(&self.graph, None)?;
         if let Some(proto) = self.proto.graph.as_mut() {
@@ -118,7 +118,7 @@ impl Model {
         Ok(self)
     }
 
-    /// The same file with `graph` in place of its own. Only what differs is changed.
+    /// The file with `graph` in place of its own, changed only where the graphs differ.
     pub fn with_graph(&self, graph: Graph) -> Result<Self> {
         let file = |graph: &Graph| computed::join(&share::join(graph));
         let (mut graph, old) = (file(&graph), file(&self.graph));
@@ -138,7 +138,7 @@ impl Model {
     }
 
     /// The calls that may stand in a file with `graph` in place of `old`: an If may where its branch, and all that its branches
-    /// read, is as it was. What only decided between those that may not is taken out of `graph`.
+    /// read, is as it was. Conditions of the others alone are taken out of `graph`.
     fn calls_that_stay(&self, old: &Graph, graph: &mut Graph) -> Result<Vec<Vec<functions::Call>>> {
         let mut calls = self.calls.clone();
         if graph.conditions.is_empty() {
@@ -220,8 +220,8 @@ impl Model {
         write::write(self, path, None)
     }
 
-    /// The same of a model that was proved as the message `proved`: what is on the disk is read back before it takes its name, and
-    /// must be that.
+    /// As [`Model::write`], of a model that was proved as the message `proved`: the file is read back from the disk before it takes its
+    /// name. Errors unless it is that message.
     pub(crate) fn write_proved(&self, path: &Path, proved: &[u8]) -> Result<Written> {
         write::write(self, path, Some(proved))
     }

@@ -1,4 +1,4 @@
-//! A model file in tract. The only module that knows it.
+//! A model file in tract.
 //!
 //! Takes: bytes, inputs. Gives: outputs, and the time that they took. Never: changes a model; lets a panic of tract's out: it is
 //! a refusal like any other.
@@ -22,7 +22,7 @@ use tract_onnx::prelude::{InferenceFact, InferenceModelExt};
 /// Inputs of one run: one array per network input.
 pub type Sample = Vec<Array<f32>>;
 
-/// Why tract did not do what it was asked for.
+/// The reason why tract did not carry out a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// It said so, in these words.
@@ -40,10 +40,10 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Nodes from which a network is proved without tract's optimisation, whose time grows faster than the square of the nodes.
+/// Fewest nodes of a network that is proved without tract's optimisation, whose time grows faster than their square.
 const LARGE: usize = 500;
 
-/// True if a network of so many nodes is proved without tract's optimisation.
+/// True if a network of `nodes` nodes is proved without tract's optimisation.
 pub fn proves_plain(nodes: usize) -> bool {
     nodes >= LARGE
 }
@@ -127,6 +127,7 @@ impl Runtime {
         })
     }
 
+    /// A sample as tract takes it, in the types of the network's inputs.
     fn values(&self, sample: &Sample) -> TractResult<TVec<TValue>> {
         let one = |(x, dtype): (&Array<f32>, &DatumType)| {
             // tract aligns its tensors, so that it copies whatever it is given: once, here.
@@ -146,8 +147,8 @@ fn kernel(product: &OptMatMul, shape: &[usize]) -> Option<String> {
     product.mmm.get(chosen).map(|kernel| kernel.name().to_owned())
 }
 
-/// Inputs that a network is run at of those that are given, where values are float16: tract takes some thirty times as long for
-/// them on processors that do not compute in float16.
+/// Most samples that a network of float16 values is run at: tract takes some thirty times as long for them on processors that do
+/// not compute in float16.
 pub const HALF_SAMPLES: usize = 1;
 
 /// Runs a model at the given inputs: the outputs in order, for each sample, or for the first [`HALF_SAMPLES`] where values are
@@ -201,11 +202,13 @@ fn told(info: &panic::PanicHookInfo) -> String {
     }
 }
 
+/// An error of tract's in one line, with its causes.
 fn words(e: &TractError) -> String {
     let first = |c: &dyn std::fmt::Display| c.to_string().lines().next().unwrap_or_default().to_owned();
     e.chain().map(|c| first(&c)).collect::<Vec<_>>().join(": ")
 }
 
+/// Loads a model, optimised if it has fewer than `large` nodes.
 fn load(onnx: &Onnx, large: usize, bytes: &[u8], inputs: &[Fact]) -> TractResult<Runtime> {
     let types = inputs.iter().map(|f| datum_type(f.dtype)).collect::<TractResult<Vec<_>>>()?;
     let mut model = onnx.model_for_read(&mut std::io::Cursor::new(bytes))?;
@@ -221,6 +224,7 @@ fn load(onnx: &Onnx, large: usize, bytes: &[u8], inputs: &[Fact]) -> TractResult
     Ok(Runtime { plan, inputs: types, half })
 }
 
+/// tract's word for an element type. Errors for the one that tract does not have.
 fn datum_type(dtype: DType) -> TractResult<DatumType> {
     Ok(match dtype {
         DType::F32 => DatumType::F32,

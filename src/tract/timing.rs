@@ -7,18 +7,18 @@ use crate::tract::{Refusal, Runtime, Sample, Step};
 use serde::Serialize;
 use std::time::Instant;
 
-/// How long to measure.
+/// Length of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Rounds {
-    /// Rounds before anything is counted.
+    /// Rounds that are not counted, at the beginning.
     pub warm_up: usize,
     /// Rounds that are counted, at least.
     pub least: usize,
-    /// More rounds follow until so much time has passed.
+    /// Shortest time that the counted rounds take together, in seconds.
     pub seconds: f64,
 }
 
-/// What a number of measurements says.
+/// Distribution of a number of measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
     /// The middle one.
@@ -43,7 +43,7 @@ impl Spread {
 pub struct Timing {
     /// Milliseconds per inference.
     pub milliseconds: Spread,
-    /// How many times faster than the first model, round by round.
+    /// Ratio of the first model's time to this one's, round by round.
     pub speedup: Spread,
 }
 

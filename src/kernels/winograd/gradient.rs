@@ -26,7 +26,7 @@ pub(super) struct Inputs<'a> {
 
 impl<R: FnMut(usize, usize, usize, &mut [f32])> SimdOp for Outputs<'_, R> {
     #[inline(always)]
-    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+    fn run<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, row, scratch, into } = self;
         let (g, lanes) = (&of.g, of.lanes);
         let (point, channel) = (of.points[1], of.products.pitch);
@@ -75,7 +75,7 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> SimdOp for Outputs<'_, R> {
 
 impl SimdOp for Inputs<'_> {
     #[inline(always)]
-    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+    fn run<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, from, scratch, dx } = self;
         let (g, lanes) = (&of.g, of.lanes);
         let (point, channel) = (of.points[0], of.products.pitch);
