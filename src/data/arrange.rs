@@ -1,4 +1,4 @@
-//! Which axes of an array of images are what.
+//! The roles of the axes of an array of images.
 //!
 //! *Takes*: an array's shape and type, and the network's image. *Gives*: a [`Fit`], or why there is none. *Never*: leaves open which of
 //! two readings is taken where both fit: the order is written down here.
@@ -12,7 +12,7 @@ use super::pixel_layout::{Image, Order, Size, Target};
 use super::{Preprocess, fit};
 use crate::{Error, Result, Setting};
 
-/// How the images of an array are stored, and how they come to the network's size.
+/// Storage of an array's images, and the steps to the network's size.
 pub(super) struct Fit {
     pub order: Order,
     pub from: Size,
@@ -80,11 +80,12 @@ pub(super) fn arrange<R: Read>(
     Ok(Fit { order, from, steps, to, target_order: image.order })
 }
 
+/// The error of an array whose axes do not suit the input.
 pub(super) fn misfit<R: Read>(array: &Npy<R>, target: &Target, hint: &str) -> Error {
     array.fail(format!("with shape {:?} does not fit {}", array.shape, target.describe()), hint)
 }
 
-/// True for the axes of one picture where those of a set are wanted.
+/// True for the axes of one picture where a set of them is wanted.
 fn is_single(axes: &[usize], to: Size) -> bool {
     match *axes {
         [_, _] => to.channels == 1,
@@ -95,6 +96,7 @@ fn is_single(axes: &[usize], to: Size) -> bool {
     }
 }
 
+/// The error of an array that is one sample.
 pub(super) fn single<R: Read>(array: &Npy<R>) -> Error {
     let reason = format!("with shape {:?} is one sample, without an axis that counts samples", array.shape);
     array.fail(reason, "stack many along a new first axis: numpy.stack, or array[numpy.newaxis] for this one")

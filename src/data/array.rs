@@ -19,6 +19,7 @@ use super::{Preprocess, Values, fit, sanity};
 use crate::support::memory;
 use crate::{Error, Result, Setting};
 
+/// The picked samples of the array in the file `path` for a network's only input.
 pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Picker) -> Result<Source> {
     let [target] = targets else {
         let names: Vec<_> = targets.iter().map(|t| t.name.as_str()).collect();
@@ -35,7 +36,7 @@ pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
     Ok(Source { features, picks, bad, total, names: None, labels: None, classes: None, notes })
 }
 
-/// How many samples `array` holds, and which of them are kept.
+/// Number of samples in `array`, and the picked ones. Errors where there are none.
 pub(super) fn rows<R: Read>(array: &Npy<R>, picker: Picker) -> Result<(usize, Vec<usize>)> {
     // Also an axis of 0 further back: the first one may then claim anything at no cost in bytes.
     if array.count() == 0 || array.shape.contains(&0) {
@@ -45,7 +46,7 @@ pub(super) fn rows<R: Read>(array: &Npy<R>, picker: Picker) -> Result<(usize, Ve
     Ok((array.count(), picker.pick(array.count())))
 }
 
-/// What is wrong with samples that are left out, by their place in the source.
+/// Errors of the samples that are left out, by their place in the source.
 pub(super) type Bad = BTreeMap<usize, Error>;
 
 /// Reads the picked samples of `array` for `target`; mean, std, scale and bgr count if `ours`.
@@ -98,8 +99,8 @@ pub(super) fn read<R: Read>(
     Ok((feature, bad))
 }
 
-/// Room for so many elements of the picked samples, where the machine has it: what an archive unpacks to may be a thousand
-/// times what it takes on disk.
+/// Room for `elements` elements of the picked samples, where the machine has it: an archive may unpack to a thousand times its size
+/// on disk.
 fn room<T, R: Read>(array: &Npy<R>, elements: usize) -> Result<Vec<T>> {
     let bytes = elements.saturating_mul(size_of::<T>()) as u64;
     let mut all = Vec::new();
@@ -110,7 +111,7 @@ fn room<T, R: Read>(array: &Npy<R>, elements: usize) -> Result<Vec<T>> {
     Ok(all)
 }
 
-/// The picked samples, cropped and resized, without those that hold no numbers.
+/// The picked samples, cropped and resized, without the ones that hold no numbers.
 fn samples<R: Read>(array: Npy<R>, fit: Option<&Fit>, picks: &[usize]) -> Result<(Store, Bad)> {
     let (dtype, subject) = (array.dtype, array.subject());
     let sample = match fit.filter(|f| f.steps.any()) {

@@ -1,7 +1,7 @@
 //! Random crops, mirrors, colours and mixtures.
 //!
 //! *Takes*: an [`Augment`], a seed, a sample number, for mixtures the size of the batch. *Gives*: where each output pixel comes
-//! from, and what becomes of its values. *Never*: draws anything that depends on more than those.
+//! from, and what becomes of its values. *Never*: draws anything that depends on more than these.
 
 use super::pixel_layout::{PixelLayout, Size};
 use super::{Augment, Augmentation};
@@ -41,7 +41,7 @@ impl CropOffset {
 }
 
 impl Augment {
-    /// Whether sample `index` is mirrored with this seed; `None` where more may happen to it.
+    /// True if sample `index` is mirrored with this seed; `None` where more may happen to it.
     pub fn mirrors(&self, seed: u64, index: usize) -> Option<bool> {
         let size = Size { channels: 1, height: 1, width: 1 };
         let only = Self { flip: self.flip, ..Self::default() };
@@ -53,12 +53,12 @@ impl Augment {
         self.mix || self.cutmix
     }
 
-    /// Everything there is, for pictures of this shorter side: crops by an eighth of it.
+    /// All kinds, for pictures whose shorter side has `side` pixels: crops by an eighth of it.
     pub fn all(side: usize) -> Self {
         Self { crop: side / 8, flip: true, jitter: true, mix: true, cutmix: true }
     }
 
-    /// What of it moves pixels and leaves their values alone.
+    /// The kinds that move pixels and leave their values alone.
     pub fn moves(self) -> Self {
         Self { crop: self.crop, flip: self.flip, ..Self::default() }
     }
@@ -68,16 +68,16 @@ impl Augment {
 /// channels as they are normalised.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Jitter {
-    /// What a pixel's distance from its own grey is multiplied by.
+    /// Factor of a pixel's distance from its own grey.
     saturation: f32,
-    /// What its distance from the image's mean is multiplied by, after that.
+    /// Factor of its distance from the image's mean, after that.
     contrast: f32,
-    /// What is added in the end, in standard deviations of the image.
+    /// Addend in the end, in standard deviations of the image.
     brightness: f32,
 }
 
 impl Jitter {
-    /// How far each may be from leaving the image as it is.
+    /// Largest change of saturation, contrast and brightness.
     const REACH: [f32; 3] = [0.6, 0.5, 0.4];
 
     /// The colours of sample `index`; `None` where they stay as they are.
@@ -102,14 +102,14 @@ impl Jitter {
     }
 }
 
-/// What a sample takes from another one of its batch.
+/// The part of another sample of its batch that a sample takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Mixture {
     /// The other one's place in the batch.
     pub partner: usize,
-    /// What stays of its own: a share of every value, or of an image all but a rectangle of the remaining share.
+    /// Share of its own that stays: of every value, or of an image's area, where a rectangle is the rest.
     pub share: f32,
-    /// Whether it is a rectangle, and where: shares of the room above it and left of it.
+    /// Place of the rectangle, as shares of the room above it and left of it; `None` where values are blended.
     pub corner: Option<[f32; 2]>,
 }
 

@@ -21,7 +21,7 @@ use crate::{Error, Result, Setting};
 /// sorted by name); the caller shuffles.
 pub struct BoundDataset {
     pub(super) features: Vec<Feature>,
-    /// Where each kept sample stood in the source; messages use these numbers.
+    /// Number of each kept sample in the source; messages use these numbers.
     pub(super) origin: Vec<usize>,
     /// File names of the kept samples, for folders.
     pub(super) names: Option<Vec<String>>,
@@ -29,14 +29,14 @@ pub struct BoundDataset {
     pub(super) labels_from: PathBuf,
     pub(super) classes: Option<Vec<String>>,
     pub(super) notes: Vec<String>,
-    /// Where the samples come from; none for synthetic ones.
+    /// Path that the samples come from, as text; `None` for synthetic ones.
     pub(super) source: Option<String>,
 }
 
 /// A dataset in a report.
 #[derive(Debug, Clone)]
 pub struct Summary {
-    /// Where the samples come from; none for synthetic ones.
+    /// Path that the samples come from, as text; `None` for synthetic ones.
     pub source: Option<String>,
     /// Number of samples.
     pub images: usize,
@@ -96,7 +96,7 @@ impl BoundDataset {
 
     /// `n` smooth random images per input (a few octaves of noise, edges and blobs; roughly zero mean and unit
     /// variance), made anew at every [`write`](Self::write); white noise for inputs that are not of rank 4; whole numbers for
-    /// inputs that take those. No labels.
+    /// inputs that take only these. No labels.
     /// Sample `i` depends on `seed`, `i` and the input alone, not on `n`. The layout is found as by [`Layout::Auto`].
     pub fn synthetic(inputs: &[InputSpec], n: usize, seed: u64) -> Self {
         let features = inputs.iter().zip(0..).map(|(input, at)| {
@@ -160,7 +160,7 @@ impl BoundDataset {
         })
     }
 
-    /// What a report says of it.
+    /// The entries of a report.
     pub fn summary(&self) -> Summary {
         let (source, notes) = (self.source.clone(), self.notes.clone());
         Summary { source, images: self.len(), labels: self.labels.is_some(), notes }
@@ -186,7 +186,7 @@ impl BoundDataset {
         self.classes.as_deref()
     }
 
-    /// A hash of everything that the samples are to a network, and of their labels; of synthetic samples, whatever their number.
+    /// A hash of the samples as the network takes them and of their labels; of synthetic samples, for any number of them.
     pub fn digest(&self) -> String {
         let mut hash = Hash::default();
         self.features.iter().for_each(|f| f.hash(&mut hash));
@@ -197,12 +197,12 @@ impl BoundDataset {
         hash.done()
     }
 
-    /// What was done to the data without being asked for, and what was ignored: one sentence each.
+    /// Notes on changes to the data that nobody asked for, and on files that were ignored: one sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// How to call sample `index` in a message: its file name, or its number in the source (from 0).
+    /// Name of sample `index` in messages: its file's, or its number in the source (from 0).
     ///
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
@@ -222,7 +222,7 @@ impl BoundDataset {
     /// Writes sample `index` of network input number `input`, normalised, in the input's own layout.
     ///
     /// `out` has the product of `shape[1..]` elements. `augment` is applied to images (rank 4) only, with the draw that
-    /// belongs to (its seed, `index`): the same for every input and every call. Costs no allocation for loaded data.
+    /// belongs to (its seed, `index`), equal for every input and every call. Costs no allocation for loaded data.
     ///
     /// # Panics
     /// If `input` or `index` is out of range or `out` has another length.

@@ -17,18 +17,18 @@ pub(super) enum Store {
     U8(Vec<u8>),
     F16(Vec<f16>),
     F32(Vec<f32>),
-    /// Nothing is stored: sample i is made from (this salt, i).
+    /// A salt: sample i is made from it and i.
     Synthetic(u64),
 }
 
 impl Store {
-    /// What a stored value is multiplied by unless the user says otherwise.
+    /// Factor of stored values unless the user says otherwise.
     pub fn default_scale(&self) -> f32 {
         if matches!(self, Self::U8(_)) { 1.0 / 255.0 } else { 1.0 }
     }
 }
 
-/// Leaves of rows of `len` values those that are `good`.
+/// Drops the rows of `len` values that are not `good`.
 pub(super) fn retain<T>(values: &mut Vec<T>, len: usize, good: &[bool]) {
     if good.iter().all(|&g| g) {
         return;
@@ -104,7 +104,7 @@ impl Feature {
         Self { store, len, layout, norm, values, table }
     }
 
-    /// What takes stored values to 0 … 1, where they are those of pictures.
+    /// Factor that takes the stored values of pictures to 0 … 1; `None` of other inputs.
     pub fn unit(&self) -> Option<f32> {
         fn range(values: impl Iterator<Item = f32>) -> (f32, f32) {
             values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
@@ -123,7 +123,7 @@ impl Feature {
         }
     }
 
-    /// The samples `list` otherwise normalised, with red and blue exchanged if `swap`.
+    /// The samples `list` normalised by `norm`, with red and blue exchanged if `swap`.
     pub fn with(&self, list: &[usize], norm: Norm, swap: bool) -> Self {
         fn some<T: Copy>(all: &[T], list: &[usize], len: usize) -> Vec<T> {
             list.iter().flat_map(|&i| &all[i * len..(i + 1) * len]).copied().collect()
@@ -168,7 +168,7 @@ impl Feature {
         found.map_or(Ok(()), Err)
     }
 
-    /// Adds everything on which a sample depends.
+    /// Adds everything on which a sample depends to a hash.
     pub fn hash(&self, hash: &mut Hash) {
         let Self { store, len, layout, norm, values, table: _ } = self;
         hash.number(*len).text(&format!("{layout:?} {values:?}"));
@@ -219,7 +219,7 @@ impl Feature {
         }
     }
 
-    /// Mixes `other`, a sample as the network takes it, into `out`. What is no image has no rectangles.
+    /// Mixes `other`, a sample as the network takes it, into `out`. Inputs that are no images have no rectangles.
     pub fn mix(&self, mixture: &Mixture, other: &[f32], out: &mut [f32]) {
         let share = mixture.share;
         match (self.layout, mixture.corner) {

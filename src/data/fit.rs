@@ -94,7 +94,7 @@ fn cover(from: Sides, to: Sides) -> Sides {
     }
 }
 
-/// Where the middle `part` of `whole` begins, rounded as torchvision's CenterCrop does.
+/// Offset of the middle `part` of `whole`, rounded as torchvision's CenterCrop does.
 fn centre(whole: usize, part: usize) -> usize {
     ((whole - part) as f64 / 2.0).round_ties_even() as usize
 }

@@ -18,6 +18,7 @@ use super::{Preprocess, Values, fit, sanity};
 use crate::support::files;
 use crate::{Error, Result, Setting};
 
+/// The picked images of the folder `path` for a network's only input. Errors where that is no picture.
 pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Picker) -> Result<Source> {
     let (target, image) = match targets {
         [target] => (target, target.image),
@@ -61,15 +62,15 @@ pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
     Ok(Source { features: vec![feature], picks, bad, total, names: Some(files), labels, classes, notes })
 }
 
-/// What happened to one image unasked.
+/// Changes to one image that nobody asked for.
 #[derive(Debug, Clone, Copy)]
 struct Done {
     fitted: bool,
     greyed: bool,
 }
 
-/// The picked images as uint8, `[picks, height, width, channels]`; those that cannot be decoded are no longer picked, where they
-/// may be left out.
+/// The picked images as uint8, `[picks, height, width, channels]`; where images may be left out, the ones that cannot be decoded
+/// are no longer picked.
 fn decode(
     path: &Path,
     files: &[String],
@@ -120,6 +121,7 @@ fn decode(
     Ok((Store::U8(pixels), bad))
 }
 
+/// Decodes one image into `out`, in the network's size.
 fn one(path: &PathBuf, to: Size, pre: &Preprocess, out: &mut [u8]) -> Result<Done> {
     let hint =
         &format!("replace or remove that file, or leave out what cannot be used with {}", Setting::SkipBad);
@@ -140,6 +142,7 @@ fn one(path: &PathBuf, to: Size, pre: &Preprocess, out: &mut [u8]) -> Result<Don
     Ok(Done { fitted, greyed })
 }
 
+/// Packed pixels, converted to grey, RGB or RGBA.
 fn raw(image: DynamicImage, channels: usize) -> Vec<u8> {
     match channels {
         1 => image.into_luma8().into_raw(),

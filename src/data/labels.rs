@@ -24,6 +24,7 @@ pub(super) fn read(path: &Path, count: usize, names: Option<&[String]>) -> Resul
     }
 }
 
+/// Reason and way out where labels are more or fewer than samples.
 fn mismatch(labels: usize, count: usize) -> (String, String) {
     (
         format!("holds {labels} labels, the calibration data {count} samples"),
@@ -134,7 +135,7 @@ struct Line<'t> {
     label: u32,
 }
 
-/// `label`, `file,label` or `file label`; a comma, semicolon or tab separates before blanks do.
+/// `label`, `file,label` or `file label`; a comma, semicolon or tab separates, else blanks.
 fn entry(line: &str) -> Option<Line<'_>> {
     if let Ok(label) = line.parse() {
         return Some(Line { name: None, label });

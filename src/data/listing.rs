@@ -7,10 +7,10 @@ use std::path::Path;
 
 use crate::{Error, Result, Setting};
 
-/// What counts as an image, in lower case.
+/// Extensions of image files, in lower case.
 pub(super) const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "bmp", "webp", "pnm", "ppm", "pgm", "pbm"];
 
-/// What follows the last dot of a file's name, in lower case.
+/// Extension of a file's name, in lower case.
 pub(super) fn extension(path: &Path) -> Option<String> {
     path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase)
 }
@@ -23,7 +23,7 @@ pub(super) struct Listing {
     pub notes: Vec<String>,
 }
 
-/// What lies in one folder, hidden entries left out, each sorted by name.
+/// Names in one folder, without hidden ones, each kind sorted.
 #[derive(Default)]
 struct Entries {
     images: Vec<String>,
@@ -31,6 +31,7 @@ struct Entries {
     others: Vec<String>,
 }
 
+/// The names in a folder. Errors where one is not UTF-8.
 fn entries(path: &Path) -> Result<Entries> {
     let io = |e| Error::io(path, e, "check the folder's permissions");
     let mut found = Entries::default();
@@ -59,7 +60,7 @@ fn entries(path: &Path) -> Result<Entries> {
     Ok(found)
 }
 
-/// One sub-folder per class if there are two or more with images, or if images lie nowhere else.
+/// The images of a folder: by class where two or more sub-folders hold images, or where images lie nowhere else.
 pub(super) fn list(path: &Path) -> Result<Listing> {
     let top = entries(path)?;
     let mut inside = vec![];
@@ -112,12 +113,13 @@ pub(super) fn list(path: &Path) -> Result<Listing> {
     Ok(Listing { files, labels: Some(labels), classes: Some(top.folders), notes })
 }
 
-/// All names are numbers, and they are not their own places.
+/// True where all names are numbers, and some are not their own places.
 fn misnumbered(names: &[String]) -> bool {
     let numbers: Option<Vec<usize>> = names.iter().map(|n| n.parse().ok()).collect();
     numbers.is_some_and(|numbers| numbers.iter().enumerate().any(|(i, &n)| i != n))
 }
 
+/// The error of a folder without images.
 fn nothing(path: &Path, top: &Entries) -> Error {
     let kinds = EXTENSIONS.join(", ");
     let reason = match (&top.others[..], &top.folders[..]) {

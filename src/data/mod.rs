@@ -1,13 +1,13 @@
 //! Calibration data: what the gates are trained on.
 //!
-//! *Takes*: `--calib` (`.npy`, `.npz`, a folder of images, a folder with one sub-folder per class, or nothing at all),
-//! `--labels`, and the network's inputs.
+//! *Takes*: arrays, `.npy`, `.npz`, a folder of images, a folder with one sub-folder per class, or nothing at all; labels; and the
+//! network's inputs.
 //!
-//! *Gives*: a [`BoundDataset`]: samples kept as compact as they came (uint8 stays uint8) and normalised when they are
-//! written out, labels, class names, and notes on everything that was done to the data unasked.
+//! *Gives*: a [`Dataset`], and once the network is known a [`BoundDataset`]: samples kept as compact as they came (uint8 stays uint8)
+//! and normalised when they are written out, labels, class names, and notes on everything that was done to the data unasked.
 //!
-//! *Never*: guesses between two readings that fit equally well without saying so, allocates what a header claims before
-//! holding it against the file, panics on a bad file, or changes the data's order (`--calib-size` keeps it too).
+//! *Never*: guesses between two readings that fit equally well without saying so, allocates what a header claims without
+//! holding it against the file, panics on a bad file, or changes the data's order (a random subset keeps it too).
 
 mod arrange;
 mod array;

@@ -16,7 +16,7 @@ const SAVE_AGAIN: &str = "save it again with numpy.save";
 /// Longer headers only occur with structured dtypes (NumPy itself stops at 10,000 bytes).
 const LONGEST_HEADER: usize = 1 << 16;
 
-/// What errors are about: an array of a file.
+/// The subject of errors: an array of a file.
 #[derive(Debug, Clone)]
 pub(super) struct Subject {
     path: PathBuf,
@@ -29,7 +29,7 @@ impl Subject {
         Error::file(&self.path, format!("{} {reason}", self.what), hint)
     }
 
-    /// The reader could not give what it had been held to.
+    /// The error of a reader that gave fewer bytes than it was held to.
     fn short(&self, e: io::Error) -> Error {
         let hint = "copy or save it again";
         match e.kind() {
@@ -58,7 +58,7 @@ impl Npy<BufReader<File>> {
 }
 
 impl<R: Read> Npy<R> {
-    /// `available`: all bytes that `reader` can give.
+    /// Reads the header. `available` is the number of bytes that `reader` can give. Errors where the header claims more.
     pub fn new(path: &Path, what: String, mut reader: R, available: u64) -> Result<Self> {
         let subject = Subject { path: path.into(), what };
         let fail = |reason: String, hint: &str| subject.fail(reason, hint);
@@ -112,7 +112,7 @@ impl<R: Read> Npy<R> {
         self.subject.fail(reason, hint)
     }
 
-    /// What errors are about, for when the array itself is being read.
+    /// The subject of errors, for when the array itself is being read.
     pub fn subject(&self) -> Subject {
         self.subject.clone()
     }
@@ -166,7 +166,7 @@ impl<R: Read> Npy<R> {
     }
 }
 
-/// What follows `'key':` in a header.
+/// The text after `'key':` in a header.
 fn field<'a>(header: &'a str, key: &str) -> Option<&'a str> {
     let (_, rest) = header.split_once(&format!("'{key}'"))?;
     Some(rest.trim_start().strip_prefix(':')?.trim_start())
@@ -182,7 +182,7 @@ fn tuple(s: &str) -> Option<Vec<usize>> {
     axes.map(|a| a.trim_end_matches('L').parse().ok()).collect()
 }
 
-/// Where each element of a row, taken in C order, stands in Fortran order.
+/// Offsets in Fortran order of a row's elements, taken in C order.
 fn fortran_offsets(axes: &[usize]) -> Vec<usize> {
     let mut offsets = vec![0];
     let mut stride = 1;

@@ -1,7 +1,7 @@
-//! What the user says about the data.
+//! Settings about the data.
 //!
-//! *Takes*: the words of the command line. *Gives*: [`Layout`], [`Resize`], [`Preprocess`], [`Augment`], checked against
-//! the network's inputs before any file is opened. *Never*: touches data.
+//! *Takes*: what the user says, also in words. *Gives*: [`Layout`], [`Resize`], [`Preprocess`], [`Augment`], checked against
+//! the network's inputs ahead of any file. *Never*: touches data.
 
 use std::fmt;
 use std::str::FromStr;
@@ -52,7 +52,7 @@ impl FromStr for Layout {
     }
 }
 
-/// How images are brought to size (bilinear, with the filter widened when shrinking, as Pillow does).
+/// The way of images to the network's size (bilinear, with the filter widened when shrinking, as Pillow does).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resize {
     /// The shorter side becomes this many pixels, the other follows; what is over is cut off around the centre.
@@ -73,7 +73,7 @@ impl FromStr for Resize {
     }
 }
 
-/// Reads a `--crop`: `224` (a square) or `224x320` as (height, width) in pixels, each 1 to 16384.
+/// Size of a crop: `224` (a square) or `224x320` as (height, width) in pixels, each 1 to 16384.
 ///
 /// # Errors
 /// Anything else.
@@ -108,9 +108,9 @@ pub struct Preprocess {
     pub std: Vec<f32>,
     /// Multiplies stored values. Default: 1/255 for uint8 data and image files, 1 for float arrays.
     pub scale: Option<f32>,
-    /// The axes of the network's rank-4 inputs.
+    /// The order of the axes of the network's rank-4 inputs.
     pub layout: Layout,
-    /// Resize images and uint8 arrays before cropping.
+    /// Resize images and uint8 arrays, ahead of a crop.
     pub resize: Option<Resize>,
     /// Cut (height, width) pixels out of the centre; must be the network's own size.
     pub crop: Option<(usize, usize)>,
@@ -127,7 +127,7 @@ impl Preprocess {
         (target.image.is_some() || targets == 1) && target.values == Values::Real
     }
 
-    /// That nothing is said about values that are taken as they are stored.
+    /// Errors where something is said about values that are taken as they are stored.
     fn leaves_alone(&self, targets: &[Target]) -> Result<()> {
         let Some(whole) = targets.iter().find(|t| t.values != Values::Real) else { return Ok(()) };
         let said = [
@@ -152,7 +152,7 @@ impl Preprocess {
         self.check(&targets).map(|()| targets)
     }
 
-    /// What is wrong whatever the data are.
+    /// Errors on settings that are wrong whatever the data are.
     pub(super) fn check(&self, targets: &[Target]) -> Result<()> {
         let bad = |setting, reason: String, hint: &str| Err(Error::argument(setting, reason, hint));
         if let Some(s) = self.scale.filter(|s| !s.is_finite() || *s == 0.0) {

@@ -1,6 +1,6 @@
 //! From a stored image to the network's input: axes, channel swap, crop, mirror.
 //!
-//! *Takes*: one stored sample. *Gives*: the same pixels in the network's layout. *Never*: knows what a pixel means.
+//! *Takes*: one stored sample. *Gives*: its pixels in the network's layout. *Never*: knows what a pixel means.
 
 use std::fmt;
 
@@ -42,6 +42,7 @@ impl Size {
         Sides { height: self.height, width: self.width }
     }
 
+    /// Elements of an image.
     pub fn len(self) -> usize {
         self.channels * self.height * self.width
     }
@@ -107,7 +108,7 @@ impl Target {
         Ok(Self::lenient(input, layout))
     }
 
-    /// Without the check that there is anything to fill.
+    /// As [`Target::new`], without the check that there is anything to fill.
     pub fn lenient(input: &InputSpec, layout: Layout) -> Self {
         let image = match input.shape[..] {
             [_, a, b, c] => {
@@ -136,7 +137,7 @@ impl Target {
     }
 }
 
-/// How stored images of one source become the network's images.
+/// The way from stored images of one source to the network's images.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PixelLayout {
     pub size: Size,

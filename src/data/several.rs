@@ -13,7 +13,7 @@ use super::pixel_layout::Target;
 use super::source::{Picker, Source};
 use crate::Result;
 
-/// Arrays of several inputs, which hold the same samples.
+/// Arrays of several inputs, one sample after another in each.
 #[derive(Default)]
 pub(super) struct Several {
     features: Vec<(Feature, Vec<usize>)>,
@@ -45,7 +45,7 @@ impl Several {
         Ok(())
     }
 
-    /// How many samples there are.
+    /// Number of samples.
     pub fn total(&self) -> usize {
         self.first.as_ref().map_or(0, |(total, _)| *total)
     }

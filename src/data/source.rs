@@ -1,4 +1,4 @@
-//! Where samples come from: a folder, an array, an archive.
+//! Sources of samples: a folder, an array, an archive.
 //!
 //! *Takes*: a path. *Gives*: a [`Source`] by whichever reader suits it. *Never*: tells a source by its content.
 
@@ -11,12 +11,12 @@ use crate::support::files;
 use crate::support::random::Draw;
 use crate::{Error, Result};
 
-/// What a source holds, before labels and notes are settled. `labels` cover the whole source, not only the picked.
+/// Content of a source, without labels from elsewhere. `labels` cover the whole source, not only the picked samples.
 pub(super) struct Source {
     pub features: Vec<Feature>,
     /// The samples in `features`.
     pub picks: Vec<usize>,
-    /// What is wrong with samples that were left out.
+    /// Errors of the samples that were left out.
     pub bad: Vec<Error>,
     pub total: usize,
     pub names: Option<Vec<String>>,
@@ -25,7 +25,7 @@ pub(super) struct Source {
     pub notes: Vec<String>,
 }
 
-/// Which samples of a source are kept: `limit` of them, drawn with `seed`, in the order of the source.
+/// A choice of samples of a source: `limit` of them, drawn with `seed`, in the order of the source.
 #[derive(Clone, Copy)]
 pub(super) struct Picker {
     pub limit: Option<usize>,
@@ -49,7 +49,7 @@ pub fn is_image_of(path: &Path, folder: &Path) -> bool {
     image && path.exists() && folder.is_dir() && above.any(|p| files::same(p, folder))
 }
 
-/// Reads what stands in `path`.
+/// The picked samples of `path` for a network's inputs.
 pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Picker) -> Result<Source> {
     match kind(path)? {
         Kind::Folder => folder::read(path, targets, pre, picker),

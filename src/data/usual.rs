@@ -1,7 +1,7 @@
 //! Preprocessings that networks are usually trained with.
 //!
 //! *Takes*: loaded pictures. *Gives*: some of them as each of these makes them, with the settings that say so. *Never*: changes what
-//! was loaded, or takes pictures for stored pixels that were normalised before they were stored.
+//! was loaded, or takes normalised pictures for stored pixels.
 
 use super::BoundDataset;
 use super::feature::{Feature, Norm};
@@ -16,7 +16,7 @@ pub struct Usual {
     pub data: BoundDataset,
 }
 
-/// What a training pipeline does to pixels.
+/// Preprocessing of a training pipeline.
 #[derive(Debug, Clone, Copy)]
 struct Recipe {
     /// Pixels are taken as 0 to 255, not as 0 to 1.

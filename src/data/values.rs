@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-/// What the numbers of an input are.
+/// Numbers that an input takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Values {
     /// Real numbers: normalised pixels, features.
@@ -20,7 +20,7 @@ pub enum Values {
 }
 
 impl Values {
-    /// The nearest of them.
+    /// The nearest of these numbers to `x`.
     pub(super) fn nearest(self, x: f32) -> f32 {
         match self {
             Self::Real => x,
@@ -28,7 +28,7 @@ impl Values {
         }
     }
 
-    /// Is `x` one of them?
+    /// True if `x` is one of these numbers.
     pub(super) fn hold(self, x: f64) -> bool {
         match self {
             Self::Real => true,
@@ -53,6 +53,6 @@ pub struct InputSpec {
     pub name: String,
     /// Its shape at batch 1: `[1, 3, 32, 32]`, NHWC `[1, 32, 32, 3]`, or any other rank ≥ 1 with the batch in front.
     pub shape: Vec<usize>,
-    /// What its numbers are.
+    /// Numbers that it takes.
     pub values: Values,
 }

@@ -1,7 +1,8 @@
 //! Number crunching: convolutions and matrix products.
 //!
-//! Takes: slices, and sizes ([`conv::Geometry`]). Gives: results in slices, by sums whose order depends on the sizes and on the vectors
-//! of the CPU alone. Never: knows an ONNX name. The only room with `unsafe` code, for loads and stores without checks in inner loops.
+//! Takes: slices, and sizes ([`conv::Geometry`]). Gives: results in slices, by sums whose order depends on the sizes and on the
+//! vectors of the CPU alone. Never: knows an ONNX name. The only room with `unsafe` code, for loads and stores without checks in
+//! inner loops.
 
 #![allow(unsafe_code, reason = "loops over raw memory, each with what makes it safe")]
 

@@ -1,8 +1,9 @@
 //! Constants that a file computes from others (weight normalisation, weights cut out of one flat buffer).
 //!
-//! Takes: a graph as it stands in the file. Gives: one whose layers read what comes out as constants of their own ([`part`]), so that
-//! their channels are free of how the numbers are made; and back ([`join`]): numbers that were not changed are computed by the file's
-//! nodes, others are stored. Never: stores numbers that take more bytes than their sources (integers, halves, fillings).
+//! Takes: a graph as it stands in the file. Gives: one whose layers read what comes out as constants of their own ([`part`]), so
+//! that their channels are free of how the numbers are made; and back ([`join`]): numbers that were not changed are computed by
+//! the file's nodes, others are stored. Never: stores numbers that take more bytes than their sources (integers, halves,
+//! fillings).
 
 use super::share;
 use crate::graph::{Facts, Graph, Names, Node, Origin, Value, ValueId, infer};

@@ -1,7 +1,7 @@
 //! Bytes and files → [`Model`].
 //!
-//! Takes: a path, or bytes; sizes that the file leaves open. Gives: a model whose graph has no calls of its own functions, no decided
-//! branches and no shared constants. Never: panics on any input; touches the file.
+//! Takes: a path, or bytes; sizes that the file leaves open. Gives: a model whose graph has no calls of its own functions, no
+//! decided branches and no shared constants. Never: panics on any input; touches the file.
 
 use super::external::{self, Folder};
 use super::shapes::{InputShape, Inputs};

@@ -1,7 +1,7 @@
 //! A model: its network, and the file around it.
 //!
-//! Takes: what [`super::load`] found, and graphs in place of the one that it found. Gives: what the file says of itself, the facts of
-//! its graph, and the file with another graph in it. Never: changes what a graph does not mention.
+//! Takes: what [`super::load`] found, and graphs in place of the one that it found. Gives: what the file says of itself, the
+//! facts of its graph, and the file with another graph in it. Never: changes what a graph does not mention.
 
 use super::external::Folder;
 use super::kind::{self, Kind};
@@ -220,8 +220,8 @@ impl Model {
         write::write(self, path, None)
     }
 
-    /// As [`Model::write`], of a model that was proved as the message `proved`: the file is read back from the disk before it takes its
-    /// name. Errors unless it is that message.
+    /// As [`Model::write`], of a model that was proved as the message `proved`: the file is read back from the disk before it
+    /// takes its name. Errors unless it is that message.
     pub(crate) fn write_proved(&self, path: &Path, proved: &[u8]) -> Result<Written> {
         write::write(self, path, Some(proved))
     }

@@ -189,8 +189,8 @@ fn drop_gone(proto: &mut GraphProto, old: &Graph, new: &Graph) {
     proto.input.retain(stays);
 }
 
-/// Makes every entry of the file state the shape that holds, except of the network's own inputs. An entry of an output stays where it
-/// holds at the analysed sizes: it is the interface. Gives the names of values whose entries were wrong.
+/// Makes every entry of the file state the shape that holds, except of the network's own inputs. An entry of an output stays
+/// where it holds at the analysed sizes: it is the interface. Gives the names of values whose entries were wrong.
 pub fn correct(proto: &mut GraphProto, graph: &Graph, facts: &Facts) -> Vec<String> {
     let known: HashMap<&str, usize> =
         graph.values.iter().enumerate().map(|(v, value)| (value.name.as_str(), v)).collect();

@@ -175,7 +175,8 @@ impl Winograd {
         });
     }
 
-    /// Calls `f` with this thread's buffers: for points on the input's side of the products, on the output's, and for the transforms.
+    /// Calls `f` with this thread's buffers: for points on the input's side of the products, on the output's, and for the
+    /// transforms.
     fn with_buffers(&self, f: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
         let [inputs, outputs] = self.points.map(|floats| SQUARE * floats);
         with_buffers([inputs, outputs, self.scratch()], f);
