@@ -18,8 +18,7 @@ use autobot_onnx::internals::report::{gather, json, text};
 use autobot_onnx::internals::support::files;
 use autobot_onnx::internals::tract::board::Board;
 use autobot_onnx::internals::tract::calibrate;
-use autobot_onnx::internals::tract::timing::{self, Rounds};
-use autobot_onnx::internals::tract::{Runtime, Sample};
+use autobot_onnx::internals::tract::timing::{self, Loaded, Rounds};
 use autobot_onnx::internals::verify;
 use autobot_onnx::{Error, Result};
 
@@ -63,7 +62,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
             Some(whole) => Some(whole.layers.clone()),
             None => Some(timing::layers(ready, args.runs.min(100)).map_err(|why| refused(file, &why))?),
         };
-        let outputs = ready.0.run(&ready.1).map_err(|why| refused(file, &why))?;
+        let outputs = ready.runtime.run(&ready.sample).map_err(|why| refused(file, &why))?;
         let outputs = outputs.first().map(|y| y.iter().take(OUTPUTS).copied().collect()).unwrap_or_default();
         let (apart, disagree) = aparts[k];
         models.push(json::Benched { path, bytes, macs, timing, layers, outputs, apart, disagree });
@@ -112,7 +111,7 @@ pub fn speed(cpu: Option<&Processor>, model: &Model, talk: Talk) -> Result<Optio
 }
 
 /// How far tract and our executor are apart on the input that is timed; none where ours cannot run the network.
-fn apart(network: (&Graph, &Facts), (runtime, sample): &(Runtime, Sample)) -> Option<f64> {
+fn apart(network: (&Graph, &Facts), Loaded { runtime, sample }: &Loaded) -> Option<f64> {
     let found = runtime.run(sample).ok()?;
     verify::apart(network, std::slice::from_ref(sample), &[found]).ok()?
 }

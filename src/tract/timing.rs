@@ -47,18 +47,23 @@ pub struct Timing {
     pub speedup: Spread,
 }
 
-/// Measures all models, one run of each per round. The error names the model.
-pub fn measure(
-    models: &[(Runtime, Sample)],
-    rounds: Rounds,
-) -> Result<(usize, Vec<Timing>), (usize, Refusal)> {
+/// A model that is ready to run, and the inputs that it is timed on.
+pub struct Loaded {
+    /// The model.
+    pub runtime: Runtime,
+    /// Its inputs.
+    pub sample: Sample,
+}
+
+/// Measures all models, one run of each per round: the number of rounds, and the times by model. The error names the model.
+pub fn measure(models: &[Loaded], rounds: Rounds) -> Result<(usize, Vec<Timing>), (usize, Refusal)> {
     let round = |number: usize| -> Result<Vec<f64>, (usize, Refusal)> {
         let mut times = vec![0.0; models.len()];
         for k in 0..models.len() {
             // Each model has each place in the round equally often.
             let m = (k + number) % models.len();
-            let (model, sample) = &models[m];
-            times[m] = 1e3 * model.time(sample).map_err(|why| (m, why))?.as_secs_f64();
+            let Loaded { runtime, sample } = &models[m];
+            times[m] = 1e3 * runtime.time(sample).map_err(|why| (m, why))?.as_secs_f64();
         }
         Ok(times)
     };
@@ -84,11 +89,11 @@ pub struct Layer {
 }
 
 /// Median time of every node over some runs, in order of execution.
-pub fn layers((model, sample): &(Runtime, Sample), runs: usize) -> Result<Vec<Layer>, Refusal> {
+pub fn layers(Loaded { runtime, sample }: &Loaded, runs: usize) -> Result<Vec<Layer>, Refusal> {
     let mut last: Vec<Step> = Vec::new();
     let mut times: Vec<Vec<f64>> = Vec::new();
     for _ in 0..runs.max(1) {
-        last = model.steps(sample)?;
+        last = runtime.steps(sample)?;
         times.resize(last.len(), Vec::new());
         times.iter_mut().zip(&last).for_each(|(t, step)| t.push(1e3 * step.time.as_secs_f64()));
     }
