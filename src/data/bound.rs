@@ -123,11 +123,11 @@ impl BoundDataset {
     ) -> Result<Self> {
         let Source { features, picks, bad, total, names, labels: found, classes, mut notes } = source;
         if let Some(first) = bad.first() {
-            let (n, of) = (bad.len(), bad.len() + picks.len());
+            let (n, all) = (bad.len(), bad.len() + picks.len());
             let reason = first.to_string();
             let reason = reason.lines().next().unwrap_or_default();
             notes.push(format!(
-                "{n} of {of} samples were left out because they cannot be used; first: {reason}"
+                "{n} of {all} samples were left out because they cannot be used; first: {reason}"
             ));
         }
         match picker.limit {
@@ -139,7 +139,7 @@ impl BoundDataset {
             }
             _ => {}
         }
-        let (all, classes) = match labels {
+        let (labels_of_all, classes) = match labels {
             Some(file) => {
                 if found.is_some() {
                     notes.push(format!("labels come from {}, not from the calibration data", file.display()));
@@ -150,7 +150,7 @@ impl BoundDataset {
         };
         Ok(Self {
             features,
-            labels: all.map(|all| picks.iter().map(|&i| all[i]).collect()),
+            labels: labels_of_all.map(|labels| picks.iter().map(|&i| labels[i]).collect()),
             labels_from: labels.unwrap_or(path).into(),
             names: names.map(|names| picks.iter().map(|&i| names[i].clone()).collect()),
             origin: picks,

@@ -106,17 +106,17 @@ fn decode(
     retain(picks, 1, &good);
     let fitted = done.iter().filter(|d| d.fitted).count();
     let greyed = done.iter().filter(|d| d.greyed).count();
-    let of = done.len();
+    let all = done.len();
     if fitted > 0 && pre.resize.is_none() {
         let size = image.size;
         notes.push(format!(
-            "{fitted} of {of} images were scaled to cover {size} and cut to it around the centre"
+            "{fitted} of {all} images were scaled to cover {size} and cut to it around the centre"
         ));
     } else if fitted > 0 {
-        notes.push(format!("{fitted} of {of} images were cut to {} around the centre", image.size));
+        notes.push(format!("{fitted} of {all} images were cut to {} around the centre", image.size));
     }
     if greyed > 0 {
-        notes.push(format!("{greyed} of {of} images had colours and were made grey"));
+        notes.push(format!("{greyed} of {all} images had colours and were made grey"));
     }
     Ok((Store::U8(pixels), bad))
 }

@@ -130,13 +130,13 @@ impl Preprocess {
     /// Errors where something is said about values that are taken as they are stored.
     fn leaves_alone(&self, targets: &[Target]) -> Result<()> {
         let Some(whole) = targets.iter().find(|t| t.values != Values::Real) else { return Ok(()) };
-        let said = [
+        let stated = [
             (Setting::Mean, !self.mean.is_empty()),
             (Setting::Std, !self.std.is_empty()),
             (Setting::Scale, self.scale.is_some()),
         ];
-        let said = said.into_iter().find(|(_, said)| *said);
-        match said.filter(|_| !targets.iter().any(|t| Self::applies(t, targets.len()))) {
+        let stated = stated.into_iter().find(|(_, stated)| *stated);
+        match stated.filter(|_| !targets.iter().any(|t| Self::applies(t, targets.len()))) {
             Some((setting, _)) => {
                 let reason = format!("{} takes whole numbers, as they are stored", whole.describe());
                 Err(Error::argument(setting, reason, "leave it out"))

@@ -85,7 +85,7 @@ impl PackedConv {
         }
     }
 
-    /// Whether [`PackedConv::run_back`] can be called.
+    /// True if [`PackedConv::run_back`] can be called.
     pub fn goes_back(&self) -> bool {
         matches!(self.kernel, Kernel::Plain { back: Some(_) } | Kernel::Fast { back: true, .. })
     }

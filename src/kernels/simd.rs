@@ -94,10 +94,10 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// to += by·from, or to = by·from.
 #[inline(always)]
 pub fn scale(to: &mut [f32], by: f32, from: &[f32], add: bool) {
-    let both = to.iter_mut().zip(from);
+    let pairs = to.iter_mut().zip(from);
     match add {
-        true => both.for_each(|(to, from)| *to += by * from),
-        false => both.for_each(|(to, from)| *to = by * from),
+        true => pairs.for_each(|(to, from)| *to += by * from),
+        false => pairs.for_each(|(to, from)| *to = by * from),
     }
 }
 

@@ -155,8 +155,8 @@ fn expected(t: &TensorProto) -> Option<u64> {
 
 /// The bytes of its data file that a tensor takes, by its entries.
 pub fn range(t: &TensorProto) -> Result<std::ops::Range<usize>, Fault> {
-    let of = |key: &str| Ok::<_, Fault>(number(t, key)?.unwrap_or(0) as usize);
-    let (offset, length) = (of("offset")?, of("length")?);
+    let entry = |key: &str| Ok::<_, Fault>(number(t, key)?.unwrap_or(0) as usize);
+    let (offset, length) = (entry("offset")?, entry("length")?);
     Ok(offset..offset.saturating_add(length))
 }
 

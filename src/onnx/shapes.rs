@@ -1,6 +1,6 @@
 //! Types and shapes as the file declares them, and what the user adds to them.
 //!
-//! Takes: `ValueInfoProto`s and `--input-shape`. Gives: facts at batch 1, and the restated sizes after a rewrite.
+//! Takes: `ValueInfoProto`s, and shapes that the user states. Gives: facts at batch 1, and the restated sizes after a rewrite.
 //! Never: replaces a symbol or a number in the file other than a size that has really changed.
 
 use crate::error::{Error, Result};
