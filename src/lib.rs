@@ -79,25 +79,46 @@
 //! Invariants: what no operator speaks for is frozen, with a reason; a result that was not verified is not given; the same
 //! seed and data give the same bytes, whatever the number of threads.
 
+// Every `unsafe` of the library stands in `kernels`, which says at its head what it is for. ndarray's `s!` expands to some:
+// `index_axis` and `slice_axis` do not.
+#[forbid(unsafe_code)]
 mod cost;
+#[forbid(unsafe_code)]
 mod coupling;
+#[forbid(unsafe_code)]
 mod data;
+#[forbid(unsafe_code)]
 mod error;
+#[forbid(unsafe_code)]
 mod exec;
+#[forbid(unsafe_code)]
 mod gates;
+#[forbid(unsafe_code)]
 mod graph;
 mod kernels;
+#[forbid(unsafe_code)]
 mod onnx;
+#[forbid(unsafe_code)]
 mod ops;
+#[forbid(unsafe_code)]
 mod plan;
+#[forbid(unsafe_code)]
 mod pruner;
+#[forbid(unsafe_code)]
 mod recover;
+#[forbid(unsafe_code)]
 mod report;
+#[forbid(unsafe_code)]
 mod rewrite;
+#[forbid(unsafe_code)]
 mod setting;
+#[forbid(unsafe_code)]
 mod support;
+#[forbid(unsafe_code)]
 mod tensor;
+#[forbid(unsafe_code)]
 mod tract;
+#[forbid(unsafe_code)]
 mod verify;
 
 pub use cost::Convention;

@@ -36,6 +36,9 @@ const PRIVATE: &[(&str, &str)] = &[
     ("maud", "report/html.rs"),
 ];
 
+/// The places that may hold the word `unsafe`.
+const UNSAFE: &[&str] = &["kernels/", "cli/mod.rs"];
+
 /// Who may name operators beside `ops/`, and which (empty: any). An operator is asked what it is, by `Op` and `Hints`; these
 /// cannot ask one.
 const NAMING: &[(&str, &[&str], &str)] = &[
@@ -172,6 +175,37 @@ fn crates_stay_where_they_belong() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// True where a word stands in a text by itself, not as a part of a longer name.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(is_name) && !text[at + word.len()..].starts_with(is_name))
+}
+
+#[test]
+fn unsafe_code_stands_in_kernels_and_in_one_call_of_the_command() {
+    let sources = sources();
+    let holds = |s: &&Source| has_word(&s.text, "unsafe");
+    let wrong: Vec<&str> = (sources.iter().filter(holds))
+        .filter(|s| !UNSAFE.iter().any(|home| s.path.starts_with(home)))
+        .map(|s| s.path.as_str())
+        .collect();
+    assert!(wrong.is_empty(), "unsafe code in {wrong:?}");
+    let command = sources.iter().find(|s| s.path == "cli/mod.rs").unwrap();
+    assert_eq!(command.text.matches("unsafe {").count(), 1, "one call of the allocator");
+
+    // The compiler holds the rest to it, and allows no exception below.
+    let library = &sources.iter().find(|s| s.path == "lib.rs").unwrap().text;
+    for room in LAYERS.iter().copied().flatten().filter(|room| !["cli", "main", "kernels"].contains(room)) {
+        let forbidden = format!("#[forbid(unsafe_code)]\nmod {room};\n");
+        assert!(library.contains(&forbidden), "src/lib.rs does not forbid unsafe code to {room}");
+    }
+    let allows = |s: &&Source| s.text.contains("allow(unsafe_code");
+    let open: Vec<&str> = sources.iter().filter(allows).map(|s| s.path.as_str()).collect();
+    assert_eq!(open, ["cli/mod.rs", "kernels/mod.rs"]);
+    assert!(has_word("a\nunsafe { f() }", "unsafe") && !has_word("#![forbid(unsafe_code)]", "unsafe"));
 }
 
 /// Flags in a text, but for those of other programs and for colours of a style sheet.

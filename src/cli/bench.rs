@@ -15,8 +15,7 @@ use autobot_onnx::internals::pruner::host::{load, observe, refused};
 use autobot_onnx::internals::report::{gather, json, text};
 use autobot_onnx::internals::tract::board::Board;
 use autobot_onnx::internals::tract::calibrate::{self, Measured};
-use autobot_onnx::internals::tract::timing::{self, Rounds, Timing};
-use autobot_onnx::internals::tract::{Runtime, Sample};
+use autobot_onnx::internals::tract::timing::{self, Loaded, Rounds, Timing};
 use autobot_onnx::internals::verify;
 use autobot_onnx::{Error, Result};
 use std::path::Path;
@@ -39,13 +38,13 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
         let model = onnx::read(path, &args.model.input_shape)?;
         guard::weights(&outputs, &[&model], &[], None)?;
         let facts = model.facts()?;
-        let (runtime, sample) = load(&model, &facts)?;
-        let mut contender = Contender::new(path, &model, &facts, &runtime, &sample)?;
+        let loaded = load(&model, &facts)?;
+        let mut contender = Contender::new(path, &model, &facts, &loaded)?;
         if args.calibrate.is_some() {
             contender.observed = observe(&model, &facts)?;
         }
         contenders.push(contender);
-        ready.push((runtime, sample));
+        ready.push(loaded);
     }
     let board = Board::ask();
     console.facts(&text::board(&board));
@@ -93,8 +92,8 @@ struct Contender<'a> {
 }
 
 impl<'a> Contender<'a> {
-    fn new(path: &'a Path, model: &Model, facts: &Facts, runtime: &Runtime, sample: &Sample) -> Result<Self> {
-        let apart = apart(model, facts, runtime, sample);
+    fn new(path: &'a Path, model: &Model, facts: &Facts, loaded: &Loaded) -> Result<Self> {
+        let apart = apart(model, facts, loaded);
         let bytes = std::fs::metadata(path).map(|m| m.len());
         Ok(Self {
             path,
@@ -107,7 +106,7 @@ impl<'a> Contender<'a> {
     }
 
     /// What is reported of it.
-    fn benched(&self, ready: &(Runtime, Sample), timing: Timing, args: &BenchArgs) -> Result<json::Benched> {
+    fn benched(&self, ready: &Loaded, timing: Timing, args: &BenchArgs) -> Result<json::Benched> {
         let layers = match self.observed.first() {
             _ if !args.layers => None,
             Some(whole) => Some(whole.layers.clone()),
@@ -116,7 +115,7 @@ impl<'a> Contender<'a> {
                 Some(layers.map_err(|why| refused(self.path, &why))?)
             }
         };
-        let outputs = ready.0.run(&ready.1).map_err(|why| refused(self.path, &why))?;
+        let outputs = ready.runtime.run(&ready.sample).map_err(|why| refused(self.path, &why))?;
         Ok(json::Benched {
             path: self.path.display().to_string(),
             bytes: self.bytes,
@@ -130,8 +129,8 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// Distance between tract and our executor on a sample; none where ours cannot run the network.
-fn apart(model: &Model, facts: &Facts, runtime: &Runtime, sample: &Sample) -> Option<f64> {
+/// Distance between tract and our executor on the input that is timed; none where ours cannot run the network.
+fn apart(model: &Model, facts: &Facts, Loaded { runtime, sample }: &Loaded) -> Option<f64> {
     let found = runtime.run(sample).ok()?;
     verify::apart((&model.graph, facts), std::slice::from_ref(sample), &[found]).ok()?
 }

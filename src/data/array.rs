@@ -9,14 +9,17 @@ use std::path::Path;
 
 use half::f16;
 
+use super::arrange::{Fit, arrange, misfit, single};
+use super::dtype::DType;
 use super::feature::{Feature, Norm, Store};
-use super::fit::Steps;
-use super::npy::{DType, Npy};
-use super::pixel_layout::{Image, Order, PixelLayout, Size, Target};
-use super::{Picker, Preprocess, Source, Values, fit, sanity};
+use super::npy::Npy;
+use super::pixel_layout::{PixelLayout, Target};
+use super::source::{Picker, Source};
+use super::{Preprocess, Values, fit, sanity};
 use crate::support::memory;
 use crate::{Error, Result, Setting};
 
+/// The picked samples of the array in the file `path` for a network's only input.
 pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Picker) -> Result<Source> {
     let [target] = targets else {
         let names: Vec<_> = targets.iter().map(|t| t.name.as_str()).collect();
@@ -33,7 +36,7 @@ pub(super) fn load(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
     Ok(Source { features, picks, bad, total, names: None, labels: None, classes: None, notes })
 }
 
-/// How many samples `array` holds, and which of them are kept.
+/// Number of samples in `array`, and the picked ones. Errors where there are none.
 pub(super) fn rows<R: Read>(array: &Npy<R>, picker: Picker) -> Result<(usize, Vec<usize>)> {
     // Also an axis of 0 further back: the first one may then claim anything at no cost in bytes.
     if array.count() == 0 || array.shape.contains(&0) {
@@ -43,64 +46,7 @@ pub(super) fn rows<R: Read>(array: &Npy<R>, picker: Picker) -> Result<(usize, Ve
     Ok((array.count(), picker.pick(array.count())))
 }
 
-/// Arrays of several inputs, which hold the same samples.
-#[derive(Default)]
-pub(super) struct Several {
-    features: Vec<(Feature, Vec<usize>)>,
-    notes: Vec<String>,
-    bad: Bad,
-    first: Option<(usize, Vec<usize>)>,
-}
-
-impl Several {
-    /// Reads the array of one more input; mean, std, scale and bgr count if `ours`.
-    pub fn add<R: Read>(
-        &mut self,
-        array: Npy<R>,
-        target: &Target,
-        pre: &Preprocess,
-        ours: bool,
-        picker: Picker,
-    ) -> Result<()> {
-        let (total, picks) = rows(&array, picker)?;
-        if let Some((n, _)) = self.first.as_ref().filter(|(n, _)| *n != total) {
-            let reason = format!("holds {total} samples, the arrays before it hold {n}");
-            return Err(array.fail(reason, "give every input the same number of samples"));
-        }
-        let (feature, unusable) = read(array, target, pre, ours, &picks, &mut self.notes)?;
-        let there: Vec<usize> = picks.iter().copied().filter(|i| !unusable.contains_key(i)).collect();
-        self.features.push((feature, there));
-        self.bad.extend(unusable);
-        self.first = Some((total, picks));
-        Ok(())
-    }
-
-    /// How many samples there are.
-    pub fn total(&self) -> usize {
-        self.first.as_ref().map_or(0, |(total, _)| *total)
-    }
-
-    /// All of them, with their labels; what one input lacks is left out of all. Errors where nothing is left.
-    pub fn source(mut self, labels: Option<Vec<u32>>) -> Result<Source> {
-        let bad = &mut self.bad;
-        let (total, mut picks) = self.first.unwrap_or_default();
-        picks.retain(|i| !bad.contains_key(i));
-        if picks.is_empty()
-            && let Some((_, first)) = bad.pop_first()
-        {
-            return Err(first);
-        }
-        let whole = |(mut feature, there): (Feature, Vec<usize>)| {
-            feature.retain(&there.iter().map(|i| !bad.contains_key(i)).collect::<Vec<_>>());
-            feature
-        };
-        let features = self.features.into_iter().map(whole).collect();
-        let bad = std::mem::take(bad).into_values().collect();
-        Ok(Source { features, picks, bad, total, names: None, labels, classes: None, notes: self.notes })
-    }
-}
-
-/// What is wrong with samples that are left out, by their place in the source.
+/// Errors of the samples that are left out, by their place in the source.
 pub(super) type Bad = BTreeMap<usize, Error>;
 
 /// Reads the picked samples of `array` for `target`; mean, std, scale and bgr count if `ours`.
@@ -138,9 +84,9 @@ pub(super) fn read<R: Read>(
         (true, false) => Norm::plain(store.default_scale()),
         (false, _) => Norm::none(channels),
     };
-    let route =
+    let layout =
         fit.map(|f| PixelLayout { size: f.to, from: f.order, to: f.target_order, swap: ours && pre.bgr });
-    let feature = Feature::new(store, target, route, norm);
+    let feature = Feature::new(store, target, layout, norm);
     feature.check_values().map_err(|(index, value)| {
         let (at, what) = (picks.iter().filter(|i| !bad.contains_key(i)).nth(index), target.describe());
         let at = at.copied().unwrap_or_default();
@@ -153,96 +99,8 @@ pub(super) fn read<R: Read>(
     Ok((feature, bad))
 }
 
-/// How the images of an array are stored, and how they come to the network's size.
-struct Fit {
-    order: Order,
-    from: Size,
-    steps: Steps,
-    to: Size,
-    target_order: Order,
-}
-
-/// Finds out which axes of `array` are what. Pixels (uint8) are packed if they can be; floats are as the network takes
-/// them if they can be, else planar, else packed.
-fn arrange<R: Read>(
-    array: &Npy<R>,
-    target: &Target,
-    image: Image,
-    pre: &Preprocess,
-    notes: &mut Vec<String>,
-) -> Result<Fit> {
-    let pixels = array.dtype == DType::U8;
-    let to = image.size;
-    if is_single(&array.shape, to) {
-        return Err(single(array));
-    }
-    let axes = match array.shape[..] {
-        [_, a, b, c] => [a, b, c],
-        [_, h, w] if to.channels == 1 => [h, w, 1],
-        [_, _, _] => {
-            return Err(misfit(array, target, "these look like grey images: repeat them for each channel"));
-        }
-        _ => {
-            return Err(misfit(array, target, "give images as [n, h, w, c] (uint8) or [n, c, h, w] (float)"));
-        }
-    };
-    let grey = array.shape.len() == 3;
-    let orders = match (grey || pixels, image.order) {
-        (true, _) | (_, Order::Packed) => [Order::Packed, Order::Planar],
-        _ => [Order::Planar, Order::Packed],
-    };
-    let exact = orders.into_iter().find(|o| o.size(axes) == to);
-    let order = exact.or_else(|| orders.into_iter().find(|o| o.size(axes).channels == to.channels));
-    let Some(order) = order else {
-        let reason =
-            format!("neither the first nor the last axis of an image has {} channel(s)", to.channels);
-        let hint = format!(
-            "convert the images (grey, RGB or RGBA) as the network takes them; {} if its axes are misread",
-            Setting::Layout
-        );
-        return Err(array.fail(
-            format!("with shape {:?} does not fit {}: {reason}", array.shape, target.describe()),
-            hint,
-        ));
-    };
-    let from = order.size(axes);
-    let steps = fit::steps(pre, from.sides(), to.sides(), false).map_err(|(reason, hint)| {
-        let reason =
-            format!("with shape {:?} does not fit {}: an image {reason}", array.shape, target.describe());
-        array.fail(reason, hint)
-    })?;
-    if steps.resize.is_some() && !pixels {
-        let reason = format!("holds {} images of {from}, and only uint8 images can be resized", array.dtype);
-        return Err(array.fail(reason, format!("resize them to {to} before saving, or save uint8")));
-    }
-    if steps.crop.is_some() && pre.crop.is_none() {
-        notes.push(format!("images were cut to {to} around the centre"));
-    }
-    Ok(Fit { order, from, steps, to, target_order: image.order })
-}
-
-fn misfit<R: Read>(array: &Npy<R>, target: &Target, hint: &str) -> Error {
-    array.fail(format!("with shape {:?} does not fit {}", array.shape, target.describe()), hint)
-}
-
-/// True for the axes of one picture where those of a set are wanted.
-fn is_single(axes: &[usize], to: Size) -> bool {
-    match *axes {
-        [_, _] => to.channels == 1,
-        // Grey pictures, one after the other, have three axes too.
-        [_, _, c] if to.channels == 1 => c == 1 && to.width != 1,
-        [a, _, c] => a == to.channels || c == to.channels,
-        _ => false,
-    }
-}
-
-fn single<R: Read>(array: &Npy<R>) -> Error {
-    let reason = format!("with shape {:?} is one sample, without an axis that counts samples", array.shape);
-    array.fail(reason, "stack many along a new first axis: numpy.stack, or array[numpy.newaxis] for this one")
-}
-
-/// Room for so many elements of the picked samples, where the machine has it: what an archive unpacks to may be a thousand
-/// times what it takes on disk.
+/// Room for `elements` elements of the picked samples, where the machine has it: an archive may unpack to a thousand times its size
+/// on disk.
 fn room<T, R: Read>(array: &Npy<R>, elements: usize) -> Result<Vec<T>> {
     let bytes = elements.saturating_mul(size_of::<T>()) as u64;
     let mut all = Vec::new();
@@ -253,7 +111,7 @@ fn room<T, R: Read>(array: &Npy<R>, elements: usize) -> Result<Vec<T>> {
     Ok(all)
 }
 
-/// The picked samples, cropped and resized, without those that hold no numbers.
+/// The picked samples, cropped and resized, without the ones that hold no numbers.
 fn samples<R: Read>(array: Npy<R>, fit: Option<&Fit>, picks: &[usize]) -> Result<(Store, Bad)> {
     let (dtype, subject) = (array.dtype, array.subject());
     let sample = match fit.filter(|f| f.steps.any()) {

@@ -1,10 +1,10 @@
 //! Random crops, mirrors, colours and mixtures.
 //!
 //! *Takes*: an [`Augment`], a seed, a sample number, for mixtures the size of the batch. *Gives*: where each output pixel comes
-//! from, and what becomes of its values. *Never*: draws anything that depends on more than those.
+//! from, and what becomes of its values. *Never*: draws anything that depends on more than these.
 
-use super::Augment;
 use super::pixel_layout::{PixelLayout, Size};
+use super::{Augment, Augmentation};
 use crate::support::random::Draw;
 
 /// A displacement of the image, then a mirror.
@@ -20,8 +20,8 @@ pub(super) struct CropOffset {
 impl CropOffset {
     pub const NONE: Self = Self { down: 0, right: 0, pad: 0, flip: false };
 
-    /// The shift that belongs to (`seed`, `index`).
-    pub fn draw(augment: &Augment, seed: u64, index: usize, size: Size) -> Self {
+    /// The displacement of sample `index`, an image of `size`.
+    pub fn draw(Augmentation { augment, seed }: Augmentation, index: usize, size: Size) -> Self {
         let mut draw = Draw::new(seed, index as u64);
         let pad = augment.crop.min(size.height.max(size.width));
         let (down, right) = (draw.below(2 * pad + 1), draw.below(2 * pad + 1));
@@ -41,11 +41,11 @@ impl CropOffset {
 }
 
 impl Augment {
-    /// Whether sample `index` is mirrored with this seed; `None` where more may happen to it.
+    /// True if sample `index` is mirrored with this seed; `None` where more may happen to it.
     pub fn mirrors(&self, seed: u64, index: usize) -> Option<bool> {
         let size = Size { channels: 1, height: 1, width: 1 };
         let only = Self { flip: self.flip, ..Self::default() };
-        (*self == only).then(|| CropOffset::draw(self, seed, index, size).flip)
+        (*self == only).then(|| CropOffset::draw(Augmentation { augment: self, seed }, index, size).flip)
     }
 
     /// True if images become mixtures: no label is theirs then.
@@ -53,12 +53,12 @@ impl Augment {
         self.mix || self.cutmix
     }
 
-    /// Everything there is, for pictures of this shorter side: crops by an eighth of it.
+    /// All kinds, for pictures whose shorter side has `side` pixels: crops by an eighth of it.
     pub fn all(side: usize) -> Self {
         Self { crop: side / 8, flip: true, jitter: true, mix: true, cutmix: true }
     }
 
-    /// What of it moves pixels and leaves their values alone.
+    /// The kinds that move pixels and leave their values alone.
     pub fn moves(self) -> Self {
         Self { crop: self.crop, flip: self.flip, ..Self::default() }
     }
@@ -68,20 +68,20 @@ impl Augment {
 /// channels as they are normalised.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Jitter {
-    /// What a pixel's distance from its own grey is multiplied by.
+    /// Factor of a pixel's distance from its own grey.
     saturation: f32,
-    /// What its distance from the image's mean is multiplied by, after that.
+    /// Factor of its distance from the image's mean, after that.
     contrast: f32,
-    /// What is added in the end, in standard deviations of the image.
+    /// Addend in the end, in standard deviations of the image.
     brightness: f32,
 }
 
 impl Jitter {
-    /// How far each may be from leaving the image as it is.
+    /// Largest change of saturation, contrast and brightness.
     const REACH: [f32; 3] = [0.6, 0.5, 0.4];
 
-    /// The colours that belong to (`seed`, `index`).
-    pub fn draw(augment: &Augment, seed: u64, index: usize) -> Option<Self> {
+    /// The colours of sample `index`; `None` where they stay as they are.
+    pub fn draw(Augmentation { augment, seed }: Augmentation, index: usize) -> Option<Self> {
         if !augment.jitter {
             return None;
         }
@@ -91,31 +91,31 @@ impl Jitter {
     }
 
     /// Changes an image as the network takes it.
-    pub fn apply(&self, route: &PixelLayout, image: &mut [f32]) {
+    pub fn apply(&self, layout: &PixelLayout, image: &mut [f32]) {
         let n = image.len() as f32;
         let mean = image.iter().sum::<f32>() / n;
         let spread = (image.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n).sqrt();
-        route.with_grey(image, |v, grey| {
+        layout.with_grey(image, |v, grey| {
             let saturated = grey + self.saturation * (*v - grey);
             *v = mean + self.contrast * (saturated - mean) + self.brightness * spread;
         });
     }
 }
 
-/// What a sample takes from another one of its batch.
+/// The part of another sample of its batch that a sample takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Mixture {
     /// The other one's place in the batch.
     pub partner: usize,
-    /// What stays of its own: a share of every value, or of an image all but a rectangle of the remaining share.
+    /// Share of its own that stays: of every value, or of an image's area, where a rectangle is the rest.
     pub share: f32,
-    /// Whether it is a rectangle, and where: shares of the room above it and left of it.
+    /// Place of the rectangle, as shares of the room above it and left of it; `None` where values are blended.
     pub corner: Option<[f32; 2]>,
 }
 
 impl Mixture {
-    /// The mixture that belongs to (`seed`, `index`) in a batch of `n`.
-    pub fn draw(augment: &Augment, seed: u64, index: usize, n: usize) -> Option<Self> {
+    /// The mixture of sample `index` in a batch of `n`; `None` where it stays alone.
+    pub fn draw(Augmentation { augment, seed }: Augmentation, index: usize, n: usize) -> Option<Self> {
         if !augment.mixes() {
             return None;
         }
@@ -162,9 +162,9 @@ mod tests {
         let shifts: Vec<_> = (0..18).map(|i| moved(i / 2 % 3 - 1, i / 6 - 1, i % 2 == 1)).collect();
         for seed in 0..400 {
             let mut out = [0.0; 9];
-            calib.write(0, 0, Some((&augment, seed)), &mut out);
+            calib.write(0, 0, Some(Augmentation { augment: &augment, seed }), &mut out);
             let which = shifts.iter().position(|s| s[..] == out[..]);
-            seen.insert(which.unwrap_or_else(|| panic!("{out:?} is no shift of the image")));
+            seen.insert(which.unwrap_or_else(|| panic!("{out:?} is no displacement of the image")));
         }
         assert_eq!(seen.len(), 18);
     }
@@ -175,7 +175,7 @@ mod tests {
         let all = |seed| -> Vec<Vec<f32>> {
             let one = |i| {
                 let mut out = vec![0.0; 9];
-                calib.write(0, i, Some((&augment, seed)), &mut out);
+                calib.write(0, i, Some(Augmentation { augment: &augment, seed }), &mut out);
                 out
             };
             (0..40).map(one).collect()
@@ -190,7 +190,7 @@ mod tests {
     fn a_mixture_is_blended_pasted_or_one_of_both_as_was_asked() {
         let of = |words: &str| -> Vec<Option<Mixture>> {
             let augment: Augment = words.parse().unwrap();
-            (0..200).map(|i| Mixture::draw(&augment, 5, i, 8)).collect()
+            (0..200).map(|i| Mixture::draw(Augmentation { augment: &augment, seed: 5 }, i, 8)).collect()
         };
         let pasted = |all: &[Option<Mixture>]| all.iter().flatten().filter(|m| m.corner.is_some()).count();
         assert!(of("crop4,flip").iter().all(Option::is_none));
@@ -206,7 +206,7 @@ mod tests {
         let plain = moved(0, 0, false);
         let mixed = |augment: &Augment, seed| {
             let mut out = vec![0.0; 9];
-            calib.write_mixed(0, (&[0, 1], 0), Some((augment, seed)), &mut out);
+            calib.write_mixed(0, &[0, 1], 0, Some(Augmentation { augment, seed }), &mut out);
             out
         };
         assert_eq!(mixed(&none, 1), plain);
@@ -240,10 +240,10 @@ mod tests {
         let expected = [-3.0, 0.0, 3.0, 9.0, 12.0, 15.0].map(|v| v + 0.25 * spread);
         for scale in [1.0, 255.0] {
             for (to, places) in [(Order::Packed, [0, 1, 2, 3, 4, 5]), (Order::Planar, [0, 2, 4, 1, 3, 5])] {
-                let route = PixelLayout { size, from: to, to, swap: false };
+                let layout = PixelLayout { size, from: to, to, swap: false };
                 let mut image = [0.0; 6];
                 places.iter().zip([0., 3., 6., 6., 9., 12.]).for_each(|(&at, v)| image[at] = v * scale);
-                jitter.apply(&route, &mut image);
+                jitter.apply(&layout, &mut image);
                 for (&at, expected) in places.iter().zip(expected) {
                     assert!((image[at] / scale - expected).abs() < 1e-4, "{to:?}: {image:?}, {expected}");
                 }
@@ -254,8 +254,8 @@ mod tests {
     #[test]
     fn colours_belong_to_seed_and_index_and_stay_within_reach() {
         let augment: Augment = "jitter".parse().unwrap();
-        let of = |seed, index| Jitter::draw(&augment, seed, index).unwrap();
-        assert_eq!(Jitter::draw(&Augment::default(), 1, 2), None);
+        let of = |seed, index| Jitter::draw(Augmentation { augment: &augment, seed }, index).unwrap();
+        assert_eq!(Jitter::draw(Augmentation { augment: &Augment::default(), seed: 1 }, 2), None);
         assert_eq!(of(1, 2), of(1, 2));
         assert_ne!(of(1, 2), of(1, 3));
         let all: Vec<Jitter> = (0..500).map(|i| of(3, i)).collect();
@@ -278,7 +278,7 @@ mod tests {
         let (calib, augment) = (numbered(1), "jitter".parse::<Augment>().unwrap());
         for seed in 0..50 {
             let mut out = [0.0; 9];
-            calib.write(0, 0, Some((&augment, seed)), &mut out);
+            calib.write(0, 0, Some(Augmentation { augment: &augment, seed }), &mut out);
             assert!(out.is_sorted() && out != moved(0, 0, false)[..], "seed {seed}: {out:?}");
         }
     }
@@ -286,9 +286,12 @@ mod tests {
     #[test]
     fn off_means_untouched_and_huge_padding_does_not_overflow() {
         let calib = numbered(1);
+        let write = |augment: &Augment, out: &mut [f32]| {
+            calib.write(0, 0, Some(Augmentation { augment, seed: 7 }), out);
+        };
         let mut out = [0.0; 9];
-        calib.write(0, 0, Some((&Augment::default(), 7)), &mut out);
+        write(&Augment::default(), &mut out);
         assert_eq!(out[..], moved(0, 0, false));
-        calib.write(0, 0, Some((&Augment { crop: usize::MAX, ..Augment::default() }, 7)), &mut out);
+        write(&Augment { crop: usize::MAX, ..Augment::default() }, &mut out);
     }
 }

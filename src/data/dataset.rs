@@ -1,9 +1,10 @@
-//! A set of samples before a network is known.
+//! A set of samples for any network.
 //!
 //! *Takes*: arrays, or where files are, and what callers say about them. *Gives*: a [`Dataset`]; with a network's inputs, a
-//! [`BoundDataset`]. *Never*: reads a file before the network is known that says how.
+//! [`BoundDataset`]. *Never*: reads a file without a network that says how.
 
-use super::{BoundDataset, InputSpec, Picker, Preprocess, Samples, given, kind, read};
+use super::source::{Picker, kind, read};
+use super::{BoundDataset, InputSpec, Preprocess, Samples, given};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ pub struct Dataset {
     seed: u64,
 }
 
-/// Where samples come from.
+/// Origin of samples.
 #[derive(Debug, Clone)]
 enum Origin {
     /// One array per input.
@@ -30,7 +31,7 @@ enum Origin {
     Synthetic(usize),
 }
 
-/// Where labels come from.
+/// Origin of labels.
 #[derive(Debug, Clone)]
 enum Labels {
     /// The samples' own source, if it has some.
@@ -107,7 +108,7 @@ impl Dataset {
         self
     }
 
-    /// What the network was trained with: pixels are taken as 0 to 1, the mean is subtracted, and they are divided by the standard
+    /// The network's own normalisation: pixels are taken as 0 to 1, the mean is subtracted, and they are divided by the standard
     /// deviation; one value, or one per channel. Errors on values that cannot be used.
     pub fn normalise(mut self, mean: &[f32], std: &[f32]) -> Result<Self> {
         (self.pre.mean, self.pre.std) = (mean.to_vec(), std.to_vec());
@@ -156,9 +157,10 @@ impl Dataset {
     }
 }
 
-/// What messages call samples that came from no file.
+/// Name in messages of samples that came from no file.
 const MEMORY: &str = "memory";
 
+/// The error of labels that are more or fewer than the samples.
 fn unequal(labels: usize, samples: usize) -> Error {
     Error::arrays(format!("{labels} labels for {samples} samples"), "give one label per sample")
 }

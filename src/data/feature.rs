@@ -8,7 +8,7 @@ use half::f16;
 use super::augment::{CropOffset, Jitter, Mixture};
 use super::pixel_layout::{Order, PixelLayout, Target};
 use super::synthetic;
-use super::{Augment, Preprocess, Values};
+use super::{Augmentation, Preprocess, Values};
 use crate::support::hash::Hash;
 use crate::support::random::Draw;
 
@@ -17,18 +17,18 @@ pub(super) enum Store {
     U8(Vec<u8>),
     F16(Vec<f16>),
     F32(Vec<f32>),
-    /// Nothing is stored: sample i is made from (this salt, i).
+    /// A salt: sample i is made from it and i.
     Synthetic(u64),
 }
 
 impl Store {
-    /// What a stored value is multiplied by unless the user says otherwise.
+    /// Factor of stored values unless the user says otherwise.
     pub fn default_scale(&self) -> f32 {
         if matches!(self, Self::U8(_)) { 1.0 / 255.0 } else { 1.0 }
     }
 }
 
-/// Leaves of rows of `len` values those that are `good`.
+/// Drops the rows of `len` values that are not `good`.
 pub(super) fn retain<T>(values: &mut Vec<T>, len: usize, good: &[bool]) {
     if good.iter().all(|&g| g) {
         return;
@@ -81,7 +81,7 @@ pub(super) struct Feature {
     /// Elements of one sample.
     pub len: usize,
     /// `None` for inputs that are no images: copied in order.
-    pub route: Option<PixelLayout>,
+    pub layout: Option<PixelLayout>,
     pub norm: Norm,
     values: Values,
     /// For uint8: `table[c][value]` is the normalised value.
@@ -89,11 +89,11 @@ pub(super) struct Feature {
 }
 
 impl Feature {
-    pub fn new(store: Store, target: &Target, route: Option<PixelLayout>, norm: Norm) -> Self {
-        Self::of(store, (target.len(), target.values), route, norm)
+    pub fn new(store: Store, target: &Target, layout: Option<PixelLayout>, norm: Norm) -> Self {
+        Self::of(store, target.len(), target.values, layout, norm)
     }
 
-    fn of(store: Store, (len, values): (usize, Values), route: Option<PixelLayout>, norm: Norm) -> Self {
+    fn of(store: Store, len: usize, values: Values, layout: Option<PixelLayout>, norm: Norm) -> Self {
         let table = match store {
             Store::U8(_) => {
                 let row = |c| std::array::from_fn(|v| norm.apply(c, v as f32));
@@ -101,10 +101,10 @@ impl Feature {
             }
             _ => Vec::new(),
         };
-        Self { store, len, route, norm, values, table }
+        Self { store, len, layout, norm, values, table }
     }
 
-    /// What takes stored values to 0 … 1, where they are those of pictures.
+    /// Factor that takes the stored values of pictures to 0 … 1; `None` of other inputs.
     pub fn unit(&self) -> Option<f32> {
         fn range(values: impl Iterator<Item = f32>) -> (f32, f32) {
             values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
@@ -123,7 +123,7 @@ impl Feature {
         }
     }
 
-    /// The samples `list` otherwise normalised, with red and blue exchanged if `swap`.
+    /// The samples `list` normalised by `norm`, with red and blue exchanged if `swap`.
     pub fn with(&self, list: &[usize], norm: Norm, swap: bool) -> Self {
         fn some<T: Copy>(all: &[T], list: &[usize], len: usize) -> Vec<T> {
             list.iter().flat_map(|&i| &all[i * len..(i + 1) * len]).copied().collect()
@@ -134,7 +134,7 @@ impl Feature {
             Store::F32(all) => Store::F32(some(all, list, self.len)),
             Store::Synthetic(salt) => Store::Synthetic(*salt),
         };
-        Self::of(store, (self.len, self.values), self.route.map(|r| PixelLayout { swap, ..r }), norm)
+        Self::of(store, self.len, self.values, self.layout.map(|l| PixelLayout { swap, ..l }), norm)
     }
 
     /// Leaves the samples that are `good`.
@@ -148,9 +148,9 @@ impl Feature {
     }
 
     pub fn synthetic(target: &Target, salt: u64) -> Self {
-        let route =
+        let layout =
             target.image.map(|i| PixelLayout { size: i.size, from: Order::Planar, to: i.order, swap: false });
-        Self::new(Store::Synthetic(salt), target, route, Norm::plain(1.0))
+        Self::new(Store::Synthetic(salt), target, layout, Norm::plain(1.0))
     }
 
     /// The first stored number that the network does not take, with the place of its sample among the picked.
@@ -168,10 +168,10 @@ impl Feature {
         found.map_or(Ok(()), Err)
     }
 
-    /// Adds everything on which a sample depends.
+    /// Adds everything on which a sample depends to a hash.
     pub fn hash(&self, hash: &mut Hash) {
-        let Self { store, len, route, norm, values, table: _ } = self;
-        hash.number(*len).text(&format!("{route:?} {values:?}"));
+        let Self { store, len, layout, norm, values, table: _ } = self;
+        hash.number(*len).text(&format!("{layout:?} {values:?}"));
         hash.floats(&norm.mean).floats(&norm.std).floats(&[norm.scale]);
         match store {
             Store::U8(all) => hash.text("uint8").bytes(all),
@@ -187,44 +187,45 @@ impl Feature {
         };
     }
 
-    pub fn write(&self, index: usize, augment: Option<(&Augment, u64)>, out: &mut [f32]) {
+    /// Writes sample `index`, normalised and changed by `augment`, in the network's layout; `out` has `len` elements.
+    pub fn write(&self, index: usize, augment: Option<Augmentation>, out: &mut [f32]) {
         assert_eq!(out.len(), self.len, "elements of one sample");
-        let shift = match (augment, self.route) {
-            (Some((augment, seed)), Some(route)) => CropOffset::draw(augment, seed, index, route.size),
+        let offset = match (augment, self.layout) {
+            (Some(augment), Some(layout)) => CropOffset::draw(augment, index, layout.size),
             _ => CropOffset::NONE,
         };
         let at = index * self.len..(index + 1) * self.len;
         match &self.store {
-            Store::U8(all) => self.copy(&all[at], 0, shift, |c, v| self.table[c][usize::from(v)], out),
+            Store::U8(all) => self.copy(&all[at], 0, offset, |c, v| self.table[c][usize::from(v)], out),
             Store::F16(all) => {
-                self.copy(&all[at], f16::ZERO, shift, |c, v| self.norm.apply(c, v.to_f32()), out);
+                self.copy(&all[at], f16::ZERO, offset, |c, v| self.norm.apply(c, v.to_f32()), out);
             }
-            Store::F32(all) => self.copy(&all[at], 0.0, shift, |c, v| self.norm.apply(c, v), out),
+            Store::F32(all) => self.copy(&all[at], 0.0, offset, |c, v| self.norm.apply(c, v), out),
             Store::Synthetic(salt) => {
                 let draw = Draw::new(*salt, index as u64);
-                let made = match (self.route, self.values) {
-                    (Some(route), values) => synthetic::levels(synthetic::image(route.size, draw), values),
+                let made = match (self.layout, self.values) {
+                    (Some(layout), values) => synthetic::levels(synthetic::image(layout.size, draw), values),
                     (None, Values::Real) => synthetic::noise(self.len, draw),
                     (None, Values::Whole { low, end }) => synthetic::whole(self.len, low, end, draw),
                 };
-                self.copy(&made, 0.0, shift, |_, v| v, out);
+                self.copy(&made, 0.0, offset, |_, v| v, out);
             }
         }
-        if let (Some((augment, seed)), Some(route)) = (augment, &self.route)
-            && let Some(jitter) = Jitter::draw(augment, seed, index)
+        if let (Some(augment), Some(layout)) = (augment, &self.layout)
+            && let Some(jitter) = Jitter::draw(augment, index)
         {
-            jitter.apply(route, out);
+            jitter.apply(layout, out);
             out.iter_mut().for_each(|x| *x = self.values.nearest(*x));
         }
     }
 
-    /// Mixes `other`, a sample as the network takes it, into `out`. What is no image has no rectangles.
+    /// Mixes `other`, a sample as the network takes it, into `out`. Inputs that are no images have no rectangles.
     pub fn mix(&self, mixture: &Mixture, other: &[f32], out: &mut [f32]) {
         let share = mixture.share;
-        match (self.route, mixture.corner) {
-            (Some(route), Some(corner)) => route.paste((1.0 - share).sqrt(), corner, other, out),
+        match (self.layout, mixture.corner) {
+            (Some(layout), Some(corner)) => layout.paste((1.0 - share).sqrt(), corner, other, out),
             // A mean of two token ids or truth values is nothing.
-            _ if self.route.is_none() && self.values != Values::Real => {}
+            _ if self.layout.is_none() && self.values != Values::Real => {}
             _ => out.iter_mut().zip(other).for_each(|(x, o)| *x = share * *x + (1.0 - share) * o),
         }
         out.iter_mut().for_each(|x| *x = self.values.nearest(*x));
@@ -234,12 +235,12 @@ impl Feature {
         &self,
         src: &[T],
         zero: T,
-        shift: CropOffset,
+        offset: CropOffset,
         value: impl Fn(usize, T) -> f32,
         out: &mut [f32],
     ) {
-        match &self.route {
-            Some(route) => route.copy(src, zero, shift, value, out),
+        match &self.layout {
+            Some(layout) => layout.copy(src, zero, offset, value, out),
             None => out.iter_mut().zip(src).for_each(|(o, &v)| *o = value(0, v)),
         }
     }

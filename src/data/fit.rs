@@ -6,15 +6,22 @@
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, Pixel, Rgb};
 
-use super::pixel_layout::{Order, Size};
+use super::pixel_layout::{Order, Sides, Size};
 use super::{Preprocess, Resize};
 use crate::Setting;
 
-/// First to size `resize`, then cut `crop` = (top, left) off so that the network's size is left.
+/// First to the sides `resize`, then what is left from the corner `crop` on, as large as the network's image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Steps {
-    pub resize: Option<(usize, usize)>,
-    pub crop: Option<(usize, usize)>,
+    pub resize: Option<Sides>,
+    pub crop: Option<Corner>,
+}
+
+/// Rows and columns that are cut off above and left of what stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Corner {
+    pub top: usize,
+    pub left: usize,
 }
 
 impl Steps {
@@ -24,68 +31,70 @@ impl Steps {
     }
 }
 
-/// No side may become longer than this.
+/// Longest side that an image may become, in pixels.
 const LONGEST: usize = 1 << 15;
 
-/// The steps from an image of `from` = (height, width) to one of `to`; `Err((reason, way out))` if there are none.
-/// With `automatic`, an image of another size is scaled to cover `to` and centre-cropped, if the user said nothing.
+/// The steps from an image of the sides `from` to one of `to`; `Err((reason, way out))` if there are none. With `automatic`, an
+/// image of other sides is scaled to cover `to` and cut to its centre, if the user said nothing.
 pub(super) fn steps(
     pre: &Preprocess,
-    from: (usize, usize),
-    to: (usize, usize),
+    from: Sides,
+    to: Sides,
     automatic: bool,
 ) -> Result<Steps, (String, String)> {
-    let show = |(h, w): (usize, usize)| format!("{h}x{w}");
     let automatic = automatic && pre.resize.is_none() && pre.crop.is_none();
-    if from.0 == 0 || from.1 == 0 {
-        return Err((format!("is {}", show(from)), "leave empty images out".into()));
+    if from.height == 0 || from.width == 0 {
+        return Err((format!("is {from}"), "leave empty images out".into()));
     }
     let size = match pre.resize {
         Some(Resize::Shorter(side)) => shorter(from, side),
-        Some(Resize::Exact(height, width)) => (height, width),
+        Some(Resize::Exact(height, width)) => Sides { height, width },
         None if automatic => cover(from, to),
         None => from,
     };
     let resize = (size != from).then_some(size);
-    if size.0.max(size.1) > LONGEST && resize.is_some() {
-        let reason = format!("is {}: resized it would be {}", show(from), show(size));
+    if size.height.max(size.width) > LONGEST && resize.is_some() {
+        let reason = format!("is {from}: resized it would be {size}");
         return Err((reason, format!("leave it out, or give an exact {} HxW", Setting::Resize)));
     }
     let may_crop = automatic || pre.crop.is_some() || matches!(pre.resize, Some(Resize::Shorter(_)));
     let crop = if size == to {
         None
-    } else if may_crop && size.0 >= to.0 && size.1 >= to.1 {
-        Some((centre(size.0, to.0), centre(size.1, to.1)))
+    } else if may_crop && size.hold(to) {
+        Some(Corner { top: centre(size.height, to.height), left: centre(size.width, to.width) })
     } else {
-        let resized = resize.map_or(String::new(), |s| format!(", resized to {}", show(s)));
-        let reason = format!("is {}{resized}; the network takes {}", show(from), show(to));
-        let cut = match from.0 >= to.0 && from.1 >= to.1 {
-            true => format!("; {} {} cuts out the centre", Setting::Crop, show(to)),
+        let resized = resize.map_or(String::new(), |sides| format!(", resized to {sides}"));
+        let reason = format!("is {from}{resized}; the network takes {to}");
+        let cut = match from.hold(to) {
+            true => format!("; {} {to} cuts out the centre", Setting::Crop),
             false => String::new(),
         };
-        let hint = format!("{} {} brings it to size{cut}", Setting::Resize, show(to));
+        let hint = format!("{} {to} brings it to size{cut}", Setting::Resize);
         return Err((reason, hint));
     };
     Ok(Steps { resize, crop })
 }
 
 /// Shorter side = `side`, the other in proportion, rounded down as torchvision does.
-fn shorter((height, width): (usize, usize), side: usize) -> (usize, usize) {
+fn shorter(Sides { height, width }: Sides, side: usize) -> Sides {
     let other = |long: usize, short: usize| (long as u128 * side as u128 / short as u128) as usize;
-    if height <= width { (side, other(width, height)) } else { (other(height, width), side) }
-}
-
-/// The smallest size with the proportions of `from` that covers `to`.
-fn cover(from: (usize, usize), to: (usize, usize)) -> (usize, usize) {
-    let (h, w) = (from.0 as u128, from.1 as u128);
-    if to.0 as u128 * w >= to.1 as u128 * h {
-        (to.0, (w * to.0 as u128).div_ceil(h) as usize)
-    } else {
-        ((h * to.1 as u128).div_ceil(w) as usize, to.1)
+    match height <= width {
+        true => Sides { height: side, width: other(width, height) },
+        false => Sides { height: other(height, width), width: side },
     }
 }
 
-/// Where the middle `part` of `whole` begins, rounded as torchvision's CenterCrop does.
+/// The smallest sides with the proportions of `from` that cover `to`.
+fn cover(from: Sides, to: Sides) -> Sides {
+    let (h, w) = (from.height as u128, from.width as u128);
+    if to.height as u128 * w >= to.width as u128 * h {
+        Sides { height: to.height, width: (w * to.height as u128).div_ceil(h) as usize }
+    } else {
+        Sides { height: (h * to.width as u128).div_ceil(w) as usize, width: to.width }
+    }
+}
+
+/// Offset of the middle `part` of `whole`, rounded as torchvision's CenterCrop does.
 fn centre(whole: usize, part: usize) -> usize {
     ((whole - part) as f64 / 2.0).round_ties_even() as usize
 }
@@ -94,7 +103,7 @@ fn centre(whole: usize, part: usize) -> usize {
 pub(super) fn bring(pixels: &[u8], order: Order, from: Size, steps: Steps, to: Size) -> Vec<u8> {
     match steps.resize {
         None => crop(pixels, order, from, steps, to),
-        Some((height, width)) => {
+        Some(Sides { height, width }) => {
             let size = Size { height, width, ..from };
             crop(&resize(pixels, order, from, size), order, size, steps, to)
         }
@@ -129,7 +138,7 @@ fn scale<P: Pixel<Subpixel = u8> + 'static>(pixels: Vec<u8>, from: Size, to: Siz
 
 /// Cuts an image of size `to` out of one of size `from`.
 pub(super) fn crop<T: Copy>(pixels: &[T], order: Order, from: Size, steps: Steps, to: Size) -> Vec<T> {
-    let Some((top, left)) = steps.crop else { return pixels.to_vec() };
+    let Some(Corner { top, left }) = steps.crop else { return pixels.to_vec() };
     // Rows of `from.width` pixels with `inner` values each, in `outer` planes.
     let (outer, inner) = match order {
         Order::Planar => (from.channels, 1),
@@ -153,42 +162,44 @@ mod tests {
         Preprocess { resize, crop, ..Default::default() }
     }
 
-    fn plan(pre: &Preprocess, from: (usize, usize), to: (usize, usize), automatic: bool) -> Steps {
-        steps(pre, from, to, automatic).unwrap()
+    fn sides([height, width]: [usize; 2]) -> Sides {
+        Sides { height, width }
+    }
+
+    /// The steps, by height and width.
+    fn plan(pre: &Preprocess, from: [usize; 2], to: [usize; 2], automatic: bool) -> Steps {
+        steps(pre, sides(from), sides(to), automatic).unwrap()
+    }
+
+    /// Steps to the sides `resize`, from the corner [top, left] on.
+    fn done(resize: Option<[usize; 2]>, crop: Option<[usize; 2]>) -> Steps {
+        Steps { resize: resize.map(sides), crop: crop.map(|[top, left]| Corner { top, left }) }
     }
 
     #[test]
     fn the_usual_imagenet_pipeline() {
         let p = pre(Some(Resize::Shorter(256)), Some((224, 224)));
-        let steps = plan(&p, (375, 500), (224, 224), false);
-        assert_eq!(steps, Steps { resize: Some((256, 341)), crop: Some((16, 58)) });
-        let steps = plan(&p, (500, 375), (224, 224), false);
-        assert_eq!(steps, Steps { resize: Some((341, 256)), crop: Some((58, 16)) });
-        assert_eq!(plan(&p, (256, 256), (224, 224), false).resize, None);
+        let steps = plan(&p, [375, 500], [224, 224], false);
+        assert_eq!(steps, done(Some([256, 341]), Some([16, 58])));
+        let steps = plan(&p, [500, 375], [224, 224], false);
+        assert_eq!(steps, done(Some([341, 256]), Some([58, 16])));
+        assert_eq!(plan(&p, [256, 256], [224, 224], false).resize, None);
     }
 
     #[test]
     fn without_words_images_are_covered_and_cut() {
         let none = pre(None, None);
-        assert_eq!(plan(&none, (32, 32), (32, 32), true), Steps { resize: None, crop: None });
-        assert_eq!(
-            plan(&none, (60, 40), (32, 32), true),
-            Steps { resize: Some((48, 32)), crop: Some((8, 0)) }
-        );
-        assert_eq!(
-            plan(&none, (10, 30), (32, 32), true),
-            Steps { resize: Some((32, 96)), crop: Some((0, 32)) }
-        );
-        assert_eq!(
-            plan(&none, (100, 100), (20, 40), true),
-            Steps { resize: Some((40, 40)), crop: Some((10, 0)) }
-        );
+        assert_eq!(plan(&none, [32, 32], [32, 32], true), done(None, None));
+        assert_eq!(plan(&none, [60, 40], [32, 32], true), done(Some([48, 32]), Some([8, 0])));
+        assert_eq!(plan(&none, [10, 30], [32, 32], true), done(Some([32, 96]), Some([0, 32])));
+        assert_eq!(plan(&none, [100, 100], [20, 40], true), done(Some([40, 40]), Some([10, 0])));
     }
 
     #[test]
     fn what_does_not_fit_is_said_with_both_sizes() {
-        let fail = |p: &Preprocess, from, automatic| steps(p, from, (32, 32), automatic).unwrap_err();
-        let (reason, hint) = fail(&pre(None, None), (28, 30), false);
+        let fail =
+            |p: &Preprocess, from, automatic| steps(p, sides(from), sides([32, 32]), automatic).unwrap_err();
+        let (reason, hint) = fail(&pre(None, None), [28, 30], false);
         assert!(
             reason.contains("28x30")
                 && reason.contains("32x32")
@@ -196,20 +207,20 @@ mod tests {
                 && !hint.contains("`crop`"),
             "{reason}"
         );
-        assert!(fail(&pre(None, None), (40, 28), false).1.contains("`resize` 32x32"));
-        assert!(fail(&pre(None, None), (40, 32), false).1.contains("`crop` 32x32"));
-        assert!(fail(&pre(None, Some((32, 32))), (40, 31), true).0.contains("40x31"));
-        assert!(fail(&pre(Some(Resize::Exact(48, 48)), None), (9, 9), true).0.contains("resized to 48x48"));
-        assert!(fail(&pre(Some(Resize::Shorter(16)), None), (9, 9), true).0.contains("resized to 16x16"));
-        assert!(fail(&pre(None, None), (1, 60_000), true).0.contains("60000"));
-        assert!(fail(&pre(None, None), (0, 5), true).0.contains("0x5"));
+        assert!(fail(&pre(None, None), [40, 28], false).1.contains("`resize` 32x32"));
+        assert!(fail(&pre(None, None), [40, 32], false).1.contains("`crop` 32x32"));
+        assert!(fail(&pre(None, Some((32, 32))), [40, 31], true).0.contains("40x31"));
+        assert!(fail(&pre(Some(Resize::Exact(48, 48)), None), [9, 9], true).0.contains("resized to 48x48"));
+        assert!(fail(&pre(Some(Resize::Shorter(16)), None), [9, 9], true).0.contains("resized to 16x16"));
+        assert!(fail(&pre(None, None), [1, 60_000], true).0.contains("60000"));
+        assert!(fail(&pre(None, None), [0, 5], true).0.contains("0x5"));
     }
 
     #[test]
     fn cropping_cuts_the_same_window_in_either_order() {
         let (from, to) =
             (Size { channels: 2, height: 3, width: 4 }, Size { channels: 2, height: 2, width: 2 });
-        let steps = Steps { resize: None, crop: Some((1, 2)) };
+        let steps = done(None, Some([1, 2]));
         let planar: Vec<u8> = (0..24).collect();
         assert_eq!(crop(&planar, Order::Planar, from, steps, to), [6, 7, 10, 11, 18, 19, 22, 23]);
         let packed: Vec<u8> = (0..12).flat_map(|i| [i, i + 12]).collect();
@@ -221,7 +232,7 @@ mod tests {
         for channels in [1, 3, 4] {
             let from = Size { channels, height: 4, width: 4 };
             let to = Size { channels, height: 2, width: 2 };
-            let steps = Steps { resize: Some((2, 2)), crop: None };
+            let steps = done(Some([2, 2]), None);
             // Left half 10 + c, right half 50 + c.
             let value = |c: usize, x: usize| (if x < 2 { 10 } else { 50 }) + c as u8;
             let planar: Vec<u8> = (0..channels * 16).map(|i| value(i / 16, i % 4)).collect();

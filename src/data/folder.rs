@@ -1,8 +1,8 @@
 //! Folders of image files.
 //!
 //! *Takes*: a folder with images, or with one sub-folder per class. *Gives*: a [`Source`] of decoded images in the
-//! network's size, in the order of their names whatever the number of threads. *Never*: looks deeper than one level,
-//! skips a file that should have been an image unasked, waits for one that is a pipe, or follows the orientation a camera noted down.
+//! network's size, in the order of their names whatever the number of threads. *Never*: skips a file that should have been an
+//! image unasked, waits for one that is a pipe, or follows the orientation a camera noted down.
 
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,14 @@ use image::{DynamicImage, ImageReader};
 use rayon::prelude::*;
 
 use super::feature::{Feature, Norm, Store, retain};
+use super::listing::{Listing, list};
 use super::pixel_layout::{Image, Order, PixelLayout, Size, Target};
-use super::{Picker, Preprocess, Source, Values, fit, sanity};
+use super::source::{Picker, Source};
+use super::{Preprocess, Values, fit, sanity};
 use crate::support::files;
 use crate::{Error, Result, Setting};
 
-/// What counts as an image, in lower case.
-pub(super) const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "bmp", "webp", "pnm", "ppm", "pgm", "pbm"];
-
-/// What follows the last dot of a file's name, in lower case.
-pub(super) fn extension(path: &Path) -> Option<String> {
-    path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase)
-}
-
+/// The picked images of the folder `path` for a network's only input. Errors where that is no picture.
 pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Picker) -> Result<Source> {
     let (target, image) = match targets {
         [target] => (target, target.image),
@@ -44,13 +39,13 @@ pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
     let mut picks = picker.pick(files.len());
     let (pixels, bad) = decode(path, &files, &mut picks, image, pre, &mut notes)?;
 
-    let route = PixelLayout { size: image.size, from: Order::Packed, to: image.order, swap: pre.bgr };
+    let layout = PixelLayout { size: image.size, from: Order::Packed, to: image.order, swap: pre.bgr };
     let scale = pre.scale.unwrap_or(pixels.default_scale());
     let norm = match target.values {
         Values::Real => Norm::new(pre, scale, image.size.channels),
         Values::Whole { .. } => Norm::none(image.size.channels),
     };
-    let feature = Feature::new(pixels, target, Some(route), norm);
+    let feature = Feature::new(pixels, target, Some(layout), norm);
     feature.check_values().map_err(|(index, value)| {
         let reason = format!(
             "holds the value {value} in {}, and {} takes {}",
@@ -67,132 +62,15 @@ pub(super) fn read(path: &Path, targets: &[Target], pre: &Preprocess, picker: Pi
     Ok(Source { features: vec![feature], picks, bad, total, names: Some(files), labels, classes, notes })
 }
 
-/// The image files of a source, relative to it and sorted, with `/` between class and file.
-struct Listing {
-    files: Vec<String>,
-    labels: Option<Vec<u32>>,
-    classes: Option<Vec<String>>,
-    notes: Vec<String>,
-}
-
-/// What lies in one folder, hidden entries left out, each sorted by name.
-#[derive(Default)]
-struct Entries {
-    images: Vec<String>,
-    folders: Vec<String>,
-    others: Vec<String>,
-}
-
-fn entries(path: &Path) -> Result<Entries> {
-    let io = |e| Error::io(path, e, "check the folder's permissions");
-    let mut found = Entries::default();
-    for entry in std::fs::read_dir(path).map_err(io)? {
-        let file = entry.map_err(io)?.path();
-        let name = match file.file_name().map(|n| n.to_str().ok_or_else(|| n.to_string_lossy())) {
-            Some(Ok(name)) if !name.starts_with('.') => name.to_owned(),
-            Some(Err(name)) => {
-                let reason = format!("holds a name that is not UTF-8: {name}");
-                return Err(Error::file(path, reason, "rename it"));
-            }
-            _ => continue,
-        };
-        let extension = extension(&file);
-        if file.is_dir() {
-            found.folders.push(name);
-        } else if extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str())) {
-            found.images.push(name);
-        } else {
-            found.others.push(name);
-        }
-    }
-    found.images.sort_unstable();
-    found.folders.sort_unstable();
-    found.others.sort_unstable();
-    Ok(found)
-}
-
-/// One sub-folder per class if there are two or more with images, or if images lie nowhere else.
-fn list(path: &Path) -> Result<Listing> {
-    let top = entries(path)?;
-    let mut inside = vec![];
-    for folder in &top.folders {
-        inside.push(entries(&path.join(folder))?);
-    }
-    let full = inside.iter().filter(|e| !e.images.is_empty()).count();
-    let by_class = full >= 2 || (full == 1 && top.images.is_empty());
-    let mut notes = vec![];
-    let mut ignored = |names: &[String], what: &str| match names {
-        [] => {}
-        [one] => notes.push(format!("{what} was ignored: {one}")),
-        [first, ..] => notes.push(format!("{} times {what} was ignored, first: {first}", names.len())),
-    };
-    ignored(&top.others, "a file that is no image");
-    if !by_class {
-        ignored(&top.folders, "a sub-folder");
-        return match top.images.is_empty() {
-            true => Err(nothing(path, &top)),
-            false => Ok(Listing { files: top.images, labels: None, classes: None, notes }),
-        };
-    }
-    ignored(&top.images, "an image beside the class folders");
-    let (mut files, mut labels) = (vec![], vec![]);
-    for ((label, class), within) in (0..).zip(&top.folders).zip(&inside) {
-        let prefix =
-            |names: &[String]| -> Vec<String> { names.iter().map(|n| format!("{class}/{n}")).collect() };
-        ignored(&prefix(&within.others), "a file that is no image");
-        ignored(&prefix(&within.folders), "a folder inside a class folder");
-        labels.extend(std::iter::repeat_n(label, within.images.len()));
-        files.extend(prefix(&within.images));
-    }
-    let empty: Vec<&str> = top
-        .folders
-        .iter()
-        .zip(&inside)
-        .filter(|(_, e)| e.images.is_empty())
-        .map(|(f, _)| f.as_str())
-        .collect();
-    if !empty.is_empty() {
-        notes.push(format!("class folders without images keep their class number: {}", empty.join(", ")));
-    }
-    if misnumbered(&top.folders) {
-        notes.push(format!(
-            "the class folders are named by numbers, but a class's number is its place in the sorted names \
-             (0, 1, 10, 2, …); give {} if the network counts otherwise",
-            Setting::Labels
-        ));
-    }
-    Ok(Listing { files, labels: Some(labels), classes: Some(top.folders), notes })
-}
-
-/// All names are numbers, and they are not their own places.
-fn misnumbered(names: &[String]) -> bool {
-    let numbers: Option<Vec<usize>> = names.iter().map(|n| n.parse().ok()).collect();
-    numbers.is_some_and(|numbers| numbers.iter().enumerate().any(|(i, &n)| i != n))
-}
-
-fn nothing(path: &Path, top: &Entries) -> Error {
-    let kinds = EXTENSIONS.join(", ");
-    let reason = match (&top.others[..], &top.folders[..]) {
-        ([], []) => "is an empty folder".to_owned(),
-        ([], folders) => format!("holds no images, nor do its sub-folders ({})", folders.join(", ")),
-        ([first, ..], _) => format!("holds no images, only files such as {first}"),
-    };
-    let hint = match top.others.iter().find(|o| o.ends_with(".npy") || o.ends_with(".npz")) {
-        Some(array) => format!("give the array itself: {}", path.join(array).display()),
-        None => format!("give a folder with images ({kinds}), or with one sub-folder of them per class"),
-    };
-    Error::file(path, reason, hint)
-}
-
-/// What happened to one image unasked.
+/// Changes to one image that nobody asked for.
 #[derive(Debug, Clone, Copy)]
 struct Done {
     fitted: bool,
     greyed: bool,
 }
 
-/// The picked images as uint8, `[picks, height, width, channels]`; those that cannot be decoded are no longer picked, where they
-/// may be left out.
+/// The picked images as uint8, `[picks, height, width, channels]`; where images may be left out, the ones that cannot be decoded
+/// are no longer picked.
 fn decode(
     path: &Path,
     files: &[String],
@@ -228,21 +106,22 @@ fn decode(
     retain(picks, 1, &good);
     let fitted = done.iter().filter(|d| d.fitted).count();
     let greyed = done.iter().filter(|d| d.greyed).count();
-    let of = done.len();
+    let all = done.len();
     if fitted > 0 && pre.resize.is_none() {
         let size = image.size;
         notes.push(format!(
-            "{fitted} of {of} images were scaled to cover {size} and cut to it around the centre"
+            "{fitted} of {all} images were scaled to cover {size} and cut to it around the centre"
         ));
     } else if fitted > 0 {
-        notes.push(format!("{fitted} of {of} images were cut to {} around the centre", image.size));
+        notes.push(format!("{fitted} of {all} images were cut to {} around the centre", image.size));
     }
     if greyed > 0 {
-        notes.push(format!("{greyed} of {of} images had colours and were made grey"));
+        notes.push(format!("{greyed} of {all} images had colours and were made grey"));
     }
     Ok((Store::U8(pixels), bad))
 }
 
+/// Decodes one image into `out`, in the network's size.
 fn one(path: &PathBuf, to: Size, pre: &Preprocess, out: &mut [u8]) -> Result<Done> {
     let hint =
         &format!("replace or remove that file, or leave out what cannot be used with {}", Setting::SkipBad);
@@ -251,10 +130,9 @@ fn one(path: &PathBuf, to: Size, pre: &Preprocess, out: &mut [u8]) -> Result<Don
     let reader = reader.map_err(|e| Error::io(path, e, hint))?;
     let image = reader.decode().map_err(|e| broken(format!("cannot be decoded: {e}")))?;
     let greyed = to.channels == 1 && image.color().has_color();
-    let (height, width) = (image.height() as usize, image.width() as usize);
-    let steps = fit::steps(pre, (height, width), to.sides(), true)
+    let size = Size { channels: to.channels, height: image.height() as usize, width: image.width() as usize };
+    let steps = fit::steps(pre, size.sides(), to.sides(), true)
         .map_err(|(reason, hint)| Error::file(path, format!("the image {reason}"), hint))?;
-    let size = Size { channels: to.channels, height, width };
     let pixels = fit::bring(&raw(image, to.channels), Order::Packed, size, steps, to);
     if pixels.len() != out.len() {
         return Err(broken(format!("gives {} values instead of {}", pixels.len(), out.len())));
@@ -264,6 +142,7 @@ fn one(path: &PathBuf, to: Size, pre: &Preprocess, out: &mut [u8]) -> Result<Don
     Ok(Done { fitted, greyed })
 }
 
+/// Packed pixels, converted to grey, RGB or RGBA.
 fn raw(image: DynamicImage, channels: usize) -> Vec<u8> {
     match channels {
         1 => image.into_luma8().into_raw(),
@@ -371,15 +250,6 @@ mod tests {
         let calib = load(dir.path(), None, RGB, &unit()).unwrap();
         assert_eq!((calib.len(), calib.labels()), (2, None));
         noted(&calib, &["thumbs"]);
-    }
-
-    #[test]
-    fn folders_named_by_numbers_out_of_order_are_noted() {
-        let numbered = |names: &[&str]| misnumbered(&names.iter().map(|s| s.to_string()).collect::<Vec<_>>());
-        assert!(!numbered(&["0", "1", "2"]));
-        assert!(numbered(&["0", "1", "10", "2"]));
-        assert!(numbered(&["1", "2"]));
-        assert!(!numbered(&["ape", "bee"]));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //!
 //! *Takes*: one array per input, in the order of the network's. *Gives*: a [`Source`]. *Never*: asks less of them than of files.
 
-use super::array::Several;
-use super::npy::{DType, Npy};
+use super::Preprocess;
+use super::dtype::DType;
+use super::npy::Npy;
 use super::pixel_layout::Target;
-use super::{Picker, Preprocess, Source};
+use super::several::Several;
+use super::source::{Picker, Source};
 use crate::{Error, Result};
 use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Axis, Dimension, concatenate};
 

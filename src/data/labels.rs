@@ -24,6 +24,7 @@ pub(super) fn read(path: &Path, count: usize, names: Option<&[String]>) -> Resul
     }
 }
 
+/// Reason and way out where labels are more or fewer than samples.
 fn mismatch(labels: usize, count: usize) -> (String, String) {
     (
         format!("holds {labels} labels, the calibration data {count} samples"),
@@ -88,7 +89,7 @@ fn highest(values: impl Iterator<Item = f64>) -> Option<u32> {
 }
 
 fn from_text(path: &Path, text: &str, count: usize, names: Option<&[String]>) -> Result<Vec<u32>> {
-    let mut lines: Vec<(Option<&str>, u32)> = vec![];
+    let mut lines: Vec<Line> = vec![];
     let content =
         text.trim_start_matches('\u{feff}').lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
     for (at, line) in content {
@@ -108,10 +109,10 @@ fn from_text(path: &Path, text: &str, count: usize, names: Option<&[String]>) ->
             }
         }
     }
-    let named = lines.iter().filter(|(name, _)| name.is_some()).count();
+    let named = lines.iter().filter(|line| line.name.is_some()).count();
     let fail = |reason: String, hint: &str| Err(Error::file(path, reason, hint));
     match names {
-        _ if named == 0 && lines.len() == count => Ok(lines.into_iter().map(|(_, label)| label).collect()),
+        _ if named == 0 && lines.len() == count => Ok(lines.into_iter().map(|line| line.label).collect()),
         _ if named == 0 => {
             let (reason, hint) = mismatch(lines.len(), count);
             fail(reason, &hint)
@@ -128,21 +129,27 @@ fn from_text(path: &Path, text: &str, count: usize, names: Option<&[String]>) ->
     }
 }
 
-/// `label`, `file,label` or `file label`; a comma, semicolon or tab separates before blanks do.
-fn entry(line: &str) -> Option<(Option<&str>, u32)> {
+/// A label, with the file that it is of where one is named.
+struct Line<'t> {
+    name: Option<&'t str>,
+    label: u32,
+}
+
+/// `label`, `file,label` or `file label`; a comma, semicolon or tab separates, else blanks.
+fn entry(line: &str) -> Option<Line<'_>> {
     if let Ok(label) = line.parse() {
-        return Some((None, label));
+        return Some(Line { name: None, label });
     }
     let (name, label) =
         line.rsplit_once([',', ';', '\t']).or_else(|| line.rsplit_once(char::is_whitespace))?;
     let label = label.trim().trim_matches('"').parse().ok()?;
-    Some((Some(name.trim().trim_matches('"')), label))
+    Some(Line { name: Some(name.trim().trim_matches('"')), label })
 }
 
 /// Matches whole relative names (`cat/1.png`) first, then the last part (`1.png`).
-fn by_name(path: &Path, lines: &[(Option<&str>, u32)], names: &[String]) -> Result<Vec<u32>> {
+fn by_name(path: &Path, lines: &[Line], names: &[String]) -> Result<Vec<u32>> {
     let (mut whole, mut last) = (HashMap::new(), HashMap::new());
-    for &(name, label) in lines {
+    for &Line { name, label } in lines {
         let name = name.unwrap_or_default().trim_start_matches("./");
         whole.entry(name).or_insert_with(Vec::new).push(label);
         last.entry(last_part(name)).or_insert_with(Vec::new).push(label);

@@ -8,8 +8,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use half::f16;
-
+use super::dtype::DType;
 use crate::support::files;
 use crate::{Error, Result};
 
@@ -17,89 +16,7 @@ const SAVE_AGAIN: &str = "save it again with numpy.save";
 /// Longer headers only occur with structured dtypes (NumPy itself stops at 10,000 bytes).
 const LONGEST_HEADER: usize = 1 << 16;
 
-/// The kind of a number in a file, with its size and byte order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DType {
-    kind: Kind,
-    size: usize,
-    big_endian: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Bool,
-    Int,
-    Uint,
-    Float,
-}
-
-impl DType {
-    pub const U8: Self = Self { kind: Kind::Uint, size: 1, big_endian: false };
-    pub const F32: Self = Self { kind: Kind::Float, size: 4, big_endian: false };
-
-    fn parse(descr: &str) -> Option<Self> {
-        let mut chars = descr.chars();
-        let big_endian = chars.next()? == '>';
-        let kind = match chars.next()? {
-            'b' => Kind::Bool,
-            'i' => Kind::Int,
-            'u' => Kind::Uint,
-            'f' => Kind::Float,
-            _ => return None,
-        };
-        let size = chars.as_str().parse().ok()?;
-        let known = match kind {
-            Kind::Bool => size == 1,
-            Kind::Int | Kind::Uint => matches!(size, 1 | 2 | 4 | 8),
-            Kind::Float => matches!(size, 2 | 4 | 8),
-        };
-        known.then_some(Self { kind, size, big_endian: big_endian && size > 1 })
-    }
-
-    pub fn is_float(self) -> bool {
-        self.kind == Kind::Float
-    }
-
-    /// The number of bytes of one value.
-    pub fn size(self) -> usize {
-        self.size
-    }
-
-    /// The value in `bytes` (of this dtype's size). Integers beyond 2^53 are rounded.
-    pub fn number(self, bytes: &[u8]) -> f64 {
-        let mut le = [0; 8];
-        let n = self.size.min(8).min(bytes.len());
-        le[..n].copy_from_slice(&bytes[..n]);
-        if self.big_endian {
-            le[..n].reverse();
-        }
-        let [a, b, c, d, ..] = le;
-        match (self.kind, self.size) {
-            (Kind::Float, 2) => f16::from_le_bytes([a, b]).to_f64(),
-            (Kind::Float, 4) => f32::from_le_bytes([a, b, c, d]).into(),
-            (Kind::Float, _) => f64::from_le_bytes(le),
-            (Kind::Int, 1) => (a as i8).into(),
-            (Kind::Int, 2) => i16::from_le_bytes([a, b]).into(),
-            (Kind::Int, 4) => i32::from_le_bytes([a, b, c, d]).into(),
-            (Kind::Int, _) => i64::from_le_bytes(le) as f64,
-            (Kind::Uint | Kind::Bool, _) => u64::from_le_bytes(le) as f64,
-        }
-    }
-}
-
-impl fmt::Display for DType {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let name = match self.kind {
-            Kind::Bool => return write!(f, "bool"),
-            Kind::Int => "int",
-            Kind::Uint => "uint",
-            Kind::Float => "float",
-        };
-        write!(f, "{name}{}", 8 * self.size)
-    }
-}
-
-/// What errors are about: an array of a file.
+/// The subject of errors: an array of a file.
 #[derive(Debug, Clone)]
 pub(super) struct Subject {
     path: PathBuf,
@@ -112,7 +29,7 @@ impl Subject {
         Error::file(&self.path, format!("{} {reason}", self.what), hint)
     }
 
-    /// The reader could not give what it had been held to.
+    /// The error of a reader that gave fewer bytes than it was held to.
     fn short(&self, e: io::Error) -> Error {
         let hint = "copy or save it again";
         match e.kind() {
@@ -141,7 +58,7 @@ impl Npy<BufReader<File>> {
 }
 
 impl<R: Read> Npy<R> {
-    /// `available`: all bytes that `reader` can give.
+    /// Reads the header. `available` is the number of bytes that `reader` can give. Errors where the header claims more.
     pub fn new(path: &Path, what: String, mut reader: R, available: u64) -> Result<Self> {
         let subject = Subject { path: path.into(), what };
         let fail = |reason: String, hint: &str| subject.fail(reason, hint);
@@ -175,7 +92,7 @@ impl<R: Read> Npy<R> {
         let shape = field(&header, "shape").and_then(tuple).ok_or_else(bad_shape)?;
         let fortran = field(&header, "fortran_order").is_some_and(|v| v.starts_with("True"));
 
-        let bytes = shape.iter().try_fold(dtype.size as u64, |n, &d| n.checked_mul(d as u64));
+        let bytes = shape.iter().try_fold(dtype.size() as u64, |n, &d| n.checked_mul(d as u64));
         let held = available.saturating_sub((8 + width + length) as u64);
         if bytes.is_none_or(|b| b > held) {
             let claim = bytes.map_or("more than 2^64".into(), |b| b.to_string());
@@ -195,7 +112,7 @@ impl<R: Read> Npy<R> {
         self.subject.fail(reason, hint)
     }
 
-    /// What errors are about, for when the array itself is being read.
+    /// The subject of errors, for when the array itself is being read.
     pub fn subject(&self) -> Subject {
         self.subject.clone()
     }
@@ -213,22 +130,22 @@ impl<R: Read> Npy<R> {
     /// Bytes that [`Npy::rows`] holds at a time: a row, or the whole array where the rows are not stored one after another.
     pub fn unpacked(&self) -> u64 {
         let rows = if self.fortran && self.shape.len() > 1 { self.count() + 1 } else { 1 };
-        (rows as u64).saturating_mul((self.row() * self.dtype.size) as u64)
+        (rows as u64).saturating_mul((self.row() * self.dtype.size()) as u64)
     }
 
     /// Gives the bytes of rows `picks` (ascending, below `count`) to `row`, with their numbers, in C order.
     pub fn rows(mut self, picks: &[usize], mut row: impl FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
         let rest = self.shape.get(1..).unwrap_or_default().to_vec();
-        let bytes = rest.iter().product::<usize>() * self.dtype.size;
+        let bytes = rest.iter().product::<usize>() * self.dtype.size();
         if self.fortran && self.shape.len() > 1 {
             let mut all = vec![0; self.count() * bytes];
             self.reader.read_exact(&mut all).map_err(|e| self.subject.short(e))?;
             let offsets = fortran_offsets(&rest);
             let mut buffer = vec![0; bytes];
             for &i in picks {
-                for (to, at) in buffer.chunks_exact_mut(self.dtype.size).zip(&offsets) {
-                    let from = (at * self.count() + i) * self.dtype.size;
-                    to.copy_from_slice(&all[from..from + self.dtype.size]);
+                for (to, at) in buffer.chunks_exact_mut(self.dtype.size()).zip(&offsets) {
+                    let from = (at * self.count() + i) * self.dtype.size();
+                    to.copy_from_slice(&all[from..from + self.dtype.size()]);
                 }
                 row(i, &buffer)?;
             }
@@ -249,7 +166,7 @@ impl<R: Read> Npy<R> {
     }
 }
 
-/// What follows `'key':` in a header.
+/// The text after `'key':` in a header.
 fn field<'a>(header: &'a str, key: &str) -> Option<&'a str> {
     let (_, rest) = header.split_once(&format!("'{key}'"))?;
     Some(rest.trim_start().strip_prefix(':')?.trim_start())
@@ -265,7 +182,7 @@ fn tuple(s: &str) -> Option<Vec<usize>> {
     axes.map(|a| a.trim_end_matches('L').parse().ok()).collect()
 }
 
-/// Where each element of a row, taken in C order, stands in Fortran order.
+/// Offsets in Fortran order of a row's elements, taken in C order.
 fn fortran_offsets(axes: &[usize]) -> Vec<usize> {
     let mut offsets = vec![0];
     let mut stride = 1;
@@ -281,6 +198,7 @@ fn fortran_offsets(axes: &[usize]) -> Vec<usize> {
 mod tests {
     use super::super::testing::*;
     use super::*;
+    use half::f16;
 
     fn open(bytes: &[u8]) -> Result<Npy<&[u8]>> {
         Npy::new(Path::new("a.npy"), "the array".into(), bytes, bytes.len() as u64)
@@ -290,7 +208,7 @@ mod tests {
         let array = open(bytes).unwrap();
         let (dtype, mut all) = (array.dtype, vec![]);
         let sink = |_, row: &[u8]| {
-            all.extend(row.chunks(dtype.size).map(|b| dtype.number(b)));
+            all.extend(row.chunks(dtype.size()).map(|b| dtype.number(b)));
             Ok(())
         };
         array.rows(picks, sink).unwrap();

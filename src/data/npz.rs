@@ -11,10 +11,11 @@ use std::path::Path;
 use zip::ZipArchive;
 use zip::read::ZipFile;
 
-use super::array::Several;
 use super::npy::Npy;
 use super::pixel_layout::Target;
-use super::{Picker, Preprocess, Source, labels};
+use super::several::Several;
+use super::source::{Picker, Source};
+use super::{Preprocess, labels};
 use crate::support::files;
 use crate::{Error, Result};
 

@@ -1,12 +1,12 @@
-//! What the user says about the data.
+//! Settings about the data.
 //!
-//! *Takes*: the words of the command line. *Gives*: [`Layout`], [`Resize`], [`Preprocess`], [`Augment`], checked against
-//! the network's inputs before any file is opened. *Never*: touches data.
+//! *Takes*: what the user says, also in words. *Gives*: [`Layout`], [`Resize`], [`Preprocess`], [`Augment`], checked against
+//! the network's inputs ahead of any file. *Never*: touches data.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::pixel_layout::Target;
+use super::pixel_layout::{Sides, Target};
 use super::{InputSpec, Values};
 use crate::{Error, Result, Setting};
 
@@ -52,7 +52,7 @@ impl FromStr for Layout {
     }
 }
 
-/// How images are brought to size (bilinear, with the filter widened when shrinking, as Pillow does).
+/// The way of images to the network's size (bilinear, with the filter widened when shrinking, as Pillow does).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resize {
     /// The shorter side becomes this many pixels, the other follows; what is over is cut off around the centre.
@@ -73,7 +73,7 @@ impl FromStr for Resize {
     }
 }
 
-/// Reads a `--crop`: `224` (a square) or `224x320` as (height, width) in pixels, each 1 to 16384.
+/// Size of a crop: `224` (a square) or `224x320` as (height, width) in pixels, each 1 to 16384.
 ///
 /// # Errors
 /// Anything else.
@@ -108,9 +108,9 @@ pub struct Preprocess {
     pub std: Vec<f32>,
     /// Multiplies stored values. Default: 1/255 for uint8 data and image files, 1 for float arrays.
     pub scale: Option<f32>,
-    /// The axes of the network's rank-4 inputs.
+    /// The order of the axes of the network's rank-4 inputs.
     pub layout: Layout,
-    /// Resize images and uint8 arrays before cropping.
+    /// Resize images and uint8 arrays, ahead of a crop.
     pub resize: Option<Resize>,
     /// Cut (height, width) pixels out of the centre; must be the network's own size.
     pub crop: Option<(usize, usize)>,
@@ -127,16 +127,16 @@ impl Preprocess {
         (target.image.is_some() || targets == 1) && target.values == Values::Real
     }
 
-    /// That nothing is said about values that are taken as they are stored.
+    /// Errors where something is said about values that are taken as they are stored.
     fn leaves_alone(&self, targets: &[Target]) -> Result<()> {
         let Some(whole) = targets.iter().find(|t| t.values != Values::Real) else { return Ok(()) };
-        let said = [
+        let stated = [
             (Setting::Mean, !self.mean.is_empty()),
             (Setting::Std, !self.std.is_empty()),
             (Setting::Scale, self.scale.is_some()),
         ];
-        let said = said.into_iter().find(|(_, said)| *said);
-        match said.filter(|_| !targets.iter().any(|t| Self::applies(t, targets.len()))) {
+        let stated = stated.into_iter().find(|(_, stated)| *stated);
+        match stated.filter(|_| !targets.iter().any(|t| Self::applies(t, targets.len()))) {
             Some((setting, _)) => {
                 let reason = format!("{} takes whole numbers, as they are stored", whole.describe());
                 Err(Error::argument(setting, reason, "leave it out"))
@@ -152,7 +152,7 @@ impl Preprocess {
         self.check(&targets).map(|()| targets)
     }
 
-    /// What is wrong whatever the data are.
+    /// Errors on settings that are wrong whatever the data are.
     pub(super) fn check(&self, targets: &[Target]) -> Result<()> {
         let bad = |setting, reason: String, hint: &str| Err(Error::argument(setting, reason, hint));
         if let Some(s) = self.scale.filter(|s| !s.is_finite() || *s == 0.0) {
@@ -189,10 +189,10 @@ impl Preprocess {
                 let reason = format!("there is no red and blue to swap in {}", target.describe());
                 return bad(Setting::Bgr, reason, "leave it out");
             }
-            if let (Some(crop), Some(image)) = (self.crop, target.image)
-                && crop != image.size.sides()
+            if let (Some((height, width)), Some(image)) = (self.crop, target.image)
+                && (Sides { height, width }) != image.size.sides()
             {
-                let reason = format!("{}x{} is not the size of {}", crop.0, crop.1, target.describe());
+                let reason = format!("{height}x{width} is not the size of {}", target.describe());
                 return bad(Setting::Crop, reason, &format!("the network takes {}", image.size));
             }
         }
@@ -216,6 +216,15 @@ pub struct Augment {
     /// Paste a random rectangle of another one of its batch into every image (Yun et al., arXiv 1905.04899). With `mix`, chance
     /// decides which of the two.
     pub cutmix: bool,
+}
+
+/// Changes to images as one pass over them draws them.
+#[derive(Debug, Clone, Copy)]
+pub struct Augmentation<'a> {
+    /// Kinds of changes.
+    pub augment: &'a Augment,
+    /// Seed of the draws: with the number of a sample it decides what becomes of it.
+    pub seed: u64,
 }
 
 impl fmt::Display for Augment {

@@ -1,6 +1,6 @@
 //! From a stored image to the network's input: axes, channel swap, crop, mirror.
 //!
-//! *Takes*: one stored sample. *Gives*: the same pixels in the network's layout. *Never*: knows what a pixel means.
+//! *Takes*: one stored sample. *Gives*: its pixels in the network's layout. *Never*: knows what a pixel means.
 
 use std::fmt;
 
@@ -16,11 +16,33 @@ pub(super) struct Size {
     pub width: usize,
 }
 
+/// Height and width of an image, in pixels. Displays as `height x width`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sides {
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Sides {
+    /// True if an image of these sides has `other` in it.
+    pub fn hold(self, other: Self) -> bool {
+        self.height >= other.height && self.width >= other.width
+    }
+}
+
+impl fmt::Display for Sides {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}x{}", self.height, self.width)
+    }
+}
+
 impl Size {
-    pub fn sides(self) -> (usize, usize) {
-        (self.height, self.width)
+    /// Height and width.
+    pub fn sides(self) -> Sides {
+        Sides { height: self.height, width: self.width }
     }
 
+    /// Elements of an image.
     pub fn len(self) -> usize {
         self.channels * self.height * self.width
     }
@@ -86,7 +108,7 @@ impl Target {
         Ok(Self::lenient(input, layout))
     }
 
-    /// Without the check that there is anything to fill.
+    /// As [`Target::new`], without the check that there is anything to fill.
     pub fn lenient(input: &InputSpec, layout: Layout) -> Self {
         let image = match input.shape[..] {
             [_, a, b, c] => {
@@ -115,7 +137,7 @@ impl Target {
     }
 }
 
-/// How stored images of one source become the network's images.
+/// The way from stored images of one source to the network's images.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PixelLayout {
     pub size: Size,
@@ -126,13 +148,13 @@ pub(super) struct PixelLayout {
 }
 
 impl PixelLayout {
-    /// Writes `src`, moved by `shift`, to `out`: `out[c, y, x] = value(c, src[c', y', x'])`, `zero` outside the image.
+    /// Writes `src`, displaced by `offset`, to `out`: `out[c, y, x] = value(c, src[c', y', x'])`, `zero` outside the image.
     /// Both slices have `size.len()` elements; `c` counts the network's channels.
     pub fn copy<T: Copy>(
         &self,
         src: &[T],
         zero: T,
-        shift: CropOffset,
+        offset: CropOffset,
         value: impl Fn(usize, T) -> f32,
         out: &mut [f32],
     ) {
@@ -141,9 +163,9 @@ impl PixelLayout {
         for c in 0..size.channels {
             let plane = sc * if self.swap && c < 3 { 2 - c } else { c };
             for y in 0..size.height {
-                let row = shift.row(y, size.height).map(|y| plane + y * sy);
+                let row = offset.row(y, size.height).map(|y| plane + y * sy);
                 for x in 0..size.width {
-                    let raw = match (row, shift.column(x, size.width)) {
+                    let raw = match (row, offset.column(x, size.width)) {
                         (Some(row), Some(x)) => src[row + x * sx],
                         _ => zero,
                     };
@@ -194,8 +216,8 @@ mod tests {
 
     fn copied(from: Order, to: Order, swap: bool) -> Vec<f32> {
         let mut out = vec![f32::NAN; 6];
-        let route = PixelLayout { size: SIZE, from, to, swap };
-        route.copy(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 0.0, CropOffset::NONE, |_, v| v, &mut out);
+        let layout = PixelLayout { size: SIZE, from, to, swap };
+        layout.copy(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 0.0, CropOffset::NONE, |_, v| v, &mut out);
         out
     }
 
@@ -212,9 +234,9 @@ mod tests {
     #[test]
     fn a_fourth_channel_stays_in_place_when_swapping() {
         let size = Size { channels: 4, height: 1, width: 1 };
-        let route = PixelLayout { size, from: Order::Packed, to: Order::Packed, swap: true };
+        let layout = PixelLayout { size, from: Order::Packed, to: Order::Packed, swap: true };
         let mut out = [0.0; 4];
-        route.copy(&[1u8, 2, 3, 4], 0, CropOffset::NONE, |c, v| f32::from(v) + 10.0 * c as f32, &mut out);
+        layout.copy(&[1u8, 2, 3, 4], 0, CropOffset::NONE, |c, v| f32::from(v) + 10.0 * c as f32, &mut out);
         assert_eq!(out, [3., 12., 21., 34.]);
     }
 
@@ -222,10 +244,10 @@ mod tests {
     fn a_rectangle_is_pasted_at_all_places_and_sizes() {
         let size = Size { channels: 2, height: 4, width: 3 };
         for to in [Order::Planar, Order::Packed] {
-            let route = PixelLayout { size, from: to, to, swap: false };
+            let layout = PixelLayout { size, from: to, to, swap: false };
             let pasted = |side, corner| {
                 let mut out = [0.0; 24];
-                route.paste(side, corner, &[1.0; 24], &mut out);
+                layout.paste(side, corner, &[1.0; 24], &mut out);
                 let [tc, ty, tx] = to.strides(size);
                 let plane =
                     |c: usize| (0..12).map(|i| out[c * tc + i / 3 * ty + i % 3 * tx]).collect::<Vec<_>>();

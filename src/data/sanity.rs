@@ -1,4 +1,4 @@
-//! Do the values look like what `--mean`, `--std` and `--scale` say they are?
+//! A check of the values against mean, standard deviation and scale.
 //!
 //! *Takes*: the samples of one image input. *Gives*: an error when they cannot be what the network was trained on.
 //! *Never*: judges inputs that are no images, or data that merely look unusual.
@@ -7,8 +7,9 @@ use super::Preprocess;
 use super::feature::{Feature, Store};
 use crate::Setting;
 
-/// Beyond this average no network was trained (unless it says `--scale 1`: raw pixels).
+/// Largest average of normalised values that a network is trained on.
 const NORMALISED: f64 = 50.0;
+/// As [`NORMALISED`], where raw pixels are meant, at a scale of 1.
 const RAW: f64 = 255.0;
 
 /// `Err((reason, way out))` if the values cannot be right.

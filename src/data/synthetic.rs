@@ -118,7 +118,7 @@ fn standardise(all: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::*;
-    use super::super::{Augment, BoundDataset, InputSpec, Values};
+    use super::super::{Augment, Augmentation, BoundDataset, InputSpec, Values};
 
     #[test]
     fn images_have_zero_mean_unit_variance_and_are_smooth() {
@@ -159,7 +159,7 @@ mod tests {
         );
         let all = Augment { jitter: true, flip: true, ..Augment::default() };
         let mut out = [0.0; 16];
-        calib.write_mixed(0, (&[0, 1, 2, 3], 1), Some((&all, 3)), &mut out);
+        calib.write_mixed(0, &[0, 1, 2, 3], 1, Some(Augmentation { augment: &all, seed: 3 }), &mut out);
         assert!(out.iter().all(|v| [0.0, 1.0].contains(v)), "{out:?}");
     }
 
@@ -203,7 +203,7 @@ mod tests {
         let mut out = vec![0.0; 64];
         let mut met = [false; 2];
         for seed in 0..20 {
-            calib.write(0, 0, Some((&flip, seed)), &mut out);
+            calib.write(0, 0, Some(Augmentation { augment: &flip, seed }), &mut out);
             met[usize::from(out == mirrored)] = true;
             assert!(out == plain || out == mirrored);
         }

@@ -1,7 +1,7 @@
 //! Preprocessings that networks are usually trained with.
 //!
 //! *Takes*: loaded pictures. *Gives*: some of them as each of these makes them, with the settings that say so. *Never*: changes what
-//! was loaded, or takes pictures for stored pixels that were normalised before they were stored.
+//! was loaded, or takes normalised pictures for stored pixels.
 
 use super::BoundDataset;
 use super::feature::{Feature, Norm};
@@ -16,19 +16,37 @@ pub struct Usual {
     pub data: BoundDataset,
 }
 
-/// Values of 0 to 255 in place of 0 to 1, mean, standard deviation; the most usual first.
-type Recipe = (bool, &'static [f32], &'static [f32]);
+/// Preprocessing of a training pipeline.
+#[derive(Debug, Clone, Copy)]
+struct Recipe {
+    /// Pixels are taken as 0 to 255, not as 0 to 1.
+    raw: bool,
+    mean: &'static [f32],
+    std: &'static [f32],
+}
 
+/// Of pixels from 0 to 1.
+const fn of_unit(mean: &'static [f32], std: &'static [f32]) -> Recipe {
+    Recipe { raw: false, mean, std }
+}
+
+/// Of pixels from 0 to 255.
+const fn of_bytes(mean: &'static [f32], std: &'static [f32]) -> Recipe {
+    Recipe { raw: true, mean, std }
+}
+
+/// Recipes for grey images, the most usual first.
 const GREY: &[Recipe] =
-    &[(false, &[], &[]), (false, &[0.5], &[0.5]), (false, &[0.1307], &[0.3081]), (true, &[], &[])];
+    &[of_unit(&[], &[]), of_unit(&[0.5], &[0.5]), of_unit(&[0.1307], &[0.3081]), of_bytes(&[], &[])];
 
+/// Recipes for RGB images, the most usual first.
 const RGB: &[Recipe] = &[
-    (false, &[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225]),
-    (false, &[], &[]),
-    (false, &[0.5], &[0.5]),
-    (false, &[0.4914, 0.4822, 0.4465], &[0.2470, 0.2435, 0.2616]),
-    (true, &[], &[]),
-    (true, &[123.675, 116.28, 103.53], &[]),
+    of_unit(&[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225]),
+    of_unit(&[], &[]),
+    of_unit(&[0.5], &[0.5]),
+    of_unit(&[0.4914, 0.4822, 0.4465], &[0.2470, 0.2435, 0.2616]),
+    of_bytes(&[], &[]),
+    of_bytes(&[123.675, 116.28, 103.53], &[]),
 ];
 
 impl BoundDataset {
@@ -36,8 +54,8 @@ impl BoundDataset {
     /// picture, grey or RGB.
     pub fn usual(&self, list: &[usize]) -> Vec<Usual> {
         let [feature] = &self.features[..] else { return Vec::new() };
-        let (Some(route), Some(unit)) = (feature.route, feature.unit()) else { return Vec::new() };
-        let (recipes, orders) = match route.size.channels {
+        let (Some(layout), Some(unit)) = (feature.layout, feature.unit()) else { return Vec::new() };
+        let (recipes, orders) = match layout.size.channels {
             1 => (GREY, &[false][..]),
             3 => (RGB, &[false, true][..]),
             _ => return Vec::new(),
@@ -52,16 +70,17 @@ impl BoundDataset {
         list: &[usize],
         unit: f32,
         bgr: bool,
-        (raw, mean, std): Recipe,
+        recipe: Recipe,
     ) -> Option<Usual> {
+        let Recipe { raw, mean, std } = recipe;
         let scale = if raw { unit * 255.0 } else { unit };
         let ordered = |values: &[f32]| match bgr {
             true => values.iter().rev().copied().collect(),
             false => values.to_vec(),
         };
         let (mean, std): (Vec<f32>, Vec<f32>) = (ordered(mean), ordered(std));
-        let norm = Norm::of(&mean, &std, scale, feature.route?.size.channels);
-        if norm == feature.norm && bgr == feature.route?.swap {
+        let norm = Norm::of(&mean, &std, scale, feature.layout?.size.channels);
+        if norm == feature.norm && bgr == feature.layout?.swap {
             return None;
         }
         let word = |setting: Setting, values: &[f32]| {

@@ -7,7 +7,7 @@ use super::shrinking::{Rebuild, Resumed, ShrinkingNetwork};
 use super::{Agreement, HeldOut, Session, gate, ranking};
 use crate::cost::Cost;
 use crate::coupling::{Group, Groups};
-use crate::data::Augment;
+use crate::data::{Augment, Augmentation};
 use crate::exec::{Objective, loss};
 use crate::support::random::Draw;
 use crate::tensor::{Array, Elements};
@@ -290,7 +290,8 @@ fn task_gradient(
     step: u64,
 ) -> (f64, Vec<f64>) {
     let lambda: Vec<f32> = lambda.iter().map(|&l| l as f32).collect();
-    let augment = settings.augment.as_ref().map(|a| (a, settings.seed ^ (step << 32)));
+    let seed = settings.seed ^ (step << 32);
+    let augment = settings.augment.as_ref().map(|augment| Augmentation { augment, seed });
     let teacher = taught(whole, images, augment, &settings.task);
     let weight = 1.0 / images.len() as f64;
     let parts = session.each(images, augment, |chunk| {
@@ -318,7 +319,7 @@ fn task_gradient(
 fn taught(
     whole: &Session,
     images: &[usize],
-    augment: Option<(&Augment, u64)>,
+    augment: Option<Augmentation>,
     task: &Objective,
 ) -> Vec<Vec<Array<f32>>> {
     if task.needs_teacher() { whole.outputs_of(images, augment) } else { vec![Vec::new(); images.len()] }

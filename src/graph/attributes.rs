@@ -39,7 +39,7 @@ pub enum Refusal {
     Unsupported(String),
     /// The model contradicts the operator's definition: the model is refused.
     Invalid(String),
-    /// The node is left alone and never run, though what it gives is known.
+    /// The node is left alone and never run, though the facts of its results are known.
     Carried {
         /// A phrase that follows the node's name.
         why: String,
@@ -56,7 +56,7 @@ impl Refusal {
         }
     }
 
-    /// What is known of the results all the same, by slot.
+    /// Facts of the results, by slot, where they are known in spite of the refusal.
     pub fn results(&self) -> &[Fact] {
         match self {
             Self::Carried { results, .. } => results,
@@ -75,7 +75,7 @@ pub fn invalid<T>(reason: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::Invalid(reason.into()))
 }
 
-/// Reads one node's attributes and remembers which were asked for.
+/// A reader of one node's attributes that remembers which were asked for.
 #[derive(Debug)]
 pub struct Reader<'a> {
     /// Opset version of the node's domain.
@@ -187,6 +187,7 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The refusal of an attribute of another kind than the operator has.
 fn wrong<T>(name: &str, expected: &str, found: &Attr) -> Result<T, Refusal> {
     if *found == Attr::Carried {
         return unsupported(format!("attribute '{name}' is of a kind or element type that is not supported"));

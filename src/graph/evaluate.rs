@@ -1,4 +1,4 @@
-//! A bound node on arrays, for those who run one at a time.
+//! A bound node on arrays, for callers that run one at a time.
 
 use super::kernel::{Compute, Inputs};
 use super::op::Fact;

@@ -1,4 +1,4 @@
-//! Questions that only some operators answer: what makes a stage faster or finer.
+//! Questions that only some operators answer, whose answers make a stage faster or finer.
 //!
 //! Takes: operands and slots. Gives: forms that a stage knows how to use. Never: decides whether a result is right. Silence is
 //! safe here, it costs time or a few channels, so that there are default bodies.

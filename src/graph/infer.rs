@@ -33,11 +33,11 @@ pub struct Facts {
     pub fact: Vec<Option<Fact>>,
     /// Value, where it is a constant.
     pub constant: Vec<Option<Tensor>>,
-    /// Is it computed, and known to have no element below zero?
+    /// True where it is computed, and known to have no element below zero.
     pub never_negative: Vec<bool>,
     /// Why a node could not be analysed, or is not run.
     pub trouble: Vec<Option<String>>,
-    /// The same network at other sizes of the axes that its file leaves open; empty where it leaves none open.
+    /// Facts at other sizes of the axes that the network's file leaves open; empty where it leaves none open.
     pub elsewhere: Vec<Arc<Facts>>,
 }
 
@@ -52,8 +52,8 @@ impl Facts {
         graph.inputs.iter().map(|&v| self.fact[v].clone()).collect()
     }
 
-    /// True if the network runs here as it runs at the sizes of `base`: every value has the same type and number of axes, and the
-    /// same nodes are not understood.
+    /// True if the network runs here as it runs at the sizes of `base`: values have equal types and numbers of axes, and
+    /// the nodes that are not understood are equal.
     pub fn resembles(&self, base: &Self) -> bool {
         let like = |(a, b): (&Option<Fact>, &Option<Fact>)| match (a, b) {
             (Some(a), Some(b)) => a.dtype == b.dtype && a.shape.len() == b.shape.len(),
@@ -64,7 +64,7 @@ impl Facts {
         troubled(self) == troubled(base) && self.fact.iter().zip(&base.fact).all(like)
     }
 
-    /// True if an axis of a value has the same size at all known sizes of the open axes.
+    /// True if an axis of a value has one size at all known sizes of the open axes.
     pub fn is_closed(&self, value: ValueId, axis: usize) -> bool {
         let size = |facts: &Self| facts.shape(value).and_then(|shape| shape.get(axis).copied());
         self.elsewhere.iter().all(|other| size(other) == size(self))
@@ -89,7 +89,7 @@ impl Facts {
         self.shape(input).and_then(<[usize]>::first) == Some(&self.batch(graph))
     }
 
-    /// True if all results of a node are constants: it is computed before the network runs.
+    /// True if all results of a node are constants: no run computes it.
     pub fn is_folded(&self, node: &Node) -> bool {
         node.outputs.iter().flatten().all(|&v| self.constant[v].is_some())
     }
@@ -145,11 +145,12 @@ pub fn infer(graph: &Graph, inputs: Option<&[Fact]>) -> Result<Facts> {
     })
 }
 
-/// As [`infer`], for a graph in the making: what does not fit yet is trouble like any other.
+/// As [`infer`], for a graph in the making: a contradiction is trouble like any other.
 pub fn infer_unfinished(graph: &Graph, inputs: Option<&[Fact]>) -> Result<Facts> {
     survey(graph, inputs, &mut |_, _| Ok(()))
 }
 
+/// The pass over the graph; `contradiction` decides what becomes of a node that contradicts its operator's definition.
 fn survey(
     graph: &Graph,
     inputs: Option<&[Fact]>,
@@ -204,6 +205,7 @@ fn survey(
     Ok(facts)
 }
 
+/// Facts of a node's results. Errors where it is not understood.
 fn results(node: &Node, facts: &Facts) -> Result<Vec<Fact>, Refusal> {
     let Some(operands) = facts.operands(node) else {
         return super::unsupported("the shape of one of its inputs is not known");
@@ -211,7 +213,7 @@ fn results(node: &Node, facts: &Facts) -> Result<Vec<Fact>, Refusal> {
     node.op.infer(&operands)
 }
 
-/// What may still be allocated for a graph's analysis.
+/// Budgets of a graph's analysis.
 struct Sizes {
     /// Coordinates of the values so far.
     coordinates: usize,
@@ -222,7 +224,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// What is left beside the inputs and the stored constants. Errors where they alone are too large.
+    /// Budgets left beside the inputs and the stored constants. Errors where they alone are too large.
     fn new(graph: &Graph, facts: &Facts) -> Result<Self> {
         let stored: usize = facts.constant.iter().flatten().map(|t| t.len()).sum();
         let granted = stored.saturating_mul(FOLDED_PER_STORED);
@@ -309,6 +311,7 @@ fn fold(node: &Node, facts: &mut Facts, sizes: &mut Sizes) {
         }
     }
 }
+
 /// The node's results, of constants, or of operands of which only the shapes matter; `None` where it cannot be run.
 fn folded(node: &Node, facts: &Facts, y: &[Fact], shape_only: bool) -> Option<Vec<Array<f64>>> {
     let operands = facts.operands(node)?;

@@ -24,10 +24,10 @@ pub type InputGradients<'a, T> = [Option<ArrayViewMutD<'a, T>>];
 /// Every view is row-major, and has the shape that the kernel was bound to. Integers and truth values are converted; operands
 /// that say where to look (axes, sizes, indices that are constants) were read by `bind`, in their own type, and are not read here.
 pub trait Compute<T: Real> {
-    /// Computes the results; what is in them before is overwritten.
+    /// Computes the results; their content is overwritten.
     fn forward(&self, x: &Inputs<T>, y: &mut ResultsMut<T>);
 
-    /// Adds the gradients: `dx[i] += Σ_k dy[k]·∂y[k]/∂x[i]`, for those inputs where `dx[i]` is asked for.
+    /// Adds the gradients: `dx[i] += Σ_k dy[k]·∂y[k]/∂x[i]`, for all inputs where `dx[i]` is asked for.
     fn backward(&self, x: &Inputs<T>, y: &Results<T>, dy: &Results<T>, dx: &mut InputGradients<T>);
 }
 

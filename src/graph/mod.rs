@@ -5,16 +5,15 @@
 
 mod attributes;
 mod evaluate;
-mod graph;
 mod hints;
 mod infer;
 mod kernel;
 mod op;
 mod print;
+mod structure;
 
 pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsupported};
 pub use evaluate::{computed, views};
-pub use graph::{Graph, Names, Node, NodeId, Origin, Value, ValueId};
 pub use hints::{Hints, Instructions, Inverse, Limit, Normalisation};
 pub use infer::{Facts, infer, infer_unfinished};
 pub use kernel::{Compute, InputGradients, Inputs, Kernel, Results, ResultsMut, optional, present, wanted};
@@ -23,3 +22,4 @@ pub use op::{
     need, output,
 };
 pub use print::print;
+pub use structure::{Graph, Names, Node, NodeId, Origin, Value, ValueId};

@@ -1,31 +1,32 @@
-//! Arithmetic on vectors of floats, for whatever vectors the CPU has.
+//! Arithmetic on vectors of floats, whatever their width on this CPU.
 
 use super::direct::Cpu;
 use pulp::{Arch, Scalar256b, Simd, WithSimd};
 
-/// What can be done with any vectors.
+/// An operation on vectors of floats, of any width.
 pub(super) trait SimdOp {
-    /// Does it.
-    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>);
+    /// Runs it with the arithmetic of one kind of vectors.
+    fn run<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>);
 }
 
-/// Does it with the vectors of `cpu`.
-pub(super) fn dispatch(cpu: Cpu, work: impl SimdOp) {
+/// Runs an operation with the vectors of `cpu`.
+pub(super) fn dispatch(cpu: Cpu, op: impl SimdOp) {
     if cpu.portable {
-        work.work(Arithmetic::<_, false>(Scalar256b));
+        op.run(Arithmetic::<_, false>(Scalar256b));
     } else {
-        Arch::new().dispatch(Fused(work));
+        Arch::new().dispatch(Fused(op));
     }
 }
 
-struct Fused<W>(W);
+/// An operation with fused multiply-adds.
+struct Fused<O>(O);
 
-impl<W: SimdOp> WithSimd for Fused<W> {
+impl<O: SimdOp> WithSimd for Fused<O> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        self.0.work(Arithmetic::<S, true>(simd));
+        self.0.run(Arithmetic::<S, true>(simd));
     }
 }
 
@@ -63,7 +64,7 @@ impl<S: Simd, const FUSED: bool> Arithmetic<S, FUSED> {
         unsafe { self.read(from[..S::F32_LANES].as_ptr()) }
     }
 
-    /// Over the first numbers of a slice.
+    /// Overwrites the first numbers of a slice.
     #[inline(always)]
     pub fn store(self, v: S::f32s, to: &mut [f32]) {
         // SAFETY: within the slice.

@@ -1,8 +1,8 @@
 //! Two-dimensional convolution of pictures of a few pixels, with fixed weights, for f32: images are innermost (layout CHWN), so
-//! that a vector holds the same pixel of several images.
+//! that a vector holds one pixel of several images.
 //!
 //! Each tap is a matrix of weights, which takes the input's pixels to the output's that it reaches: what lies in the padding is
-//! never multiplied (of a 3×3 kernel on 2×2 pixels that is more than half), and the input gradient goes back by the same weights.
+//! never multiplied (of a 3×3 kernel on 2×2 pixels that is more than half), and the input gradient goes back by these weights.
 //!
 //! Invariants: an image's sums do not depend on the others; they run over taps and input channels in a fixed order.
 
@@ -12,7 +12,7 @@ use super::products::{Products, Run, with_buffers};
 
 /// Floats of pixels of all channels that stay in the second cache, next to weights.
 const CACHED: usize = 96 << 10;
-/// Worth it up to this share of what the plain sum multiplies, padding included.
+/// Largest share of the plain sum's multiplications, padding included, at which it is worth it.
 const SHARE: f64 = 0.75;
 
 /// A convolution with fixed weights, ready to run.
@@ -37,8 +37,8 @@ impl Chwn {
     /// As [`Chwn::new`] wherever it applies (two axes, ungrouped, images fill vectors), for given vectors.
     pub fn on(cpu: Cpu, g: &Geometry, w: &[f32]) -> Option<Self> {
         let flat = g.input[0] == 1 && g.output[0] == 1 && g.kernel[0] == 1 && g.group == 1;
-        let work = g.batch * g.cin * g.pixels_in() * g.cout * g.pixels_out() * g.taps();
-        if !flat || !g.batch.is_multiple_of(cpu.lanes) || work == 0 {
+        let size = g.batch * g.cin * g.pixels_in() * g.cout * g.pixels_out() * g.taps();
+        if !flat || !g.batch.is_multiple_of(cpu.lanes) || size == 0 {
             return None;
         }
         let runs: Vec<Vec<Run>> = taps(g).into_iter().map(|pairs| runs(&pairs, g.batch)).collect();
@@ -47,7 +47,7 @@ impl Chwn {
         Some(made)
     }
 
-    /// Takes other weights of the same shape.
+    /// Replaces the weights, by others `[cout, cin, taps]`.
     pub fn repack(&mut self, w: &[f32]) {
         for (k, kernel) in w.chunks_exact(self.g.taps()).enumerate() {
             self.products.set(k / self.g.cin, k % self.g.cin, kernel);
@@ -65,33 +65,33 @@ impl Chwn {
     ) {
         let g = &self.g;
         let least = if relu { 0.0 } else { f32::NEG_INFINITY };
-        self.with_buffers(|before, behind, line| {
-            self.gather(g.cin, g.input, row, line, before);
-            behind.fill(0.0);
-            self.products.run(before, true, behind);
-            self.scatter(g.cout, g.pixels_out(), behind, y, |o, y, sum| {
+        self.with_buffers(|inputs, outputs, line| {
+            self.gather(g.cin, g.input, row, line, inputs);
+            outputs.fill(0.0);
+            self.products.run(inputs, true, outputs);
+            self.scatter(g.cout, g.pixels_out(), outputs, y, |o, y, sum| {
                 let sum = sum + bias.get(o).copied().unwrap_or(0.0);
                 *y = if sum < least { least } else { sum };
             });
         });
     }
 
-    /// Runs `dx = conv(dy, w)ᵀ` by the same weights; `row` is for `dy`, and `dx` starts from zero or from what is there.
+    /// Runs `dx = conv(dy, w)ᵀ`; `row` is for `dy`, and `dx` starts from zero or from what is there.
     pub fn run_back(&self, row: impl FnMut(usize, usize, usize, &mut [f32]), add: bool, dx: &mut [f32]) {
         let g = &self.g;
-        self.with_buffers(|before, behind, line| {
-            self.gather(g.cout, g.output, row, line, behind);
-            before.fill(0.0);
-            self.products.run_back(behind, true, before);
-            self.scatter(g.cin, g.pixels_in(), before, dx, |_, x, sum| *x = if add { *x + sum } else { sum });
+        self.with_buffers(|inputs, outputs, line| {
+            self.gather(g.cout, g.output, row, line, outputs);
+            inputs.fill(0.0);
+            self.products.run_back(outputs, true, inputs);
+            self.scatter(g.cin, g.pixels_in(), inputs, dx, |_, x, sum| *x = if add { *x + sum } else { sum });
         });
     }
 
-    /// Calls `work` with this thread's buffers: for the input's pixels, the output's, and a row.
-    fn with_buffers(&self, work: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
+    /// Calls `f` with this thread's buffers: for the input's pixels, the output's, and a row.
+    fn with_buffers(&self, f: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
         let g = &self.g;
-        let [before, behind] = [g.cin, g.cout].map(|channels| channels * self.products.pitch);
-        with_buffers([before, behind, g.input[2].max(g.output[2])], work);
+        let [inputs, outputs] = [g.cin, g.cout].map(|channels| channels * self.products.pitch);
+        with_buffers([inputs, outputs, g.input[2].max(g.output[2])], f);
     }
 
     /// Rows of pictures to `[channel][pixel][image]`.

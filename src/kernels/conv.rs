@@ -43,6 +43,7 @@ impl Geometry {
     pub fn taps(&self) -> usize {
         self.kernel.iter().product()
     }
+    /// True if an output is made from the inputs at its own place.
     fn pointwise(&self) -> bool {
         self.taps() == 1 && self.stride == [1; 3] && self.pad == [0; 3] && self.input == self.output
     }
@@ -77,6 +78,7 @@ impl Geometry {
         }
     }
 
+    /// Calls `f(number, place along each axis)` for each tap.
     fn for_taps(&self, mut f: impl FnMut(usize, [usize; 3])) {
         let [_, kh, kw] = self.kernel;
         for t in 0..self.taps() {
@@ -84,7 +86,7 @@ impl Geometry {
         }
     }
 
-    /// Small pictures of an ungrouped convolution are multiplied together: alone they would not fill the product's tiles.
+    /// True where all images go through one product: small pictures alone would not fill its tiles.
     fn together(&self) -> bool {
         self.group == 1 && self.batch > 1 && self.pixels_out() <= 64
     }
@@ -136,7 +138,7 @@ impl Geometry {
         }
     }
 
-    /// Calls `f(image·group index, x range, w range, y range)` for each image and group.
+    /// Calls `f(x range, w range, y range)` for each image and group.
     fn parts(
         &self,
         mut f: impl FnMut(std::ops::Range<usize>, std::ops::Range<usize>, std::ops::Range<usize>),

@@ -63,7 +63,7 @@ pub fn matmul<T: Real>(m: usize, k: usize, n: usize, a: Mat<T>, b: Mat<T>, add: 
     }
 }
 
-/// The same on any CPU: products and sums are rounded one by one, in the order of `k`.
+/// The product by definition, equal on any CPU: products and sums are rounded one by one, in the order of `k`.
 fn by_definition<T: Real>(m: usize, k: usize, n: usize, a: Mat<T>, b: Mat<T>, add: bool, c: &mut [T]) {
     for (i, row) in c.chunks_exact_mut(n).take(m).enumerate() {
         if !add {

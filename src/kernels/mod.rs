@@ -1,4 +1,8 @@
-//! Number crunching without ONNX names: convolution and matrix products on slices.
+//! Number crunching: convolutions and matrix products.
+//!
+//! Takes: slices, and sizes ([`conv::Geometry`]). Gives: results in slices, by sums whose order depends on the sizes and on the
+//! vectors of the CPU alone. Never: knows an ONNX name. The only room with `unsafe` code, for loads and stores without checks in
+//! inner loops.
 
 #![allow(unsafe_code, reason = "loops over raw memory, each with what makes it safe")]
 
@@ -14,7 +18,7 @@ pub mod winograd;
 
 use std::sync::OnceLock;
 
-/// True where the environment variable `AUTOBOT_KERNELS` is `portable`: results are then the same on any CPU, bit for bit, and slow.
+/// True where the environment variable `AUTOBOT_KERNELS` is `portable`: results are then equal on any CPU, bit for bit, and slow.
 pub fn is_portable() -> bool {
     static PORTABLE: OnceLock<bool> = OnceLock::new();
     *PORTABLE.get_or_init(|| std::env::var_os("AUTOBOT_KERNELS").is_some_and(|v| v == "portable"))

@@ -13,15 +13,16 @@ pub struct PackedConv {
     kernel: Kernel,
 }
 
-/// What computes it.
+/// The kernel that computes, and which ways.
 #[derive(Debug, Clone)]
 enum Kernel {
-    /// The plain sums, and those that take a gradient back, if that is wanted and they can.
+    /// The plain sums, and the transposed ones, where these are wanted and apply.
     Plain { back: Option<Box<Direct>> },
-    /// A kernel that shares its weights both ways.
+    /// A kernel that goes both ways by one set of weights, and whether the way back is wanted.
     Fast { kernel: Box<Fast>, back: bool },
 }
 
+/// Kernels with fewer multiplications than the plain sum.
 #[derive(Debug, Clone)]
 enum Fast {
     Winograd(Winograd),
@@ -71,7 +72,7 @@ impl PackedConv {
         Some(made)
     }
 
-    /// Takes other weights of the same shape.
+    /// Replaces the weights, by others `[cout, cin, taps]`.
     pub fn repack(&mut self, w: &[f32]) {
         match &mut self.kernel {
             Kernel::Fast { kernel, .. } => kernel.repack(w),
@@ -84,7 +85,7 @@ impl PackedConv {
         }
     }
 
-    /// Whether [`PackedConv::run_back`] can be called.
+    /// True if [`PackedConv::run_back`] can be called.
     pub fn goes_back(&self) -> bool {
         matches!(self.kernel, Kernel::Plain { back: Some(_) } | Kernel::Fast { back: true, .. })
     }

@@ -1,4 +1,4 @@
-//! Products of several matrices of weights (output by input channels) with columns of floats, both ways on the same weights.
+//! Products of several matrices of weights (output by input channels) with columns of floats, both ways by one set of weights.
 //!
 //! Kept beside the direct convolution's loops because it has no taps, and four rows of three vectors instead of six of two: that
 //! was faster for few channels.
@@ -22,23 +22,23 @@ thread_local! {
     static BUFFERS: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) };
 }
 
-/// Calls `work` with this thread's buffers, so long: for columns, for their products, and for what else a kernel needs.
-pub(super) fn with_buffers(sizes: [usize; 3], work: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
+/// Calls `f` with buffers of this thread, of `sizes` floats: for columns, for their products, and for what else a kernel needs.
+pub(super) fn with_buffers(sizes: [usize; 3], f: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
     BUFFERS.with_borrow_mut(|buffers| {
         buffers.iter_mut().zip(sizes).for_each(|(buffer, size)| fit(buffer, size));
         let [x, y, more] = buffers;
-        work(&mut x[..sizes[0]], &mut y[..sizes[1]], &mut more[..sizes[2]]);
+        f(&mut x[..sizes[0]], &mut y[..sizes[1]], &mut more[..sizes[2]]);
     });
 }
 
 /// Columns that a matrix takes to others: whole vectors, side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
-    /// Where they stand among those of input channel 0.
+    /// Offset of the columns in input channel 0, in floats.
     pub x: usize,
-    /// Where the products stand among those of output channel 0.
+    /// Offset of the products in output channel 0, in floats.
     pub y: usize,
-    /// How many.
+    /// Length, in floats.
     pub floats: usize,
 }
 
@@ -50,21 +50,21 @@ pub(super) struct Products {
     cout: usize,
     /// Output channels that are computed together.
     blocks: Vec<Range<usize>>,
-    /// [matrix][block][input channel][channel of the block]
+    /// By [matrix][block][input channel][channel of the block]
     weights: Vec<f32>,
     /// Floats from one channel to the next.
     pub pitch: usize,
-    /// By matrix: what it is multiplied with, [`GROUP`] vectors at the most at a time.
+    /// By matrix: the columns that it is multiplied with, in runs of at most [`GROUP`] vectors.
     runs: Vec<Vec<Run>>,
-    /// Floats of a channel that a matrix is multiplied with, at the most.
+    /// Most columns of one matrix, in floats.
     width: usize,
-    /// Floats that are reached, of all channels' columns and of all channels' products.
+    /// Floats within reach: of the columns of all input channels, and of the products of all output channels.
     reach: [usize; 2],
 }
 
 impl Products {
-    /// For so many input and output channels, which lie `pitch` floats apart, and for each matrix the columns that it takes to
-    /// others; without weights yet.
+    /// Matrices from `cin` to `cout` channels, which lie `pitch` floats apart, with the columns that each takes to others; without
+    /// weights yet.
     pub fn new(cpu: Cpu, [cin, cout]: [usize; 2], pitch: usize, runs: &[Vec<Run>]) -> Self {
         let (mut width, mut reach) = (0, [0; 2]);
         for runs in runs {
@@ -110,7 +110,7 @@ impl Products {
         dispatch(self.cpu, Multiply::<false> { of: self, from: x, add, to: y });
     }
 
-    /// Back, by the same weights: `[output channel][column]` to `[input channel][column]`.
+    /// Runs the transposed matrices: `[output channel][column]` to `[input channel][column]`.
     pub fn run_back(&self, dy: &[f32], add: bool, dx: &mut [f32]) {
         assert!(dx.len() >= self.reach[0] && dy.len() >= self.reach[1]);
         dispatch(self.cpu, Multiply::<true> { of: self, from: dy, add, to: dx });
@@ -126,7 +126,7 @@ struct Multiply<'a, const BACK: bool> {
 
 impl<const BACK: bool> SimdOp for Multiply<'_, BACK> {
     #[inline(always)]
-    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+    fn run<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         assert_eq!(self.of.cpu.lanes, S::F32_LANES, "prepared for other vectors");
         let Products { cin, cout, ref blocks, ref weights, pitch, ref runs, width, .. } = *self.of;
         let (from, to) = (self.from.as_ptr(), self.to.as_mut_ptr());
@@ -159,13 +159,13 @@ fn in_turn(k: usize, blocks: usize, runs: usize, by_block: bool) -> (usize, usiz
     if by_block { (k / runs, k % runs) } else { (k % blocks, k / blocks) }
 }
 
-/// Some rows of registers over some input channels.
+/// A block of output channels over some input channels, in registers.
 struct Step<S: Simd, const FUSED: bool> {
     v: Arithmetic<S, FUSED>,
     /// Input channels.
     count: usize,
     pitch: usize,
-    /// To what is there.
+    /// True where results go on top of what is there.
     add: bool,
 }
 

@@ -1,16 +1,16 @@
-//! Loops over lines of numbers, for whatever vectors the CPU has.
+//! Loops over slices of numbers, compiled for the vectors of this CPU.
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// What is done line by line. It is compiled for the CPU's vectors as far as it is inlined.
+/// An operation on slices. It is compiled for the CPU's vectors as far as it is inlined.
 pub trait SimdOp {
-    /// Does it.
+    /// Runs it.
     fn run(self);
 }
 
-struct Run<L>(L);
+struct Run<O>(O);
 
-impl<L: SimdOp> WithSimd for Run<L> {
+impl<O: SimdOp> WithSimd for Run<O> {
     type Output = ();
 
     #[inline(always)]
@@ -19,9 +19,9 @@ impl<L: SimdOp> WithSimd for Run<L> {
     }
 }
 
-/// Does `work` with the vectors of this CPU.
-pub fn vectorised(work: impl SimdOp) {
-    Arch::new().dispatch(Run(work));
+/// Runs an operation with the vectors of this CPU.
+pub fn vectorised(op: impl SimdOp) {
+    Arch::new().dispatch(Run(op));
 }
 
 /// to += from
@@ -37,7 +37,7 @@ impl SimdOp for Add<'_> {
     }
 }
 
-/// Takes a gradient through a ReLU whose result is `y`.
+/// dy = dy where y > 0, else 0: the gradient of a ReLU's result `y`, taken to its operand in place.
 pub struct ReluBackward<'a> {
     pub y: &'a [f32],
     pub dy: &'a mut [f32],
@@ -74,7 +74,7 @@ pub fn copy(to: &mut [f32], from: &[f32]) {
     }
 }
 
-/// Numbers that are summed side by side.
+/// Partial sums of [`dot`].
 const SUMS: usize = 16;
 
 /// Σ a·b in interleaved partial sums: the order is fixed and the compiler can vectorise it.
@@ -94,14 +94,14 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// to += by·from, or to = by·from.
 #[inline(always)]
 pub fn scale(to: &mut [f32], by: f32, from: &[f32], add: bool) {
-    let both = to.iter_mut().zip(from);
+    let pairs = to.iter_mut().zip(from);
     match add {
-        true => both.for_each(|(to, from)| *to += by * from),
-        false => both.for_each(|(to, from)| *to = by * from),
+        true => pairs.for_each(|(to, from)| *to += by * from),
+        false => pairs.for_each(|(to, from)| *to = by * from),
     }
 }
 
-/// Both at once: [`scale`] of `b`, and Σ a·b as [`dot`] sums it.
+/// [`scale`] of `b`, and Σ a·b as [`dot`] sums it, in one pass.
 #[inline(always)]
 pub fn scale_and_dot(to: &mut [f32], by: f32, b: &[f32], add: bool, a: &[f32]) -> f32 {
     #[inline(always)]
@@ -109,8 +109,8 @@ pub fn scale_and_dot(to: &mut [f32], by: f32, b: &[f32], add: bool, a: &[f32]) -
         let mut sums = [0.0f32; SUMS];
         let whole = to.len() / SUMS * SUMS;
         let (to, to_rest) = to.split_at_mut(whole);
-        let lines = to.chunks_exact_mut(SUMS).zip(a.chunks_exact(SUMS)).zip(b.chunks_exact(SUMS));
-        for ((to, a), b) in lines {
+        let chunks = to.chunks_exact_mut(SUMS).zip(a.chunks_exact(SUMS)).zip(b.chunks_exact(SUMS));
+        for ((to, a), b) in chunks {
             for k in 0..SUMS {
                 sums[k] += a[k] * b[k];
                 to[k] = if ADD { to[k] + by * b[k] } else { by * b[k] };

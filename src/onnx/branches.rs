@@ -19,7 +19,7 @@ pub fn stated(graph: &GraphProto) -> Conditions {
     found
 }
 
-/// The parser bounds how deep subgraphs nest.
+/// Adds the truth values of a graph and of its branches. The parser bounds how deep subgraphs nest.
 fn gather(graph: &GraphProto, found: &mut Conditions) {
     found.extend(graph.initializer.iter().filter_map(|t| Some((t.name.clone(), truth(t)?))));
     for node in &graph.node {
@@ -35,6 +35,7 @@ pub fn constant(node: &NodeProto) -> Option<(String, bool)> {
     Some((node.output.first()?.clone(), truth(value.t.as_ref()?)?))
 }
 
+/// The truth value that a tensor of one element stores.
 fn truth(t: &TensorProto) -> Option<bool> {
     let one = t.dims.iter().all(|&n| n == 1) && DType::from_onnx(t.data_type) == Some(DType::Bool);
     let stored = t.raw_data.first().map(|&b| b != 0).or(t.int32_data.first().map(|&i| i != 0));
@@ -115,7 +116,7 @@ fn stored_in(t: &TensorProto, map: &HashMap<String, String>) -> NodeProto {
     }
 }
 
-/// Other names for what a node and its subgraphs take from around them, and for what the node gives.
+/// Renames values that a node and its subgraphs take from around them, and that the node gives.
 fn rename(node: &mut NodeProto, map: &HashMap<String, String>) {
     let new = |name: &mut String| {
         if let Some(to) = map.get(name.as_str()) {

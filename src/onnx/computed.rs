@@ -1,8 +1,9 @@
 //! Constants that a file computes from others (weight normalisation, weights cut out of one flat buffer).
 //!
-//! Takes: a graph as it stands in the file. Gives: one whose layers read what comes out as constants of their own ([`part`]), so that
-//! their channels are free of how the numbers are made; and back ([`join`]): what was not changed is computed as before, what was
-//! is stored. Never: stores numbers that take more bytes than what they are made of (integers, halves, fillings).
+//! Takes: a graph as it stands in the file. Gives: one whose layers read what comes out as constants of their own ([`part`]), so
+//! that their channels are free of how the numbers are made; and back ([`join`]): numbers that were not changed are computed by
+//! the file's nodes, others are stored. Never: stores numbers that take more bytes than their sources (integers, halves,
+//! fillings).
 
 use crate::graph::{Facts, Graph, Names, Node, Origin, Value, ValueId, infer};
 use crate::support::random::Draw;
@@ -111,7 +112,7 @@ pub(super) fn is_constant(node: &Node) -> bool {
     node.op_type == "Constant"
 }
 
-/// By value: is it made of what the file stores and of nothing else?
+/// By value: true where it is made of stored constants alone.
 pub fn statics(graph: &Graph) -> Vec<bool> {
     let stored = |v: ValueId| matches!(graph.values[v].origin, Origin::Initializer(_));
     let mut found: Vec<bool> = (0..graph.values.len()).map(stored).collect();
@@ -134,9 +135,9 @@ fn sources(graph: &Graph, facts: &Facts, v: ValueId) -> Vec<Tensor> {
     stored.into_iter().filter_map(|u| facts.constant[u].clone()).collect()
 }
 
-/// True for the numbers of one source in another order or shape: their channels are those of the source.
+/// True for the numbers of one source in another order or shape: their channels are the source's.
 fn is_rearranged(sources: &[Tensor], t: &Tensor) -> bool {
-    // The same whatever the order.
+    // Equal for any order.
     let sum = |t: &Tensor| {
         let bits = t.to_real::<f64>().into_iter().map(f64::to_bits);
         bits.fold(0u64, |sum, bits| sum.wrapping_add(Draw::new(bits, 0).next()))

@@ -29,7 +29,7 @@ pub fn forget(t: &mut TensorProto) {
     t.external_data.clear();
 }
 
-/// Where a tensor's bytes are.
+/// The place of a tensor's bytes in a data file.
 #[derive(Debug)]
 struct Place {
     path: PathBuf,
@@ -61,7 +61,7 @@ impl Folder {
         self.resolve(entry(t, "location").unwrap_or_default())
     }
 
-    /// The bytes of an external tensor: new ones that wait in the message, or those in the data file.
+    /// The bytes of an external tensor: new ones that wait in the message, else the data file's.
     pub fn bytes(&self, t: &TensorProto) -> Result<Vec<u8>, Fault> {
         if !t.raw_data.is_empty() {
             return Ok(t.raw_data.clone());
@@ -155,15 +155,17 @@ fn expected(t: &TensorProto) -> Option<u64> {
 
 /// The bytes of its data file that a tensor takes, by its entries.
 pub fn range(t: &TensorProto) -> Result<std::ops::Range<usize>, Fault> {
-    let of = |key: &str| Ok::<_, Fault>(number(t, key)?.unwrap_or(0) as usize);
-    let (offset, length) = (of("offset")?, of("length")?);
+    let entry = |key: &str| Ok::<_, Fault>(number(t, key)?.unwrap_or(0) as usize);
+    let (offset, length) = (entry("offset")?, entry("length")?);
     Ok(offset..offset.saturating_add(length))
 }
 
+/// Value of one of a tensor's entries on its data file.
 fn entry<'a>(t: &'a TensorProto, key: &str) -> Option<&'a str> {
     t.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str())
 }
 
+/// As [`entry`], as a number. Errors where it is none.
 fn number(t: &TensorProto, key: &str) -> Result<Option<u64>, Fault> {
     let parse = |text: &str| {
         text.parse().map_err(|_| Fault::new(format!("the entry '{key}' of its data file is '{text}'")))
@@ -171,7 +173,7 @@ fn number(t: &TensorProto, key: &str) -> Result<Option<u64>, Fault> {
     entry(t, key).map(parse).transpose()
 }
 
-/// Large tensors begin on a page, so that a runtime can map them; small ones on a cache line.
+/// Alignment in a data file, in bytes: large tensors begin on a page, so that a runtime can map them, small ones on a cache line.
 fn alignment(length: usize) -> u64 {
     if length >= 1 << 16 { 4096 } else { 64 }
 }

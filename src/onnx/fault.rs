@@ -1,4 +1,4 @@
-//! What is wrong with one part of a model. The part does not know its name; the caller adds it and the file's.
+//! Faults in one part of a model. The part does not know its name; the caller adds it and the file's.
 
 use crate::error::Error;
 use std::path::Path;
@@ -21,7 +21,7 @@ impl Fault {
         Self { reason: reason.into(), hint: EXPORT_AGAIN.into() }
     }
 
-    /// The same with another way out.
+    /// This fault with another way out.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self

@@ -1,62 +1,22 @@
 //! Functions that a model defines for itself, and branches that it takes in any case: calls are replaced by what they compute, and
 //! put back on writing.
 //!
-//! Takes: a model as the file has it. Gives: one without those calls, and the list of them ([`expand`]); and back
+//! Takes: a model as the file has it. Gives: one without these calls, and the list of them ([`expand`]); and back
 //! ([`collapse`]): a call whose nodes are as they were is written as it was, any other by its nodes. An If whose condition is a
 //! constant counts as a call of its branch.
-//! Never: expands what it cannot put back, or what another version of the standard operators could compute otherwise.
+//! Never: expands a call that it cannot put back, or whose body another version of the standard operators could compute otherwise.
 
 use super::branches::{self, Conditions};
+use super::inline::{instance, is_plain};
 use crate::graph::Names;
-use onnx_protobuf::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
+use onnx_protobuf::{FunctionProto, GraphProto, ModelProto, NodeProto};
 use std::collections::{HashMap, HashSet};
 
-/// Nodes that all calls together may become: functions that call others twice grow without bounds.
+/// Most nodes that all calls together become: functions that call others twice grow without bounds.
 const MOST_NODES: usize = 200_000;
 
-/// Calls within calls.
+/// Deepest nesting of calls in calls.
 const DEEPEST: usize = 64;
-
-/// Operators of the standard domain that compute the same in all versions that are read.
-const STABLE: &[&str] = &[
-    "Abs",
-    "Add",
-    "Ceil",
-    "Concat",
-    "Conv",
-    "ConvTranspose",
-    "Cos",
-    "Div",
-    "Elu",
-    "Erf",
-    "Exp",
-    "Flatten",
-    "Floor",
-    "Gemm",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-    "HardSigmoid",
-    "Identity",
-    "LeakyRelu",
-    "Log",
-    "MatMul",
-    "Mul",
-    "Neg",
-    "PRelu",
-    "Pow",
-    "Reciprocal",
-    "Relu",
-    "Selu",
-    "Sigmoid",
-    "Sin",
-    "Softplus",
-    "Softsign",
-    "Sqrt",
-    "Sub",
-    "Sum",
-    "Tanh",
-    "Transpose",
-];
 
 /// A call of a function, and the nodes that stand for it.
 #[derive(Debug, Clone)]
@@ -76,60 +36,22 @@ fn called(node: &NodeProto) -> Key<'_> {
     (&node.domain, &node.op_type, &node.overload)
 }
 
-/// Replaces the calls in the graph of `model` by what they compute, and Ifs by the branches that they take by `conditions`.
+/// Replaces the calls in the graph of `model` by what they compute, and Ifs by the branches that they take by `conditions`. None
+/// is replaced where they grow too large, or where a call does not suit its function.
 pub fn expand(model: &mut ModelProto, conditions: &Conditions) -> Vec<Call> {
-    let functions: HashMap<Key, &FunctionProto> = model.functions.iter().map(|f| (key(f), f)).collect();
     let Some(graph) = model.graph.as_ref() else { return Vec::new() };
     let chosen = graph.node.iter().any(|n| branches::taken(n, conditions).is_some());
-    if functions.is_empty() && !chosen {
+    if model.functions.is_empty() && !chosen {
         return Vec::new();
     }
-    let version = |domain: &str| {
-        let standard = |d: &str| matches!(d, "" | "ai.onnx");
-        let import =
-            model.opset_import.iter().find(|o| o.domain == domain || standard(&o.domain) && standard(domain));
-        import.map(|o| o.version)
-    };
-    let usable: HashSet<Key> = functions
-        .values()
-        .filter(|f| !matches!(f.domain.as_str(), "" | "ai.onnx") && is_plain(f, &version))
-        .map(|f| key(f))
-        .collect();
-    let mut taken: Names = names(graph).into_iter().collect();
-    let (mut calls, mut nodes, mut grown) = (Vec::new(), Vec::new(), 0);
+    let mut expansion = Expansion::of(model, graph);
+    let (mut calls, mut nodes) = (Vec::new(), Vec::new());
     for node in &graph.node {
-        if !usable.contains(&called(node)) && branches::taken(node, conditions).is_none() {
+        if expansion.function(node).is_none() && branches::taken(node, conditions).is_none() {
             nodes.push(node.clone());
             continue;
         }
-        let mut body = Vec::new();
-        let mut conditions = conditions.clone();
-        // To be expanded, the next one last.
-        let mut open = vec![(node.clone(), 0)];
-        while let Some((node, depth)) = open.pop() {
-            let f = functions.get(&called(&node)).filter(|f| usable.contains(&key(f)));
-            let branch = branches::taken(&node, &conditions);
-            let inner = match (f, branch) {
-                _ if depth >= DEEPEST => None,
-                (Some(f), _) => match instance(f, &node, &mut taken) {
-                    Some(inner) => Some(inner),
-                    None => return Vec::new(),
-                },
-                (None, Some(branch)) => branches::instance(&node, branch, &mut taken),
-                (None, None) => None,
-            };
-            match inner {
-                Some(inner) => {
-                    grown += inner.len();
-                    conditions.extend(inner.iter().filter_map(branches::constant));
-                    open.extend(inner.into_iter().rev().map(|n| (n, depth + 1)));
-                }
-                None => body.push(node),
-            }
-            if grown > MOST_NODES {
-                return Vec::new();
-            }
-        }
+        let Some(body) = expansion.body(node, conditions) else { return Vec::new() };
         nodes.extend(body.iter().cloned());
         if body[..] != [node.clone()] {
             calls.push(Call { node: node.clone(), body });
@@ -141,6 +63,66 @@ pub fn expand(model: &mut ModelProto, conditions: &Conditions) -> Vec<Call> {
         graph.node = nodes;
     }
     calls
+}
+
+/// The calls of one graph on their way to nodes.
+struct Expansion<'m> {
+    /// Functions whose bodies can stand in the graph.
+    usable: HashMap<Key<'m>, &'m FunctionProto>,
+    /// Names of the graph's values, old and new.
+    names: Names,
+    /// Nodes that calls have become so far.
+    grown: usize,
+}
+
+impl<'m> Expansion<'m> {
+    fn of(model: &'m ModelProto, graph: &GraphProto) -> Self {
+        let version = |domain: &str| {
+            let standard = |d: &str| matches!(d, "" | "ai.onnx");
+            let same = |d: &str| d == domain || standard(d) && standard(domain);
+            model.opset_import.iter().find(|o| same(&o.domain)).map(|o| o.version)
+        };
+        // A later definition of a name is the one that counts.
+        let functions: HashMap<Key, &FunctionProto> = model.functions.iter().map(|f| (key(f), f)).collect();
+        let is_usable =
+            |f: &FunctionProto| !matches!(f.domain.as_str(), "" | "ai.onnx") && is_plain(f, &version);
+        let usable = functions.into_iter().filter(|(_, f)| is_usable(f)).collect();
+        Self { usable, names: names(graph).into_iter().collect(), grown: 0 }
+    }
+
+    /// The usable function that a node calls.
+    fn function(&self, node: &NodeProto) -> Option<&'m FunctionProto> {
+        self.usable.get(&called(node)).copied()
+    }
+
+    /// The nodes that stand for `node`, calls within calls expanded; `None` where all of them grow too large, or where a call does
+    /// not suit its function.
+    fn body(&mut self, node: &NodeProto, conditions: &Conditions) -> Option<Vec<NodeProto>> {
+        let mut body = Vec::new();
+        let mut conditions = conditions.clone();
+        // To be expanded, the next one last, with the number of calls that each stands in.
+        let mut open = vec![(node.clone(), 0)];
+        while let Some((node, depth)) = open.pop() {
+            let inner = match (self.function(&node), branches::taken(&node, &conditions)) {
+                _ if depth >= DEEPEST => None,
+                (Some(f), _) => Some(instance(f, &node, &mut self.names)?),
+                (None, Some(branch)) => branches::instance(&node, branch, &mut self.names),
+                (None, None) => None,
+            };
+            match inner {
+                Some(inner) => {
+                    self.grown += inner.len();
+                    conditions.extend(inner.iter().filter_map(branches::constant));
+                    open.extend(inner.into_iter().rev().map(|n| (n, depth + 1)));
+                }
+                None => body.push(node),
+            }
+            if self.grown > MOST_NODES {
+                return None;
+            }
+        }
+        Some(body)
+    }
 }
 
 /// Puts the calls back whose nodes are as they were, and takes out functions that nothing calls any more.
@@ -201,7 +183,7 @@ pub fn are_called(model: &ModelProto) -> bool {
 }
 
 impl Call {
-    /// What an If decides by for which a branch stands here.
+    /// The condition of an If in whose place a branch stands; `None` for a call of a function.
     pub fn condition(&self) -> Option<&str> {
         self.node.input.first().filter(|_| self.node.op_type == "If").map(String::as_str)
     }
@@ -212,6 +194,7 @@ impl Call {
         first.output.iter().find(|o| !o.is_empty()).map(String::as_str)
     }
 
+    /// True where its nodes follow one another from node `first` on.
     fn stands_at(&self, graph: &GraphProto, first: usize) -> bool {
         graph.node.get(first..first + self.body.len()) == Some(&self.body[..])
     }
@@ -222,14 +205,14 @@ impl Call {
         graph.node.iter().position(makes).is_some_and(|first| self.stands_at(graph, first))
     }
 
-    /// What the node and its subgraphs read, names within them included.
+    /// Names that the node and its subgraphs read, also of subgraphs' own values included.
     pub fn reads(&self) -> HashSet<&str> {
         let mut used = HashSet::new();
         reads(&self.node, &mut used);
         used
     }
 
-    /// What an If is called for which a branch stands here.
+    /// The name of an If in whose place a branch stands; `None` for a call of a function.
     pub fn decided(&self) -> Option<String> {
         let output = self.node.output.iter().find(|o| !o.is_empty())?;
         let name = if self.node.name.is_empty() { output } else { &self.node.name };
@@ -277,7 +260,7 @@ fn drop_uncalled(model: &mut ModelProto, calls: &[Call]) {
     model.functions.retain(|f| !before.contains(&own(key(f))) || after.contains(&own(key(f))));
 }
 
-/// What a node calls, its subgraphs included. The parser bounds how deep subgraphs nest.
+/// Calls `found` for a node's operator and for all in its subgraphs. The parser bounds how deep subgraphs nest.
 fn callees(node: &NodeProto, found: &mut dyn FnMut(Key)) {
     found(called(node));
     for g in subgraphs(node) {
@@ -285,7 +268,7 @@ fn callees(node: &NodeProto, found: &mut dyn FnMut(Key)) {
     }
 }
 
-/// What a node reads, its subgraphs included.
+/// Names that a node reads, its subgraphs included.
 fn reads<'a>(node: &'a NodeProto, used: &mut HashSet<&'a str>) {
     used.extend(node.input.iter().map(String::as_str));
     for g in subgraphs(node) {
@@ -294,7 +277,8 @@ fn reads<'a>(node: &'a NodeProto, used: &mut HashSet<&'a str>) {
     }
 }
 
-fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+/// The graphs in a node's attributes.
+pub(super) fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
     node.attribute.iter().flat_map(|a| a.g.as_ref().into_iter().chain(&a.graphs))
 }
 
@@ -308,80 +292,4 @@ fn names(graph: &GraphProto) -> HashSet<String> {
         subgraphs(node).for_each(|g| found.extend(names(g)));
     }
     found
-}
-
-/// True for a function whose body can stand in the graph: no subgraphs, each name made once, the same standard operators.
-fn is_plain(f: &FunctionProto, version: &dyn Fn(&str) -> Option<i64>) -> bool {
-    let mut made: HashSet<&str> = HashSet::new();
-    let once = f.input.iter().chain(f.node.iter().flat_map(|n| &n.output));
-    let distinct = once.filter(|name| !name.is_empty()).all(|name| made.insert(name));
-    let outputs: HashSet<&str> = f.output.iter().map(String::as_str).collect();
-    let known = f
-        .node
-        .iter()
-        .flat_map(|n| &n.input)
-        .chain(&f.output)
-        .all(|i| i.is_empty() || made.contains(i.as_str()));
-    let flat = f.node.iter().all(|n| subgraphs(n).next().is_none());
-    let passes = f.output.iter().any(|o| f.input.contains(o));
-    let same = f.opset_import.iter().all(|o| {
-        let standard = matches!(o.domain.as_str(), "" | "ai.onnx");
-        let nodes = || f.node.iter().filter(|n| matches!(n.domain.as_str(), "" | "ai.onnx"));
-        match version(&o.domain) {
-            Some(v) if v == o.version => true,
-            Some(_) if standard => nodes().all(|n| STABLE.contains(&n.op_type.as_str())),
-            Some(_) => false,
-            None => f.node.iter().all(|n| n.domain != o.domain),
-        }
-    });
-    distinct && known && flat && same && !passes && outputs.len() == f.output.len() && !f.node.is_empty()
-}
-
-/// The nodes of one call, with the graph's names; `None` for a call that the function does not take.
-fn instance(f: &FunctionProto, call: &NodeProto, taken: &mut Names) -> Option<Vec<NodeProto>> {
-    if call.input.len() > f.input.len() || call.output.len() > f.output.len() {
-        return None;
-    }
-    let base = match call.name.is_empty() {
-        false => call.name.clone(),
-        true => format!("{} of {}", call.op_type, call.output.iter().find(|o| !o.is_empty())?),
-    };
-    let empty = String::new();
-    let mut map: HashMap<&str, String> = HashMap::new();
-    for (k, name) in f.input.iter().enumerate() {
-        map.insert(name, call.input.get(k).unwrap_or(&empty).clone());
-    }
-    for (k, name) in f.output.iter().enumerate() {
-        if let Some(given) = call.output.get(k).filter(|o| !o.is_empty()) {
-            map.insert(name, given.clone());
-        }
-    }
-    for name in f.node.iter().flat_map(|n| &n.output).filter(|name| !name.is_empty()) {
-        if !map.contains_key(name.as_str()) {
-            map.insert(name, taken.fresh(&format!("{base}/{name}")));
-        }
-    }
-    let value = |name: &String| if name.is_empty() { String::new() } else { map[name.as_str()].clone() };
-    let node = |n: &NodeProto| {
-        let mut new = n.clone();
-        new.input = n.input.iter().map(value).collect();
-        new.output = n.output.iter().map(value).collect();
-        if !n.name.is_empty() {
-            new.name = format!("{base}/{}", n.name);
-        }
-        new.attribute = n.attribute.iter().filter_map(|a| attribute(f, call, a)).collect();
-        new
-    };
-    Some(f.node.iter().map(node).collect())
-}
-
-/// An attribute of a node of a function, as a call gives it; none where neither the call nor a default does.
-fn attribute(f: &FunctionProto, call: &NodeProto, a: &AttributeProto) -> Option<AttributeProto> {
-    if a.ref_attr_name.is_empty() {
-        return Some(a.clone());
-    }
-    let given = call.attribute.iter().chain(&f.attribute_proto).find(|g| g.name == a.ref_attr_name)?;
-    let mut new = given.clone();
-    new.name.clone_from(&a.name);
-    Some(new)
 }

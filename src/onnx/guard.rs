@@ -1,8 +1,8 @@
-//! A look at the wire format before the parser sees it.
+//! A scan of the wire format ahead of the parser.
 //!
 //! The parser (rust-protobuf 3.4.0, which our generated code needs) skips groups by recursion without a limit, so a few
 //! megabytes of the byte 0x0b overflow its stack and abort the process (RUSTSEC-2024-0437). ONNX has no groups, so this
-//! scan refuses them, together with lengths and numbers that run past their end; for those it can say where.
+//! scan refuses them, together with lengths and numbers that run past their end; of these it says the place.
 //!
 //! Takes: bytes. Gives: nothing, or the first fault and its offset.
 //! Never: recurses, allocates what the file claims, or looks into fields that are not messages: weights and strings may
@@ -10,22 +10,22 @@
 
 use std::fmt;
 
-/// Messages within messages that the parser accepts; about 33 nested subgraphs.
+/// Deepest nesting of messages that the parser accepts; about 33 nested subgraphs.
 const DEEPEST: usize = 100;
 
-/// Where the bytes stop being protobuf, and why.
+/// The place at which bytes stop being protobuf, and why.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Damage {
     /// Offset of the field in question.
     pub offset: usize,
-    /// What is wrong with it.
+    /// Its fault.
     pub what: What,
 }
 
 /// Ways to be wrong.
 #[derive(Debug, PartialEq, Eq)]
 pub enum What {
-    /// A field of so many bytes, with fewer left in the file.
+    /// A field of more bytes than the file has left.
     Truncated { wanted: u64, left: usize },
     /// A field that is longer than the message it stands in, or a number without an end.
     Overlong,

@@ -1,11 +1,11 @@
-//! What was done to a file after its export, as far as it bars the way to pruning.
+//! Changes to a file after its export that bar the way to pruning.
 //!
 //! Takes: a model's nodes. Gives: a [`Kind`], with what to do instead. Never: refuses anything.
 
 use onnx_protobuf::{GraphProto, NodeProto};
 use std::collections::HashSet;
 
-/// What was done to a file.
+/// A change to a file after its export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Its weights or values are integers.
@@ -15,7 +15,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What it is, and what to prune in its place.
+    /// A phrase on the change, and on the file to prune instead.
     pub fn advice(self) -> &'static str {
         match self {
             Self::Quantised => "quantised: prune the float model, then quantise",
@@ -51,7 +51,7 @@ const INTEGER: [&str; 8] = [
     "QGemm",
 ];
 
-/// What was done to a graph; quantisation first.
+/// The change that a graph shows; quantisation first.
 pub fn of(graph: &GraphProto) -> Option<Kind> {
     let weights: HashSet<&str> =
         graph.initializer.iter().filter(|t| t.dims.len() > 1).map(|t| t.name.as_str()).collect();

@@ -1,4 +1,4 @@
-//! The same file with another graph.
+//! A file with another graph.
 //!
 //! Takes: a file, the graph that was read from it, and the graph to be. Gives: the file, changed where the graphs differ.
 //! Never: touches anything else. An unchanged node keeps every byte, also where our reading of it is incomplete.
@@ -43,7 +43,7 @@ pub fn apply(
     Ok(proto)
 }
 
-/// The network's inputs and outputs must be called as before.
+/// Errors unless the network's inputs and outputs have the names that they had.
 fn check_interface(old: &Graph, new: &Graph) -> Result<()> {
     let names = |g: &Graph| -> [Vec<String>; 2] {
         [&g.inputs, &g.outputs].map(|ids| ids.iter().map(|&v| g.values[v].name.clone()).collect())
@@ -55,6 +55,7 @@ fn check_interface(old: &Graph, new: &Graph) -> Result<()> {
     Err(Error::Verification { reason, hint: "this is a bug of autobot-onnx; nothing was written".into() })
 }
 
+/// Makes the file's initializers the ones of `new`; new ones are inputs too if `list`.
 fn initializers(proto: &mut GraphProto, old: &Graph, new: &Graph, list: bool) {
     let before = constants(old);
     let mut after = constants(new);
@@ -93,6 +94,7 @@ fn names(graph: &Graph, slots: &[Option<usize>]) -> Vec<String> {
     slots.iter().map(|s| s.map_or_else(String::new, |v| graph.values[v].name.clone())).collect()
 }
 
+/// Makes the file's nodes the ones of `new`, which then know their places in the file.
 fn nodes(proto: &mut GraphProto, old: &Graph, new: &mut Graph) -> Result<()> {
     let sources = |g: &Graph| g.nodes.iter().map(|n| n.source).collect::<Vec<_>>();
     let same_nodes = sources(old) == sources(new);
@@ -102,7 +104,9 @@ fn nodes(proto: &mut GraphProto, old: &Graph, new: &mut Graph) -> Result<()> {
     for node in &new.nodes {
         let known = node.source.and_then(|s| Some((before.get(&s)?, file.get_mut(s)?.take()?)));
         patched.push(match (known, node.source) {
-            (Some((was, proto)), _) => patch(proto, (old, was), (new, node))?,
+            (Some((was, proto)), _) => {
+                patch(proto, Place { graph: old, node: was }, Place { graph: new, node })?
+            }
             (None, None) => fresh(new, node)?,
             (None, Some(_)) => {
                 return Err(fail(node, Fault::new("it stands for a node that the file lacks")));
@@ -125,10 +129,18 @@ fn fail(node: &Node, fault: Fault) -> Error {
     Error::node(&node.name, &node.op_type, fault.reason, "this is a bug of autobot-onnx; nothing was written")
 }
 
-fn patch(mut proto: NodeProto, old: (&Graph, &Node), new: (&Graph, &Node)) -> Result<NodeProto> {
-    let ((old_graph, was), (new_graph, node)) = (old, new);
-    reconnect(&mut proto.input, names(old_graph, &was.inputs), names(new_graph, &node.inputs));
-    reconnect(&mut proto.output, names(old_graph, &was.outputs), names(new_graph, &node.outputs));
+/// A node in its graph, where its operands and results have names.
+#[derive(Clone, Copy)]
+struct Place<'g> {
+    graph: &'g Graph,
+    node: &'g Node,
+}
+
+/// The node `proto`, which stood for `old`, changed where `new` differs.
+fn patch(mut proto: NodeProto, old: Place, new: Place) -> Result<NodeProto> {
+    let (was, node) = (old.node, new.node);
+    reconnect(&mut proto.input, names(old.graph, &was.inputs), names(new.graph, &node.inputs));
+    reconnect(&mut proto.output, names(old.graph, &was.outputs), names(new.graph, &node.outputs));
     if was.op_type != node.op_type {
         proto.op_type.clone_from(&node.op_type);
     }
@@ -146,12 +158,14 @@ fn patch(mut proto: NodeProto, old: (&Graph, &Node), new: (&Graph, &Node)) -> Re
     Ok(proto)
 }
 
+/// Replaces names of slots where they changed.
 fn reconnect(slots: &mut Vec<String>, before: Vec<String>, after: Vec<String>) {
     if before != after {
         *slots = after;
     }
 }
 
+/// A node that the file does not have.
 fn fresh(graph: &Graph, node: &Node) -> Result<NodeProto> {
     let mut proto = NodeProto {
         name: node.name.clone(),
@@ -175,7 +189,7 @@ fn drop_gone(proto: &mut GraphProto, old: &Graph, new: &Graph) {
     proto.input.retain(stays);
 }
 
-/// Makes every entry of the file but those of the network's own inputs state the shape that holds. What is said of an output stays
+/// Makes every entry of the file state the shape that holds, except of the network's own inputs. An entry of an output stays
 /// where it holds at the analysed sizes: it is the interface. Gives the names of values whose entries were wrong.
 pub fn correct(proto: &mut GraphProto, graph: &Graph, facts: &Facts) -> Vec<String> {
     let known: HashMap<&str, usize> =

@@ -61,6 +61,7 @@ pub fn graph(
 }
 
 impl<'a> Reader<'a> {
+    /// Gives a value its number. Errors where the name is taken.
     fn define(&mut self, name: &'a str, origin: Origin, role: &str) -> Result<ValueId> {
         let v = self.graph.values.len();
         if self.ids.insert(name, v).is_some() {
@@ -87,7 +88,7 @@ impl<'a> Reader<'a> {
         self.define(&t.name, origin, "as an initializer").map(|_| ())
     }
 
-    /// The inputs without those that are initializers (until IR version 3 every initializer was listed as an input).
+    /// The inputs that are no initializers (until IR version 3 every initializer was listed as an input).
     fn inputs(&mut self, infos: &'a [ValueInfoProto], given: &[InputShape]) -> Result<Inputs> {
         let mut true_inputs = Vec::new();
         let mut seen = HashSet::new();
@@ -109,6 +110,7 @@ impl<'a> Reader<'a> {
         Ok(inputs)
     }
 
+    /// Notes the facts that the file states of computed values.
     fn declare(&mut self, proto: &GraphProto, inputs: &Inputs) {
         for info in proto.value_info.iter().chain(&proto.output) {
             if let Some(&v) = self.ids.get(info.name.as_str())
@@ -188,6 +190,7 @@ fn captured(node: &NodeProto) -> BTreeSet<&str> {
     node.attribute.iter().flat_map(|a| a.g.as_ref().into_iter().chain(&a.graphs)).flat_map(free).collect()
 }
 
+/// Names that a subgraph uses and does not define.
 fn free(graph: &GraphProto) -> BTreeSet<&str> {
     let mut used: BTreeSet<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
     for node in &graph.node {

@@ -1,6 +1,6 @@
 //! Types and shapes as the file declares them, and what the user adds to them.
 //!
-//! Takes: `ValueInfoProto`s and `--input-shape`. Gives: facts at batch 1, and the restated sizes after a rewrite.
+//! Takes: `ValueInfoProto`s, and shapes that the user states. Gives: facts at batch 1, and the restated sizes after a rewrite.
 //! Never: replaces a symbol or a number in the file other than a size that has really changed.
 
 use crate::error::{Error, Result};
@@ -15,8 +15,7 @@ use protobuf::MessageField;
 use std::collections::HashMap;
 use std::str::FromStr;
 
-/// The size of one input, as given on the command line: `name:1,3,224,224`, or without the name where there is one
-/// input.
+/// Shape of one input as the user states it: `name:1,3,224,224`, or without the name where there is one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputShape {
     /// Which input.
@@ -40,7 +39,7 @@ impl FromStr for InputShape {
     }
 }
 
-/// What the file says about one axis.
+/// Size of an axis as the file states it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Size {
     Known(usize),
@@ -79,10 +78,10 @@ fn declared(info: &ValueInfoProto) -> Option<(DType, Option<Vec<Size>>)> {
 /// Size of an open first axis where a network is proved a second time.
 const OTHER_BATCH: usize = 3;
 
-/// What other open axes are larger or smaller by there, first choice first: networks take multiples of their strides.
+/// Differences of other open axes there from the analysed sizes, first choice first: networks take multiples of their strides.
 const STEPS: &[usize] = &[32, 64, 16, 8, 4, 2, 1, 128];
 
-/// From this size on they are smaller there, which costs less.
+/// Largest size of an axis that grows there; larger ones shrink, which costs less.
 const LARGE_SIDE: usize = 128;
 
 /// The network's inputs at batch 1.
@@ -96,7 +95,7 @@ pub struct Inputs {
     bound: HashMap<String, usize>,
 }
 
-/// Finds the inputs' facts. An open first axis is 1 unless `given` says otherwise, and a symbol is the same size
+/// Finds the inputs' facts. An open first axis is 1 unless `given` says otherwise, and a symbol is one size
 /// wherever it stands; other open axes must be given.
 pub fn inputs(infos: &[&ValueInfoProto], given: &[InputShape]) -> Result<Inputs> {
     let names: Vec<&str> = infos.iter().map(|i| i.name.as_str()).collect();
@@ -128,12 +127,13 @@ pub fn inputs(infos: &[&ValueInfoProto], given: &[InputShape]) -> Result<Inputs>
                 return Err(Error::graph(reason, stated(&info.name, &[])));
             }
             Some(shape) => found.facts.push(Some(Fact::new(dtype, shape))),
-            None => open.push((info.name.as_str(), sizes)),
+            None => open.push(OpenInput { name: &info.name, sizes }),
         }
     }
     if open.is_empty() { Ok(found) } else { Err(ask(&open)) }
 }
 
+/// Errors where a stated shape belongs to no input, or to several.
 fn check_names(names: &[&str], given: &[InputShape]) -> Result<()> {
     let fail = |reason: String| {
         let hint = format!("the network's inputs are: {}", names.join(", "));
@@ -191,12 +191,20 @@ fn stated(name: &str, sizes: &[Size]) -> String {
     format!("{} {name}:{}", Setting::InputShape, sizes.join(","))
 }
 
-fn ask(open: &[(&str, Option<Vec<Size>>)]) -> Error {
-    let say = |(name, sizes): &(&str, Option<Vec<Size>>)| match sizes {
+/// An input of which the file does not state all sizes.
+struct OpenInput<'p> {
+    name: &'p str,
+    /// Its axes; `None` where the file states no shape.
+    sizes: Option<Vec<Size>>,
+}
+
+/// The error that asks for the sizes of all open inputs at once.
+fn ask(open: &[OpenInput]) -> Error {
+    let say = |OpenInput { name, sizes }: &OpenInput| match sizes {
         Some(sizes) => format!("the file leaves sizes of input '{name}' open: [{}]", join(sizes, ", ")),
         None => format!("the file does not state the shape of input '{name}'"),
     };
-    let all = open.iter().map(|(name, sizes)| stated(name, sizes.as_deref().unwrap_or_default()));
+    let all = open.iter().map(|input| stated(input.name, input.sizes.as_deref().unwrap_or_default()));
     let hint = format!("state them, for example: {}", all.collect::<Vec<_>>().join(" "));
     Error::argument(Setting::InputShape, open.iter().map(say).collect::<Vec<_>>().join("; "), hint)
 }
@@ -207,8 +215,8 @@ impl Inputs {
         self.open.get(k).and_then(|axes| axes.first()).is_some_and(Option::is_some)
     }
 
-    /// Facts of the inputs at other sizes of the open axes, those to be tried first in front: of all open axes at once, then of
-    /// first axes (batches) alone, then of the others alone.
+    /// Facts of the inputs at other sizes of the open axes, the first choice in front: of all open axes at once, then of first axes
+    /// (batches) alone, then of the others alone.
     pub fn other_sizes(&self, facts: &[Fact]) -> [Vec<Vec<Fact>>; 3] {
         let every = |all: bool, first: bool| -> Vec<Vec<Fact>> {
             let tried =
@@ -247,7 +255,7 @@ impl Inputs {
         out
     }
 
-    /// A symbol that stands on several axes of one input is not trusted to be one size.
+    /// Notes the sizes that an input's symbols stand for. A symbol on several axes of one input is not trusted to be one size.
     fn bind(&mut self, sizes: &[Size], shape: &[usize]) {
         for (size, &n) in sizes.iter().zip(shape) {
             if let Size::Symbol(s) = size
@@ -258,6 +266,7 @@ impl Inputs {
         }
     }
 
+    /// A size with its symbol resolved, where that is known.
     fn known(&self, size: Size) -> Size {
         match &size {
             Size::Symbol(s) => self.bound.get(s).map_or(size, |&n| Size::Known(n)),
@@ -265,7 +274,7 @@ impl Inputs {
         }
     }
 
-    /// What the file declares about another value: where all axes are numbers or symbols with a known size. An open
+    /// The declared fact of a value that is no input, where all axes are numbers or symbols with a known size. An open
     /// first axis of a tensor with more axes is taken as the batch, 1.
     pub fn fact(&self, info: &ValueInfoProto) -> Option<Fact> {
         let (dtype, sizes) = declared(info)?;
@@ -280,8 +289,8 @@ impl Inputs {
     }
 }
 
-/// Makes an entry state what holds: numbers that are not the value's sizes are replaced by these, and taken out where the size
-/// follows an open axis (`elsewhere` has the value at other sizes of those). Symbols stay. True if anything had to change.
+/// Makes an entry state the shape that holds: numbers other than the value's sizes are replaced by these, and taken out where the
+/// size follows an open axis (`elsewhere` has the value at other sizes of the open axes). Symbols stay. True if anything changed.
 pub fn correct(info: &mut ValueInfoProto, fact: &Fact, elsewhere: &[&Fact]) -> bool {
     let Some(Type::TensorType(tensor)) = info.type_.as_mut().and_then(|t| t.value.as_mut()) else {
         return false;

@@ -3,7 +3,7 @@
 //! Exporters store equal constants once (identity scales, zero biases), and onnx deduplicators do: sharing storage is no tie.
 //! Takes: a graph as it stands in the file. Gives: one in which every reader has a constant of its own ([`part`]), and back
 //! ([`join`]): one constant again for all readers whose constants are equal. Weights that layers share on purpose (both
-//! branches of a siamese network, the levels of a detector's head) stay one, with what belongs to those layers.
+//! branches of a siamese network, the levels of a detector's head) stay one, with what belongs to these layers.
 //! Never: changes what a file says where nothing was cut.
 
 use crate::graph::{Attr, Fact, Graph, Names, NodeId, Operand, Origin, Value, ValueId};
@@ -90,9 +90,9 @@ pub fn join(graph: &Graph) -> Graph {
     joined
 }
 
-/// What the constants of a graph are stored in.
+/// The stores of a graph's constants.
 struct Stored {
-    /// By value: the initializer or the Constant node's result that it is, or passes on.
+    /// By value: the initializer or the Constant node's result that it is or passes on; `None` for what is computed.
     root: Vec<Option<ValueId>>,
     /// Nodes that pass constants on.
     passes: HashSet<NodeId>,
@@ -151,8 +151,8 @@ fn is_matrix(t: &Tensor) -> bool {
     t.shape().iter().filter(|&&n| n > 1).count() > 1 && !t.is_uniform()
 }
 
-/// By node: nodes of one number compute the same function with the same weights. Where they have matrices, these alone say so;
-/// else what they are and what they read.
+/// By node, a number that is equal where one function is computed with equal weights. Matrices alone decide where there are some,
+/// else operator, attributes and operands.
 fn kinds(graph: &Graph, stored: &Stored) -> Vec<u32> {
     let mut matrix: HashMap<ValueId, bool> = HashMap::new();
     let mut known: HashMap<String, u32> = HashMap::new();

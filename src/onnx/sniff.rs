@@ -1,9 +1,9 @@
-//! What a file that is not an ONNX model looks like, and what its owner can do.
+//! Files that are no ONNX models, recognised by their first bytes.
 //!
 //! Takes: bytes that could not be read as a model. Gives: a guess and a way out.
 //! Never: decides whether a file is a model; that is the parser's word.
 
-/// What a file looks like, and the way to an ONNX model.
+/// A recognised kind of file, and the way from it to an ONNX model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recognised {
     /// As in "this is …".
@@ -61,7 +61,7 @@ const MAGIC: &[(usize, &[u8], &str, &str)] = &[
     ),
 ];
 
-/// What the bytes look like, where we can tell.
+/// The kind of file that the bytes begin like; `None` where nothing fits.
 pub fn sniff(bytes: &[u8]) -> Option<Recognised> {
     let known = MAGIC.iter().find(|(at, magic, ..)| bytes.get(*at..).is_some_and(|b| b.starts_with(magic)));
     if let Some(&(_, _, kind, hint)) = known {

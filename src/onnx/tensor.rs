@@ -2,7 +2,7 @@
 //!
 //! Takes: a tensor in any of the forms the standard allows (raw bytes, typed lists, a place in another file).
 //! Gives: typed elements; and the way back, into the form the tensor had.
-//! Never: allocates what the dimensions claim before it has seen that many bytes; changes a name or a doc string.
+//! Never: allocates what the dimensions claim unless the file holds that many bytes; changes a name or a doc string.
 
 use super::external::{self, Folder};
 use super::fault::Fault;
@@ -37,6 +37,7 @@ fn shape(dims: &[i64]) -> Result<Shape, Fault> {
     }
 }
 
+/// A tensor from little-endian bytes, which must fill the shape.
 fn raw(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<Tensor, Fault> {
     let (name, found, wanted) = (dtype.name(), bytes.len(), volume(shape) * dtype.size());
     Tensor::from_bytes(dtype, shape, bytes).map_err(|_| {
@@ -94,7 +95,7 @@ pub fn store(t: &mut TensorProto, tensor: &Tensor) {
     }
 }
 
-/// Elements from which on a graph's own copy stands for a tensor's.
+/// Fewest elements of a tensor that the graph holds in the message's place.
 const LARGE: usize = 1024;
 
 /// Leaves one element of `t` as a token of its form, where `tensor` holds the rest and gives it back bit by bit.
@@ -126,13 +127,14 @@ pub fn lighten(t: &mut TensorProto, tensor: &Tensor) {
     }
 }
 
-/// Is `t` but a token of `tensor`?
+/// True if `t` is a token of `tensor`.
 pub fn is_light(t: &TensorProto, tensor: &Tensor) -> bool {
     let lists = [t.float_data.len(), t.double_data.len(), t.int64_data.len(), t.int32_data.len()];
     let whole: usize = t.dims.iter().map(|&d| d as usize).product();
     whole >= LARGE && tensor.len() == whole && t.raw_data.len().max(lists.into_iter().sum()) == 1
 }
 
+/// True if elements are stored in typed lists.
 fn has_lists(t: &TensorProto) -> bool {
     !(t.float_data.is_empty()
         && t.double_data.is_empty()
@@ -149,6 +151,7 @@ fn clear_lists(t: &mut TensorProto) {
     t.int32_data.clear();
 }
 
+/// Stores the elements in the list that the standard assigns to their type.
 fn store_typed(t: &mut TensorProto, tensor: &Tensor) {
     match tensor {
         Tensor::F32(v) => t.float_data = v.iter().copied().collect(),
@@ -174,15 +177,15 @@ pub fn fresh(name: &str, tensor: &Tensor) -> TensorProto {
     t
 }
 
-/// One value, or minus infinity and one other.
+/// True for one value, or for minus infinity and one other.
 fn is_mask(t: &Tensor) -> bool {
     let v = t.to_real::<f64>();
     let other = v.iter().find(|x| x.is_finite());
     v.len() == 1 && !v[0].is_nan() || v.iter().all(|x| *x == f64::NEG_INFINITY || Some(x) == other)
 }
 
-/// The first element that no weight may be: NaN anywhere, and an infinity except as the one element of a bound
-/// (the maximum of a Clip, the filler of a Pad) or beside a single other value (a mask).
+/// Errors on the first element that no weight may be: NaN anywhere, and an infinity except as the one element of a bound (the
+/// maximum of a Clip, the filler of a Pad) or beside a single other value (a mask).
 pub fn check_finite(t: &Tensor) -> Result<(), Fault> {
     let found = match t {
         Tensor::F32(v) => v.iter().position(|v| !v.is_finite()),

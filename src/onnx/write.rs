@@ -83,7 +83,7 @@ pub fn message(model: &Model) -> Result<Option<Vec<u8>>> {
     if proto.compute_size() > LARGEST { Ok(None) } else { encode(&proto, &model.path).map(Some) }
 }
 
-/// The file with all its elements, those of other files included.
+/// The file with all its elements, also from other files.
 fn inlined(model: &Model) -> Result<ModelProto> {
     let mut proto = whole(model);
     for t in walk::tensors_mut(&mut proto).into_iter().filter(|t| external::is_external(t)) {
@@ -94,10 +94,12 @@ fn inlined(model: &Model) -> Result<ModelProto> {
     Ok(proto)
 }
 
+/// True if some tensor has its elements in another file.
 pub fn has_external(proto: &ModelProto) -> bool {
     walk::tensors(proto).into_iter().any(external::is_external)
 }
 
+/// Bytes of a message. Errors where protobuf does not allow its size.
 fn encode(proto: &ModelProto, path: &Path) -> Result<Vec<u8>> {
     check_size(proto, path)?;
     proto.write_to_bytes().map_err(|e| Fault::new(e.to_string()).of("it cannot be encoded", path))
@@ -118,14 +120,14 @@ fn check_size(proto: &ModelProto, path: &Path) -> Result<u64> {
     Ok(size)
 }
 
-/// What was written, and what became of what was there before.
+/// Files that were written, and what became of the ones that stood in their place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// Bytes of the model and of its data file.
     pub bytes: u64,
     /// The data file, where the model keeps its weights outside.
     pub data: Option<PathBuf>,
-    /// The data file of the model that was replaced, where it stays because another file mentions it.
+    /// The data file of the replaced model, where it stays because another file mentions it.
     pub left: Option<PathBuf>,
 }
 
@@ -188,8 +190,8 @@ impl Staged {
         encode(&proto, path)
     }
 
-    /// Names the data, under a name that no file has, and then the model: at any time in between the model that was there
-    /// before has its own data.
+    /// Names the data, under a name that no file has, and then the model: at any time in between the model that is replaced has its
+    /// own data.
     fn place(self, path: &Path) -> Result<(u64, Option<PathBuf>)> {
         let (name, file) = self.data;
         synced(&file, &name)?;
@@ -200,13 +202,13 @@ impl Staged {
     }
 }
 
-/// What a temporary file that will be `path` holds on the disk.
+/// Bytes on the disk of a temporary file that will be `path`.
 fn bytes_of(file: &NamedTempFile, path: &Path) -> Result<Vec<u8>> {
     synced(file, path)?;
     std::fs::read(file.path()).map_err(|e| Error::io(path, e, files::ROOM))
 }
 
-/// Errors unless what was read back is what was proved.
+/// Errors unless the bytes that were read back are the proved ones.
 fn check(path: &Path, read: &[u8], proved: &[u8]) -> Result<()> {
     if read == proved {
         return Ok(());
@@ -241,13 +243,13 @@ pub fn is_data_of(path: &Path, data: &Path) -> bool {
         && files::same(files::folder(path), files::folder(data))
 }
 
-/// Bytes of neighbours that are looked through before a data file is removed, at the most.
-const LOOKED_THROUGH: u64 = 4 << 30;
+/// Most bytes of neighbouring files that are searched for a mention of a data file.
+const SEARCHED: u64 = 4 << 30;
 
 /// First bytes of a message that may be a model: the keys of its fields.
 const KEYS: [u8; 11] = [0x08, 0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42, 0x72, 0xa2, 0xca];
 
-/// True where a model beside `data`, or in the folder above, mentions it by name, or may do: a copy of a model reads the data of
+/// True where a model beside `data`, or in the folder above, mentions it by name or may do so: a copy of a model reads the data of
 /// the one that it was copied from. `model`, which was just written, is not asked.
 fn is_mentioned(data: &Path, model: &Path) -> bool {
     let Ok(real) = data.canonicalize() else { return true };
@@ -255,7 +257,7 @@ fn is_mentioned(data: &Path, model: &Path) -> bool {
         return true;
     };
     let plain = data.symlink_metadata().is_ok_and(|m| m.is_file()) && links(data) == 1;
-    let mut left = LOOKED_THROUGH;
+    let mut left = SEARCHED;
     let mut mentions = |path: &Path| {
         let skipped = files::same(path, data) || files::same(path, model) || is_data_of(model, path);
         let mut file = match files::open(path, "") {
@@ -277,6 +279,7 @@ fn is_mentioned(data: &Path, model: &Path) -> bool {
     !plain || folders.any(|f| f.map_or(true, |entries| entries.flatten().any(|e| mentions(&e.path()))))
 }
 
+/// True where `word` stands among the bytes.
 fn holds(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|w| w == word)
 }
@@ -328,6 +331,7 @@ fn fill(path: &Path, proto: &ModelProto, source: &Path) -> Result<(NamedTempFile
     Ok((file, size))
 }
 
+/// Gives a temporary file its name, once all of it is on the disk.
 fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
     let hint = "is there a folder of that name? write to another one";
     synced(&file, path)?;

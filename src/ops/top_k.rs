@@ -4,7 +4,7 @@
 use super::family::reduce::axis_of;
 use crate::graph::*;
 use crate::tensor::*;
-use ndarray::{ArrayView1, s};
+use ndarray::{ArrayView1, Axis};
 use std::cmp::Ordering;
 
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl<T: Real> Compute<T> for Bound {
             for (i, x) in x.columns().into_iter().enumerate() {
                 self.sort(x, &mut order);
                 for (slot, y) in &mut y {
-                    for (y, &from) in y.slice_mut(s![o, .., i]).iter_mut().zip(&order) {
+                    for (y, &from) in y.index_axis_mut(Axis(0), o).column_mut(i).iter_mut().zip(&order) {
                         *y = if *slot == 0 { x[from] } else { T::of(from as f64) };
                     }
                 }

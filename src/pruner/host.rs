@@ -12,8 +12,8 @@ use crate::graph::{Facts, Graph};
 use crate::onnx::Model;
 use crate::tract::board::Board;
 use crate::tract::calibrate::{self, Measured};
-use crate::tract::timing::{self, Rounds};
-use crate::tract::{Refusal, Runtime, Sample};
+use crate::tract::timing::{self, Loaded, Rounds};
+use crate::tract::{Refusal, Runtime};
 use crate::verify;
 use std::path::Path;
 
@@ -37,7 +37,7 @@ const COMPARED: Rounds = Rounds { warm_up: 3, least: 40, seconds: 1.5 };
 pub struct Stopwatch {
     original: Model,
     facts: Facts,
-    ready: Vec<(Runtime, Sample)>,
+    ready: Vec<Loaded>,
 }
 
 impl Stopwatch {
@@ -80,13 +80,13 @@ pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
 }
 
 /// The model in tract, with an input to run it on.
-pub fn load(model: &Model, facts: &Facts) -> Result<(Runtime, Sample)> {
+pub fn load(model: &Model, facts: &Facts) -> Result<Loaded> {
     let graph = &model.graph;
     let inputs = facts.inputs(graph).unwrap_or_default();
     let data = BoundDataset::synthetic(&gates::inputs(graph, facts)?, 1, 1);
     let sample = super::samples(graph, facts, &data, &[0]).remove(0);
     let runtime = Runtime::load(&model.to_bytes()?, &inputs).map_err(|why| refused(model.path(), &why))?;
-    Ok((runtime, sample))
+    Ok(Loaded { runtime, sample })
 }
 
 /// Why a file has no times.

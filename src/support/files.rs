@@ -1,6 +1,6 @@
 //! Files: replaced as a whole, told apart by what they are and not by their names, opened only where they end.
 //!
-//! Takes: paths, bytes. Gives: a file with these bytes, or the one that was there before. Invariants: a file on its way is
+//! Takes: paths, bytes. Gives: a file with these bytes, or the one that it was to replace. Invariants: a file on its way is
 //! locked while its run lives, so that what a killed run left can be told from it. Never: half a file; waits for a pipe.
 
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// What helps where a file cannot be written.
+/// Way out where a file cannot be written.
 pub const ROOM: &str = "free some space, or write to another folder";
 
 /// Beginning of the names of files on their way.
@@ -41,7 +41,7 @@ pub fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
     }
 }
 
-/// Removes from `folder` what runs that were killed left on its way; how many files that were.
+/// Removes from `folder` the files that killed runs left on their way. Gives their number.
 pub fn sweep(folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let ours = |e: &std::fs::DirEntry| {

@@ -1,10 +1,10 @@
 //! SHA-256: of lists of parts, and of files that hold their own.
 //!
-//! Takes: parts; a file's bytes. Gives: hexadecimal text that is the same on every machine. Never: opens a file.
+//! Takes: parts; a file's bytes. Gives: hexadecimal text, equal on every machine. Never: opens a file.
 
 use sha2::{Digest, Sha256};
 
-/// A hash of parts, each with its length in front: no two lists of parts give the same bytes.
+/// A hash of parts, each with its length in front: no two lists of parts give equal bytes.
 #[derive(Default)]
 pub struct Hash(Sha256);
 
@@ -50,7 +50,7 @@ fn hex(bytes: &[u8]) -> String {
 /// The entry of a file's JSON that holds the hash of the file, which is taken with zeros in its place.
 pub const SEAL: &str = "sha256";
 
-/// What stands in the entry until it is known.
+/// The entry's value until the hash is known.
 pub fn blank() -> String {
     "0".repeat(64)
 }

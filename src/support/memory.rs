@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use std::fs::read_to_string;
 use std::sync::OnceLock;
 
-/// Bytes that this process may hold: memory and swap of the machine, or less where it was limited; without end where nothing
-/// says.
+/// Most bytes that this process may hold: memory and swap of the machine, or less where it was limited; `u64::MAX` where nothing is
+/// known.
 pub fn limit() -> u64 {
     static LIMIT: OnceLock<u64> = OnceLock::new();
     *LIMIT.get_or_init(|| {

@@ -1,6 +1,6 @@
 //! Text that may come from a file, made harmless where it is printed: a terminal obeys control characters.
 //!
-//! Takes: text. Gives: the same with what a terminal would obey, or what turns the direction of writing, in escaped form.
+//! Takes: text. Gives: that text, with characters that a terminal obeys or that turn the direction of writing in escaped form.
 //! Never: changes what is only stored or compared.
 
 use std::borrow::Cow;

@@ -1,6 +1,6 @@
 //! Reproducible random numbers.
 //!
-//! *Takes*: a seed and a stream number. *Gives*: the same draws on every machine, thread count and version (SplitMix64,
+//! *Takes*: a seed and a stream number. *Gives*: draws that are equal on every machine, thread count and version (SplitMix64,
 //! and only exactly rounded arithmetic on top of it). *Never*: secrets.
 
 /// A short stream of random numbers that belongs to one (seed, stream) pair.
@@ -16,6 +16,7 @@ fn mix(mut z: u64) -> u64 {
 }
 
 impl Draw {
+    /// The stream of a number, for a seed.
     pub fn new(seed: u64, stream: u64) -> Self {
         Self(mix(mix(seed.wrapping_add(GOLDEN)) ^ stream.wrapping_mul(GOLDEN)))
     }

@@ -1,7 +1,7 @@
 //! Constants, in the element type that the file gives them.
 
 use super::dtype::element_types;
-use super::{Array, DType, Element, Real, checked_volume, volume};
+use super::{Array, DType, Element, Real, checked_volume, sides, volume};
 use crate::error::{Error, Result};
 use half::{bf16, f16};
 use ndarray::{ArcArray, ArrayD, ArrayViewD, IxDyn};
@@ -97,7 +97,7 @@ impl Tensor {
         of_tensor!(self, array => of(array))
     }
 
-    /// True if both are views of the same stored elements, and so equal, bit by bit.
+    /// True if both are views of one store of elements, and so equal, bit by bit.
     pub fn shares(&self, other: &Self) -> bool {
         fn address<E>(array: &ArcArray<E, IxDyn>) -> *const () {
             array.as_ptr().cast()
@@ -161,12 +161,12 @@ impl Tensor {
         bytes
     }
 
-    /// Other row-major elements of the same type, rounded into it.
+    /// A tensor of this type from other row-major elements, rounded into it.
     pub fn with_values<T: Real>(&self, shape: &[usize], values: &[T]) -> Self {
         Self::from_real(self.dtype(), shape, values)
     }
 
-    /// Other row-major elements of the same type; integers, exact where the type can hold them.
+    /// A tensor of this type from integers, row-major, exact where the type can hold them.
     pub fn with_ints(&self, shape: &[usize], values: &[i64]) -> Self {
         of_dtype!(self.dtype(), E => Self::new(shape, values.iter().map(|&x| E::from_i64(x)).collect()))
     }
@@ -191,11 +191,11 @@ fn fits(shape: &[usize], found: usize) -> Result<()> {
 /// The coordinates `keep` of `axis` of a row-major array, in that order. The result is row-major, which that of ndarray's `select`
 /// is not where `axis` is not the first.
 pub fn select<E: Copy>(x: ArrayViewD<E>, axis: usize, keep: &[usize]) -> ArrayD<E> {
-    let (outer, size, inner) = (volume(&x.shape()[..axis]), x.shape()[axis], volume(&x.shape()[axis + 1..]));
+    let around = sides(x.shape(), axis);
     let mut shape = x.shape().to_vec();
     shape[axis] = keep.len();
     let mut kept = Vec::with_capacity(volume(&shape));
-    for block in x.to_shape((outer, size, inner)).expect("axes that lie together").outer_iter() {
+    for block in x.to_shape(around).expect("axes that lie together").outer_iter() {
         for &k in keep {
             kept.extend_from_slice(block.row(k).to_slice().expect("row-major rows"));
         }

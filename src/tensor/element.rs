@@ -1,4 +1,4 @@
-//! What constants ask of an element type, whatever it is.
+//! The trait of element types of constants.
 
 use super::dtype::element_types;
 use super::{DType, Tensor};

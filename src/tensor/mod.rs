@@ -1,7 +1,7 @@
 //! Tensors: constant data as the file holds it ([`Tensor`]), and dense arrays of reals to compute with ([`Array`]).
 //!
 //! Takes: nothing. Gives: typed storage, slicing along axes, conversion to reals.
-//! Never: computes a network operator; changes the type of a constant behind its owner's back.
+//! Never: computes a network operator; changes the type of a constant.
 
 mod constant;
 mod dtype;

@@ -1,4 +1,4 @@
-//! What the machine says of itself, as far as it does.
+//! Facts of the machine, as far as it states them.
 //!
 //! Takes: Linux's files. Gives: a [`Board`]. Never: guesses what is not told.
 
@@ -14,7 +14,7 @@ pub struct Board {
     pub architecture: &'static str,
     /// Processors that the program may use.
     pub cores: usize,
-    /// What sets the clock rate.
+    /// Policy that sets the clock rate.
     pub governor: Option<String>,
     /// Clock rate of the first processor when it was asked, in MHz.
     pub megahertz: Option<f64>,

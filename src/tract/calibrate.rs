@@ -1,6 +1,6 @@
-//! What a processor takes for the parts of an inference, from measured times of networks' nodes.
+//! Times of a processor for the parts of an inference, from measured times of networks' nodes.
 //!
-//! Takes: networks and their nodes' times in tract. Gives: a [`Speed`], and how well it says those times. Every size of a tile is
+//! Takes: networks and their nodes' times in tract. Gives: a [`Speed`], and its error on these times. Every size of a tile is
 //! tried; the rest is a least-squares fit of times without negative ones, in which a node counts by its relative error.
 
 use super::timing::Layer;
@@ -13,16 +13,16 @@ use crate::graph::*;
 const ROWS: [usize; 6] = [4, 8, 12, 16, 24, 32];
 const COLUMNS: [usize; 5] = [3, 4, 6, 8, 12];
 
-/// Nodes that take less than this share of the mean count as if they took so much.
+/// Least time that a node counts with, as a share of the mean.
 const LEAST: f64 = 0.25;
 
-/// An instruction outside of kernels takes about as long as so many multiply-accumulates in them, where none was measured.
+/// Time of an instruction outside of kernels, in multiply-accumulates inside them, where none was measured.
 const INSTRUCTION: f64 = 6.0;
 
 /// Passes over all unknowns.
 const PASSES: usize = 400;
 
-/// One network, and what its nodes took.
+/// One network, and the times of its nodes.
 pub struct Measured {
     /// Its graph.
     pub graph: Graph,

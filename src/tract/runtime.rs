@@ -1,4 +1,4 @@
-//! A model file in tract. The only module that knows it.
+//! A model file in tract.
 //!
 //! Takes: bytes, inputs. Gives: outputs, and the time that they took. Never: changes a model; lets a panic of tract's out: it is
 //! a refusal like any other.
@@ -10,14 +10,19 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 use std::time::{Duration, Instant};
+use tract_core::ops::matmul::optimized::OptMatMul;
 use tract_core::plan::eval;
+use tract_core::prelude::{
+    Arc, DatumType, Framework, IntoRunnable, IntoTValue, TValue, TVec, Tensor, TractError, TractResult,
+    TypedRunnableModel,
+};
 use tract_onnx::Onnx;
-use tract_onnx::prelude::*;
+use tract_onnx::prelude::{InferenceFact, InferenceModelExt};
 
 /// Inputs of one run: one array per network input.
 pub type Sample = Vec<Array<f32>>;
 
-/// Why tract did not do what it was asked for.
+/// The reason why tract did not carry out a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// It said so, in these words.
@@ -35,10 +40,10 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Nodes from which a network is proved without tract's optimisation, whose time grows faster than the square of the nodes.
+/// Fewest nodes of a network that is proved without tract's optimisation, whose time grows faster than their square.
 const LARGE: usize = 500;
 
-/// True if a network of so many nodes is proved without tract's optimisation.
+/// True if a network of `nodes` nodes is proved without tract's optimisation.
 pub fn proves_plain(nodes: usize) -> bool {
     nodes >= LARGE
 }
@@ -58,7 +63,9 @@ pub struct Step {
     pub name: String,
     /// tract's operator.
     pub operator: String,
-    /// Time of one run.
+    /// The matrix kernel that tract has chosen for this processor and these sizes; `None` for what is no optimised product.
+    pub kernel: Option<String>,
+    /// Wall time in one run.
     pub time: Duration,
 }
 
@@ -110,17 +117,21 @@ impl Runtime {
                 let start = Instant::now();
                 let outputs = eval(context, own, node, inputs);
                 let time = start.elapsed();
-                steps.push(Step { name: node.name.clone(), operator: node.op().name().to_string(), time });
+                let (name, operator) = (node.name.clone(), node.op().name().to_string());
+                let result = outputs.as_ref().ok().and_then(|outputs| outputs.first());
+                let kernel = node.op_as().zip(result).and_then(|(product, y)| kernel(product, y.shape()));
+                steps.push(Step { name, operator, kernel, time });
                 outputs
             })?;
             Ok(steps)
         })
     }
 
+    /// A sample as tract takes it, in the types of the network's inputs.
     fn values(&self, sample: &Sample) -> TractResult<TVec<TValue>> {
         let one = |(x, dtype): (&Array<f32>, &DatumType)| {
             // tract aligns its tensors, so that it copies whatever it is given: once, here.
-            let x = tract_onnx::prelude::Tensor::from_shape(x.shape(), x.elements())?;
+            let x = Tensor::from_shape(x.shape(), x.elements())?;
             let x = if x.datum_type() == *dtype { x } else { x.cast_to_dt(*dtype)?.into_owned() };
             Ok(x.into_tvalue())
         };
@@ -128,8 +139,16 @@ impl Runtime {
     }
 }
 
-/// Inputs that a network is run at of those that are given, where values are float16: tract takes some thirty times as long for
-/// them on processors that do not compute in float16.
+/// Name of the kernel that a product runs with where its result is of `shape`: tract keeps one for a single column beside that for
+/// several.
+fn kernel(product: &OptMatMul, shape: &[usize]) -> Option<String> {
+    let columns = product.c_n_axis.map_or(Some(1), |axis| shape.get(axis).copied())?;
+    let chosen = product.mode_picker.pick(columns).ok()?;
+    product.mmm.get(chosen).map(|kernel| kernel.name().to_owned())
+}
+
+/// Most samples that a network of float16 values is run at: tract takes some thirty times as long for them on processors that do
+/// not compute in float16.
 pub const HALF_SAMPLES: usize = 1;
 
 /// Runs a model at the given inputs: the outputs in order, for each sample, or for the first [`HALF_SAMPLES`] where values are
@@ -183,11 +202,13 @@ fn told(info: &panic::PanicHookInfo) -> String {
     }
 }
 
+/// An error of tract's in one line, with its causes.
 fn words(e: &TractError) -> String {
     let first = |c: &dyn std::fmt::Display| c.to_string().lines().next().unwrap_or_default().to_owned();
     e.chain().map(|c| first(&c)).collect::<Vec<_>>().join(": ")
 }
 
+/// Loads a model, optimised if it has fewer than `large` nodes.
 fn load(onnx: &Onnx, large: usize, bytes: &[u8], inputs: &[Fact]) -> TractResult<Runtime> {
     let types = inputs.iter().map(|f| datum_type(f.dtype)).collect::<TractResult<Vec<_>>>()?;
     let mut model = onnx.model_for_read(&mut std::io::Cursor::new(bytes))?;
@@ -203,6 +224,7 @@ fn load(onnx: &Onnx, large: usize, bytes: &[u8], inputs: &[Fact]) -> TractResult
     Ok(Runtime { plan, inputs: types, half })
 }
 
+/// tract's word for an element type. Errors for the one that tract does not have.
 fn datum_type(dtype: DType) -> TractResult<DatumType> {
     Ok(match dtype {
         DType::F32 => DatumType::F32,
@@ -263,6 +285,18 @@ mod tests {
                 |steps: &[Step]| steps.iter().filter(|s| s.operator.starts_with("OptMatMul")).count();
             assert!(operators(&whole.1) > 0 && operators(&plain.1) == 0, "{file}");
         }
+    }
+
+    #[test]
+    fn every_optimised_product_names_its_kernel_and_nothing_else_does() {
+        let bytes = std::fs::read("models/digits_residual.onnx").unwrap();
+        let (facts, samples) = inputs(DType::F32, &[1, 1, 8, 8], 1);
+        let steps = Runtime::load(&bytes, &facts).unwrap().steps(&samples[0]).unwrap();
+        for step in &steps {
+            assert_eq!(step.kernel.is_some(), step.operator == "OptMatMul", "{step:?}");
+        }
+        let kernels: Vec<&str> = steps.iter().filter_map(|s| s.kernel.as_deref()).collect();
+        assert!(!kernels.is_empty() && kernels.iter().all(|k| k.contains("f32")), "{kernels:?}");
     }
 
     #[test]

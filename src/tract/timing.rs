@@ -7,18 +7,18 @@ use crate::tract::{Refusal, Runtime, Sample, Step};
 use serde::Serialize;
 use std::time::Instant;
 
-/// How long to measure.
+/// Length of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Rounds {
-    /// Rounds before anything is counted.
+    /// Rounds that are not counted, at the beginning.
     pub warm_up: usize,
     /// Rounds that are counted, at least.
     pub least: usize,
-    /// More rounds follow until so much time has passed.
+    /// Shortest time that the counted rounds take together, in seconds.
     pub seconds: f64,
 }
 
-/// What a number of measurements says.
+/// Distribution of a number of measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
     /// The middle one.
@@ -43,22 +43,27 @@ impl Spread {
 pub struct Timing {
     /// Milliseconds per inference.
     pub milliseconds: Spread,
-    /// How many times faster than the first model, round by round.
+    /// Ratio of the first model's time to this one's, round by round.
     pub speedup: Spread,
 }
 
-/// Measures all models, one run of each per round. The error names the model.
-pub fn measure(
-    models: &[(Runtime, Sample)],
-    rounds: Rounds,
-) -> Result<(usize, Vec<Timing>), (usize, Refusal)> {
+/// A model that is ready to run, and the inputs that it is timed on.
+pub struct Loaded {
+    /// The model.
+    pub runtime: Runtime,
+    /// Its inputs.
+    pub sample: Sample,
+}
+
+/// Measures all models, one run of each per round: the number of rounds, and the times by model. The error names the model.
+pub fn measure(models: &[Loaded], rounds: Rounds) -> Result<(usize, Vec<Timing>), (usize, Refusal)> {
     let round = |number: usize| -> Result<Vec<f64>, (usize, Refusal)> {
         let mut times = vec![0.0; models.len()];
         for k in 0..models.len() {
             // Each model has each place in the round equally often.
             let m = (k + number) % models.len();
-            let (model, sample) = &models[m];
-            times[m] = 1e3 * model.time(sample).map_err(|why| (m, why))?.as_secs_f64();
+            let Loaded { runtime, sample } = &models[m];
+            times[m] = 1e3 * runtime.time(sample).map_err(|why| (m, why))?.as_secs_f64();
         }
         Ok(times)
     };
@@ -84,11 +89,11 @@ pub struct Layer {
 }
 
 /// Median time of every node over some runs, in order of execution.
-pub fn layers((model, sample): &(Runtime, Sample), runs: usize) -> Result<Vec<Layer>, Refusal> {
+pub fn layers(Loaded { runtime, sample }: &Loaded, runs: usize) -> Result<Vec<Layer>, Refusal> {
     let mut last: Vec<Step> = Vec::new();
     let mut times: Vec<Vec<f64>> = Vec::new();
     for _ in 0..runs.max(1) {
-        last = model.steps(sample)?;
+        last = runtime.steps(sample)?;
         times.resize(last.len(), Vec::new());
         times.iter_mut().zip(&last).for_each(|(t, step)| t.push(1e3 * step.time.as_secs_f64()));
     }

@@ -7,7 +7,8 @@ use autobot_onnx::internals::tensor::DType;
 use autobot_onnx::internals::{rewrite, verify};
 use std::collections::HashMap;
 use tract_core::ops::Cost as Spent;
-use tract_onnx::prelude::*;
+use tract_core::prelude::*;
+use tract_onnx::prelude::{InferenceFact, InferenceModelExt};
 
 #[test]
 fn macs_are_tracts_before_and_after() {

@@ -87,6 +87,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
+    /// All pairs of input channel and tap for ROWS output channels.
     #[inline(always)]
     unsafe fn block<S: Simd, const ROWS: usize, const PAIRS: usize, const FUSED: bool>(
         &self,
@@ -125,7 +126,7 @@ impl Part<'_> {
         }
     }
 
-    /// Precision over the run for N pairs of input channel and tap, from pair `first` on.
+    /// Weight gradients of ROWS output channels for N pairs of input channel and tap from pair `first` on, summed over the run.
     #[inline(always)]
     unsafe fn tile<S: Simd, const ROWS: usize, const N: usize, const FUSED: bool>(
         &self,
@@ -166,6 +167,7 @@ impl Part<'_> {
         sums
     }
 
+    /// Adds the sums of a tile to the gradients that begin at pair `first`.
     fn add<const N: usize, const ROWS: usize>(&self, sums: &[[f32; N]; ROWS], first: usize, dw: &mut [f32]) {
         let pairs = self.direct.g.cin * self.direct.taps.len();
         for (j, row) in sums.iter().enumerate() {

@@ -18,10 +18,10 @@ use multiply::Multiply;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Vectors may be filled this much worse than perfectly before images are put side by side.
+/// Largest ratio of lanes to pixels at which every image keeps vectors of its own; beyond it images are put side by side.
 const WASTE: f64 = 1.1;
 
-/// Pixels of a run of a pointwise convolution, at most: more, and each channel would lie in a page of its own.
+/// Longest run of a pointwise convolution, in pixels: in a longer one each channel would lie in a page of its own.
 const LONGEST: usize = 128;
 
 /// Floats in a cache line.
@@ -31,7 +31,7 @@ thread_local! {
     static BUFFERS: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
-/// How the input is laid out.
+/// Layout of the copy of the input that the inner loops read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     /// Padded rows: every row of the output is made of whole vectors.
@@ -51,9 +51,9 @@ pub struct Direct {
     g: Geometry,
     cpu: Cpu,
     layout: Layout,
-    /// Output channels that are computed together: as many at a time as there are registers for, all about equally many.
+    /// Output channels that are computed together: as many as there are registers for, in blocks of nearly one size.
     blocks: Vec<Range<usize>>,
-    /// [block][input channel][tap][channel of the block]
+    /// By [block][input channel][tap][channel of the block].
     weights: Vec<f32>,
     /// Offset of each tap in a channel's planes.
     taps: Vec<usize>,
@@ -78,12 +78,12 @@ struct Vector {
     valid: usize,
 }
 
-/// What the outputs start from.
+/// Initial value of the outputs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Start<'a> {
     /// One number per output channel (zeros where the slice is empty).
     Bias(&'a [f32]),
-    /// What is in the output already.
+    /// The output's present content.
     Add,
 }
 
@@ -155,12 +155,12 @@ impl Direct {
         Self::unweighted(cpu, &transpose(g)?)
     }
 
-    /// Takes other weights of the same shape.
+    /// Replaces the weights, by others `[cout, cin, taps]`.
     pub fn repack(&mut self, w: &[f32]) {
         self.weights = pack(&self.g, w, &self.blocks);
     }
 
-    /// Takes other weights of the convolution that this is the transpose of.
+    /// Replaces the weights, by others of the convolution that this is the transpose of.
     pub fn repack_transposed(&mut self, w: &[f32]) {
         self.repack(&flip(w, self.g.cin, self.g.cout, self.g.taps()));
     }
@@ -245,7 +245,7 @@ impl Direct {
         rows(x, self.g.cin, self.g.pixels_in())
     }
 
-    /// The same of something of the output's shape, `[batch, cout, height, width]`, for a kernel that takes it back.
+    /// The rows of a gradient `[batch, cout, height, width]` of the output as they are, for a kernel that takes it back.
     pub fn rows_back<'x>(&self, dy: &'x [f32]) -> impl FnMut(usize, usize, usize, &mut [f32]) + 'x {
         rows(dy, self.g.cout, self.g.pixels_out())
     }
@@ -267,7 +267,7 @@ impl Direct {
         });
     }
 
-    /// Parts of the input whose vectors are computed together: images, runs of pixels, or everything.
+    /// Number of parts of the input whose vectors are computed together: images, runs of pixels, or one.
     fn units(&self) -> usize {
         match self.layout {
             Layout::Columns => 1,
@@ -276,7 +276,7 @@ impl Direct {
         }
     }
 
-    /// Some units of the input in this convolution's layout.
+    /// The input's `units` in this convolution's layout.
     fn prepare<'b>(
         &self,
         planes: &'b mut Vec<f32>,
@@ -306,13 +306,14 @@ pub(super) fn rows(x: &[f32], channels: usize, pixels: usize) -> impl FnMut(usiz
     move |n, c, r, out| copy(out, &x[(n * channels + c) * pixels + r * out.len()..][..out.len()])
 }
 
+/// Grows a buffer to at least `len` floats.
 pub(super) fn fit(buffer: &mut Vec<f32>, len: usize) {
     if buffer.len() < len {
         buffer.resize(len, 0.0);
     }
 }
 
-/// At least `floats`, as an odd number of cache lines: the same pixel of many channels then falls into different sets.
+/// At least `floats`, as an odd number of cache lines: equal pixels of many channels then fall into different sets.
 pub(super) fn spread(floats: usize) -> usize {
     (floats.div_ceil(LINE) | 1) * LINE
 }

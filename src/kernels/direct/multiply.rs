@@ -1,4 +1,4 @@
-//! The inner loops of the direct convolution, for whatever vectors the CPU has.
+//! The inner loops of the direct convolution, for vectors of any width.
 
 #![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of fixed size")]
 
@@ -7,7 +7,7 @@ use super::{Direct, Start, Vector};
 use pulp::{Arch, Scalar256b, Simd, WithSimd};
 use std::ops::Range;
 
-/// Lanes of the widest vectors there are.
+/// Most lanes of a vector on any CPU.
 const WIDEST: usize = 16;
 /// Taps times input channels per pass: the inputs of three vectors then fit the first cache.
 const CHUNK: usize = 144;
@@ -19,9 +19,9 @@ pub struct Cpu {
     pub lanes: usize,
     /// Output channels per block: as many as its registers hold next to a group of vectors of pixels.
     pub block: usize,
-    /// Whether it has 32 registers for vectors, not 16.
+    /// True with 32 registers for vectors, false with 16.
     pub(in super::super) many: bool,
-    /// Plain arrays instead of the CPU's own vectors.
+    /// True where plain arrays stand in for the CPU's own vectors.
     pub(in super::super) portable: bool,
 }
 
@@ -53,14 +53,14 @@ impl WithSimd for Probe {
     }
 }
 
-/// All outputs of a convolution.
+/// A convolution at some of its vectors of output pixels.
 pub(super) struct Multiply<'a> {
     pub direct: &'a Direct,
-    /// Which of its vectors.
+    /// The vectors to compute.
     pub vectors: &'a [Vector],
     /// The input as `direct` wants it laid out, from the first of the vectors' units on.
     pub planes: &'a [f32],
-    /// Where that lies in the whole.
+    /// Offset of `planes` in the planes of the whole input, in floats.
     pub base: usize,
     pub start: Start<'a>,
     pub relu: bool,
@@ -198,7 +198,7 @@ impl Pass<'_> {
             }
         }
         if taps.len() == 1 {
-            // The same without a loop of one turn.
+            // Without a loop of one turn.
             for c in channels.clone() {
                 let plane = c * direct.channel + taps[0];
                 let x = from.map(|from| unsafe { from.add(plane) });

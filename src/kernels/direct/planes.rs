@@ -20,7 +20,7 @@ impl Direct {
         }
     }
 
-    /// Calls `f(plane among the images', image, channel, padded row, row of the input or none)`.
+    /// Calls `f(plane, [image, channel], padded row, row of the input or none)`; planes are counted from the first of `images`.
     fn padded_rows(
         &self,
         height: usize,

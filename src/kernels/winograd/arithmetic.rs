@@ -1,4 +1,4 @@
-//! What a vector of tiles goes through.
+//! The transforms of a vector of tiles along one axis.
 
 use super::super::arithmetic::Arithmetic;
 use super::{POINTS, TILE};

@@ -26,7 +26,7 @@ pub(super) struct Inputs<'a> {
 
 impl<R: FnMut(usize, usize, usize, &mut [f32])> SimdOp for Outputs<'_, R> {
     #[inline(always)]
-    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+    fn run<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, row, scratch, into } = self;
         let (g, lanes) = (&of.g, of.lanes);
         let (point, channel) = (of.points[1], of.products.pitch);
@@ -44,8 +44,8 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> SimdOp for Outputs<'_, R> {
                         if first + r < group.end && y < oh { row(n, o, y, line) } else { line.fill(0.0) }
                     }
                 }
-                let both = lines.chunks_exact(TILE * lanes).zip(rows.chunks_exact_mut(POINTS * lanes));
-                for (line, out) in both {
+                let pairs = lines.chunks_exact(TILE * lanes).zip(rows.chunks_exact_mut(POINTS * lanes));
+                for (line, out) in pairs {
                     for l in (0..lanes).step_by(S::F32_LANES) {
                         let t = v.output_back(v.take_apart(&line[l * TILE..]));
                         for (out, t) in out[l..].chunks_mut(lanes).zip(t) {
@@ -75,7 +75,7 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> SimdOp for Outputs<'_, R> {
 
 impl SimdOp for Inputs<'_> {
     #[inline(always)]
-    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+    fn run<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, from, scratch, dx } = self;
         let (g, lanes) = (&of.g, of.lanes);
         let (point, channel) = (of.points[0], of.products.pitch);
@@ -124,8 +124,8 @@ impl SimdOp for Inputs<'_> {
                     let (own, shared) = (&own[i * width..], &shared[i * width..]);
                     let [a, b, c, d] = [0, TILE, width, width + 2].map(|p| p.clamp(left, left + iw));
                     add(&mut out[a - left..b - left], &own[a..b]);
-                    let both = own[b..c].iter().zip(&shared[b..c]);
-                    out[b - left..c - left].iter_mut().zip(both).for_each(|(o, (x, y))| *o += x + y);
+                    let pairs = own[b..c].iter().zip(&shared[b..c]);
+                    out[b - left..c - left].iter_mut().zip(pairs).for_each(|(o, (x, y))| *o += x + y);
                     add(&mut out[c - left..d - left], &shared[c..d]);
                 }
             }

@@ -3,8 +3,8 @@
 //! A tile of 4×4 outputs is made from 6×6 inputs: both are transformed along both axes, and between the transforms lie 36
 //! products of matrices (output by input channels, input channels by tiles), where the plain sum takes 144 multiplications per
 //! tile and pair of channels. Source: Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), section 4.3;
-//! rounding errors are some ten times those of the plain sum. The input gradient takes the same way back, each step transposed,
-//! so both share the transformed weights.
+//! rounding errors are some ten times those of the plain sum. The input gradient goes back through the transposes of
+//! these steps, so both share the transformed weights.
 //!
 //! Invariants: a tile's sums do not depend on which tiles are computed with it; where tiles of the input's gradient overlap, the
 //! order of the sum follows from the geometry.
@@ -23,21 +23,21 @@ use transform::{Inputs, Outputs};
 const TILE: usize = 4;
 /// Pixels of an input tile along an axis.
 const POINTS: usize = TILE + 2;
-/// Values to multiply of a tile.
+/// Values of a transformed tile, one per product.
 const SQUARE: usize = POINTS * POINTS;
 
 /// Floats of tiles, transformed inputs and products together, that stay in the second cache next to weights.
 const CACHED: usize = 80 << 10;
-/// Tiles that weights are read for at least, if there are so many: fewer would wait for memory.
+/// Fewest tiles per reading of the weights, where the images have them: fewer would wait for memory.
 const LEAST: usize = 64;
 
-/// What transforming a tile of one channel costs, in multiplications of the plain sum; measured.
+/// Cost of transforming a tile of one channel, in multiplications of the plain sum; measured.
 const TRANSFORM: usize = 550;
 
-/// Weights, in floats, that stay in the second cache.
+/// Most weights that stay in the second cache, in floats.
 const SMALL: usize = 128 << 10;
 
-/// What fetching a weight from beyond costs, in the same unit; measured.
+/// Cost of fetching a weight from beyond the second cache, in multiplications of the plain sum; measured.
 const STREAM: usize = 16;
 
 /// A convolution with fixed weights, ready to run.
@@ -52,9 +52,9 @@ pub struct Winograd {
     lanes: usize,
     /// Rows of tiles of a strip.
     height: usize,
-    /// Floats from one point's tiles to the next's, before and behind the products.
+    /// Floats from one point's tiles to the next's, on the input's and on the output's side of the products.
     points: [usize; 2],
-    /// What lies between the transforms.
+    /// The products between the transforms.
     products: Products,
 }
 
@@ -85,7 +85,7 @@ impl Winograd {
         self
     }
 
-    /// About what running it takes, in multiplications of the plain sum.
+    /// Estimated cost of a run, in multiplications of the plain sum.
     fn cost(&self) -> usize {
         let Geometry { cin, cout, .. } = self.g;
         let (groups, weights) = (self.groups.len(), SQUARE * cin * cout);
@@ -131,7 +131,7 @@ impl Winograd {
         Some(Self { g: *g, across, groups, lanes, height, points, products })
     }
 
-    /// Takes other weights of the same shape.
+    /// Replaces the weights, by others `[cout, cin, 3, 3]`.
     pub fn repack(&mut self, w: &[f32]) {
         for (k, kernel) in w.chunks_exact(9).enumerate() {
             self.products.set(k / self.g.cin, k % self.g.cin, &transformed(kernel));
@@ -149,16 +149,16 @@ impl Winograd {
     ) {
         let y = &mut y[..self.g.batch * self.g.cout * self.g.pixels_out()];
         let cpu = self.products.cpu;
-        self.with_buffers(|before, behind, scratch| {
+        self.with_buffers(|inputs, outputs, scratch| {
             for group in &self.groups {
-                dispatch(cpu, Inputs { of: self, group, row: &mut row, scratch, into: before });
-                self.products.run(before, false, behind);
-                dispatch(cpu, Outputs { of: self, group, from: behind, bias, relu, scratch, y });
+                dispatch(cpu, Inputs { of: self, group, row: &mut row, scratch, into: inputs });
+                self.products.run(inputs, false, outputs);
+                dispatch(cpu, Outputs { of: self, group, from: outputs, bias, relu, scratch, y });
             }
         });
     }
 
-    /// Runs `dx = conv(dy, w)ᵀ`, step by step the transpose of [`Winograd::run`], by the same weights; `row` is for `dy`, and
+    /// Runs `dx = conv(dy, w)ᵀ`, step by step the transpose of [`Winograd::run`]; `row` is for `dy`, and
     /// `dx` starts from zero or from what is there.
     pub fn run_back(&self, mut row: impl FnMut(usize, usize, usize, &mut [f32]), add: bool, dx: &mut [f32]) {
         let dx = &mut dx[..self.g.batch * self.g.cin * self.g.pixels_in()];
@@ -166,22 +166,23 @@ impl Winograd {
         if !add {
             dx.fill(0.0);
         }
-        self.with_buffers(|before, behind, scratch| {
+        self.with_buffers(|inputs, outputs, scratch| {
             for group in &self.groups {
-                dispatch(cpu, gradient::Outputs { of: self, group, row: &mut row, scratch, into: behind });
-                self.products.run_back(behind, false, before);
-                dispatch(cpu, gradient::Inputs { of: self, group, from: before, scratch, dx });
+                dispatch(cpu, gradient::Outputs { of: self, group, row: &mut row, scratch, into: outputs });
+                self.products.run_back(outputs, false, inputs);
+                dispatch(cpu, gradient::Inputs { of: self, group, from: inputs, scratch, dx });
             }
         });
     }
 
-    /// Calls `work` with this thread's buffers, large enough: points of the input's side, of the output's, and for the transforms.
-    fn with_buffers(&self, work: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
-        let [before, behind] = self.points.map(|floats| SQUARE * floats);
-        with_buffers([before, behind, self.scratch()], work);
+    /// Calls `f` with this thread's buffers: for points on the input's side of the products, on the output's, and for the
+    /// transforms.
+    fn with_buffers(&self, f: impl FnOnce(&mut [f32], &mut [f32], &mut [f32])) {
+        let [inputs, outputs] = self.points.map(|floats| SQUARE * floats);
+        with_buffers([inputs, outputs, self.scratch()], f);
     }
 
-    /// Floats that a transform needs besides.
+    /// Floats that a transform needs beside its operand and its result.
     fn scratch(&self) -> usize {
         let rows = self.height * TILE + 2;
         rows * (POINTS + 2 * TILE) * self.lanes + (self.lanes + 1) * TILE

@@ -1,4 +1,4 @@
-//! The transforms before and behind the products, for whatever vectors the CPU has: a lane is a tile.
+//! The transforms of the pass forward, from input to products and from products to output: a lane is a tile.
 
 #![allow(clippy::needless_range_loop, reason = "one index runs over several places")]
 
@@ -29,7 +29,7 @@ pub(super) struct Outputs<'a> {
 
 impl<R: FnMut(usize, usize, usize, &mut [f32])> SimdOp for Inputs<'_, R> {
     #[inline(always)]
-    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+    fn run<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, row, scratch, into } = self;
         let (g, lanes) = (&of.g, of.lanes);
         let (point, channel) = (of.points[0], of.products.pitch);
@@ -96,7 +96,7 @@ impl<R: FnMut(usize, usize, usize, &mut [f32])> SimdOp for Inputs<'_, R> {
 
 impl SimdOp for Outputs<'_> {
     #[inline(always)]
-    fn work<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
+    fn run<S: Simd, const FUSED: bool>(self, v: Arithmetic<S, FUSED>) {
         let Self { of, group, from, bias, relu, scratch, y } = self;
         let (g, lanes) = (&of.g, of.lanes);
         let (point, channel) = (of.points[1], of.products.pitch);

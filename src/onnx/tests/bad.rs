@@ -4,8 +4,9 @@ use super::super::write::whole;
 use super::super::*;
 use super::make::*;
 use onnx_protobuf::attribute_proto::AttributeType;
-use onnx_protobuf::{AttributeProto, GraphProto, SparseTensorProto, TensorProto};
+use onnx_protobuf::{AttributeProto, GraphProto, ModelProto, SparseTensorProto, TensorProto};
 use protobuf::MessageField;
+use std::path::Path;
 
 /// The small model with a subgraph, a Constant, strings, and a function beside it.
 pub fn with_everything() -> ModelProto {

@@ -4,11 +4,13 @@ use super::super::external::is_external;
 use super::super::write::whole;
 use super::super::*;
 use super::make::*;
+use crate::error::Error;
 use crate::graph::Origin;
 use crate::tensor::Tensor;
 use onnx_protobuf::tensor_proto::DataLocation;
-use onnx_protobuf::{StringStringEntryProto, TensorProto};
+use onnx_protobuf::{Message, ModelProto, StringStringEntryProto, TensorProto};
 use std::fs;
+use std::path::Path;
 use tempfile::TempDir;
 
 fn entries(t: &mut TensorProto, entries: &[(&str, &str)]) {

@@ -1,12 +1,14 @@
 //! Small models.
 
 use super::super::*;
+use crate::error::Result;
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::{
-    AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
-    ValueInfoProto,
+    AttributeProto, GraphProto, Message, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto, ValueInfoProto,
 };
 use protobuf::MessageField;
+use std::path::Path;
 
 pub fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
     let names = |n: &[&str]| n.iter().map(|s| s.to_string()).collect();

@@ -3,10 +3,12 @@
 use super::super::write::whole;
 use super::super::*;
 use super::make::*;
+use crate::error::Error;
 use crate::graph::*;
 use crate::ops;
 use crate::tensor::*;
-use onnx_protobuf::GraphProto;
+use onnx_protobuf::{GraphProto, ModelProto};
+use std::path::Path;
 use std::sync::Arc;
 
 fn identity(proto: &ModelProto) {

@@ -2,7 +2,8 @@
 
 use super::super::write::whole;
 use super::super::*;
-use onnx_protobuf::Message;
+use onnx_protobuf::{Message, ModelProto};
+use std::path::{Path, PathBuf};
 
 /// Sizes that files leave open.
 const GIVEN: &[(&str, &str)] = &[

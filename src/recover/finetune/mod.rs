@@ -11,7 +11,7 @@ mod parameters;
 mod state;
 mod teacher;
 
-use crate::data::Augment;
+use crate::data::{Augment, Augmentation};
 use crate::error::{Error, Result};
 use crate::exec::Objective;
 use crate::gates::Session;
@@ -174,9 +174,10 @@ fn gradient(
     settings: &Settings,
     drawn: u64,
 ) -> (f64, Vec<Array<f32>>) {
-    let augment = settings.augment.as_ref().map(|a| (a, settings.seed ^ ((drawn + 1) << 32)));
+    let seed = settings.seed ^ ((drawn + 1) << 32);
+    let augment = settings.augment.as_ref().map(|augment| Augmentation { augment, seed });
     // Mixtures have no labels.
-    let taught = match settings.task.needs_teacher() || augment.is_some_and(|(a, _)| a.mixes()) {
+    let taught = match settings.task.needs_teacher() || augment.is_some_and(|a| a.augment.mixes()) {
         true => teacher.answers(images, augment),
         false => vec![Answer::default(); images.len()],
     };

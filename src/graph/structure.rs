@@ -89,7 +89,7 @@ pub struct Graph {
     /// Initializers that only stand here, with the value that the file has in their place, which it computes from constants, and
     /// the number that this is.
     pub computed: BTreeMap<ValueId, (ValueId, Tensor)>,
-    /// What the file decides by, between branches of which one stands here.
+    /// Conditions by which the file decides between branches, of which one stands here.
     pub conditions: Vec<ValueId>,
 }
 
@@ -129,7 +129,7 @@ impl Graph {
         self.values.iter().enumerate().map(|(v, value)| (value.name.as_str(), v)).collect()
     }
 
-    /// For every value, how many operands it is. Uses inside subgraphs are not counted.
+    /// For every value, the number of operands that it is. Uses inside subgraphs are not counted.
     pub fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.values.len()];
         self.nodes.iter().flat_map(|n| &n.inputs).flatten().for_each(|&v| uses[v] += 1);
@@ -149,7 +149,7 @@ impl Graph {
         users
     }
 
-    /// For every value: does a node, a subgraph or an output of the network read it?
+    /// For every value, true where a node, a subgraph or an output of the network reads it.
     pub fn read(&self) -> Vec<bool> {
         let mut read = vec![false; self.values.len()];
         let by_nodes = self.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
@@ -235,7 +235,7 @@ impl Graph {
         Ok(())
     }
 
-    /// Puts nodes in front of others; behind all of them where there is none of that number.
+    /// Puts nodes in front of others, by number; after the last node where there is none of that number.
     pub fn insert_nodes(&mut self, mut before: BTreeMap<NodeId, Vec<Node>>) {
         for (n, node) in std::mem::take(&mut self.nodes).into_iter().enumerate() {
             self.nodes.extend(before.remove(&n).unwrap_or_default());
@@ -310,7 +310,7 @@ impl Names {
         graph.values.iter().map(|v| v.name.clone()).collect()
     }
 
-    /// A name like `wish` that was not there before.
+    /// A name like `wish` that is not taken, and now is.
     pub fn fresh(&mut self, wish: &str) -> String {
         if self.taken.insert(wish.to_owned()) {
             return wish.to_owned();
@@ -332,6 +332,7 @@ impl FromIterator<String> for Names {
     }
 }
 
+/// Numbers of the nodes in an order in which they can be computed. Errors on a cycle.
 fn topological(graph: &Graph) -> Result<Vec<NodeId>> {
     let needs = |n: NodeId| {
         let node = &graph.nodes[n];
