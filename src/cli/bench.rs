@@ -11,7 +11,7 @@ use super::{Answer, beside, guard};
 use autobot_onnx::internals::cost::latency::Speed;
 use autobot_onnx::internals::cost::{Convention, Cost};
 use autobot_onnx::internals::coupling::Groups;
-use autobot_onnx::internals::graph::{Facts, Graph};
+use autobot_onnx::internals::graph::Network;
 use autobot_onnx::internals::onnx::{self, Model};
 use autobot_onnx::internals::pruner::host::{self, load, observe, refused};
 use autobot_onnx::internals::report::{gather, json, text};
@@ -42,9 +42,10 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
         guard::weights(&outputs, &[&model], &[], None)?;
         let facts = model.facts()?;
         ready.push(load(&model, &facts)?);
-        let apart = ready.last().and_then(|ready| apart((&model.graph, &facts), ready));
+        let apart = ready.last().and_then(|ready| apart(Network::new(&model.graph, &facts), ready));
         aparts.push((apart, apart.is_some_and(|apart| verify::disagree(&facts, apart))));
-        let macs = Cost::new(&model.graph, &facts, &Groups::default(), Convention::Macs).hard(&[]);
+        let macs =
+            Cost::new(Network::new(&model.graph, &facts), &Groups::default(), Convention::Macs).hard(&[]);
         files.push((path.display().to_string(), file_size(path)?, macs));
         if args.calibrate.is_some() {
             observed.push(observe(&model, &facts)?);
@@ -112,7 +113,7 @@ pub fn speed(cpu: Option<&Processor>, model: &Model, talk: Talk) -> Result<Optio
 }
 
 /// How far tract and our executor are apart on the input that is timed; none where ours cannot run the network.
-fn apart(network: (&Graph, &Facts), (runtime, sample): &(Runtime, Sample)) -> Option<f64> {
+fn apart(network: Network, (runtime, sample): &(Runtime, Sample)) -> Option<f64> {
     let found = runtime.run(sample).ok()?;
     verify::apart(network, std::slice::from_ref(sample), &[found]).ok()?
 }

@@ -324,12 +324,12 @@ pub fn review_scope(job: &Job, talk: Talk) {
 
 /// The calibration data: real, or synthetic with a word on what that means.
 fn load(args: &PruneArgs, job: &Job, talk: Talk) -> autobot_onnx::Result<BoundDataset> {
-    let (graph, facts, o) = (&job.prepared.model().graph, job.prepared.facts(), job.prepared.options());
+    let (network, o) = (job.prepared.network(), job.prepared.options());
     let gates = o.criterion == Criterion::Gates;
     let synthetic = if gates { o.most_batches().saturating_mul(o.batch_size).min(10_000) } else { 256 };
-    let data = args.data.load(graph, facts, synthetic, o.seed)?;
+    let data = args.data.load(network, synthetic, o.seed)?;
     if args.data.calib.is_some() {
-        data::review(&data, graph, facts, talk)?;
+        data::review(&data, network, talk)?;
         data::preview(&data, job, talk)?;
     } else if gates {
         talk.warn(

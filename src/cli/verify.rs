@@ -7,7 +7,7 @@ use super::talk::Talk;
 use super::{Answer, data};
 use autobot_onnx::internals::data::BoundDataset;
 use autobot_onnx::internals::exec::Pool;
-use autobot_onnx::internals::graph::Facts;
+use autobot_onnx::internals::graph::{Facts, Network};
 use autobot_onnx::internals::onnx::{self, Kind, Model};
 use autobot_onnx::internals::report::json::Recipe;
 use autobot_onnx::internals::report::text;
@@ -31,10 +31,11 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Answer> {
         big = big.with_graph(rewrite::masked(&big.graph, &recipe.masks, &recipe.biases)?)?;
     }
     let (facts, small_facts) = (big.facts()?, little.facts()?);
-    let data = args.data.load(&big.graph, &facts, SYNTHETIC, args.seed)?;
-    data::review(&data, &big.graph, &facts, talk)?;
+    let network = Network::new(&big.graph, &facts);
+    let data = args.data.load(network, SYNTHETIC, args.seed)?;
+    data::review(&data, network, talk)?;
     let pool = Pool::new(args.threads)?;
-    let compared = pair::compare((&big.graph, &facts), (&little.graph, &small_facts), &data, &pool)?;
+    let compared = pair::compare(network, Network::new(&little.graph, &small_facts), &data, &pool)?;
     let tract = tract((&big, &facts), (&little, &small_facts), args, &data, &pool)?;
     if let (None, Err(why)) = (&compared, &tract.difference) {
         let reason = format!("neither our executor nor tract can run it; tract says: {why}");
@@ -69,24 +70,24 @@ fn tract(
 ) -> Result<Tract> {
     let inputs = facts.inputs(&big.graph).unwrap_or_default();
     let first: Vec<usize> = (0..data.len().min(4)).collect();
-    let samples = pruner::samples(&big.graph, facts, data, &first);
+    let network = Network::new(&big.graph, facts);
+    let samples = pruner::samples(network, data, &first);
     let [whole, pruned] = [big.to_bytes()?, little.to_bytes()?];
     let difference = verify::compare_tract(&whole, &pruned, &inputs, &samples, pool)?;
     let (mut allowed, mut rounding) = (args.tolerance, None);
     let elsewhere = match &args.report {
-        Some(_) => sizes::files_elsewhere((&big.graph, facts), (&whole, &pruned), &samples, pool)?,
+        Some(_) => sizes::files_elsewhere(network, &whole, &pruned, &samples, pool)?,
         None => Vec::new(),
     };
     let measured = std::iter::once(&difference).chain(elsewhere.iter().map(|(_, found)| found));
     if measured.flatten().any(|d| *d > args.tolerance) {
-        let network = (&big.graph, facts);
         rounding = verify::rounding_in_tract(network, &whole, &little.graph, &samples, pool)?;
         allowed = allowed.max(verify::allowed(facts, rounding));
     }
     let mut apart = Vec::new();
     let both = [(&args.big, big, facts, &whole), (&args.small, little, small_facts, &pruned)];
     for (path, model, facts, bytes) in both {
-        let found = verify::compare_executors((&model.graph, facts), bytes, &samples, pool)?;
+        let found = verify::compare_executors(Network::new(&model.graph, facts), bytes, &samples, pool)?;
         apart.extend(
             found.ok().filter(|d| verify::disagree(facts, *d)).map(|d| (path.display().to_string(), d)),
         );

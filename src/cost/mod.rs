@@ -67,7 +67,7 @@ pub struct Cost {
 
 impl Cost {
     /// Collects the terms of all nodes.
-    pub fn new(graph: &Graph, facts: &Facts, groups: &Groups, convention: Convention) -> Self {
+    pub fn new(Network { graph, facts }: Network, groups: &Groups, convention: Convention) -> Self {
         let mut terms = Vec::new();
         for (n, node) in graph.nodes.iter().enumerate() {
             let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };

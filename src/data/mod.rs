@@ -22,6 +22,7 @@ mod npz;
 mod options;
 mod pixel_layout;
 mod sanity;
+mod split;
 mod synthetic;
 #[cfg(test)]
 mod testing;
@@ -36,6 +37,7 @@ use self::feature::Feature;
 pub use self::given::Samples;
 pub use self::options::{Augment, Layout, Preprocess, Resize, parse_size};
 use self::pixel_layout::Target;
+pub use self::split::{Split, Subset};
 pub use self::usual::Usual;
 use crate::support::files;
 use crate::support::hash::Hash;

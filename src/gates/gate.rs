@@ -2,7 +2,7 @@
 
 use crate::coupling::{Groups, NONE, Site};
 use crate::exec::{GateSpec, Reach, UNGATED};
-use crate::graph::{Facts, Graph, NodeId, ValueId};
+use crate::graph::{Graph, Network, NodeId, ValueId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// λ at the start (paper).
@@ -78,8 +78,9 @@ pub struct Unlearned {
 }
 
 /// The channels that `fixed` marks, by group and by the node in the way.
-pub fn unlearned(graph: &Graph, facts: &Facts, groups: &Groups, fixed: &[bool]) -> Vec<Unlearned> {
-    let reach = Reach::learned(graph, facts);
+pub fn unlearned(network: Network, groups: &Groups, fixed: &[bool]) -> Vec<Unlearned> {
+    let graph = network.graph;
+    let reach = Reach::learned(network);
     let mut in_the_way: Vec<Option<NodeId>> = vec![None; groups.classes.len()];
     let mut note = |classes: &[u32], node: NodeId| {
         for &c in classes.iter().filter(|&&c| c != UNGATED) {

@@ -9,7 +9,7 @@ use crate::data::BoundDataset;
 use crate::error::Result;
 use crate::exec::Pool;
 use crate::exec::{Aims, loss};
-use crate::graph::{Facts, Graph, Node, ValueId};
+use crate::graph::{Network, Node, ValueId};
 use crate::support::random::Draw;
 use crate::tensor::{Array, Elements};
 use std::collections::BTreeMap;
@@ -94,13 +94,7 @@ pub struct Preview {
 }
 
 /// Looks at a few images of a network that takes `macs` for one; none where it is no classifier or cannot be run here.
-pub fn preview(
-    network: (&Graph, &Facts),
-    macs: u64,
-    data: &BoundDataset,
-    pool: &Pool,
-    seed: u64,
-) -> Option<Preview> {
+pub fn preview(network: Network, macs: u64, data: &BoundDataset, pool: &Pool, seed: u64) -> Option<Preview> {
     let images = ((SPENT / macs.max(1)) as usize).clamp(OF_LARGE, IMAGES);
     let list = Draw::new(seed, 5).subset(data.len(), images.min(data.len()));
     let rows = answers(network, data, &list, pool).ok()??;
@@ -144,13 +138,13 @@ fn best(scored: Vec<(String, f64)>) -> Option<(String, f64)> {
 
 /// The class scores of images; none where there are none.
 fn answers(
-    network: (&Graph, &Facts),
+    network: Network,
     data: &BoundDataset,
     list: &[usize],
     pool: &Pool,
 ) -> Result<Option<Vec<Vec<f32>>>> {
-    let (graph, facts) = network;
-    let aims = Aims::compared(graph, facts, |_| true);
+    let graph = network.graph;
+    let aims = Aims::compared(network, |_| true);
     // What stands before operators that cannot be run is no answer.
     let ends = |v: ValueId| {
         let read = |n: &Node| {

@@ -9,6 +9,7 @@ mod graph;
 mod hints;
 mod infer;
 mod kernel;
+mod network;
 mod op;
 mod print;
 
@@ -18,6 +19,7 @@ pub use graph::{Graph, Names, Node, NodeId, Origin, Value, ValueId};
 pub use hints::{Hints, Instructions, Inverse, Limit, Normalisation};
 pub use infer::{Facts, infer, infer_unfinished};
 pub use kernel::{Compute, InputGradients, Inputs, Kernel, Results, ResultsMut, optional, present, wanted};
+pub use network::Network;
 pub use op::{
     Axis, Couplings, Fact, Io, Keep, Linear, Op, Operand, Operands, Port, Product, Resized, Work, input,
     need, output,

@@ -7,7 +7,7 @@ use crate::tensor::*;
 
 /// Mean absolute weight of each class over all its coordinates in weights of two or more axes, relative to the mean of its
 /// group (so that layers of different scale can be compared by one threshold).
-pub fn l1(graph: &Graph, facts: &Facts, groups: &Groups) -> Vec<f64> {
+pub fn l1(Network { graph, facts }: Network, groups: &Groups) -> Vec<f64> {
     let n = groups.classes.len();
     let (mut sum, mut count) = (vec![0.0; n], vec![0.0; n]);
     for v in 0..graph.values.len() {

@@ -45,7 +45,7 @@ pub trait Events {
     fn proving(&mut self, _nodes: usize) {}
     /// Called after every update of the weights with all that is needed to go on from there. An error ends the run.
     #[doc(hidden)]
-    fn keep(&mut self, _before: &Resume, _state: &State) -> Result<()> {
+    fn keep(&mut self, _resume: &Resume, _state: &State) -> Result<()> {
         Ok(())
     }
 }

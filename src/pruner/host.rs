@@ -8,13 +8,12 @@ use crate::cost::latency::Speed;
 use crate::data::BoundDataset;
 use crate::error::{Error, Result};
 use crate::gates::{self};
-use crate::graph::{Facts, Graph};
+use crate::graph::{Facts, Graph, Network};
 use crate::onnx::Model;
 use crate::tract::board::Board;
 use crate::tract::calibrate::{self, Measured};
 use crate::tract::timing::{self, Rounds};
 use crate::tract::{Refusal, Runtime, Sample};
-use crate::verify;
 use std::path::Path;
 
 /// Runs of a network from which a processor's speed is fitted.
@@ -50,7 +49,7 @@ impl Stopwatch {
 
 impl Clock for Stopwatch {
     fn share(&mut self, graph: &Graph) -> Result<f64> {
-        let facts = verify::facts_like(&self.original.graph, &self.facts, graph)?;
+        let facts = Network::new(&self.original.graph, &self.facts).facts_of(graph)?;
         self.ready.push(load(&self.original.with_graph(graph.clone())?, &facts)?);
         let measured = timing::measure(&self.ready, COMPARED);
         self.ready.truncate(1);
@@ -70,9 +69,9 @@ pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
     };
     take(model, facts.clone())?;
     for (share, seed) in CUTS.into_iter().zip(1..) {
-        let cut = super::cut_at_random((&model.graph, facts), share, seed, model.opset())?;
+        let cut = super::cut_at_random(Network::new(&model.graph, facts), share, seed, model.opset())?;
         let Some(cut) = cut else { continue };
-        let of_cut = verify::facts_like(&model.graph, facts, &cut)?;
+        let of_cut = Network::new(&model.graph, facts).facts_of(&cut)?;
         // tract cannot run every cut of what it can run; the others say enough.
         let _ = take(&model.with_graph(cut)?, of_cut);
     }
@@ -83,8 +82,8 @@ pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
 pub fn load(model: &Model, facts: &Facts) -> Result<(Runtime, Sample)> {
     let graph = &model.graph;
     let inputs = facts.inputs(graph).unwrap_or_default();
-    let data = BoundDataset::synthetic(&gates::inputs(graph, facts)?, 1, 1);
-    let sample = super::samples(graph, facts, &data, &[0]).remove(0);
+    let data = BoundDataset::synthetic(&gates::inputs(Network { graph, facts })?, 1, 1);
+    let sample = super::samples(Network { graph, facts }, &data, &[0]).remove(0);
     let runtime = Runtime::load(&model.to_bytes()?, &inputs).map_err(|why| refused(model.path(), &why))?;
     Ok((runtime, sample))
 }

@@ -8,7 +8,7 @@ use crate::data::{BoundDataset, InputSpec, Summary};
 use crate::error::{Error, Result};
 use crate::exec::{self, Pool};
 use crate::gates;
-use crate::graph::{Facts, Graph};
+use crate::graph::{Facts, Graph, Network};
 use crate::onnx::{Kind, Model};
 use crate::verify::certify::{Certificate, Claim, Planned, certify};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl Prepared {
     /// it.
     pub fn new(model: Model, options: Options, unit: Unit) -> Result<Self> {
         let facts = model.facts()?;
-        let analysis = super::analyse(&model.graph, &facts, &options, unit)?;
+        let analysis = super::analyse(Network::new(&model.graph, &facts), &options, unit)?;
         Ok(Self { model, facts, options, analysis, drop_unused: false })
     }
 
@@ -57,8 +57,8 @@ impl Prepared {
     }
 
     /// Its graph with types and shapes.
-    pub fn network(&self) -> (&Graph, &Facts) {
-        (&self.model.graph, &self.facts)
+    pub fn network(&self) -> Network<'_> {
+        Network::new(&self.model.graph, &self.facts)
     }
 
     /// What is known of its values.
@@ -78,7 +78,7 @@ impl Prepared {
 
     /// The inputs that data have to fit. Errors where none of them can be fed.
     pub fn inputs(&self) -> Result<Vec<InputSpec>> {
-        gates::inputs(&self.model.graph, &self.facts)
+        gates::inputs(self.network())
     }
 
     /// The smallest reachable MACs for a criterion that needs no gradients; none where gates reach them too.
@@ -88,7 +88,7 @@ impl Prepared {
         }
         let options = Options { criterion: Criterion::L1, ..self.options.clone() };
         // What can be analysed by one criterion can be by another.
-        let analysis = super::analyse(&self.model.graph, &self.facts, &options, self.analysis.unit);
+        let analysis = super::analyse(self.network(), &options, self.analysis.unit);
         analysis.ok().map(|a| a.macs_min)
     }
 
@@ -102,7 +102,7 @@ impl Prepared {
 
     fn nothing_to_prune(&self) -> Error {
         let graph = &self.model.graph;
-        let unknown = exec::unknown(graph, &self.facts).into_iter();
+        let unknown = exec::unknown(self.network()).into_iter();
         let nodes: Vec<String> = unknown
             .map(|(n, why)| format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type))
             .collect();

@@ -2,19 +2,20 @@
 
 use super::Cuts;
 use crate::coupling::{Groups, Site};
-use crate::exec::{BiasTermSpec, GateSpec, UNGATED};
+use crate::exec::{BiasTermSpec, GateSpec, GatedNetwork, UNGATED};
 use crate::graph::*;
 use std::collections::HashMap;
 
-/// The `gates` and `shifts` of `graph` where `small`, the rewritten graph that keeps `kept`, has what they stand at. Gates of
-/// deleted coordinates are gone, and shifts of deleted results; λ and κ keep their numbers, and what a shift adds for closed
-/// gates stays.
+/// Gates and bias terms of the original at their places in `small`, the rewritten graph that keeps `kept`. Gates of deleted
+/// coordinates are gone, and bias terms of deleted results; λ and κ keep their numbers, and a bias term keeps the columns of closed
+/// gates.
 pub fn follow(
-    (graph, groups): (&Graph, &Groups),
+    original: GatedNetwork,
+    groups: &Groups,
     kept: &[bool],
     small: &Graph,
-    (gates, shifts): (&[GateSpec], &[BiasTermSpec]),
 ) -> (Vec<GateSpec>, Vec<BiasTermSpec>) {
+    let GatedNetwork { network: Network { graph, .. }, gates, bias_terms } = original;
     let cuts = Cuts::new(groups, kept);
     let place = |n: NodeId| small.producer(graph.nodes[n].outputs.first().copied().flatten()?);
     let mut moved: Vec<GateSpec> = Vec::new();
@@ -48,7 +49,7 @@ pub fn follow(
         let matrix = left.iter().flat_map(|&o| &s.matrix[o * columns..][..columns]).copied().collect();
         Some(BiasTermSpec { node: place(s.node)?, matrix, ..s.clone() })
     };
-    (moved, shifts.iter().filter_map(shift).collect())
+    (moved, bias_terms.iter().filter_map(shift).collect())
 }
 
 /// Where operand `slot` of a node reads `value`, looking through what was put between; without a value, what it reads.

@@ -11,7 +11,7 @@ use crate::tensor::*;
 /// `graph` with the weights of `small`, which was made of it by keeping the classes `kept`, at the coordinates that are left; the
 /// others are as they were. Layers that got a bias on the way get one here too, behind all other values, and the groups know it.
 pub fn widen(
-    (graph, facts): (&Graph, &Facts),
+    Network { graph, facts }: Network,
     groups: &Groups,
     kept: &[bool],
     small: &Graph,

@@ -4,9 +4,7 @@
 //! Never: passes what it did not run.
 
 use crate::error::{Error, Result};
-use crate::exec::{
-    BiasTermSpec, GateSpec, Opened, Pool, Precision, Program, Reach, ReferenceInterpreter, Workspace,
-};
+use crate::exec::{GatedNetwork, Opened, Pool, Precision, Program, Reach, ReferenceInterpreter, Workspace};
 use crate::graph::*;
 use crate::setting::Setting;
 use crate::support::random::Draw;
@@ -66,7 +64,7 @@ pub fn allowed_apart(apart: Option<f64>, rounding: f64) -> f64 {
 /// Whether tract and our executor, `d` apart on a network, may be so: where they are `apart` on the network that it was made of,
 /// or rounding explains it.
 pub fn near_enough(
-    network: (&Graph, &Facts),
+    network: Network,
     d: f64,
     apart: Option<f64>,
     samples: &[Sample],
@@ -162,24 +160,24 @@ pub fn outputs(program: &Program, sample: &Sample, lambda: Option<&[f32]>) -> Ve
     (0..program.target_values.len()).map(|t| workspace.target(program, t).clone()).collect()
 }
 
-/// Proves that the original with gates at `lambda` gives what the small graph gives, in our executor. An operator that cannot be
-/// run is gone around: the same random numbers stand for what it gives on both sides, and what it reads must be equal.
+/// Proof that the original with gates at `lambda` gives what the small graph gives, in our executor. An operator that cannot be
+/// run is gone around: random numbers, equal on both sides, stand for its results, and its operands must be equal.
 pub fn prove(
-    big: (&Graph, &Facts),
-    gates: (&[GateSpec], &[BiasTermSpec]),
+    original: GatedNetwork,
     lambda: &[f32],
     small: &Graph,
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Proof> {
-    let opened = Opened::new(big.0, big.1)?;
+    let opened = Opened::new(original.network)?;
     let more = |(i, sample): (usize, &Sample)| {
         let drawn = opened.sources.iter().map(|(v, fact)| drawn(fact, Draw::new(*v as u64, i as u64)));
         sample.iter().cloned().chain(drawn).collect()
     };
     let samples: Vec<Sample> = samples.iter().enumerate().map(more).collect();
     let small = opened.like(small);
-    compare((&opened.graph, &opened.facts), gates, lambda, &small, &opened.ends(), &samples, pool)
+    let original = GatedNetwork { network: opened.network(), ..original };
+    compare(original, lambda, &small, &opened.ends(), &samples, pool)
 }
 
 /// Random values of a type: normally distributed, or whole numbers that serve as indices, too.
@@ -188,27 +186,26 @@ fn drawn(fact: &Fact, mut draw: Draw) -> Array<f32> {
     array(&fact.shape, (0..volume(&fact.shape)).map(|_| one()).collect())
 }
 
-/// Compares the original with gates at `lambda` against the small graph, in our executor. Where a network blows rounding up
-/// beyond the tolerance, that sample is compared again in double precision.
+/// Differences of `targets` between the original with gates at `lambda` and the small graph, in our executor. Where a network blows
+/// rounding up beyond the tolerance, that sample is compared again in double precision.
 pub fn compare(
-    big: (&Graph, &Facts),
-    (gates, shifts): (&[GateSpec], &[BiasTermSpec]),
+    original: GatedNetwork,
     lambda: &[f32],
     small: &Graph,
     targets: &[ValueId],
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Proof> {
-    let facts = facts_like(big.0, big.1, small)?;
+    let facts = original.network.facts_of(small)?;
+    let small = Network::new(small, &facts);
     let (masked, pruned) = pool.both(
-        || Program::compile(big.0, big.1, Precision::Exact, gates, shifts, targets),
-        || Program::compile(small, &facts, Precision::Exact, &[], &[], targets),
+        || Program::compile(original, Precision::Exact, targets),
+        || Program::compile(small, Precision::Exact, targets),
     );
     let (masked, pruned) = (masked?, pruned?);
     let wide: Vec<f64> = lambda.iter().map(|&l| l.into()).collect();
-    let double = |sample: &Sample, graph, facts, gates, shifts| {
-        let plain = ReferenceInterpreter { graph, facts, gates, shifts, targets };
-        plain.outputs(&in_double(sample), &wide)
+    let double = |sample: &Sample, network: GatedNetwork| {
+        ReferenceInterpreter { network, targets }.outputs(&in_double(sample), &wide)
     };
     let one = |sample: &Sample| {
         let (mut d, mut rounding) = (Difference::default(), None);
@@ -216,8 +213,8 @@ pub fn compare(
         let b = outputs(&pruned, sample, None);
         a.iter().zip(&b).for_each(|(a, b)| d.add(a.elements(), b.elements()));
         if d.relative > TOLERANCE
-            && let Some(a) = double(sample, big.0, big.1, gates, shifts)
-            && let Some(b) = double(sample, small, &facts, &[], &[])
+            && let Some(a) = double(sample, original)
+            && let Some(b) = double(sample, small.into())
         {
             rounding = Some(d.relative);
             d = Difference::default();
@@ -228,15 +225,11 @@ pub fn compare(
     Ok(pool.map(samples, one).into_iter().fold(Proof::default(), Proof::worse))
 }
 
-/// Facts of the small graph at the input shapes of the big one.
-pub fn facts_like(big: &Graph, facts: &Facts, small: &Graph) -> Result<Facts> {
-    infer(small, facts.inputs(big).as_deref())
-}
-
 /// The outputs of a network that our executor computes without a step in which rounding could become a jump, and their places
 /// among all.
-fn computed(graph: &Graph, facts: &Facts) -> (Vec<ValueId>, Vec<usize>) {
-    let reach = Reach::learned(graph, facts);
+fn computed(network: Network) -> (Vec<ValueId>, Vec<usize>) {
+    let Network { graph, facts } = network;
+    let reach = Reach::learned(network);
     let real = |v: ValueId| facts.fact[v].as_ref().is_some_and(|f| f.dtype.is_float());
     let compares = |v: ValueId| reach.values[v] && facts.constant[v].is_none() && real(v);
     let places = (0..graph.outputs.len()).filter(|&k| compares(graph.outputs[k]));
@@ -245,13 +238,14 @@ fn computed(graph: &Graph, facts: &Facts) -> (Vec<ValueId>, Vec<usize>) {
 
 /// Largest difference between our executor and tract on one network. `Err` says why one of them cannot run it.
 pub fn compare_executors(
-    (graph, facts): (&Graph, &Facts),
+    network: Network,
     bytes: &[u8],
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Result<f64, String>> {
+    let Network { graph, facts } = network;
     let inputs = facts.inputs(graph).unwrap_or_default();
-    let ours = || own_outputs((graph, facts), samples);
+    let ours = || own_outputs(network, samples);
     let (tract, ours) = pool.both(|| tract::run(bytes, &inputs, samples), ours);
     Ok(match (tract, ours?) {
         (Err(refusal), _) => Err(refusal.to_string()),
@@ -261,23 +255,19 @@ pub fn compare_executors(
 }
 
 /// Largest difference between our executor and what tract gave on one network; none where ours computes no output.
-pub fn apart(
-    network: (&Graph, &Facts),
-    samples: &[Sample],
-    tract: &[Vec<Array<f32>>],
-) -> Result<Option<f64>> {
+pub fn apart(network: Network, samples: &[Sample], tract: &[Vec<Array<f32>>]) -> Result<Option<f64>> {
     Ok(own_outputs(network, samples)?.map(|ours| distance(&ours, tract)))
 }
 
 /// By sample, the outputs that our executor computes, with their places among all; none where it computes none.
 type Own = Vec<Vec<(usize, Array<f32>)>>;
 
-fn own_outputs((graph, facts): (&Graph, &Facts), samples: &[Sample]) -> Result<Option<Own>> {
-    let (targets, places) = computed(graph, facts);
+fn own_outputs(network: Network, samples: &[Sample]) -> Result<Option<Own>> {
+    let (targets, places) = computed(network);
     if targets.is_empty() {
         return Ok(None);
     }
-    let program = Program::compile(graph, facts, Precision::Exact, &[], &[], &targets)?;
+    let program = Program::compile(network, Precision::Exact, &targets)?;
     let one = |s: &Sample| places.iter().copied().zip(outputs(&program, s, None)).collect();
     Ok(Some(samples.iter().map(one).collect()))
 }
@@ -292,12 +282,13 @@ fn distance(ours: &Own, tract: &[Vec<Array<f32>>]) -> f64 {
 
 /// A network's targets in double precision, by sample; none where one cannot be computed.
 fn double(
-    ((graph, facts), targets): ((&Graph, &Facts), &[ValueId]),
+    network: Network,
+    targets: &[ValueId],
     samples: &[Sample],
     pool: &Pool,
 ) -> Option<Vec<Vec<Array<f64>>>> {
-    let plain = ReferenceInterpreter { graph, facts, gates: &[], shifts: &[], targets };
-    pool.map(samples, |sample| plain.outputs(&in_double(sample), &[])).into_iter().collect()
+    let reference = ReferenceInterpreter { network: network.into(), targets };
+    pool.map(samples, |sample| reference.outputs(&in_double(sample), &[])).into_iter().collect()
 }
 
 /// Arrays in double precision.
@@ -306,11 +297,11 @@ fn in_double(arrays: &[Array<f32>]) -> Vec<Array<f64>> {
 }
 
 /// How far rounding takes our executor's single precision from double precision on a network, relative to the output's range.
-pub fn rounding((graph, facts): (&Graph, &Facts), samples: &[Sample], pool: &Pool) -> Result<f64> {
-    let (targets, _) = computed(graph, facts);
+pub fn rounding(network: Network, samples: &[Sample], pool: &Pool) -> Result<f64> {
+    let (targets, _) = computed(network);
     let mut d = Difference::default();
-    let Some(exact) = double(((graph, facts), &targets), samples, pool) else { return Ok(0.0) };
-    let program = Program::compile(graph, facts, Precision::Exact, &[], &[], &targets)?;
+    let Some(exact) = double(network, &targets, samples, pool) else { return Ok(0.0) };
+    let program = Program::compile(network, Precision::Exact, &targets)?;
     for (sample, exact) in samples.iter().zip(&exact) {
         for (exact, single) in exact.iter().zip(in_double(&outputs(&program, sample, None))) {
             d.add(exact.elements(), single.elements());
@@ -322,20 +313,21 @@ pub fn rounding((graph, facts): (&Graph, &Facts), samples: &[Sample], pool: &Poo
 /// How far rounding takes tract from double precision on the masked network, in files that are equal in double precision;
 /// none where they are not, or where that cannot be told.
 pub fn rounding_in_tract(
-    (masked, facts): (&Graph, &Facts),
+    masked: Network,
     bytes: &[u8],
     small: &Graph,
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Option<f64>> {
-    let of_small = facts_like(masked, facts, small)?;
-    let ((targets, places), (of_pruned, same)) = (computed(masked, facts), computed(small, &of_small));
+    let facts = masked.facts_of(small)?;
+    let small = Network::new(small, &facts);
+    let ((targets, places), (of_pruned, same)) = (computed(masked), computed(small));
     if places != same {
         return Ok(None);
     }
-    let inputs = facts.inputs(masked).unwrap_or_default();
-    let whole = double(((masked, facts), &targets), samples, pool);
-    let pruned = double(((small, &of_small), &of_pruned), samples, pool);
+    let inputs = masked.inputs().unwrap_or_default();
+    let whole = double(masked, &targets, samples, pool);
+    let pruned = double(small, &of_pruned, samples, pool);
     let (Some(whole), Some(pruned)) = (whole, pruned) else { return Ok(None) };
     let Ok(found) = tract::run(bytes, &inputs, samples) else { return Ok(None) };
     let (mut exact, mut rounded) = (Difference::default(), Difference::default());
@@ -346,7 +338,7 @@ pub fn rounding_in_tract(
         }
     }
     // An output that our executor cannot compute is not known to be equal.
-    let all = places.len() == masked.outputs.len();
+    let all = places.len() == masked.graph.outputs.len();
     Ok((all && exact.relative <= TOLERANCE).then_some(rounded.relative))
 }
 
