@@ -93,11 +93,9 @@ pub fn run(args: &PruneArgs, typed: BTreeMap<String, serde_json::Value>) -> anyh
     let mut answer = Answer::Yes;
     for (_, target, places) in jobs {
         if let Some(path) = &args.recovery.checkpoint {
-            let network = (&job.prepared.model().graph, job.prepared.model().opset());
-            watch.keep_in(
-                path,
-                Identity::of_run(network, &data, (target, job.prepared.options()), gates.as_deref()),
-            )?;
+            let (model, options) = (job.prepared.model(), job.prepared.options());
+            let run = Identity::of_run(&model.graph, model.opset(), &data, target, options, gates.as_deref());
+            watch.keep_in(path, run)?;
         }
         let start = watch.start(clock.as_mut().map(|clock| clock as &mut dyn Clock));
         let done = job.prepared.run(target, &data, start, &mut watch)?;
@@ -129,7 +127,7 @@ fn keep_gates(
     let LearnArgs { gates, save_gates, .. } = &args.learn;
     // Takes a look at every number: only where it is needed.
     let model = job.prepared.model();
-    let belongs_to = || Identity::of_gates((&model.graph, model.opset()), data, job.prepared.options());
+    let belongs_to = || Identity::of_gates(&model.graph, model.opset(), data, job.prepared.options());
     if let Some(path) = save_gates {
         watch.save_gates_in(path, belongs_to());
     }

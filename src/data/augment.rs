@@ -7,6 +7,22 @@ use super::Augment;
 use super::pixel_layout::{PixelLayout, Size};
 use crate::support::random::Draw;
 
+/// Changes of images, with the seed of their draws.
+#[derive(Debug, Clone, Copy)]
+pub struct Augmentation<'a> {
+    /// Kinds of changes.
+    pub augment: &'a Augment,
+    /// Seed.
+    pub seed: u64,
+}
+
+impl Augment {
+    /// These changes with draws of a seed.
+    pub(crate) fn seeded(&self, seed: u64) -> Augmentation<'_> {
+        Augmentation { augment: self, seed }
+    }
+}
+
 /// A displacement of the image, then a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CropOffset {
@@ -162,7 +178,7 @@ mod tests {
         let shifts: Vec<_> = (0..18).map(|i| moved(i / 2 % 3 - 1, i / 6 - 1, i % 2 == 1)).collect();
         for seed in 0..400 {
             let mut out = [0.0; 9];
-            calib.write(0, 0, Some((&augment, seed)), &mut out);
+            calib.write(0, 0, Some(augment.seeded(seed)), &mut out);
             let which = shifts.iter().position(|s| s[..] == out[..]);
             seen.insert(which.unwrap_or_else(|| panic!("{out:?} is no shift of the image")));
         }
@@ -175,7 +191,7 @@ mod tests {
         let all = |seed| -> Vec<Vec<f32>> {
             let one = |i| {
                 let mut out = vec![0.0; 9];
-                calib.write(0, i, Some((&augment, seed)), &mut out);
+                calib.write(0, i, Some(augment.seeded(seed)), &mut out);
                 out
             };
             (0..40).map(one).collect()
@@ -206,7 +222,7 @@ mod tests {
         let plain = moved(0, 0, false);
         let mixed = |augment: &Augment, seed| {
             let mut out = vec![0.0; 9];
-            calib.write_mixed(0, (&[0, 1], 0), Some((augment, seed)), &mut out);
+            calib.write_mixed(0, (&[0, 1], 0), Some(augment.seeded(seed)), &mut out);
             out
         };
         assert_eq!(mixed(&none, 1), plain);
@@ -278,7 +294,7 @@ mod tests {
         let (calib, augment) = (numbered(1), "jitter".parse::<Augment>().unwrap());
         for seed in 0..50 {
             let mut out = [0.0; 9];
-            calib.write(0, 0, Some((&augment, seed)), &mut out);
+            calib.write(0, 0, Some(augment.seeded(seed)), &mut out);
             assert!(out.is_sorted() && out != moved(0, 0, false)[..], "seed {seed}: {out:?}");
         }
     }
@@ -287,8 +303,8 @@ mod tests {
     fn off_means_untouched_and_huge_padding_does_not_overflow() {
         let calib = numbered(1);
         let mut out = [0.0; 9];
-        calib.write(0, 0, Some((&Augment::default(), 7)), &mut out);
+        calib.write(0, 0, Some(Augment::default().seeded(7)), &mut out);
         assert_eq!(out[..], moved(0, 0, false));
-        calib.write(0, 0, Some((&Augment { crop: usize::MAX, ..Augment::default() }, 7)), &mut out);
+        calib.write(0, 0, Some(Augment { crop: usize::MAX, ..Augment::default() }.seeded(7)), &mut out);
     }
 }

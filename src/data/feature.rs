@@ -5,10 +5,10 @@
 
 use half::f16;
 
-use super::augment::{CropOffset, Jitter, Mixture};
+use super::augment::{Augmentation, CropOffset, Jitter, Mixture};
 use super::pixel_layout::{Order, PixelLayout, Target};
 use super::synthetic;
-use super::{Augment, Preprocess, Values};
+use super::{Preprocess, Values};
 use crate::support::hash::Hash;
 use crate::support::random::Draw;
 
@@ -187,10 +187,12 @@ impl Feature {
         };
     }
 
-    pub fn write(&self, index: usize, augment: Option<(&Augment, u64)>, out: &mut [f32]) {
+    pub fn write(&self, index: usize, augment: Option<Augmentation>, out: &mut [f32]) {
         assert_eq!(out.len(), self.len, "elements of one sample");
         let shift = match (augment, self.route) {
-            (Some((augment, seed)), Some(route)) => CropOffset::draw(augment, seed, index, route.size),
+            (Some(Augmentation { augment, seed }), Some(route)) => {
+                CropOffset::draw(augment, seed, index, route.size)
+            }
             _ => CropOffset::NONE,
         };
         let at = index * self.len..(index + 1) * self.len;
@@ -210,7 +212,7 @@ impl Feature {
                 self.copy(&made, 0.0, shift, |_, v| v, out);
             }
         }
-        if let (Some((augment, seed)), Some(route)) = (augment, &self.route)
+        if let (Some(Augmentation { augment, seed }), Some(route)) = (augment, &self.route)
             && let Some(jitter) = Jitter::draw(augment, seed, index)
         {
             jitter.apply(route, out);

@@ -31,6 +31,7 @@ mod usual;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use self::augment::Augmentation;
 use self::augment::Mixture;
 pub use self::dataset::Dataset;
 use self::feature::Feature;
@@ -333,7 +334,7 @@ impl BoundDataset {
     ///
     /// # Panics
     /// If `input` or `index` is out of range or `out` has another length.
-    pub fn write(&self, input: usize, index: usize, augment: Option<(&Augment, u64)>, out: &mut [f32]) {
+    pub fn write(&self, input: usize, index: usize, augment: Option<Augmentation>, out: &mut [f32]) {
         assert!(index < self.len(), "sample {index} of {}", self.len());
         self.features[input].write(index, augment, out);
     }
@@ -346,11 +347,11 @@ impl BoundDataset {
         &self,
         input: usize,
         (batch, at): (&[usize], usize),
-        augment: Option<(&Augment, u64)>,
+        augment: Option<Augmentation>,
         out: &mut [f32],
     ) {
         self.write(input, batch[at], augment, out);
-        let mixture = augment.and_then(|(a, seed)| Mixture::draw(a, seed, batch[at], batch.len()));
+        let mixture = augment.and_then(|a| Mixture::draw(a.augment, a.seed, batch[at], batch.len()));
         if let Some(mixture) = mixture {
             let mut other = vec![0.0; out.len()];
             self.write(input, batch[mixture.partner], augment, &mut other);

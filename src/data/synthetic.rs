@@ -159,7 +159,7 @@ mod tests {
         );
         let all = Augment { jitter: true, flip: true, ..Augment::default() };
         let mut out = [0.0; 16];
-        calib.write_mixed(0, (&[0, 1, 2, 3], 1), Some((&all, 3)), &mut out);
+        calib.write_mixed(0, (&[0, 1, 2, 3], 1), Some(all.seeded(3)), &mut out);
         assert!(out.iter().all(|v| [0.0, 1.0].contains(v)), "{out:?}");
     }
 
@@ -203,7 +203,7 @@ mod tests {
         let mut out = vec![0.0; 64];
         let mut met = [false; 2];
         for seed in 0..20 {
-            calib.write(0, 0, Some((&flip, seed)), &mut out);
+            calib.write(0, 0, Some(flip.seeded(seed)), &mut out);
             met[usize::from(out == mirrored)] = true;
             assert!(out == plain || out == mirrored);
         }

@@ -1,4 +1,4 @@
-//! Compensation for what a closed gate takes away: a constant in its channel's place, added to the reader's bias.
+//! Compensation for closed gates: a constant in a channel's place, added to the reader's bias.
 //!
 //! λx + (1 − λ)k at a reader is λx there plus Σ_c (1 − λ_c)·k_c·Σ_taps w[o, c] in its bias: linear in λ, exact under
 //! deletion, free at run time. (A reader's zero padding sees the bias form, not k.) The constant is the channel's mean over

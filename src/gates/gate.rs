@@ -18,7 +18,7 @@ pub fn start() -> f64 {
     libm::log(START / (1.0 - START))
 }
 
-/// Where the gates stand: one per gated value and axis, with all its readers.
+/// Places of the gates: one per gated value and axis, with all its readers.
 pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
     const { assert!(NONE == UNGATED) };
     // Readers of a value share a gate, but for those that pick.
@@ -40,7 +40,7 @@ pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
         .collect()
 }
 
-/// For each class: has it a gate whose effect reaches one of `targets`, so that its worth can be learned?
+/// By class: it has a gate whose effect reaches one of `targets`, so that its worth can be learned.
 pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<bool> {
     let mut before = BTreeSet::new();
     let mut open: Vec<ValueId> = targets.to_vec();
@@ -55,7 +55,7 @@ pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<boo
             gate.index.iter().filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = true);
         }
     }
-    // What the losses look at stays whole: its channels are the targets' own.
+    // The values at which losses stand stay whole: their channels are the targets' own.
     let whole = targets.iter().filter_map(|&t| groups.label.get(t)).flatten().flatten();
     whole.filter(|&&c| c != UNGATED).for_each(|&c| trainable[c as usize] = false);
     if groups.whole_trunks {
@@ -64,12 +64,12 @@ pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<boo
     trainable
 }
 
-/// Channels that can be deleted, but whose worth gates cannot learn.
+/// Channels that can be deleted, but whose worth gates cannot learn, of one layer.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Unlearned {
-    /// The layer whose output they are.
+    /// Name of the layer whose output they are.
     pub layer: String,
-    /// How many.
+    /// Number of channels.
     pub channels: usize,
     /// The node in the way of gradients, if one is.
     pub node: Option<String>,
@@ -87,7 +87,7 @@ pub fn unlearned(network: Network, groups: &Groups, fixed: &[bool]) -> Vec<Unlea
             in_the_way[c as usize].get_or_insert(node);
         }
     };
-    // Readers behind it; else what reads the channels themselves.
+    // Gates whose readers cannot be learned from; else the nodes that read the channels themselves.
     for gate in specs(graph, groups) {
         let behind = gate.readers.iter().find_map(|&(n, _)| reach.blocker[n]);
         behind.iter().for_each(|&n| note(&gate.index, n));

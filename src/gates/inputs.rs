@@ -10,7 +10,7 @@ use crate::graph::*;
 use crate::tensor::*;
 use std::collections::BTreeSet;
 
-/// Whether labels, if there are any, are of use: where the output is one row of class scores. Errors where one is no class.
+/// True where labels, if there are any, are of use: the output is one row of class scores. Errors where a label is no class.
 pub fn check_labels(network: Network, data: &BoundDataset) -> Result<bool> {
     let facts = network.facts;
     let Aims { targets, classes, .. } = Aims::compared(network, |_| true);
@@ -21,7 +21,7 @@ pub fn check_labels(network: Network, data: &BoundDataset) -> Result<bool> {
     }
 }
 
-/// The network's inputs. One without a batch axis has one value for a whole run, as if a batch of 1 stood in front.
+/// Inputs of the network. One without a batch axis has one value for a whole run, as if a batch of 1 stood in front.
 pub fn inputs(network: Network) -> Result<Vec<InputSpec>> {
     let Network { graph, facts } = network;
     let consumers = graph.consumers();
@@ -56,7 +56,7 @@ fn values(network: Network, consumers: &[Vec<(NodeId, usize)>], input: ValueId) 
     }
 }
 
-/// The smallest axis that is indexed by a value, as it is or moved to another place or type.
+/// Size of the smallest axis that is indexed by a value, as it is or moved to another place or type; none where it indexes nothing.
 fn indexed(
     Network { graph, facts }: Network,
     consumers: &[Vec<(NodeId, usize)>],

@@ -2,7 +2,7 @@
 
 use super::gate;
 use crate::coupling::Groups;
-use crate::data::{Augment, BoundDataset};
+use crate::data::{Augmentation, BoundDataset};
 use crate::error::Result;
 use crate::exec::{Aims, Objective, not_run};
 use crate::exec::{GatedNetwork, LARGEST, Pool, Precision, Program, Workspace, batched};
@@ -270,7 +270,7 @@ impl<'a> Session<'a> {
     pub fn each<R: Send>(
         &self,
         list: &[usize],
-        augment: Option<(&Augment, u64)>,
+        augment: Option<Augmentation>,
         work: impl Fn(&mut Chunk) -> R + Sync,
     ) -> Vec<R> {
         let (program, b) = (&*self.program(), self.batch);
@@ -285,7 +285,7 @@ impl<'a> Session<'a> {
                     self.data.write_mixed(k, (list, at), augment, row);
                 }
             }
-            let labelled = !augment.is_some_and(|(a, _)| a.mixes());
+            let labelled = !augment.is_some_and(|a| a.augment.mixes());
             work(&mut Chunk { program, workspace, positions, labelled })
         })
     }
@@ -344,7 +344,7 @@ impl<'a> Session<'a> {
     }
 
     /// As [`Session::outputs`], of images that are changed with the draws of a seed.
-    pub fn outputs_of(&self, list: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Vec<Array<f32>>> {
+    pub fn outputs_of(&self, list: &[usize], augment: Option<Augmentation>) -> Vec<Vec<Array<f32>>> {
         self.outputs_at(list, None, augment)
     }
 
@@ -353,7 +353,7 @@ impl<'a> Session<'a> {
         &self,
         list: &[usize],
         lambda: Option<&[f32]>,
-        augment: Option<(&Augment, u64)>,
+        augment: Option<Augmentation>,
     ) -> Vec<Vec<Array<f32>>> {
         let chunks = self.each(list, augment, |chunk| {
             chunk.workspace.evaluate(chunk.program, lambda);

@@ -112,7 +112,7 @@ impl<'s, 'a> ShrinkingNetwork<'s, 'a> {
         if self.stuck || cost.hard(&open) as f64 > WORTH * cost.hard(&self.open) as f64 {
             return;
         }
-        // What is no longer needed goes before the next is made.
+        // The old network's memory goes first.
         let was_smaller = self.smaller.take().is_some();
         self.leave();
         self.smaller = smaller(&open);

@@ -7,7 +7,7 @@ use super::shrinking::{Rebuild, Resumed, ShrinkingNetwork};
 use super::{Agreement, HeldOut, Session, gate, ranking};
 use crate::cost::Cost;
 use crate::coupling::{Group, Groups};
-use crate::data::Augment;
+use crate::data::{Augment, Augmentation};
 use crate::exec::{Objective, loss};
 use crate::support::random::Draw;
 use crate::tensor::{Array, Elements};
@@ -118,7 +118,7 @@ pub struct Trained {
     pub settled: Option<usize>,
     /// Amount that they were trained to keep, in the unit of the cost (unknown of gates from files of former versions).
     pub target: Option<f64>,
-    /// Amount that they had been trained to keep before, where they were trained further for another target.
+    /// Amount that an earlier training kept, where they were trained further for another target.
     pub previous_target: Option<f64>,
 }
 
@@ -340,7 +340,7 @@ impl<'t, 'w, 'a> Training<'t, 'w, 'a> {
         }
     }
 
-    /// The best gates; `previous_target` is that of the training before, if there was one.
+    /// The best gates; `previous_target` is the target of an earlier training, if there was one.
     fn finish(self, previous_target: Option<f64>) -> Trained {
         let Best { mut alpha, levels, step, .. } = self.best;
         for (a, trainable) in alpha.iter_mut().zip(&self.session.trainable) {
@@ -414,7 +414,7 @@ impl Distillation<'_, '_> {
     /// images. Chunks are summed in their order.
     fn gradient(&self, images: &[usize], gates: &[f64], settings: &Settings, step: u64) -> (f64, Vec<f64>) {
         let lambda: Vec<f32> = gates.iter().map(|&l| l as f32).collect();
-        let augment = settings.augment.as_ref().map(|a| (a, settings.seed ^ (step << 32)));
+        let augment = settings.augment.as_ref().map(|a| a.seeded(settings.seed ^ (step << 32)));
         let teacher = taught(self.teacher, images, augment, &settings.objective);
         let weight = 1.0 / images.len() as f64;
         let parts = self.student.each(images, augment, |chunk| {
@@ -443,7 +443,7 @@ impl Distillation<'_, '_> {
 fn taught(
     original: &Session,
     images: &[usize],
-    augment: Option<(&Augment, u64)>,
+    augment: Option<Augmentation>,
     objective: &Objective,
 ) -> Vec<Vec<Array<f32>>> {
     match objective.needs_teacher() {

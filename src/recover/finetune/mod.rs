@@ -211,9 +211,9 @@ impl<'a> Training<'a> {
     /// summed in their order.
     fn gradient(&mut self, images: &[usize], drawn: u64) -> (f64, Vec<Array<f32>>) {
         let settings = self.settings;
-        let augment = settings.augment.as_ref().map(|a| (a, settings.seed ^ ((drawn + 1) << 32)));
+        let augment = settings.augment.as_ref().map(|a| a.seeded(settings.seed ^ ((drawn + 1) << 32)));
         // Mixtures have no labels.
-        let taught = match settings.objective.needs_teacher() || augment.is_some_and(|(a, _)| a.mixes()) {
+        let taught = match settings.objective.needs_teacher() || augment.is_some_and(|a| a.augment.mixes()) {
             true => self.teacher.answers(images, augment),
             false => vec![Answer::default(); images.len()],
         };

@@ -1,7 +1,7 @@
 //! The unpruned network's answers, remembered where they will be wanted again.
 
 use super::Hint;
-use crate::data::Augment;
+use crate::data::Augmentation;
 use crate::gates::Session;
 use crate::tensor::{Array, Elements};
 use half::bf16;
@@ -41,9 +41,9 @@ impl<'a> Teacher<'a> {
     }
 
     /// Answers to images, changed by `augment` with the draws of a seed.
-    pub fn answers(&mut self, images: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Answer> {
+    pub fn answers(&mut self, images: &[usize], augment: Option<Augmentation>) -> Vec<Answer> {
         let key = |image: usize| match augment {
-            Some((augment, seed)) => {
+            Some(Augmentation { augment, seed }) => {
                 let mirrored = augment.mirrors(seed, image).map(u64::from);
                 mirrored.or(self.again.then_some(seed)).map(|change| (image, change))
             }
@@ -73,7 +73,7 @@ impl<'a> Teacher<'a> {
         all
     }
 
-    fn ask(&self, images: &[usize], augment: Option<(&Augment, u64)>) -> Vec<Answer> {
+    fn ask(&self, images: &[usize], augment: Option<Augmentation>) -> Vec<Answer> {
         let answer = |mut outputs: Vec<Array<f32>>| {
             let watched = outputs.split_off(self.session.judged);
             let left = self.hint.zip(watched.first()).map(|(hint, whole)| hint.select(whole.elements()));
