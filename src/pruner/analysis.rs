@@ -1,4 +1,4 @@
-//! What a network has, what of it can be deleted, and whether a target is within reach.
+//! Analysis of a network ahead of any training: its groups and cost, the least that can be kept, and targets within reach.
 //!
 //! Takes: a network, options, a target. Gives: an [`Analysis`], an [`Aim`]. Never: trains anything, or lets a target out of reach
 //! pass.
@@ -15,18 +15,18 @@ use crate::setting::Setting;
 use regex::Regex;
 use std::borrow::Cow;
 
-/// What is known about a network before anything is trained.
+/// Groups, costs and reach of a network.
 #[derive(Debug, Clone)]
 pub struct Analysis {
     /// Its channel groups.
     pub groups: Groups,
-    /// Where it is judged.
+    /// Values at which it is judged.
     pub aims: Aims,
-    /// For each class: is it zero whatever the input, or read by zeros only, so that nothing changes without it?
+    /// By class: it is zero whatever the input, or read by zeros only, so that nothing changes without it.
     pub dead: Vec<bool>,
-    /// For each class: must it stay, as the criterion cannot tell what it is worth?
+    /// By class: it must stay, as the criterion cannot tell its worth.
     pub fixed: Vec<bool>,
-    /// What of that stands behind something without gradients.
+    /// Layers whose channels must stay as an operator without gradient stands in the way.
     pub unlearned: Vec<Unlearned>,
     /// Its MACs.
     pub cost: Cost,
@@ -34,13 +34,13 @@ pub struct Analysis {
     pub time: Option<Cost>,
     /// MACs of the whole network.
     pub macs_total: u64,
-    /// MACs where as little as possible is kept, by [`Analysis::unit`].
+    /// MACs where as little as possible is kept, in [`Analysis::unit`].
     pub macs_min: u64,
-    /// Kept flag per class there.
+    /// Kept flag per class at that least.
     pub kept_at_min: Vec<bool>,
-    /// The unit in which that is the least.
+    /// The unit in which as little as possible is kept.
     pub(super) unit: Unit,
-    /// The least in that unit if trunks from which layers pick stay whole.
+    /// Least amount in that unit if trunks from which layers pick stay whole.
     whole_trunks: u64,
     /// [`Analysis::fixed`] if channels of such trunks are ranked by layers that read them whole.
     fixed_alone: Vec<bool>,
@@ -62,7 +62,7 @@ struct Floor {
 pub struct Aim<'a> {
     pub(super) analysis: Cow<'a, Analysis>,
     unit: Unit,
-    /// What is to be kept, in the unit.
+    /// Amount to be kept, in the unit.
     amount: u64,
     floor: Floor,
 }
@@ -82,7 +82,7 @@ impl Analysis {
         Ok(floor(&self.groups, self.budget(unit)?, self.limits, fixed))
     }
 
-    /// The target, checked against what the network has and what can be reached. Errors above the one or below the other.
+    /// The target, checked. Errors where it is more than the network has, or less than can be reached.
     pub fn aim(&self, target: Target) -> Result<Aim<'_>> {
         let unit = target.unit();
         let (whole, floor) = (self.budget(unit)?.hard(&vec![true; self.dead.len()]), self.floor(unit)?);
@@ -97,23 +97,23 @@ impl Aim<'_> {
         self.unit
     }
 
-    /// What is to be kept, in MACs or nanoseconds.
+    /// Amount to be kept, in MACs or nanoseconds.
     pub fn amount(&self) -> u64 {
         self.amount
     }
 
-    /// What the target is an amount of.
+    /// The cost that the target is an amount of.
     pub fn budget(&self) -> &Cost {
         let Analysis { cost, time, .. } = &*self.analysis;
         time.as_ref().filter(|_| self.unit == Unit::Time).unwrap_or(cost)
     }
 
-    /// The whole network's amount of it.
+    /// Amount of the whole network, in MACs or nanoseconds.
     pub fn total(&self) -> u64 {
         self.budget().hard(&vec![true; self.analysis.dead.len()])
     }
 
-    /// Trunks lose channels that others read beside those that pick where the target cannot be met without.
+    /// The aim with trunks that may lose channels which some layers read whole, where the target cannot be met without.
     pub(super) fn opened(&self) -> Self {
         let mut aim = self.clone();
         if aim.amount < aim.floor.whole_trunks {
@@ -153,7 +153,8 @@ fn budget<'a>(cost: &'a Cost, time: Option<&'a Cost>, unit: Unit) -> Result<&'a 
     }
 }
 
-/// The least of a cost, by what must stay if channels of trunks are ranked by layers that pick, and if by those that read all.
+/// The least of a cost, given the classes that must stay: if channels of trunks are ranked by layers that pick, and if by layers that
+/// read all.
 fn floor(groups: &Groups, budget: &Cost, limits: Limits, [fixed, alone]: [Vec<bool>; 2]) -> Floor {
     let whole_trunks = Search::new(groups, budget, limits, fixed).smallest();
     let alone = Search::new(groups, budget, limits, alone).smallest();
@@ -214,8 +215,8 @@ pub fn analyse(network: Network, options: &Options, unit: Unit) -> Result<Analys
     })
 }
 
-/// Where the network is judged: not at what can lose channels. Before an operator without gradient that is what gates, which
-/// cannot judge its channels, leave whole.
+/// Values at which the network is judged: none that can lose channels. Ahead of an operator without gradient that is a value whose
+/// channels gates leave whole, as they cannot learn their worth.
 fn aims(network: Network, groups: &Groups, dead: &[bool], criterion: Criterion) -> Aims {
     let classes = |v: ValueId| {
         let all = groups.label.get(v).into_iter().flatten().flatten();
@@ -230,8 +231,8 @@ fn aims(network: Network, groups: &Groups, dead: &[bool], criterion: Criterion) 
     Aims::compared(network, |v| classes(v).next().is_none())
 }
 
-/// For each class: must it stay, as what it is worth cannot be learned? A dead one is worth nothing, a trunk's channel goes with the
-/// last reader that picks it, and other criteria need no gradient; but of a trunk from which layers pick only those know.
+/// By class: it must stay, as its worth cannot be learned. A dead one is worth nothing, a trunk's channel goes with the last reader
+/// that picks it, and other criteria need no gradient; but of a trunk from which layers pick only these layers know.
 fn fixed(graph: &Graph, groups: &Groups, dead: &[bool], aims: &Aims, criterion: Criterion) -> Vec<bool> {
     let worth = match criterion {
         Criterion::Gates if aims.learned => gate::trainable(graph, groups, &aims.targets),
@@ -251,7 +252,7 @@ fn mentions(graph: &Graph, group: &Group, pattern: &Regex) -> bool {
         })
 }
 
-/// Why an amount cannot be reached.
+/// The reason why an amount cannot be reached.
 fn unreachable(aim: &Aim) -> String {
     let (analysis, budget, whole) = (&aim.analysis, aim.budget(), aim.total());
     let least = budget.hard(&aim.floor.kept);
@@ -270,7 +271,7 @@ fn unreachable(aim: &Aim) -> String {
     }
 }
 
-/// What to do where an amount cannot be reached.
+/// The way out where an amount cannot be reached.
 fn way_out(aim: &Aim) -> String {
     let (budget, whole) = (aim.budget(), aim.total());
     let least = budget.hard(&aim.floor.kept);

@@ -2,7 +2,7 @@
 //!
 //! Takes: the results of a run so far, the state of the finetuning. Gives: a safetensors file's bytes (JSON for gates), and both back
 //! from them.
-//! Invariants: a run that goes on gives the same result, bit for bit, as one that was never cut off; a file holds its own hash,
+//! Invariants: a run that goes on gives, bit for bit, the result of one that was never cut off; a file holds its own hash,
 //! and one that is damaged is refused. Never: opens a file.
 
 use super::Resume;
@@ -93,7 +93,7 @@ pub fn encode_gates(belongs_to: &Identity, trained: &Trained) -> Result<Vec<u8>,
     serde_json::to_vec(&gates).map(hash::seal).map_err(|e| e.to_string())
 }
 
-/// What trained gates belong to, and the gates; or what is wrong with the bytes.
+/// The identity of trained gates, and the gates; or the fault of the bytes.
 pub fn decode_gates(bytes: &[u8]) -> Result<(Identity, Trained), String> {
     hash::check_seal(bytes)?;
     let Gates { belongs_to, alpha, levels, record, .. } =
@@ -161,7 +161,7 @@ pub fn encode(belongs_to: &Identity, resume: &Resume, state: &State) -> Result<V
     safetensors::serialize(views, Some(about)).map(hash::seal).map_err(|e| e.to_string())
 }
 
-/// The run that a checkpoint belongs to, and its parts; or what is wrong with the bytes.
+/// The identity of a checkpoint's run, its results and the state of its training; or the fault of the bytes.
 pub fn decode(bytes: &[u8]) -> Result<(Identity, Resume, State), String> {
     hash::check_seal(bytes)?;
     let (_, head) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;

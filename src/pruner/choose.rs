@@ -1,4 +1,4 @@
-//! Which channels stay: scores from gates, weights or chance, and the plan that meets the target.
+//! The choice of channels: scores from gates, weights or chance, and the plan that meets the target.
 
 use super::{Aim, Analysis, Criterion, Events, Options, Resume, Start, Unit, some_of};
 use crate::cost::Cost;
@@ -29,7 +29,7 @@ const NOTHING: f64 = 0.02;
 /// Quotient of the updates of a training from the start and of one that goes on from given gates.
 const SHORTER: usize = 4;
 
-/// A plan, and what it came from.
+/// A plan, with the gates and levels that belong to it.
 pub(super) struct Chosen {
     pub plan: Plan,
     /// The gates that scored the channels; none where weights or chance did.

@@ -1,5 +1,5 @@
-//! Times measured on this machine, in tract: what its processor takes for the parts of an inference, and how long a network takes
-//! beside the one that it was made of.
+//! Times measured on this machine, in tract: of the parts of an inference on its processor, and of a network beside the one that it
+//! was made of.
 //!
 //! Takes: a model. Gives: a [`Speed`] fitted to it, a [`Stopwatch`]. Never: predicts.
 
@@ -16,23 +16,23 @@ use crate::tract::timing::{self, Rounds};
 use crate::tract::{Refusal, Runtime, Sample};
 use std::path::Path;
 
-/// Runs of a network from which a processor's speed is fitted.
+/// Number of runs of a network from which a processor's speed is fitted.
 const FITTED_RUNS: usize = 40;
 
-/// What is left of a network, as a share of what can be saved, in the cuts of it that a processor's speed is fitted to besides:
-/// their widths fill no tiles, as those of pruned networks do.
+/// Shares of the saveable cost that are left in the cuts to which a processor's speed is fitted too: like pruned networks, they have
+/// widths that fill no tiles.
 const CUTS: [f64; 3] = [0.75, 0.5, 0.25];
 
-/// What this machine's processor takes, and the median error of that on the nodes it was fitted to, relative to what was measured.
+/// Speed of this machine's processor, and its median error on the nodes it was fitted to, relative to the measured times.
 pub fn speed(model: &Model) -> Result<(Speed, f64)> {
     let name = Board::ask().cpu.unwrap_or_else(|| "this machine".to_owned());
     Ok(calibrate::speed(&name, &observe(model, &model.facts()?)?))
 }
 
-/// How long a network is compared with the original while it is planned.
+/// Rounds of a comparison of a planned network with the original.
 const COMPARED: Rounds = Rounds { warm_up: 3, least: 40, seconds: 1.5 };
 
-/// Measures what is made of a network against that.
+/// Measures networks against the one that they were made of.
 pub struct Stopwatch {
     original: Model,
     facts: Facts,
@@ -58,7 +58,7 @@ impl Clock for Stopwatch {
     }
 }
 
-/// What the nodes of a network take in tract, then those of cuts of it.
+/// Times of the nodes in tract: of a network, then of cuts of it.
 pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
     let mut observed = Vec::new();
     let mut take = |model: &Model, facts: Facts| -> Result<()> {
@@ -72,7 +72,7 @@ pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
         let cut = super::cut_at_random(Network::new(&model.graph, facts), share, seed, model.opset())?;
         let Some(cut) = cut else { continue };
         let of_cut = Network::new(&model.graph, facts).facts_of(&cut)?;
-        // tract cannot run every cut of what it can run; the others say enough.
+        // tract cannot run every cut of a network that it can run; the others say enough.
         let _ = take(&model.with_graph(cut)?, of_cut);
     }
     Ok(observed)
@@ -88,7 +88,7 @@ pub fn load(model: &Model, facts: &Facts) -> Result<(Runtime, Sample)> {
     Ok((runtime, sample))
 }
 
-/// Why a file has no times.
+/// The error for a file that tract cannot time.
 pub fn refused(path: &Path, why: &Refusal) -> Error {
     Error::file(path, format!("tract cannot run it: {why}"), "times are taken in tract: leave this file out")
 }

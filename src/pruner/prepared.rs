@@ -13,7 +13,7 @@ use crate::onnx::{Kind, Model};
 use crate::verify::certify::{Certificate, Claim, Planned, certify};
 use std::sync::Arc;
 
-/// A model that is to be pruned, with what is known about it.
+/// A model that is to be pruned, with its analysis.
 #[derive(Debug)]
 pub struct Prepared {
     model: Model,
@@ -26,11 +26,11 @@ pub struct Prepared {
 /// A run that came to its end.
 #[derive(Debug)]
 pub struct Done {
-    /// What was pruned.
+    /// The pruned model.
     pub of: Arc<Prepared>,
     /// All that was measured on the way.
     pub outcome: Outcome,
-    /// What was proved, and of which bytes.
+    /// The proof, and the bytes that it is of.
     pub certificate: Certificate,
     /// The data.
     pub data: Summary,
@@ -61,7 +61,7 @@ impl Prepared {
         Network::new(&self.model.graph, &self.facts)
     }
 
-    /// What is known of its values.
+    /// Facts of its values.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
@@ -71,7 +71,7 @@ impl Prepared {
         &self.options
     }
 
-    /// What can be cut.
+    /// Groups, costs and reach.
     pub fn analysis(&self) -> &Analysis {
         &self.analysis
     }

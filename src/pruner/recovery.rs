@@ -69,7 +69,7 @@ pub(super) struct Recovery<'a> {
     pub original: Network<'a>,
     /// The original's groups, which know the biases that came in.
     pub groups: &'a Groups,
-    /// Where the networks are judged.
+    /// Values at which the networks are judged.
     pub aims: &'a Aims,
     pub data: &'a BoundDataset,
     /// Images to learn on.

@@ -1,6 +1,6 @@
-//! A run, stage by stage: each cuts further what the one before it left, with the weights that were fitted there.
+//! A run, stage by stage: each cuts the network of its predecessor further, with the weights that were fitted there.
 //!
-//! All stages speak of the original: its classes, its channels, its values as what is to be learned and fitted.
+//! All stages speak of the original: its classes, its channels, its values as targets of learning and fits.
 
 use super::choose::{Chosen, Learning};
 use super::recovery::Recovery;
@@ -95,14 +95,14 @@ impl Run<'_> {
             stages.push(stage);
             carry = Some(self.next(outcome)?);
         }
-        // What was kept is of the last stage: those before it are gone through again, to the same result.
+        // The kept state is of the last stage: the others are gone through again, to an equal result.
         let kept = start.resume.take();
         let goal = Goal { target, recover: self.options.recover };
         let outcome = self.stage(goal, &gates, carry.as_ref(), kept, start, events)?;
         Ok(Outcome { stages, source: carry.map(|c| c.graph), ..outcome })
     }
 
-    /// Where the stage after one begins.
+    /// The carry from a stage's outcome to the next stage.
     fn next(&self, outcome: Outcome) -> Result<StageCarry> {
         let (graph, open) = (self.network.graph, outcome.plan.kept.clone());
         let (wide, groups) = rewrite::widen(self.network, &self.analysis.groups, &open, outcome.graph())?;

@@ -1,6 +1,6 @@
 //! The certificate: every check that makes a small network trustworthy, in one chain.
 //!
-//! Takes: a [`Claim`], what a network is said to be. Gives: a [`Certificate`] over the very bytes to be written.
+//! Takes: a [`Claim`] about a small network. Gives: a [`Certificate`] over the very bytes to be written.
 //! Never: certifies bytes that it did not read again, or that were not run in tract where tract can run them.
 //!
 //! 1. masked = small in our executor, at the analysed sizes ([`prove`], before anything is recovered)
@@ -41,7 +41,7 @@ pub fn prove(
     Ok(proof)
 }
 
-/// What a small network is said to be.
+/// A claim about a small network: the cut of an original, with the weights and cost that it states.
 #[derive(Debug)]
 pub struct Claim<'a> {
     /// The model that was pruned.
@@ -58,18 +58,18 @@ pub struct Claim<'a> {
     pub proof: Proof,
     /// The graph to be written.
     pub result: Graph,
-    /// Whether its weights were fitted or trained.
+    /// True if its weights were fitted or trained.
     pub recovered: bool,
     /// Inputs at the analysed sizes.
     pub samples: &'a [Sample],
-    /// What it is said to cost.
+    /// Its claimed cost.
     pub planned: Planned,
 }
 
-/// What a small network is said to cost.
+/// Claimed cost of a small network.
 #[derive(Debug, Clone, Copy)]
 pub struct Planned {
-    /// How multiply-accumulates are counted.
+    /// Convention by which multiply-accumulates are counted.
     pub convention: Convention,
     /// Multiply-accumulates.
     pub macs: u64,
@@ -79,7 +79,7 @@ pub struct Planned {
     pub target: u64,
 }
 
-/// What [`certify`] found. Nobody else can make one.
+/// Result of [`certify`]. Nobody else can make one.
 #[derive(Debug)]
 pub struct Certificate {
     verdict: Verdict,
@@ -142,7 +142,7 @@ pub fn certify(claim: Claim, pool: &Pool) -> Result<Certificate> {
     let message = small.message()?;
     let is_proved = message == files.cut;
     drop((masked, files));
-    // What is written in other bytes than those above is run in tract, too.
+    // Other bytes than the ones above are run in tract, too.
     let executors = match &message {
         Some(bytes) if !is_proved => claim.same_everywhere(&small, bytes, verdict.apart, pool)?,
         _ => None,

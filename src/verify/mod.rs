@@ -25,17 +25,17 @@ pub struct Verdict {
     pub samples: usize,
     /// Largest |masked − pruned| in our executor, absolute.
     pub absolute: f64,
-    /// The same relative to the output's range.
+    /// Largest |masked − pruned| in our executor, as a share of the output's range.
     pub relative: f64,
-    /// Where single precision rounds by more than the tolerance allows: by how much. Such samples count in double precision
+    /// Relative difference in single precision, where rounding takes it beyond the tolerance. Such samples count in double precision
     /// above.
     pub rounding: Option<f64>,
     /// Largest |masked − pruned| in tract relative to the output's range, or why tract could not tell.
     pub tract: Result<f64, String>,
-    /// The same at other sizes of the axes that the file leaves open.
+    /// Differences at other sizes of the axes that the file leaves open.
     pub elsewhere: Vec<sizes::AtSizes>,
-    /// Where that is beyond the tolerance, and both networks are equal in double precision: how far rounding takes tract from
-    /// double precision on the masked network.
+    /// Difference between tract and double precision on the masked network; measured where `tract` is beyond the tolerance and both
+    /// networks are equal in double precision.
     pub tract_rounding: Option<f64>,
     /// Largest |tract − our executor| on the original, relative to the output's range; none where one of them cannot run it.
     pub apart: Option<f64>,
@@ -43,16 +43,16 @@ pub struct Verdict {
     pub pass: bool,
 }
 
-/// Where rounding alone takes tract beyond the tolerance, what it may differ by: so many times what it rounds by …
+/// Largest difference in tract, in units of its rounding, where rounding alone takes it beyond the tolerance.
 const ROUNDINGS: f64 = 4.0;
 
-/// … but no more than this share of the output's range in single precision, and than [`APART_HALF`] in float16.
+/// Largest difference that rounding excuses in single precision, as a share of the output's range; [`APART_HALF`] in float16.
 pub const MOST_ALLOWED: f64 = 1e-3;
 
-/// From this share of the output's range on tract and our executor are said to compute something else …
+/// Difference of tract and our executor, as a share of the output's range, above which they compute something else.
 pub const APART: f64 = 1e-3;
 
-/// … and from this one on where values are float16: tract computes in it, our executor in single precision.
+/// That difference where values are float16: tract computes in it, our executor in single precision.
 pub const APART_HALF: f64 = 2e-2;
 
 /// Largest difference between tract and our executor that passes on a network, where they are `apart` on the one that it was made
@@ -61,8 +61,7 @@ pub fn allowed_apart(apart: Option<f64>, rounding: f64) -> f64 {
     TOLERANCE.max(ROUNDINGS * apart.unwrap_or(0.0)).max((ROUNDINGS * rounding).min(MOST_ALLOWED))
 }
 
-/// Whether tract and our executor, `d` apart on a network, may be so: where they are `apart` on the network that it was made of,
-/// or rounding explains it.
+/// True if tract and our executor may be `d` apart on a network: as they are `apart` on its original, or as rounding explains it.
 pub fn near_enough(
     network: Network,
     d: f64,
@@ -80,22 +79,22 @@ pub fn allowed(facts: &Facts, rounding: Option<f64>) -> f64 {
     rounding.map_or(TOLERANCE, |r| (ROUNDINGS * r).clamp(TOLERANCE, most))
 }
 
-/// Whether values are float16.
+/// True if values are float16.
 fn is_half(facts: &Facts) -> bool {
     facts.fact.iter().flatten().any(|f| f.dtype == DType::F16)
 }
 
-/// Inputs that a network with these facts is run at in tract, of `samples`.
+/// Number of inputs that a network with these facts is run at in tract, of `samples`.
 pub fn tried_in_tract(facts: &Facts, samples: usize) -> usize {
     if is_half(facts) { samples.min(tract::HALF_SAMPLES) } else { samples }
 }
 
-/// Whether tract and our executor, `apart` on a network, compute something else there.
+/// True if tract and our executor, `apart` on a network with these facts, compute something else there.
 pub fn disagree(facts: &Facts, apart: f64) -> bool {
     apart > if is_half(facts) { APART_HALF } else { APART }
 }
 
-/// Outputs that hardly vary are compared as if they varied by this much: differences of 1e-6 are single-precision noise.
+/// Least range of an output: below it, differences of 1e-6 are single-precision noise.
 const LEAST_RANGE: f64 = 1e-2;
 
 /// Largest difference between two runs, per output relative to the range of the first.
@@ -117,7 +116,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// What holds of two samples together.
+    /// The larger differences of two samples.
     fn worse(self, other: Self) -> Self {
         let (a, b) = (self.difference, other.difference);
         let (absolute, relative) = (a.absolute.max(b.absolute), a.relative.max(b.relative));
@@ -127,7 +126,7 @@ impl Proof {
 }
 
 impl Difference {
-    /// Takes one output of one sample in. Shapes that differ count as infinitely far apart.
+    /// Counts one output of one sample in. Shapes that differ count as infinitely far apart.
     pub fn add<T: Real>(&mut self, a: &[T], b: &[T]) {
         let ends = (f64::INFINITY, f64::NEG_INFINITY);
         let finite = |v: &&T| v.is_finite();
@@ -296,7 +295,7 @@ fn in_double(arrays: &[Array<f32>]) -> Vec<Array<f64>> {
     arrays.iter().map(|x| x.mapv(f64::from)).collect()
 }
 
-/// How far rounding takes our executor's single precision from double precision on a network, relative to the output's range.
+/// Difference between single and double precision in our executor on a network, as a share of the output's range.
 pub fn rounding(network: Network, samples: &[Sample], pool: &Pool) -> Result<f64> {
     let (targets, _) = computed(network);
     let mut d = Difference::default();
@@ -310,8 +309,8 @@ pub fn rounding(network: Network, samples: &[Sample], pool: &Pool) -> Result<f64
     Ok(d.relative)
 }
 
-/// How far rounding takes tract from double precision on the masked network, in files that are equal in double precision;
-/// none where they are not, or where that cannot be told.
+/// Difference between tract and double precision on the masked network, whose file is `bytes`, as a share of the output's range; none
+/// where it and the small one differ in double precision, or either cannot be run.
 pub fn rounding_in_tract(
     masked: Network,
     bytes: &[u8],
@@ -342,7 +341,7 @@ pub fn rounding_in_tract(
     Ok((all && exact.relative <= TOLERANCE).then_some(rounded.relative))
 }
 
-/// Compares two files in tract. `Err` says why tract cannot run the big one, or that it panics on one of them; if it runs the
+/// Largest difference of two files in tract, as a share of the output's range. `Err` says why tract cannot run the big one, or that it panics on one of them; if it runs the
 /// big one and refuses the small one, that is a failure of the small one and an error.
 pub fn compare_tract(
     big: &[u8],

@@ -23,7 +23,7 @@ pub struct AtSizes {
     pub relative: f64,
     /// Largest |masked − pruned| in tract, as a share of the output's range, or why tract could not tell.
     pub tract: Result<f64, String>,
-    /// What tract rounds by there, where that decides (see [`super::Verdict::tract_rounding`]).
+    /// Rounding of tract at these sizes, where it decides (see [`super::Verdict::tract_rounding`]).
     pub tract_rounding: Option<f64>,
     /// Largest share allowed in tract.
     pub tract_allowed: f64,

@@ -125,7 +125,7 @@ impl Part<'_> {
         }
     }
 
-    /// Precision over the run for N pairs of input channel and tap, from pair `first` on.
+    /// Sums over the run for N pairs of input channel and tap, from pair `first` on.
     #[inline(always)]
     unsafe fn tile<S: Simd, const ROWS: usize, const N: usize, const FUSED: bool>(
         &self,

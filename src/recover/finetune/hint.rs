@@ -47,7 +47,7 @@ impl Hint {
 
     /// The coordinates that are left, out of the unpruned network's value `whole` of one image.
     pub(super) fn select(&self, whole: &[f32]) -> Vec<f32> {
-        // Behind the last axis that loses coordinates all is in one piece.
+        // After the last axis that loses coordinates all is in one piece.
         let cut = |axis: &usize| self.left[*axis].len() < self.shape[*axis];
         let axes = (0..self.shape.len()).rev().find(cut).map_or(0, |last| last + 1);
         let inner = volume(&self.shape[axes..]);
@@ -72,7 +72,7 @@ mod tests {
     use crate::{onnx, rewrite};
     use std::path::Path;
 
-    /// With the weights that were there, what stands before the last pool is what the unpruned network has at its place.
+    /// With the weights that were there, the operand of the last pool is a part of the unpruned network's.
     #[test]
     fn a_hint_is_found_in_a_pruned_network_and_is_part_of_the_original_value() {
         let model = onnx::read(Path::new("models/digits_residual.onnx"), &[]).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Takes: the pruned graph, the unpruned network as teacher, images, [`Settings`]. Gives: the graph with trained weights, and
 //! the losses of every epoch. Invariants: the result depends on the seed, not on the number of threads, nor on whether the
-//! training was cut off and went on from a [`State`]; on the images that judge it is never worse than what it began with.
+//! training was cut off and went on from a [`State`]; on the held-out images it is never worse than at the start.
 //! Statistics of BatchNormalization stay as they are. Never: changes the graph's shape.
 
 mod hint;

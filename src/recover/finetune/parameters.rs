@@ -1,4 +1,4 @@
-//! Which stored constants are trained.
+//! The stored constants that are trained.
 
 use crate::graph::*;
 use std::collections::BTreeSet;

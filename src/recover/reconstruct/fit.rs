@@ -2,13 +2,13 @@
 //!
 //! With columns x (a one appended for the bias), targets t and the weights W₀ at hand, the fit moves by D = (B − W₀G)(G + R)⁻¹,
 //! where G = Σ x·xᵀ, B = Σ t·xᵀ and R is the ridge. Sums are taken in single precision over some chunks of images and in
-//! double between those, in the order of the chunks. Whatever weights are asked about, Σ|t − Wx|² over held-out images follows from
-//! the same sums over those.
+//! double between them, in the order of the chunks. For any weights, Σ|t − Wx|² over held-out images follows from the sums over
+//! these.
 //!
-//! Where a rectifier follows, what it does not let through need not be met. From the least squares on, the targets are taken
-//! anew from what the weights give ([`NormalEquations::wanted_of`]) and the fit is repeated: each repetition lowers a bound of the error
-//! behind the rectifier (Zhang et al., "Accelerating very deep convolutional networks", arXiv 1505.06798, section 3.2, solve
-//! the same problem by other steps).
+//! Where a rectifier follows, targets that it does not let through need not be met. From the least squares on, the targets are taken
+//! anew from the outputs of the weights ([`NormalEquations::wanted_of`]) and the fit is repeated: each repetition lowers a bound of
+//! the rectified error (Zhang et al., "Accelerating very deep convolutional networks", arXiv 1505.06798, section 3.2, solve
+//! this problem by other steps).
 
 use super::layer::{Layer, Target, Weights};
 use super::normal_equations::NormalEquations;
@@ -167,7 +167,7 @@ pub(super) fn fit(
 
 /// The fit of a group of a layer.
 struct Found {
-    /// Squared error on the images that judge, with the weights at hand.
+    /// Squared error on the held-out images, with the weights at hand.
     before: f64,
     /// Σ|t − mean t|² over them.
     spread: f64,
@@ -177,7 +177,7 @@ struct Found {
 
 /// Weights of a group, fitted with one strength of the ridge.
 struct Candidate {
-    /// Squared error on the images that judge.
+    /// Squared error on the held-out images.
     error: f64,
     /// Strength of the ridge.
     strength: f64,
@@ -231,30 +231,30 @@ impl<'a> View<'a> {
     }
 
     fn fit(&self, old: &Mat<f64>, biased: bool) -> Option<Found> {
-        let [train, judge] = self.sums()?;
+        let [train, held_out] = self.sums()?;
         let normal = Normal::new(&train, old, biased);
-        let own = judge.error(old);
+        let own = held_out.error(old);
         let one = |&strength: &f64| {
             let w = normal.solve(&normal.factor(strength)?, &train.b)?;
-            Some(Candidate { error: judge.error(&w), strength, weights: w })
+            Some(Candidate { error: held_out.error(&w), strength, weights: w })
         };
         // A few at a time: each takes a copy of the sums.
         let all = RIDGES.chunks(AT_A_TIME).flat_map(|some| self.pool.map(some, one));
         let best = all.flatten().min_by(|a, b| a.error.total_cmp(&b.error));
-        let spread = judge.spread();
-        let negligible = own <= NEGLIGIBLE * judge.energy();
+        let spread = held_out.spread();
+        let negligible = own <= NEGLIGIBLE * held_out.energy();
         let Some(best) = best.filter(|_| !negligible) else {
             return Some(Found { before: own, spread, best: None });
         };
         if !self.target.rectified {
             return Some(Found { before: own, spread, best: Some(best).filter(|b| b.error < own) });
         }
-        drop(judge);
+        drop(held_out);
         let (before, best) = self.rectified(&normal, best)?;
         Some(Found { before, spread, best: best.filter(|b| b.error < before) })
     }
 
-    /// The rectified error of the weights at hand on the images that judge, and the best weights found from the linear fit on.
+    /// The rectified error of the weights at hand on the held-out images, and the best weights found from the linear fit on.
     fn rectified(&self, normal: &Normal, linear: Candidate) -> Option<(f64, Option<Candidate>)> {
         let Candidate { strength, weights: mut w, .. } = linear;
         let before = self.error(normal.old)?;
@@ -275,7 +275,7 @@ impl<'a> View<'a> {
         Some((before, best))
     }
 
-    /// The sums over the images to fit on, and over those that judge.
+    /// Sums over the images to fit on, and over the held-out ones.
     fn sums(&self) -> Option<[Sums; 2]> {
         let (_, rows, outputs) = self.layer.sizes();
         let mut out = [Sums::zero(rows + 1, outputs), Sums::zero(rows + 1, outputs)];
@@ -289,7 +289,7 @@ impl<'a> View<'a> {
         Some(out)
     }
 
-    /// The rectified error of `w` on the images that judge.
+    /// The rectified error of `w` on the held-out images.
     fn error(&self, w: &Mat<f64>) -> Option<f64> {
         let w = plain(w);
         let mut sum = 0.0;
@@ -297,7 +297,7 @@ impl<'a> View<'a> {
         Some(sum)
     }
 
-    /// The rectified error of `w` on the images that judge, and Σ t′·xᵀ over the others.
+    /// The rectified error of `w` on the held-out images, and Σ t′·xᵀ over the others.
     fn round(&self, w: &Mat<f64>) -> Option<(f64, Vec<f64>)> {
         let (mut error, mut wanted) = (0.0, vec![0.0; w.nrows() * w.ncols()]);
         let w = plain(w);

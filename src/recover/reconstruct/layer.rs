@@ -48,7 +48,7 @@ impl LayerBias {
     }
 }
 
-/// How a layer's output comes from its input and weights.
+/// Form of a layer: its product of input and weights.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Form {
     /// w: [cout, cin / group, kernel…]
@@ -298,8 +298,8 @@ fn only_user(graph: &Graph, value: ValueId) -> Option<(NodeId, &Node)> {
     (users.next().is_none() && !graph.outputs.contains(&value)).then_some(user)
 }
 
-/// The addition that alone uses `value`, the result of a layer with output `output`, and its other operand, if that has the same shape
-/// and is computed before the layer.
+/// The addition that alone uses `value`, the result of a layer with output `output`, and its other operand, if that has its shape and
+/// is computed before the layer.
 pub(super) fn sum_after(
     Network { graph, facts }: Network,
     value: ValueId,
@@ -312,7 +312,7 @@ pub(super) fn sum_after(
     (before && same).then_some((add.outputs[0]?, other))
 }
 
-/// Whether a rectifier alone uses `value`.
+/// True if a rectifier alone uses `value`.
 pub(super) fn is_rectified(Network { graph, facts }: Network, value: ValueId) -> bool {
     let Some((_, node)) = only_user(graph, value) else { return false };
     let limit = facts.operands(node).and_then(|x| node.op.limit(&x));

@@ -1,4 +1,4 @@
-//! Recovery in closed form, without labels: after pruning, every layer is fitted to what the unpruned network's layer gave.
+//! Recovery in closed form, without labels: after pruning, every layer is fitted to the output of the unpruned network's layer.
 //!
 //! Takes: the original graph, the pruned one, images. Gives: the pruned graph with other weights and biases in the same
 //! shapes, and a [`Fitted`] per layer. Layers are taken in graph order, each on the inputs that the layers before it, already
@@ -30,7 +30,7 @@ const MOST: usize = 4 * IMAGES;
 /// Largest size of the values of both networks that are alive at a time, in bytes: it limits the images.
 const ALIVE_BYTES: usize = 768 << 20;
 
-/// Parts of the images for each one that is held out of the fit and judges it.
+/// Number of parts of the images, of which one is held out of the fit and judges it.
 const HELD_OUT: usize = 5;
 
 /// A layer, fitted or left alone.

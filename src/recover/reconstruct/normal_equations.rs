@@ -160,7 +160,7 @@ impl NormalEquations {
     }
 }
 
-/// What comes behind the normalisation, as a function of the layer's output: factor · y + shift.
+/// A normalisation as a function of the layer's output y: factor · y + shift.
 #[derive(Clone, Copy)]
 struct Line {
     factor: f32,
@@ -168,14 +168,14 @@ struct Line {
 }
 
 impl Line {
-    /// True if the layer's output makes a difference behind the normalisation.
+    /// True if the layer's output makes a difference to the normalised one.
     fn reaches(self) -> bool {
         self.factor.abs() > LEAST_FACTOR
     }
 }
 
 impl Bend {
-    /// Appends an output: `rest` is added to it behind the normalisation, by position.
+    /// Appends an output: `rest` is added to its normalisation, by position.
     fn push(&mut self, line: Line, rest: &[f32]) {
         let Line { factor, shift } = line;
         self.rising.push(factor > 0.0 || !line.reaches());
@@ -271,7 +271,7 @@ fn passes(v: f32, bend: f32, rising: bool) -> bool {
 mod tests {
     use super::*;
 
-    /// The squared distance to what is wanted of some weights bounds the error of any others from above.
+    /// The squared distance to the targets of some weights bounds the error of any others from above.
     #[test]
     fn targets_taken_anew_bound_the_rectified_error() {
         let (rows, outputs, positions) = (3, 2, 40);
