@@ -325,15 +325,16 @@ pub fn rounding_in_tract(
         return Ok(None);
     }
     let inputs = masked.inputs().unwrap_or_default();
-    let whole = double(masked, &targets, samples, pool);
-    let pruned = double(small, &of_pruned, samples, pool);
-    let (Some(whole), Some(pruned)) = (whole, pruned) else { return Ok(None) };
+    let in_double = |network, targets: &[ValueId]| double(network, targets, samples, pool);
+    let (Some(expected), Some(pruned)) = (in_double(masked, &targets), in_double(small, &of_pruned)) else {
+        return Ok(None);
+    };
     let Ok(found) = tract::run(bytes, &inputs, samples) else { return Ok(None) };
     let (mut exact, mut rounded) = (Difference::default(), Difference::default());
-    for ((whole, pruned), found) in whole.iter().zip(&pruned).zip(&found) {
-        for ((whole, pruned), &k) in whole.iter().zip(pruned).zip(&places) {
-            exact.add(whole.elements(), pruned.elements());
-            rounded.add(whole.elements(), found[k].mapv(f64::from).elements());
+    for ((expected, pruned), found) in expected.iter().zip(&pruned).zip(&found) {
+        for ((expected, pruned), &k) in expected.iter().zip(pruned).zip(&places) {
+            exact.add(expected.elements(), pruned.elements());
+            rounded.add(expected.elements(), found[k].mapv(f64::from).elements());
         }
     }
     // An output that our executor cannot compute is not known to be equal.
@@ -341,26 +342,27 @@ pub fn rounding_in_tract(
     Ok((all && exact.relative <= TOLERANCE).then_some(rounded.relative))
 }
 
-/// Largest difference of two files in tract, as a share of the output's range. `Err` says why tract cannot run the big one, or that it panics on one of them; if it runs the
-/// big one and refuses the small one, that is a failure of the small one and an error.
+/// Largest difference of two files in tract, as a share of the output's range. `Err` says why tract cannot run the original, or that
+/// it panics on one of them; if it runs the original and refuses the small one, that is a failure of the small one and an error.
 pub fn compare_tract(
-    big: &[u8],
+    original: &[u8],
     small: &[u8],
     inputs: &[Fact],
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Result<f64, String>> {
     let run = |bytes| tract::run(bytes, inputs, samples);
-    let (whole, pruned) = pool.both(|| run(big), || run(small));
-    judge(whole, pruned)
+    let (original, pruned) = pool.both(|| run(original), || run(small));
+    difference_of(original, pruned)
 }
 
 /// Outputs of a network in tract, by sample.
 type Ran = std::result::Result<Vec<Vec<Array<f32>>>, Refusal>;
 
-fn judge(whole: Ran, pruned: Ran) -> Result<Result<f64, String>> {
-    let (whole, pruned) = match (whole, pruned) {
-        (Ok(whole), Ok(pruned)) => (whole, pruned),
+/// The difference of two networks' outputs in tract; see [`compare_tract`].
+fn difference_of(original: Ran, pruned: Ran) -> Result<Result<f64, String>> {
+    let (original, pruned) = match (original, pruned) {
+        (Ok(original), Ok(pruned)) => (original, pruned),
         (Err(refusal), _) => return Ok(Err(refusal.to_string())),
         (_, Err(panic @ Refusal::Panicked(_))) => {
             return Ok(Err(format!("it runs the original, on the pruned network {panic}")));
@@ -377,7 +379,7 @@ fn judge(whole: Ran, pruned: Ran) -> Result<Result<f64, String>> {
         }
     };
     let mut d = Difference::default();
-    for (a, b) in whole.iter().zip(&pruned) {
+    for (a, b) in original.iter().zip(&pruned) {
         a.iter().zip(b).for_each(|(a, b)| d.add(a.elements(), b.elements()));
     }
     Ok(Ok(d.relative))
@@ -390,16 +392,21 @@ mod tests {
     #[test]
     fn a_panic_in_tract_is_no_verdict_and_a_refusal_of_the_small_network_alone_is_one() {
         let ran = |v: f32| Ok(vec![vec![array(&[2], vec![0.0, v])]]);
-        assert_eq!(judge(ran(1.0), ran(1.0)).unwrap(), Ok(0.0));
-        assert_eq!(judge(ran(1.0), ran(1.5)).unwrap(), Ok(0.5));
+        assert_eq!(difference_of(ran(1.0), ran(1.0)).unwrap(), Ok(0.0));
+        assert_eq!(difference_of(ran(1.0), ran(1.5)).unwrap(), Ok(0.5));
         let panic = || Err(Refusal::Panicked("overflow (tract-core/pool.rs:7)".into()));
         let refused = || Err(Refusal::Refused("no such operator".into()));
-        let told = judge(panic(), panic()).unwrap().unwrap_err();
+        let told = difference_of(panic(), panic()).unwrap().unwrap_err();
         assert_eq!(told, "it panicked: overflow (tract-core/pool.rs:7)");
-        let told = judge(ran(1.0), panic()).unwrap().unwrap_err();
+        let told = difference_of(ran(1.0), panic()).unwrap().unwrap_err();
         assert!(told.contains("on the pruned network it panicked: overflow"), "{told}");
-        assert_eq!(judge(refused(), refused()).unwrap(), Err("no such operator".into()));
-        assert!(judge(ran(1.0), refused()).unwrap_err().to_string().contains("but not the pruned network"));
+        assert_eq!(difference_of(refused(), refused()).unwrap(), Err("no such operator".into()));
+        assert!(
+            difference_of(ran(1.0), refused())
+                .unwrap_err()
+                .to_string()
+                .contains("but not the pruned network")
+        );
     }
 
     #[test]

@@ -128,7 +128,7 @@ pub(super) fn fit(
     let (groups, rows, outputs) = layer.sizes();
     let stored = |v: ValueId| tracks.pruned.facts.constant[v].as_ref().map(|t| t.to_real::<f64>());
     let matrix = layer.matrix(&stored(layer.weight)?);
-    let bias = match layer.shift {
+    let bias = match layer.bias {
         Some(s) => Some(stored(s.value)?.into_iter().map(|b| s.factor * b).collect::<Vec<f64>>()),
         None => None,
     };
@@ -159,9 +159,9 @@ pub(super) fn fit(
     }
     let spread = spread.max(f64::MIN_POSITIVE);
     let fitted = Fitted { layer: layer.name.clone(), before: before / spread, after: after / spread, ridge };
-    let factor = layer.shift.map_or(1.0, |s| s.factor);
-    let shift = new_bias.map(|b| b.into_iter().map(|b| b / factor).collect());
-    let weights = Weights { weight: layer.stored(new), shift };
+    let factor = layer.bias.map_or(1.0, |b| b.factor);
+    let bias = new_bias.map(|b| b.into_iter().map(|b| b / factor).collect());
+    let weights = Weights { weight: layer.stored(new), bias };
     Some((fitted, ridge.map(|_| weights)))
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Layer {
     /// The axis of the output with its channels.
     pub axis: usize,
     pub weight: ValueId,
-    pub shift: Option<LayerBias>,
+    pub bias: Option<LayerBias>,
     /// The BatchNormalization that alone reads this layer's output.
     pub normalised: Option<BatchNorm>,
     /// The value that goes on from here: the normalisation's, or the sum with the constant that is added.
@@ -60,7 +60,7 @@ pub(super) enum Form {
 /// New weights and biases, in the order in which the file stores them.
 pub(super) struct Weights {
     pub weight: Vec<f64>,
-    pub shift: Option<Vec<f64>>,
+    pub bias: Option<Vec<f64>>,
 }
 
 /// The wanted output of a layer, and what follows it.
@@ -134,14 +134,14 @@ impl Layer {
         let normalised = batch_norm(network, output).filter(|_| layer.window);
         let added = added(network, output).filter(|(_, s)| layer.bias.is_none() && along(&s.value));
         let mean = normalised.as_ref().map(|b| b.mean).filter(|m| is_own(network, m.value));
-        let shift = own.or(mean).or(added.map(|(_, shift)| shift));
+        let bias = own.or(mean).or(added.map(|(_, bias)| bias));
         let positions = match form {
             Form::Conv(g) => g.batch * g.pixels_out(),
             Form::Product { k, .. } => volume(x) / k.max(1),
         };
         let behind = normalised.as_ref().map(|b| b.output).or(added.map(|(sum, _)| sum));
         let (name, result, factor) = (node.name.clone(), behind.unwrap_or(output), layer.factor);
-        Some(Self { name, input, output, axis, weight, shift, normalised, result, form, factor, positions })
+        Some(Self { name, input, output, axis, weight, bias, normalised, result, form, factor, positions })
     }
 
     /// Groups, inputs per group (rows of the columns), outputs per group.

@@ -220,8 +220,8 @@ impl<'a> Wanted<'a> {
             None => None,
         };
         // Both are compared with what is added to them after the layer.
-        let added = match layer.shift.filter(|s| s.after) {
-            Some(shift) => Some(shift.after_in(tracks.original.network())?),
+        let added = match layer.bias.filter(|b| b.after) {
+            Some(bias) => Some(bias.after_in(tracks.original.network())?),
             None => None,
         };
         Some(Self { layer, target, y, trunk, added, at })

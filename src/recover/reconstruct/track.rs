@@ -151,8 +151,8 @@ impl Track {
     /// Gives a layer that has not run yet other weights.
     pub fn replace(&mut self, layer: &Layer, weights: Weights) -> Result<()> {
         self.set(layer.weight, &weights.weight)?;
-        match layer.shift.zip(weights.shift) {
-            Some((shift, values)) => self.set(shift.value, &values),
+        match layer.bias.zip(weights.bias) {
+            Some((bias, values)) => self.set(bias.value, &values),
             None => Ok(()),
         }
     }
