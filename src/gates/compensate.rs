@@ -85,8 +85,9 @@ fn has_room_for_bias(graph: &Graph, node: &Node, slot: usize) -> bool {
     }
 }
 
-/// Bias terms of all readers that are convolutions or Gemms with constant weights and a place for a bias, for the constant `unit` in
-/// each channel's place. The levels are numbered from `first` on, one per gated coordinate, gate by gate; without it they are 1.
+/// Bias terms of all readers that are convolutions or Gemms with constant weights and a place for a bias, for the constant
+/// `unit` in each channel's place. The levels are numbered from `first` on, one per gated coordinate, gate by gate; without it
+/// they are 1.
 fn bias_terms(
     network: Network,
     gates: &[GateSpec],

@@ -56,7 +56,8 @@ fn values(network: Network, consumers: &[Vec<(NodeId, usize)>], input: ValueId) 
     }
 }
 
-/// Size of the smallest axis that is indexed by a value, as it is or moved to another place or type; none where it indexes nothing.
+/// Size of the smallest axis that is indexed by a value, as it is or moved to another place or type; none where it indexes
+/// nothing.
 fn indexed(
     Network { graph, facts }: Network,
     consumers: &[Vec<(NodeId, usize)>],

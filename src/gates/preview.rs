@@ -1,7 +1,8 @@
-//! A preview of the unpruned network's answers to some calibration images, made ahead of any training: wrong preprocessing shows here.
+//! A preview of the unpruned network's answers to some calibration images, made ahead of any training: wrong preprocessing
+//! shows here.
 //!
-//! Takes: a classifier, calibration data. Gives: a [`Preview`], with a preprocessing under which it does clearly better, if one of
-//! the usual ones is. Never: changes the data.
+//! Takes: a classifier, calibration data. Gives: a [`Preview`], with a preprocessing under which it does clearly better, if one
+//! of the usual ones is. Never: changes the data.
 
 use super::Session;
 use super::session::argmax;
@@ -29,8 +30,8 @@ const SPENT: u64 = 200_000_000_000;
 /// Number of images that are shown.
 const SHOWN: usize = 3;
 
-/// Least Cohen's kappa (J. Cohen, Educational and Psychological Measurement 20, 1960) of labels and answers that are clearly better
-/// than chance.
+/// Least Cohen's kappa (J. Cohen, Educational and Psychological Measurement 20, 1960) of labels and answers that are clearly
+/// better than chance.
 const CHANCE: f64 = 0.25;
 
 /// Least share of the images with one answer at which a network tells them hardly apart.

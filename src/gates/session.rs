@@ -221,7 +221,7 @@ impl<'a> Session<'a> {
         Self::trainable(network, aims, &[], &[], data, pool)
     }
 
-    /// The judged targets. A session that trains constants comes by gradients.
+    /// The judged targets, as aims.
     pub fn aims(&self) -> Aims {
         Aims { targets: self.targets[..self.judged].to_vec(), classes: self.classes, learned: true }
     }

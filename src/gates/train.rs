@@ -95,7 +95,8 @@ pub struct Record {
     /// MACs, or predicted nanoseconds, at soft widths.
     #[serde(alias = "soft_macs")]
     pub soft_cost: f64,
-    /// Change of the channels' ranking: the normalised Kendall tau distance of α before the update and after it, mean over groups.
+    /// Change of the channels' ranking: the normalised Kendall tau distance of α before the update and after it, mean over
+    /// groups.
     pub dissimilarity: f64,
 }
 
@@ -375,8 +376,8 @@ pub fn hard(kept: &[bool], levels: &[f64]) -> Vec<f32> {
     lambda.chain(levels.iter().map(|&l| l as f32)).collect()
 }
 
-/// Trains the levels alone, for a plan that stands, at a rate that falls to zero as half a cosine. The student may be the plan's own
-/// network. `progress` hears the task loss of every update.
+/// Trains the levels alone, for a plan that stands, at a rate that falls to zero as half a cosine. The student may be the
+/// plan's own network. `progress` hears the task loss of every update.
 pub fn train_compensation(
     sessions: Distillation,
     list: &[usize],
@@ -410,8 +411,8 @@ pub struct Distillation<'s, 'a> {
 }
 
 impl Distillation<'_, '_> {
-    /// Task loss of a batch and its gradient with respect to `gates`: λ, then κ. `step` is the number of the draw that changes the
-    /// images. Chunks are summed in their order.
+    /// Task loss of a batch and its gradient with respect to `gates`: λ, then κ. `step` is the number of the draw that changes
+    /// the images. Chunks are summed in their order.
     fn gradient(&self, images: &[usize], gates: &[f64], settings: &Settings, step: u64) -> (f64, Vec<f64>) {
         let lambda: Vec<f32> = gates.iter().map(|&l| l as f32).collect();
         let augment = settings.augment.as_ref().map(|a| a.seeded(settings.seed ^ (step << 32)));

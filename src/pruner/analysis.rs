@@ -153,8 +153,8 @@ fn budget<'a>(cost: &'a Cost, time: Option<&'a Cost>, unit: Unit) -> Result<&'a 
     }
 }
 
-/// The least of a cost, given the classes that must stay: if channels of trunks are ranked by layers that pick, and if by layers that
-/// read all.
+/// The least of a cost, given the classes that must stay: if channels of trunks are ranked by layers that pick, and if by
+/// layers that read all.
 fn floor(groups: &Groups, budget: &Cost, limits: Limits, [fixed, alone]: [Vec<bool>; 2]) -> Floor {
     let whole_trunks = Search::new(groups, budget, limits, fixed).smallest();
     let alone = Search::new(groups, budget, limits, alone).smallest();
@@ -215,8 +215,8 @@ pub fn analyse(network: Network, options: &Options, unit: Unit) -> Result<Analys
     })
 }
 
-/// Values at which the network is judged: none that can lose channels. Ahead of an operator without gradient that is a value whose
-/// channels gates leave whole, as they cannot learn their worth.
+/// Values at which the network is judged: none that can lose channels. Ahead of an operator without gradient that is a value
+/// whose channels gates leave whole, as they cannot learn their worth.
 fn aims(network: Network, groups: &Groups, dead: &[bool], criterion: Criterion) -> Aims {
     let classes = |v: ValueId| {
         let all = groups.label.get(v).into_iter().flatten().flatten();
@@ -231,8 +231,8 @@ fn aims(network: Network, groups: &Groups, dead: &[bool], criterion: Criterion) 
     Aims::compared(network, |v| classes(v).next().is_none())
 }
 
-/// By class: it must stay, as its worth cannot be learned. A dead one is worth nothing, a trunk's channel goes with the last reader
-/// that picks it, and other criteria need no gradient; but of a trunk from which layers pick only these layers know.
+/// By class: it must stay, as its worth cannot be learned. A dead one is worth nothing, a trunk's channel goes with the last
+/// reader that picks it, and other criteria need no gradient; but of a trunk from which layers pick only these layers know.
 fn fixed(graph: &Graph, groups: &Groups, dead: &[bool], aims: &Aims, criterion: Criterion) -> Vec<bool> {
     let worth = match criterion {
         Criterion::Gates if aims.learned => gate::trainable(graph, groups, &aims.targets),

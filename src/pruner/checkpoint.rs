@@ -1,7 +1,7 @@
 //! A run on its way as bytes, so that it can go on where it was cut off; and trained gates, so that others can use them.
 //!
-//! Takes: the results of a run so far, the state of the finetuning. Gives: a safetensors file's bytes (JSON for gates), and both back
-//! from them.
+//! Takes: the results of a run so far, the state of the finetuning. Gives: a safetensors file's bytes (JSON for gates), and
+//! both back from them.
 //! Invariants: a run that goes on gives, bit for bit, the result of one that was never cut off; a file holds its own hash,
 //! and one that is damaged is refused. Never: opens a file.
 

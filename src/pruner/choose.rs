@@ -61,8 +61,8 @@ pub(super) struct Learning<'a> {
 }
 
 impl Learning<'_> {
-    /// The plan that meets the target, by trained gates (those of `resume`, if a run goes on), weights or chance, and the levels of
-    /// the compensation for it. Errors where no plan meets the target.
+    /// The plan that meets the target, by trained gates (those of `resume`, if a run goes on), weights or chance, and the
+    /// levels of the compensation for it. Errors where no plan meets the target.
     pub fn choose(
         &self,
         resume: Option<&Resume>,
@@ -147,7 +147,8 @@ impl Learning<'_> {
         Ok(levels)
     }
 
-    /// Amount that gates are trained for: the target, and where times are measured, the predicted time of a network that meets it.
+    /// Amount that gates are trained for: the target, and where times are measured, the predicted time of a network that meets
+    /// it.
     fn goal(&self, search: &Search, start: &mut Start) -> Result<u64> {
         if self.aim.unit() != Unit::Time || start.clock.is_none() {
             return Ok(self.target);
@@ -213,8 +214,8 @@ impl Learning<'_> {
     }
 
     /// The plan that meets the target, with the share of the time that was measured, if any. Where the target is a time, the
-    /// rewritten network's counts, measured or predicted: it gathers and scatters channels where branches and trunks keep different
-    /// ones.
+    /// rewritten network's counts, measured or predicted: it gathers and scatters channels where branches and trunks keep
+    /// different ones.
     fn meet(&self, search: &Search, score: &[f64], start: &mut Start) -> Result<(Plan, Option<f64>)> {
         let target = self.target;
         let mut plan = search.meet(score, target)?;

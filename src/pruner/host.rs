@@ -1,5 +1,5 @@
-//! Times measured on this machine, in tract: of the parts of an inference on its processor, and of a network beside the one that it
-//! was made of.
+//! Times measured on this machine, in tract: of the parts of an inference on its processor, and of a network beside the one
+//! that it was made of.
 //!
 //! Takes: a model. Gives: a [`Speed`] fitted to it, a [`Stopwatch`]. Never: predicts.
 
@@ -19,8 +19,8 @@ use std::path::Path;
 /// Number of runs of a network from which a processor's speed is fitted.
 const FITTED_RUNS: usize = 40;
 
-/// Shares of the saveable cost that are left in the cuts to which a processor's speed is fitted too: like pruned networks, they have
-/// widths that fill no tiles.
+/// Shares of the saveable cost that are left in the cuts to which a processor's speed is fitted too: like pruned networks, they
+/// have widths that fill no tiles.
 const CUTS: [f64; 3] = [0.75, 0.5, 0.25];
 
 /// Speed of this machine's processor, and its median error on the nodes it was fitted to, relative to the measured times.

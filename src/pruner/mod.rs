@@ -99,8 +99,8 @@ pub struct Task<'a> {
     pub options: &'a Options,
 }
 
-/// A smaller network, proved in our executor only: [`Prepared::run`] has it certified besides. Errors where the target cannot be met
-/// or the proof fails.
+/// A smaller network, proved in our executor only: [`Prepared::run`] has it certified besides. Errors where the target cannot
+/// be met or the proof fails.
 pub fn prune(task: &Task, start: &mut Start, events: &mut dyn Events) -> Result<Outcome> {
     let Task { network, opset, aim, data, options } = *task;
     if matches!(options.recover, Recover::Finetune(_)) && !aim.analysis.aims.learned {

@@ -146,9 +146,9 @@ pub struct Finetune {
 }
 
 impl Finetune {
-    /// Changes to the images unless they are given: mirrors, for which the unpruned network's answers can be remembered; but where
-    /// a classifier's images would come again and the unpruned network teaches, by everything there is. `side` is the shorter
-    /// one of its images, if it has some.
+    /// Changes to the images unless they are given: mirrors, for which the unpruned network's answers can be remembered; but
+    /// where a classifier's images would come again and the unpruned network teaches, by everything there is. `side` is the
+    /// shorter one of its images, if it has some.
     pub fn changes(&self, side: Option<usize>) -> Augment {
         let long = self.epochs > recover::CYCLE && self.labels <= 0.5;
         let all = side.filter(|_| long).map(Augment::all);

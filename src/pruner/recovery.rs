@@ -83,7 +83,8 @@ pub(super) struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Fits the layers of `small`, and trains its weights if that is wanted; goes on from `resume` and `state` if there is a state.
+    /// Fits the layers of `small`, and trains its weights if that is wanted; goes on from `resume` and `state` if there is a
+    /// state.
     pub fn run(
         &self,
         small: &Graph,

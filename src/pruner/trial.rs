@@ -23,8 +23,8 @@ pub fn cut_at_random(network: Network, share: f64, seed: u64, opset: i64) -> Res
     Ok(Some(rewrite::rewrite(network, &groups, &plan.kept, opset)?.graph))
 }
 
-/// Errors where a smaller network would fit the analysed sizes only although the file leaves sizes open: tried by cuts that chance
-/// chose.
+/// Errors where a smaller network would fit the analysed sizes only although the file leaves sizes open: tried by cuts that
+/// chance chose.
 pub fn check_open_sizes(network: Network, analysis: &Analysis, options: &Options, opset: i64) -> Result<()> {
     let facts = network.facts;
     if facts.elsewhere.is_empty() {

@@ -7,8 +7,8 @@ use crate::graph::*;
 use std::collections::HashMap;
 
 /// Gates and bias terms of the original at their places in `small`, the rewritten graph that keeps `kept`. Gates of deleted
-/// coordinates are gone, and bias terms of deleted results; λ and κ keep their numbers, and a bias term keeps the columns of closed
-/// gates.
+/// coordinates are gone, and bias terms of deleted results; λ and κ keep their numbers, and a bias term keeps the columns of
+/// closed gates.
 pub fn follow(
     original: GatedNetwork,
     groups: &Groups,

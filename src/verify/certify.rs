@@ -21,8 +21,8 @@ use crate::rewrite::{self, Bias, Rewritten};
 use crate::setting::Setting;
 use crate::tract::Sample;
 
-/// The first link: a network with gates at `lambda` (0 where a class is deleted) is the small one, in our executor. Errors where it
-/// is not.
+/// The first link: a network with gates at `lambda` (0 where a class is deleted) is the small one, in our executor. Errors
+/// where it is not.
 pub fn prove(
     original: GatedNetwork,
     lambda: &[f32],

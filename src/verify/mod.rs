@@ -27,15 +27,15 @@ pub struct Verdict {
     pub absolute: f64,
     /// Largest |masked − pruned| in our executor, as a share of the output's range.
     pub relative: f64,
-    /// Relative difference in single precision, where rounding takes it beyond the tolerance. Such samples count in double precision
-    /// above.
+    /// Relative difference in single precision, where rounding takes it beyond the tolerance. Such samples count in double
+    /// precision above.
     pub rounding: Option<f64>,
     /// Largest |masked − pruned| in tract relative to the output's range, or why tract could not tell.
     pub tract: Result<f64, String>,
     /// Differences at other sizes of the axes that the file leaves open.
     pub elsewhere: Vec<sizes::AtSizes>,
-    /// Difference between tract and double precision on the masked network; measured where `tract` is beyond the tolerance and both
-    /// networks are equal in double precision.
+    /// Difference between tract and double precision on the masked network; measured where `tract` is beyond the tolerance and
+    /// both networks are equal in double precision.
     pub tract_rounding: Option<f64>,
     /// Largest |tract − our executor| on the original, relative to the output's range; none where one of them cannot run it.
     pub apart: Option<f64>,
@@ -185,8 +185,8 @@ fn drawn(fact: &Fact, mut draw: Draw) -> Array<f32> {
     array(&fact.shape, (0..volume(&fact.shape)).map(|_| one()).collect())
 }
 
-/// Differences of `targets` between the original with gates at `lambda` and the small graph, in our executor. Where a network blows
-/// rounding up beyond the tolerance, that sample is compared again in double precision.
+/// Differences of `targets` between the original with gates at `lambda` and the small graph, in our executor. Where a network
+/// blows rounding up beyond the tolerance, that sample is compared again in double precision.
 pub fn compare(
     original: GatedNetwork,
     lambda: &[f32],
@@ -309,8 +309,8 @@ pub fn rounding(network: Network, samples: &[Sample], pool: &Pool) -> Result<f64
     Ok(d.relative)
 }
 
-/// Difference between tract and double precision on the masked network, whose file is `bytes`, as a share of the output's range; none
-/// where it and the small one differ in double precision, or either cannot be run.
+/// Difference between tract and double precision on the masked network, whose file is `bytes`, as a share of the output's
+/// range; none where it and the small one differ in double precision, or either cannot be run.
 pub fn rounding_in_tract(
     masked: Network,
     bytes: &[u8],
@@ -342,8 +342,9 @@ pub fn rounding_in_tract(
     Ok((all && exact.relative <= TOLERANCE).then_some(rounded.relative))
 }
 
-/// Largest difference of two files in tract, as a share of the output's range. `Err` says why tract cannot run the original, or that
-/// it panics on one of them; if it runs the original and refuses the small one, that is a failure of the small one and an error.
+/// Largest difference of two files in tract, as a share of the output's range. `Err` says why tract cannot run the original, or
+/// that it panics on one of them; if it runs the original and refuses the small one, that is a failure of the small one and an
+/// error.
 pub fn compare_tract(
     original: &[u8],
     small: &[u8],

@@ -45,8 +45,8 @@ pub struct Messages<'a> {
     pub small: &'a [u8],
 }
 
-/// Differences between the masked network and the small one at all other sizes of the original's open axes; in tract only where there
-/// are `messages`: a network that takes more than one message may has none.
+/// Differences between the masked network and the small one at all other sizes of the original's open axes; in tract only where
+/// there are `messages`: a network that takes more than one message may has none.
 pub fn elsewhere(
     original: Network,
     masked: &Graph,
@@ -85,8 +85,8 @@ pub fn elsewhere(
 /// Sizes of the inputs, and the largest difference of two files there in tract, or why it could not tell.
 pub type FilesAtSizes = (Vec<Shape>, Result<f64, String>);
 
-/// Largest differences of two files in tract at all other sizes of the open axes of `network`, which is the first one's, with the sizes
-/// of the inputs.
+/// Largest differences of two files in tract at all other sizes of the open axes of `network`, which is the first one's, with
+/// the sizes of the inputs.
 pub fn files_elsewhere(
     Network { graph, facts }: Network,
     first: &[u8],
@@ -102,8 +102,8 @@ pub fn files_elsewhere(
     facts.elsewhere.iter().map(one).collect()
 }
 
-/// Errors where tract and our executor disagree on the small network at another set of sizes at which tract runs it; on the original
-/// they are `apart`.
+/// Errors where tract and our executor disagree on the small network at another set of sizes at which tract runs it; on the
+/// original they are `apart`.
 pub fn executors_elsewhere(
     Network { graph, facts }: Network,
     small: &Graph,

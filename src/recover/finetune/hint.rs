@@ -20,7 +20,8 @@ pub struct Hint {
 }
 
 impl Hint {
-    /// The last picture of features whose resolution falls: the operand of a strided convolution or a pool. `None` where there is none.
+    /// The last picture of features whose resolution falls: the operand of a strided convolution or a pool. `None` where there
+    /// is none.
     pub(crate) fn find(original: Network, small: Network, cuts: &Cuts) -> Option<Self> {
         let images = original.graph.inputs.first().and_then(|&v| original.shape(v)?.first().copied())?;
         original.graph.nodes.iter().rev().find_map(|node| {

@@ -27,8 +27,8 @@ pub use parameters::parameters;
 pub use state::{Epoch, State};
 use teacher::{Answer, Teacher};
 
-/// Epochs after which batches and changes of images come again, in turn: by then the unpruned network's answers to them are known.
-/// Mixtures never come again: they teach because they are new.
+/// Epochs after which batches and changes of images come again, in turn: by then the unpruned network's answers to them are
+/// known. Mixtures never come again: they teach because they are new.
 pub const CYCLE: usize = 12;
 
 /// Settings of a finetuning.
@@ -88,9 +88,9 @@ pub struct Tuned {
     pub best: usize,
 }
 
-/// Trains the weights of a network on the images `split.train` to the outputs of `teacher`, and to its value of `hint`, which it must
-/// watch; the held-out images choose the epoch whose weights are taken. Goes on from `from`, if there is a state; errors where that
-/// is of another network.
+/// Trains the weights of a network on the images `split.train` to the outputs of `teacher`, and to its value of `hint`, which
+/// it must watch; the held-out images choose the epoch whose weights are taken. Goes on from `from`, if there is a state;
+/// errors where that is of another network.
 pub fn finetune(
     network: Network,
     teacher: &Session,

@@ -3,7 +3,8 @@
 /// An optimiser.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Method {
-    /// Stochastic gradient descent: v ← μ·v + g + wd·w, w ← w − lr·v. <https://pytorch.org/docs/stable/generated/torch.optim.SGD.html>
+    /// Stochastic gradient descent: v ← μ·v + g + wd·w, w ← w − lr·v.
+    /// <https://pytorch.org/docs/stable/generated/torch.optim.SGD.html>
     Sgd {
         /// μ
         momentum: f32,

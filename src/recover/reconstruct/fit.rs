@@ -5,10 +5,10 @@
 //! double between them, in the order of the chunks. For any weights, Σ|t − Wx|² over held-out images follows from the sums over
 //! these.
 //!
-//! Where a rectifier follows, targets that it does not let through need not be met. From the least squares on, the targets are taken
-//! anew from the outputs of the weights ([`NormalEquations::wanted_of`]) and the fit is repeated: each repetition lowers a bound of
-//! the rectified error (Zhang et al., "Accelerating very deep convolutional networks", arXiv 1505.06798, section 3.2, solve
-//! this problem by other steps).
+//! Where a rectifier follows, targets that it does not let through need not be met. From the least squares on, the targets are
+//! taken anew from the outputs of the weights ([`NormalEquations::wanted_of`]) and the fit is repeated: each repetition lowers
+//! a bound of the rectified error (Zhang et al., "Accelerating very deep convolutional networks", arXiv 1505.06798, section
+//! 3.2, solve this problem by other steps).
 
 use super::layer::{Layer, Target, Weights};
 use super::normal_equations::NormalEquations;

@@ -298,8 +298,8 @@ fn only_user(graph: &Graph, value: ValueId) -> Option<(NodeId, &Node)> {
     (users.next().is_none() && !graph.outputs.contains(&value)).then_some(user)
 }
 
-/// The addition that alone uses `value`, the result of a layer with output `output`, and its other operand, if that has its shape and
-/// is computed before the layer.
+/// The addition that alone uses `value`, the result of a layer with output `output`, and its other operand, if that has its
+/// shape and is computed before the layer.
 pub(super) fn sum_after(
     Network { graph, facts }: Network,
     value: ValueId,

@@ -46,8 +46,8 @@ pub struct Fitted {
     pub ridge: Option<f64>,
 }
 
-/// Fits all layers of `small`, which was made from `original` by keeping the classes `kept` of `groups`, on images. Weights that are
-/// shared, or not stored in plain, are left alone. `progress` hears the number of nodes that are done, of all.
+/// Fits all layers of `small`, which was made from `original` by keeping the classes `kept` of `groups`, on images. Weights
+/// that are shared, or not stored in plain, are left alone. `progress` hears the number of nodes that are done, of all.
 pub fn reconstruct(
     original: Network,
     groups: &Groups,

@@ -127,8 +127,8 @@ impl NormalEquations {
         y
     }
 
-    /// Σ t′·xᵀ, where t′ asks no more of W·x than the rectifier lets be seen: where nothing should come through, any value below the
-    /// bend is right.
+    /// Σ t′·xᵀ, where t′ asks no more of W·x than the rectifier lets be seen: where nothing should come through, any value
+    /// below the bend is right.
     pub fn wanted_of(&self, w: &[f32]) -> Vec<f32> {
         self.against(&self.targets(w))
     }
@@ -234,8 +234,8 @@ impl<'a> Wanted<'a> {
         Line { factor, shift }
     }
 
-    /// Appends output `row` as it should be: with the trunk's loss, where the layer can make up for it. Gives the pruned network's
-    /// trunk, zero where there is none.
+    /// Appends output `row` as it should be: with the trunk's loss, where the layer can make up for it. Gives the pruned
+    /// network's trunk, zero where there is none.
     fn row(&self, row: usize, line: Line, positions: usize, t: &mut Vec<f32>) -> Vec<f32> {
         let (channel, from) = (self.target.channels[row], t.len());
         let added = self.added.as_ref().map_or(0.0, |a| if a.len() == 1 { a[0] } else { a[channel] });
