@@ -4,9 +4,9 @@ use autobot_onnx::internals::cost::{Convention, Cost};
 use autobot_onnx::internals::coupling::{self, Groups, Residual};
 use autobot_onnx::internals::data::BoundDataset;
 use autobot_onnx::internals::exec::{Aims, Objective};
-use autobot_onnx::internals::exec::{LARGEST, Pool, Precision, Program, Workspace, batched};
+use autobot_onnx::internals::exec::{GatedNetwork, LARGEST, Pool, Precision, Program, Workspace, batched};
 use autobot_onnx::internals::gates::{self, Checkpointing, Session, Settings, Watching};
-use autobot_onnx::internals::graph::{Fact, Facts};
+use autobot_onnx::internals::graph::{Fact, Facts, Network};
 use autobot_onnx::internals::onnx::{self, Model};
 use autobot_onnx::internals::plan::{self, Limits, Search};
 use autobot_onnx::internals::pruner::{
@@ -25,7 +25,7 @@ const BATCH: usize = 64;
 /// Images that weights are fitted to.
 const IMAGES: usize = 256;
 
-struct Network {
+struct NetworkFile {
     name: String,
     path: PathBuf,
     bytes: Vec<u8>,
@@ -35,14 +35,18 @@ struct Network {
     cost: Cost,
 }
 
-impl Network {
+impl NetworkFile {
     fn new(path: &Path, bytes: Vec<u8>) -> Self {
         let model = onnx::parse(&bytes, path, &[]).unwrap();
         let facts = model.facts().unwrap();
-        let groups = coupling::group(&model.graph, &facts, Residual::Expand);
-        let cost = Cost::new(&model.graph, &facts, &groups, Convention::Macs);
+        let groups = coupling::group(Network::new(&model.graph, &facts), Residual::Expand);
+        let cost = Cost::new(Network::new(&model.graph, &facts), &groups, Convention::Macs);
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Self { name, path: path.into(), bytes, model, facts, groups, cost }
+    }
+
+    fn network(&self) -> Network<'_> {
+        Network::new(&self.model.graph, &self.facts)
     }
 
     fn search(&self) -> Search<'_> {
@@ -50,24 +54,24 @@ impl Network {
     }
 
     fn data(&self) -> BoundDataset {
-        let inputs = gates::inputs(&self.model.graph, &self.facts).unwrap();
+        let inputs = gates::inputs(self.network()).unwrap();
         BoundDataset::synthetic(&inputs, BATCH, 1)
     }
 
     /// The file with about half of the multiply-accumulates that can be saved cut at random.
     fn halved(&self) -> Vec<u8> {
-        let whole = (&self.model.graph, &self.facts);
+        let whole = self.network();
         let small = pruner::cut_at_random(whole, 0.5, 1, self.model.opset()).unwrap().unwrap();
         self.model.with_graph(small).and_then(|m| m.to_bytes()).unwrap()
     }
 }
 
-fn networks() -> Vec<Network> {
+fn networks() -> Vec<NetworkFile> {
     // In the program itself: a board has no repository.
     let demo = include_bytes!("../models/digits_residual.onnx").to_vec();
     let given = std::env::var_os("AUTOBOT_BENCH_MODEL").map(PathBuf::from);
-    let demo = Network::new(Path::new("digits_residual.onnx"), demo);
-    let read = |path: PathBuf| Network::new(&path, std::fs::read(&path).unwrap());
+    let demo = NetworkFile::new(Path::new("digits_residual.onnx"), demo);
+    let read = |path: PathBuf| NetworkFile::new(&path, std::fs::read(&path).unwrap());
     [demo].into_iter().chain(given.map(read)).collect()
 }
 
@@ -79,7 +83,7 @@ fn stages(c: &mut Bench) {
             b.iter(|| onnx::parse(black_box(&n.bytes), &n.path, &[]).unwrap().facts().unwrap());
         });
         c.bench_function(&id("grouping"), |b| {
-            b.iter(|| coupling::group(black_box(graph), &n.facts, Residual::Expand));
+            b.iter(|| coupling::group(Network::new(black_box(graph), &n.facts), Residual::Expand));
         });
         let score = plan::random(&n.groups, 1);
         c.bench_function(&id("search"), |b| {
@@ -89,7 +93,8 @@ fn stages(c: &mut Bench) {
         let kept = n.search().smallest().kept;
         c.bench_function(&id("rewrite"), |b| {
             b.iter(|| {
-                rewrite::rewrite(graph, &n.facts, &n.groups, black_box(&kept), n.model.opset()).unwrap()
+                rewrite::rewrite(Network::new(graph, &n.facts), &n.groups, black_box(&kept), n.model.opset())
+                    .unwrap()
             });
         });
     }
@@ -98,10 +103,11 @@ fn stages(c: &mut Bench) {
 fn gate_step(c: &mut Bench) {
     for n in networks() {
         let graph = &n.model.graph;
-        let (targets, _) = autobot_onnx::internals::exec::targets(graph, &n.facts).unwrap();
-        let facts = batched(graph, &n.facts, &targets, LARGEST).unwrap();
+        let (targets, _) = autobot_onnx::internals::exec::targets(Network::new(graph, &n.facts)).unwrap();
+        let facts = batched(Network::new(graph, &n.facts), &targets, LARGEST).unwrap();
         let gates = pruner::gates(graph, &n.groups);
-        let program = Program::compile(graph, &facts, Precision::Fast, &gates, &[], &targets).unwrap();
+        let gated = GatedNetwork { network: Network::new(graph, &facts), gates: &gates, bias_terms: &[] };
+        let program = Program::compile(gated, Precision::Fast, &targets).unwrap();
         let lambda = vec![0.9; n.groups.classes.len()];
         let mut workspace = Workspace::new(&program);
         for k in 0..program.inputs() {
@@ -123,8 +129,10 @@ fn gate_step(c: &mut Bench) {
         group.finish();
         let data = n.data();
         let pool = Pool::new(0).unwrap();
-        let aims = Aims::learned(graph, &n.facts, |_| true);
-        let session = Session::new((graph, &n.facts), &n.groups, &[], &aims, &data, &pool).unwrap();
+        let aims = Aims::learned(Network::new(graph, &n.facts), |_| true);
+        let session =
+            Session::new(GatedNetwork { network: n.network(), ..gated }, &n.groups, &aims, &data, &pool)
+                .unwrap();
         let all: Vec<usize> = (0..data.len()).collect();
         let settings = Settings {
             levels: Vec::new(),
@@ -134,13 +142,13 @@ fn gate_step(c: &mut Bench) {
             until_settled: false,
             batch_size: BATCH,
             lr: 0.1,
-            choice: Checkpointing::Batch,
+            checkpointing: Checkpointing::Batch,
             beta: 6.0,
             gamma: 0.4,
             target: n.search().full() as f64 / 2.0,
             seed: 1,
             augment: None,
-            task: Objective::Values { variance: session.variances(&all) },
+            objective: Objective::Values { variance: session.variances(&all) },
         };
         let mut group = c.benchmark_group("gate_step");
         group.sample_size(10).bench_function(&n.name, |b| {
@@ -158,7 +166,7 @@ fn gate_step(c: &mut Bench) {
 fn recovery(c: &mut Bench) {
     let epoch = Finetune { epochs: 1, ..Finetune::default() };
     for n in networks() {
-        let inputs = gates::inputs(&n.model.graph, &n.facts).unwrap();
+        let inputs = gates::inputs(n.network()).unwrap();
         let data = BoundDataset::synthetic(&inputs, IMAGES, 1);
         let ways = [
             ("none", Recover::None),
@@ -167,8 +175,8 @@ fn recovery(c: &mut Bench) {
         ];
         for (name, recover) in ways {
             let options = Options { criterion: Criterion::L1, recover, ..Options::default() };
-            let network = (&n.model.graph, &n.facts);
-            let analysis = pruner::analyse(network.0, network.1, &options, Unit::Macs).unwrap();
+            let network = n.network();
+            let analysis = pruner::analyse(network, &options, Unit::Macs).unwrap();
             let aim = analysis.aim(Target::Share(0.5)).unwrap();
             let task = Task { network, opset: n.model.opset(), aim: &aim, data: &data, options: &options };
             let mut group = c.benchmark_group(format!("recover_{name}"));

@@ -9,7 +9,7 @@ use super::console::Console;
 use super::guard;
 use autobot_onnx::internals::cost::{Convention, Cost};
 use autobot_onnx::internals::coupling::Groups;
-use autobot_onnx::internals::graph::Facts;
+use autobot_onnx::internals::graph::{Facts, Network};
 use autobot_onnx::internals::onnx::{self, Model};
 use autobot_onnx::internals::pruner::host::{load, observe, refused};
 use autobot_onnx::internals::report::{gather, json, text};
@@ -97,7 +97,8 @@ impl<'a> Contender<'a> {
         let bytes = std::fs::metadata(path).map(|m| m.len());
         Ok(Self {
             path,
-            macs: Cost::new(&model.graph, facts, &Groups::default(), Convention::Macs).hard(&[]),
+            macs: Cost::new(Network::new(&model.graph, facts), &Groups::default(), Convention::Macs)
+                .hard(&[]),
             bytes: bytes.map_err(|e| Error::io(path, e, "give the path of an ONNX model"))?,
             apart,
             disagree: apart.is_some_and(|apart| verify::disagree(facts, apart)),
@@ -132,5 +133,5 @@ impl<'a> Contender<'a> {
 /// Distance between tract and our executor on the input that is timed; none where ours cannot run the network.
 fn apart(model: &Model, facts: &Facts, Loaded { runtime, sample }: &Loaded) -> Option<f64> {
     let found = runtime.run(sample).ok()?;
-    verify::apart((&model.graph, facts), std::slice::from_ref(sample), &[found]).ok()?
+    verify::apart(Network::new(&model.graph, facts), std::slice::from_ref(sample), &[found]).ok()?
 }

@@ -9,7 +9,7 @@ use autobot_onnx::Result;
 use autobot_onnx::internals::data::{BoundDataset, Preprocess};
 use autobot_onnx::internals::exec::Pool;
 use autobot_onnx::internals::gates::{self, Doubt, Example};
-use autobot_onnx::internals::graph::{Facts, Graph};
+use autobot_onnx::internals::graph::Network;
 use autobot_onnx::internals::pruner::Prepared;
 use autobot_onnx::internals::report::units::percent;
 use autobot_onnx::internals::support::printable;
@@ -21,8 +21,8 @@ impl DataArgs {
     }
 
     /// Reads the data, or makes up `synthetic` images where none are given.
-    pub fn load(&self, graph: &Graph, facts: &Facts, synthetic: usize, seed: u64) -> Result<BoundDataset> {
-        let inputs = gates::inputs(graph, facts)?;
+    pub fn load(&self, network: Network, synthetic: usize, seed: u64) -> Result<BoundDataset> {
+        let inputs = gates::inputs(network)?;
         let Some(path) = &self.calib else {
             return Ok(BoundDataset::synthetic(&inputs, self.calib_size.unwrap_or(synthetic), seed));
         };
@@ -96,9 +96,9 @@ fn doubted(doubt: &Doubt, images: usize) -> String {
 }
 
 /// Checks labels against the network. Notes what was done to the data unasked.
-pub fn review(data: &BoundDataset, graph: &Graph, facts: &Facts, console: Console) -> Result<()> {
+pub fn review(data: &BoundDataset, network: Network, console: Console) -> Result<()> {
     data.notes().iter().for_each(|note| console.note(note));
-    if !gates::check_labels((graph, facts), data)? {
+    if !gates::check_labels(network, data)? {
         console.warn("the labels are not used: the network's output is not one row of class scores");
     }
     Ok(())

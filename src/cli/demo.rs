@@ -11,6 +11,7 @@ use super::job::Job;
 use super::progress::Watch;
 use autobot_onnx::internals::data::{BoundDataset, Preprocess};
 use autobot_onnx::internals::exec::Pool;
+use autobot_onnx::internals::graph::Network;
 use autobot_onnx::internals::onnx;
 use autobot_onnx::internals::pruner::Start;
 use autobot_onnx::internals::report::text;
@@ -110,7 +111,7 @@ fn tested(job: &Job, pruned: &Pruned, test: &BoundDataset) -> autobot_onnx::Resu
     let pool = Pool::new(job.prepared.options().threads)?;
     let small = pruned.done().certificate.model();
     let facts = small.facts()?;
-    let compared = pair::compare(job.prepared.network(), (&small.graph, &facts), test, &pool)?;
+    let compared = pair::compare(job.prepared.network(), Network::new(&small.graph, &facts), test, &pool)?;
     let Some((before, after)) = compared.and_then(|c| c.accuracy) else { return Ok(String::new()) };
     let (before, after, n) = (percent(before), percent(after), test.len());
     Ok(format!("test      {before} before, {after} after, on {n} images that neither network has seen\n"))

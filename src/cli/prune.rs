@@ -124,12 +124,12 @@ fn end_of_dry_run(console: Console) -> Answer {
 
 /// The calibration data: real, or synthetic with a word on what that means.
 fn load(args: &PruneArgs, job: &Job, console: Console) -> Result<BoundDataset> {
-    let (graph, facts, o) = (&job.prepared.model().graph, job.prepared.facts(), job.prepared.options());
+    let (network, o) = (job.prepared.network(), job.prepared.options());
     let gates = o.criterion == Criterion::Gates;
     let synthetic = if gates { o.most_batches().saturating_mul(o.batch_size).min(10_000) } else { 256 };
-    let data = args.data.load(graph, facts, synthetic, o.seed)?;
+    let data = args.data.load(network, synthetic, o.seed)?;
     if args.data.calib.is_some() {
-        data::review(&data, graph, facts, console)?;
+        data::review(&data, network, console)?;
         data::preview(&data, &job.prepared, console)?;
     } else if gates {
         console.warn(
@@ -188,8 +188,8 @@ impl Pruning<'_> {
     /// What a checkpoint of a run belongs to.
     fn identity(&self, target: Target, gates: Option<&[u8]>) -> Identity {
         let prepared = &self.job.prepared;
-        let network = (&prepared.model().graph, prepared.model().opset());
-        Identity::of_run(network, self.data, (target, prepared.options()), gates)
+        let (model, options) = (prepared.model(), prepared.options());
+        Identity::of_run(&model.graph, model.opset(), self.data, target, options, gates)
     }
 
     /// Prepares the gates that are given, whose file's bytes are returned, and the place of gates to be trained.
@@ -198,7 +198,7 @@ impl Pruning<'_> {
         let prepared = &self.job.prepared;
         let model = prepared.model();
         // Reads every number of the network and the images: only where it is needed.
-        let belongs_to = || Identity::of_gates((&model.graph, model.opset()), self.data, prepared.options());
+        let belongs_to = || Identity::of_gates(&model.graph, model.opset(), self.data, prepared.options());
         if let Some(path) = save_gates {
             watch.save_gates_in(path, belongs_to());
         }

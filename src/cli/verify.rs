@@ -8,7 +8,7 @@ use super::console::Console;
 use super::data;
 use autobot_onnx::internals::data::BoundDataset;
 use autobot_onnx::internals::exec::Pool;
-use autobot_onnx::internals::graph::{Facts, Graph};
+use autobot_onnx::internals::graph::{Facts, Network};
 use autobot_onnx::internals::onnx::{self, Kind, Model};
 use autobot_onnx::internals::report::json::Recipe;
 use autobot_onnx::internals::report::text;
@@ -36,8 +36,8 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Answer> {
         big = big.with_graph(rewrite::masked(&big.graph, &recipe.masks, &recipe.biases)?)?;
     }
     let (big, little) = (Side::new(&args.big, big)?, Side::new(&args.small, little)?);
-    let data = args.data.load(&big.model.graph, &big.facts, SYNTHETIC, args.seed)?;
-    data::review(&data, &big.model.graph, &big.facts, console)?;
+    let data = args.data.load(big.network(), SYNTHETIC, args.seed)?;
+    data::review(&data, big.network(), console)?;
     let pool = Pool::new(args.threads)?;
     let ours = pair::compare(big.network(), little.network(), &data, &pool)?;
     let tract = tract(&big, &little, args, &data, &pool)?;
@@ -65,8 +65,8 @@ impl<'a> Side<'a> {
     }
 
     /// Its graph with types and shapes.
-    fn network(&self) -> (&Graph, &Facts) {
-        (&self.model.graph, &self.facts)
+    fn network(&self) -> Network<'_> {
+        Network::new(&self.model.graph, &self.facts)
     }
 }
 
@@ -95,11 +95,11 @@ impl Tract {
 fn tract(big: &Side, little: &Side, args: &VerifyArgs, data: &BoundDataset, pool: &Pool) -> Result<Tract> {
     let inputs = big.facts.inputs(&big.model.graph).unwrap_or_default();
     let first: Vec<usize> = (0..data.len().min(SAMPLES)).collect();
-    let samples = pruner::samples(&big.model.graph, &big.facts, data, &first);
+    let samples = pruner::samples(big.network(), data, &first);
     let [whole, pruned] = [big.model.to_bytes()?, little.model.to_bytes()?];
     let difference = verify::compare_tract(&whole, &pruned, &inputs, &samples, pool)?;
     let elsewhere = match &args.report {
-        Some(_) => sizes::files_elsewhere(big.network(), (&whole, &pruned), &samples, pool)?,
+        Some(_) => sizes::files_elsewhere(big.network(), &whole, &pruned, &samples, pool)?,
         None => Vec::new(),
     };
     let mut tract =

@@ -67,7 +67,7 @@ pub struct Cost {
 
 impl Cost {
     /// Collects the terms of all nodes.
-    pub fn new(graph: &Graph, facts: &Facts, groups: &Groups, convention: Convention) -> Self {
+    pub fn new(Network { graph, facts }: Network, groups: &Groups, convention: Convention) -> Self {
         let mut terms = Vec::new();
         for (n, node) in graph.nodes.iter().enumerate() {
             let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
@@ -221,14 +221,14 @@ mod tests {
         let b = net.conv(a, &[6, 8, 3, 3], 1);
         let y = net.conv(b, &[2, 6, 1, 1], 1);
         let (graph, facts) = net.done(&[y]);
-        let groups = group(&graph, &facts, Residual::Tie);
+        let groups = group(Network::new(&graph, &facts), Residual::Tie);
         assert_eq!(groups.classes.len(), 14);
         (graph, facts, groups)
     }
 
     fn macs() -> Cost {
         let (graph, facts, groups) = chain();
-        Cost::new(&graph, &facts, &groups, Convention::Macs)
+        Cost::new(Network::new(&graph, &facts), &groups, Convention::Macs)
     }
 
     /// All classes but `gone`.
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn the_gradient_is_the_difference() {
         let (graph, facts, groups) = chain();
-        let time = Cost::latency(&graph, &facts, &groups, &latency::Cpu::CortexA53.speed());
+        let time = Cost::latency(Network::new(&graph, &facts), &groups, &latency::Cpu::CortexA53.speed());
         for cost in [macs(), time] {
             let lambda: Vec<f64> = (0..14).map(|c| 0.3 + 0.05 * f64::from(c)).collect();
             let mut gradient = vec![1.0; 14];
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn a_running_cost_is_that_of_the_classes_that_are_left() {
         let (graph, facts, groups) = chain();
-        let time = Cost::latency(&graph, &facts, &groups, &latency::Cpu::CortexA53.speed());
+        let time = Cost::latency(Network::new(&graph, &facts), &groups, &latency::Cpu::CortexA53.speed());
         for cost in [macs(), time] {
             let mut kept = without(&[2, 9]);
             let mut running = cost.running(&kept);
@@ -303,8 +303,9 @@ mod tests {
         let n = net.plain("BatchNormalization", &inputs);
         let y = net.conv(n, &[2, 5, 1, 1], 1);
         let (graph, facts) = net.done(&[y]);
-        let groups = group(&graph, &facts, Residual::Tie);
-        let count = |convention| Cost::new(&graph, &facts, &groups, convention).hard(&[true; 5]);
+        let groups = group(Network::new(&graph, &facts), Residual::Tie);
+        let count =
+            |convention| Cost::new(Network::new(&graph, &facts), &groups, convention).hard(&[true; 5]);
         let macs = 16 * (3 * 5 + 5 * 2);
         assert_eq!(count(Convention::Macs), macs);
         assert_eq!(count(Convention::Paper), macs + 2 * 16 * 5);

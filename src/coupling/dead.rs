@@ -26,7 +26,7 @@ const MAGNITUDES: [f64; 6] = [0.0, 1.0, -1.0, 1e3, -1e3, 1e-3];
 
 impl Groups {
     /// For each class: does no output depend on it?
-    pub fn dead(&self, graph: &Graph, facts: &Facts) -> Vec<bool> {
+    pub fn dead(&self, Network { graph, facts }: Network) -> Vec<bool> {
         let known = Known::follow(graph, facts, self);
         let mut dead = vec![true; self.classes.len()];
         for s in self.sites(graph) {

@@ -85,7 +85,7 @@ pub struct Groups {
 }
 
 /// Groups the channels of a graph.
-pub fn group(graph: &Graph, facts: &Facts, residual: Residual) -> Groups {
+pub fn group(Network { graph, facts }: Network, residual: Residual) -> Groups {
     let least = if residual == Residual::Auto { WORTH_MOVING } else { 0.0 };
     let mut cut = match residual {
         Residual::Tie => BTreeSet::new(),
@@ -124,7 +124,7 @@ fn read_at(graph: &Graph, facts: &Facts, cut: &BTreeSet<Site>, expands: &[Site])
 /// As [`group`], with the classes that touch no weight too: what the operators alone allow. (Integer constants restate
 /// sizes and indices; they are no classes of their own.)
 #[cfg(test)]
-pub fn every_class(graph: &Graph, facts: &Facts) -> Groups {
+pub fn every_class(Network { graph, facts }: Network) -> Groups {
     let mut labels = Labels::solve(graph, facts, &BTreeSet::new());
     let mut real = std::collections::HashSet::new();
     for v in 0..graph.values.len() {

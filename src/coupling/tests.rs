@@ -22,7 +22,7 @@ fn chain() -> (Graph, Facts, [ValueId; 3]) {
 #[test]
 fn a_channel_is_one_class_where_it_is_made_and_read() {
     let (graph, facts, [x, a, y]) = chain();
-    let groups = group(&graph, &facts, Residual::Tie);
+    let groups = group(Network::new(&graph, &facts), Residual::Tie);
     let [first, second] = [0, 1].map(|n: NodeId| graph.nodes[n].inputs[1].unwrap());
     for (v, axis) in [(a, 1), (first, 0), (second, 1)] {
         assert_eq!(classes(&groups, v, axis), [0, 1, 2]);
@@ -42,7 +42,7 @@ fn places_in_groups_are_classes() {
     let b = net.conv(a, &[6, 2, 1, 1], 2);
     let y = net.conv(b, &[2, 6, 1, 1], 1);
     let (graph, facts) = net.done(&[y]);
-    let groups = group(&graph, &facts, Residual::Tie);
+    let groups = group(Network::new(&graph, &facts), Residual::Tie);
     assert_eq!(classes(&groups, a, 1), [0, 1, 0, 1]);
     assert_eq!(classes(&groups, b, 1), [2, 3, 4, 2, 3, 4]);
 }
@@ -57,10 +57,10 @@ fn an_addition_has_readings() {
     let sum = net.plain("Add", &[trunk, branch]);
     let y = net.conv(sum, &[2, 3, 1, 1], 1);
     let (graph, facts) = net.done(&[y]);
-    let tie = group(&graph, &facts, Residual::Tie);
+    let tie = group(Network::new(&graph, &facts), Residual::Tie);
     assert_eq!((classes(&tie, branch, 1), classes(&tie, sum, 1)), (vec![0, 1, 2], vec![0, 1, 2]));
     assert!(tie.expands.is_empty() && tie.implied.is_empty());
-    let expand = group(&graph, &facts, Residual::Expand);
+    let expand = group(Network::new(&graph, &facts), Residual::Expand);
     assert_eq!(classes(&expand, trunk, 1), classes(&expand, sum, 1));
     assert_ne!(classes(&expand, branch, 1), classes(&expand, sum, 1));
     assert_eq!(expand.expands, [Site { node: 2, slot: 1, axis: 1 }]);
@@ -77,7 +77,7 @@ fn a_group_that_is_refused_is_frozen_and_the_others_are_numbered_anew() {
     let b = net.conv(a, &[4, 3, 1, 1], 1);
     let y = net.conv(b, &[2, 4, 1, 1], 1);
     let (graph, facts) = net.done(&[y]);
-    let mut groups = group(&graph, &facts, Residual::Tie);
+    let mut groups = group(Network::new(&graph, &facts), Residual::Tie);
     assert_eq!(classes(&groups, b, 1), [3, 4, 5, 6]);
     groups.restrict(|g| if g.name == "Conv_0" { Err("asked to stay".into()) } else { Ok(()) });
     assert_eq!(classes(&groups, a, 1), [-1; 3]);
@@ -96,7 +96,7 @@ fn what_an_operator_leaves_unsaid_is_frozen_with_its_name() {
     let s = net.node("Softmax", Writer::default().put("axis", 1), &[a]);
     let y = net.conv(s, &[2, 3, 1, 1], 1);
     let (graph, facts) = net.done(&[y]);
-    let groups = group(&graph, &facts, Residual::Auto);
+    let groups = group(Network::new(&graph, &facts), Residual::Auto);
     assert!(groups.classes.is_empty());
     assert!(groups.frozen.iter().any(|f| f.name == "Conv_0" && f.node.as_deref() == Some("Softmax_1")));
 }
@@ -109,7 +109,7 @@ fn a_class_that_is_a_whole_axis_stays() {
     let a = net.conv(x, &[1, 2, 1, 1], 1);
     let y = net.conv(a, &[2, 1, 1, 1], 1);
     let (graph, facts) = net.done(&[y]);
-    let groups = group(&graph, &facts, Residual::Tie);
+    let groups = group(Network::new(&graph, &facts), Residual::Tie);
     assert!(groups.classes.is_empty());
     assert_eq!(groups.frozen[0].why, "would be left without a channel");
 }
@@ -125,6 +125,6 @@ fn dead_are_channels_of_zeros_and_those_read_by_zeros() {
     let readers = net.constant(Tensor::floats(&[2, 3, 1, 1], vec![1.0, 1.0, 0.0, 1.0, 1.0, 0.0]));
     let y = net.plain("Conv", &[r, readers]);
     let (graph, facts) = net.done(&[y]);
-    let groups = group(&graph, &facts, Residual::Tie);
-    assert_eq!(groups.dead(&graph, &facts), [false, true, true]);
+    let groups = group(Network::new(&graph, &facts), Residual::Tie);
+    assert_eq!(groups.dead(Network::new(&graph, &facts)), [false, true, true]);
 }

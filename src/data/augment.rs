@@ -7,6 +7,13 @@ use super::pixel_layout::{PixelLayout, Size};
 use super::{Augment, Augmentation};
 use crate::support::random::Draw;
 
+impl Augment {
+    /// These changes with draws of a seed.
+    pub(crate) fn seeded(&self, seed: u64) -> Augmentation<'_> {
+        Augmentation { augment: self, seed }
+    }
+}
+
 /// A displacement of the image, then a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CropOffset {

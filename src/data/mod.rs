@@ -28,6 +28,7 @@ mod pixel_layout;
 mod sanity;
 mod several;
 mod source;
+mod split;
 mod synthetic;
 #[cfg(test)]
 mod testing;
@@ -39,5 +40,6 @@ pub use self::dataset::Dataset;
 pub use self::given::Samples;
 pub use self::options::{Augment, Augmentation, Layout, Preprocess, Resize, parse_size};
 pub use self::source::is_image_of;
+pub use self::split::{Split, Subset};
 pub use self::usual::Usual;
 pub use self::values::{InputSpec, Values};

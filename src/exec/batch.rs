@@ -20,7 +20,7 @@ const FEW_BYTES: usize = 3 << 29;
 const FEW_WEIGHTS: usize = 9;
 
 /// Facts at `batch` images, if the network allows it: inputs and targets have a first axis of 1, which becomes `batch`.
-fn facts_at(graph: &Graph, base: &Facts, targets: &[ValueId], batch: usize) -> Option<Facts> {
+fn facts_at(Network { graph, facts: base }: Network, targets: &[ValueId], batch: usize) -> Option<Facts> {
     let mut inputs = Vec::new();
     for &v in &graph.inputs {
         let mut fact = base.fact[v].clone()?;
@@ -41,10 +41,10 @@ fn facts_at(graph: &Graph, base: &Facts, targets: &[ValueId], batch: usize) -> O
     (as_asked && targets.iter().all(follows)).then_some(facts)
 }
 
-/// Facts at the largest useful batch, of at most `most` images, at which an image's outputs do not depend on its neighbours; `base`
-/// where there is none. Errors when the network cannot be compiled at batch 1.
-pub fn batched(graph: &Graph, base: &Facts, targets: &[ValueId], most: usize) -> Result<Facts> {
-    let single = Program::compile(graph, base, Precision::Exact, &[], &[], targets)?;
+/// The facts to compile with: at the largest useful batch, of `most` images, at which several give what each gives alone.
+pub fn batched(network: Network, targets: &[ValueId], most: usize) -> Result<Facts> {
+    let Network { graph, facts: base } = network;
+    let single = Program::compile(network, Precision::Exact, targets)?;
     let mut batch = most;
     let few = FEW_BYTES.min(FEW_WEIGHTS * single.constant_bytes).max(WORKSPACE_BYTES);
     let limit = |batch: usize| if batch > FEW { WORKSPACE_BYTES } else { few };
@@ -54,8 +54,8 @@ pub fn batched(graph: &Graph, base: &Facts, targets: &[ValueId], most: usize) ->
     if batch <= 1 {
         return Ok(base.clone());
     }
-    let Some(facts) = facts_at(graph, base, targets, batch) else { return Ok(base.clone()) };
-    let Ok(several) = Program::compile(graph, &facts, Precision::Exact, &[], &[], targets) else {
+    let Some(facts) = facts_at(network, targets, batch) else { return Ok(base.clone()) };
+    let Ok(several) = Program::compile(Network::new(graph, &facts), Precision::Exact, targets) else {
         return Ok(base.clone());
     };
     Ok(if independent(&single, &several) { facts } else { base.clone() })

@@ -5,6 +5,7 @@
 //! anything to the run that could fail there.
 
 use super::bias_term::BiasTerm;
+use super::gated::GatedNetwork;
 use super::passes::{fold_batch_norm, lower};
 use super::program::{BiasTermSpec, GateSpec, Kind, Precision, Program, Source, Step};
 use crate::error::{Error, Result};
@@ -29,24 +30,21 @@ struct Request<'a> {
 }
 
 impl Program {
-    /// Compiles the part of `graph` that `targets` need. `facts` carry the batch size.
+    /// Compiles the part of a network, with its gates where it has some, that `targets` need. Its facts carry the batch size.
     /// Errors when a target cannot be computed from the network's inputs, naming what stands in the way.
-    pub fn compile(
-        graph: &Graph,
-        facts: &Facts,
+    pub fn compile<'a>(
+        network: impl Into<GatedNetwork<'a>>,
         precision: Precision,
-        gates: &[GateSpec],
-        bias_terms: &[BiasTermSpec],
-        targets: &[ValueId],
+        targets: &'a [ValueId],
     ) -> Result<Self> {
+        let GatedNetwork { network: Network { graph, facts }, gates, bias_terms } = network.into();
         Request { graph, facts, precision, gates, bias_terms, parameters: &[], targets }.compile()
     }
 
     /// As [`Program::compile`], without gates, for training the constants `parameters`: stored ones that no folded constant
     /// is made from.
     pub fn trainable(
-        graph: &Graph,
-        facts: &Facts,
+        Network { graph, facts }: Network,
         precision: Precision,
         parameters: &[ValueId],
         targets: &[ValueId],
@@ -330,7 +328,7 @@ mod tests {
     }
 
     fn compiled(graph: &Graph, facts: &Facts, targets: &[ValueId]) -> Result<Program> {
-        Program::compile(graph, facts, Precision::Exact, &[], &[], targets)
+        Program::compile(Network::new(graph, facts), Precision::Exact, targets)
     }
 
     /// A Relu that is inferred and not bound.

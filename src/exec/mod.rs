@@ -13,6 +13,7 @@ mod channel_map;
 mod compile;
 mod convolution;
 mod forward;
+mod gated;
 pub mod loss;
 mod objective;
 mod passes;
@@ -25,6 +26,7 @@ mod testing;
 mod workspace;
 
 pub use batch::{LARGEST, batched};
+pub use gated::GatedNetwork;
 pub use objective::{Aims, LossKind, Objective, not_run, targets, unknown};
 pub use pool::{MOST_THREADS, Pool};
 pub use program::{BiasTermSpec, GateSpec, Precision, Program};

@@ -94,25 +94,27 @@ pub struct Aims {
 }
 
 impl Aims {
-    /// Targets to learn at: the outputs that can be computed and differentiated by the weights, and on the way to other outputs the
-    /// last values that can be, as far as `takes` accepts them.
-    pub fn learned(graph: &Graph, facts: &Facts, takes: impl Fn(ValueId) -> bool) -> Self {
-        let mut targets = without_softmax(graph, Reach::learned(graph, facts).ends(graph, facts));
+    /// For learning: the outputs that can be computed and differentiated by the weights, and what was last reached on the way to
+    /// others, where `takes` accepts it.
+    pub fn learned(network: Network, takes: impl Fn(ValueId) -> bool) -> Self {
+        let Network { graph, facts } = network;
+        let mut targets = without_softmax(graph, Reach::learned(network).ends(network));
         targets.retain(|&v| takes(v));
         Self::at(facts, targets, true)
     }
 
-    /// Targets to compare at: the targets to learn at where no layer reads on from there, else the last values that can be computed.
-    pub fn compared(graph: &Graph, facts: &Facts, takes: impl Fn(ValueId) -> bool) -> Self {
-        let (learned, computed) = (Reach::learned(graph, facts), Reach::computed(graph, facts));
+    /// For comparing: the same where no layer stands behind it, else whatever can be computed.
+    pub fn compared(network: Network, takes: impl Fn(ValueId) -> bool) -> Self {
+        let Network { graph, facts } = network;
+        let (learned, computed) = (Reach::learned(network), Reach::computed(network));
         let weighs = |node: &Node| {
             let constants = node.inputs.iter().flatten().filter_map(|&v| facts.constant[v].as_ref());
             !facts.is_folded(node) && constants.into_iter().any(|t| t.shape().len() > 1)
         };
         let behind = |n: &NodeId| computed.nodes[*n] && !learned.nodes[*n] && weighs(&graph.nodes[*n]);
-        let aims = Self::learned(graph, facts, takes);
+        let aims = Self::learned(network, takes);
         match aims.targets.is_empty() || (0..graph.nodes.len()).any(|n| behind(&n)) {
-            true => Self::at(facts, without_softmax(graph, computed.ends(graph, facts)), false),
+            true => Self::at(facts, without_softmax(graph, computed.ends(network)), false),
             false => aims,
         }
     }
@@ -124,11 +126,6 @@ impl Aims {
         };
         let classes = targets.len() == 1 && row(targets[0]);
         Self { classes, learned: learned && !targets.is_empty(), targets }
-    }
-
-    /// The values, and whether they are class scores.
-    pub fn parts(&self) -> (&[ValueId], bool) {
-        (&self.targets, self.classes)
     }
 }
 
@@ -148,27 +145,28 @@ fn without_softmax(graph: &Graph, mut values: Vec<ValueId>) -> Vec<ValueId> {
 }
 
 /// The values to learn at, and whether they are class scores. Errors where there are none.
-pub fn targets(graph: &Graph, facts: &Facts) -> Result<(Vec<ValueId>, bool)> {
-    let Aims { targets, classes, .. } = Aims::learned(graph, facts, |_| true);
+pub fn targets(network: Network) -> Result<(Vec<ValueId>, bool)> {
+    let Aims { targets, classes, .. } = Aims::learned(network, |_| true);
     match targets.is_empty() {
-        true => Err(not_run(graph, facts)),
+        true => Err(not_run(network)),
         false => Ok((targets, classes)),
     }
 }
 
-/// The error that no value of the network can be computed, naming the nodes in the way.
-pub fn not_run(graph: &Graph, facts: &Facts) -> Error {
+/// Not one value of the network can be computed.
+pub fn not_run(network: Network) -> Error {
+    let graph = network.graph;
     let named =
         |(n, why): (NodeId, &str)| format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type);
-    let mut nodes: Vec<String> = unknown(graph, facts).into_iter().map(named).collect();
+    let mut nodes: Vec<String> = unknown(network).into_iter().map(named).collect();
     if nodes.is_empty() {
         nodes.push("no output of the network depends on its inputs".into());
     }
     Error::Unsupported { nodes, hint: "cut the model behind these nodes, or export it without them".into() }
 }
 
-/// Nodes that cannot be analysed for a reason of their own, and why. A node whose only trouble is an unknown operand is none.
-pub fn unknown<'a>(graph: &'a Graph, facts: &'a Facts) -> Vec<(NodeId, &'a str)> {
+/// Nodes that cannot be analysed for a reason of their own, and why: not those that only stand behind one.
+pub fn unknown<'a>(Network { graph, facts }: Network<'a>) -> Vec<(NodeId, &'a str)> {
     let own = |(n, node): (NodeId, &'a Node)| {
         let why = facts.trouble[n].as_deref()?;
         match facts.operands(node) {

@@ -19,17 +19,18 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Everything that can be computed.
-    pub fn computed(graph: &Graph, facts: &Facts) -> Self {
-        Self::of(graph, facts, |_, _| true)
+    /// What can be computed.
+    pub fn computed(network: Network) -> Self {
+        Self::of(network, |_, _| true)
     }
 
-    /// Everything that can be computed, and differentiated by the weights that it depends on.
-    pub fn learned(graph: &Graph, facts: &Facts) -> Self {
+    /// What can be computed, and differentiated by the weights before it.
+    pub fn learned(network: Network) -> Self {
+        let Network { graph, facts } = network;
         let real = |v: ValueId| facts.fact[v].as_ref().is_some_and(|f| f.dtype.is_float());
         // Depends on weights.
         let mut moves = vec![false; graph.values.len()];
-        Self::of(graph, facts, |_, node| {
+        Self::of(network, |_, node| {
             let weighs = |&v: &ValueId| {
                 let constant = facts.constant[v].as_ref().filter(|t| t.dtype().is_float());
                 moves[v] || constant.is_some_and(|t| t.shape().len() > 1)
@@ -43,7 +44,7 @@ impl Reach {
         })
     }
 
-    fn of(graph: &Graph, facts: &Facts, mut passes: impl FnMut(NodeId, &Node) -> bool) -> Self {
+    fn of(Network { graph, facts }: Network, mut passes: impl FnMut(NodeId, &Node) -> bool) -> Self {
         let mut values: Vec<bool> = facts.constant.iter().map(Option::is_some).collect();
         graph.inputs.iter().for_each(|&v| values[v] = facts.fact[v].is_some());
         let mut blocked_by: Vec<Option<NodeId>> = vec![None; graph.values.len()];
@@ -67,8 +68,8 @@ impl Reach {
         Self { nodes, values, blocker }
     }
 
-    /// The network's outputs that are reached, and the reached operands of nodes that are not.
-    pub fn ends(&self, graph: &Graph, facts: &Facts) -> Vec<ValueId> {
+    /// The network's outputs that are reached, and what was last reached before the nodes that are not.
+    pub fn ends(&self, Network { graph, facts }: Network) -> Vec<ValueId> {
         let reached = |v: &ValueId| self.values[*v] && facts.constant[*v].is_none();
         let mut found: BTreeSet<ValueId> = graph.outputs.iter().copied().filter(reached).collect();
         for (node, _) in graph.nodes.iter().zip(&self.nodes).filter(|(_, reached)| !**reached) {
@@ -93,7 +94,7 @@ pub struct Opened {
 
 impl Opened {
     /// Cuts a network.
-    pub fn new(graph: &Graph, facts: &Facts) -> crate::Result<Self> {
+    pub fn new(Network { graph, facts }: Network) -> crate::Result<Self> {
         let mut sources = Vec::new();
         let read: BTreeSet<ValueId> =
             graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).copied().collect();
@@ -122,7 +123,12 @@ impl Opened {
         Ok(Self { graph, facts, sources })
     }
 
-    /// `made`, a rewritten form of the network, cut at the values where the network is.
+    /// Graph and facts.
+    pub fn network(&self) -> Network<'_> {
+        Network::new(&self.graph, &self.facts)
+    }
+
+    /// A network that was made of this one, cut in the same places.
     pub fn like(&self, made: &Graph) -> Graph {
         cut(made, &self.sources)
     }
@@ -130,7 +136,7 @@ impl Opened {
     /// Values whose equality proves that of all that can be run: the outputs, and the operands of nodes in the way.
     pub fn ends(&self) -> Vec<ValueId> {
         let given: BTreeSet<ValueId> = self.graph.inputs.iter().copied().collect();
-        let ends = Reach::computed(&self.graph, &self.facts).ends(&self.graph, &self.facts);
+        let ends = Reach::computed(self.network()).ends(self.network());
         ends.into_iter().filter(|v| !given.contains(v)).collect()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Takes: a graph, its facts, gates, inputs. Gives: the targets' values. Never: is used where a [`super::Program`] will do.
 
+use super::gated::GatedNetwork;
 use super::program::{BiasTermSpec, GateSpec};
 use crate::graph::*;
 use crate::support::index::OptIndex;
@@ -12,22 +13,18 @@ use std::collections::HashMap;
 /// A network to be run operator by operator.
 #[derive(Debug, Clone, Copy)]
 pub struct ReferenceInterpreter<'a> {
-    /// The network.
-    pub graph: &'a Graph,
-    /// Its facts.
-    pub facts: &'a Facts,
-    /// Its gates.
-    pub gates: &'a [GateSpec],
-    /// Bias terms of closed gates.
-    pub shifts: &'a [BiasTermSpec],
-    /// Values to compute.
+    /// The network, with its gates.
+    pub network: GatedNetwork<'a>,
+    /// What is asked for.
     pub targets: &'a [ValueId],
 }
 
 impl ReferenceInterpreter<'_> {
-    /// Values of the targets at `lambda`, all λ and then all levels κ; `None` if one depends on a node that cannot be computed.
+    /// The targets, at gates `lambda` (followed by the levels of the bias terms); `None` if one depends on what cannot be
+    /// computed.
     pub fn outputs(&self, inputs: &[Array<f64>], lambda: &[f64]) -> Option<Vec<Array<f64>>> {
-        let (graph, facts) = (self.graph, self.facts);
+        let GatedNetwork { network: Network { graph, facts }, gates: all_gates, bias_terms: all_terms } =
+            self.network;
         let mut values: Vec<Option<Array<f64>>> = vec![None; graph.values.len()];
         for (&v, x) in graph.inputs.iter().zip(inputs) {
             values[v] = Some(x.clone());
@@ -36,11 +33,11 @@ impl ReferenceInterpreter<'_> {
         self.targets.iter().for_each(|&v| left[v] += 1);
         let constant = |v: ValueId| facts.constant[v].as_ref().map(|t| t.to_array::<f64>());
         let mut gates: HashMap<NodeId, Vec<(&GateSpec, usize)>> = HashMap::new();
-        for gate in self.gates {
+        for gate in all_gates {
             gate.readers.iter().for_each(|&(n, slot)| gates.entry(n).or_default().push((gate, slot)));
         }
         let mut shifts: HashMap<NodeId, Vec<&BiasTermSpec>> = HashMap::new();
-        self.shifts.iter().for_each(|s| shifts.entry(s.node).or_default().push(s));
+        all_terms.iter().for_each(|s| shifts.entry(s.node).or_default().push(s));
         for (n, node) in graph.nodes.iter().enumerate() {
             let known = |v: &ValueId| values[*v].is_some() || facts.constant[*v].is_some();
             let open = !node.inputs.iter().flatten().all(known) || facts.trouble[n].is_some();

@@ -1,4 +1,4 @@
-//! Compensation for what a closed gate takes away: a constant in its channel's place, added to the reader's bias.
+//! Compensation for closed gates: a constant in a channel's place, added to the reader's bias.
 //!
 //! λx + (1 − λ)k at a reader is λx there plus Σ_c (1 − λ_c)·k_c·Σ_taps w[o, c] in its bias: linear in λ, exact under
 //! deletion, free at run time. (A reader's zero padding sees the bias form, not k.) The constant is the channel's mean over
@@ -20,34 +20,28 @@ pub struct Moments {
     pub rms: f64,
 }
 
-/// What stands in for closed channels.
+/// Bias terms that stand in for closed channels.
 #[derive(Debug, Clone, Default)]
 pub struct BiasCompensation {
     /// The terms in the readers' biases.
-    pub shifts: Vec<BiasTermSpec>,
+    pub bias_terms: Vec<BiasTermSpec>,
     /// κ per level, where they are trained.
     pub levels: Vec<f64>,
 }
 
 impl BiasCompensation {
-    /// Every channel's mean.
-    pub fn mean(graph: &Graph, facts: &Facts, gates: &[GateSpec], moments: &[Vec<Moments>]) -> Self {
+    /// Every channel's mean in its place.
+    pub fn mean(network: Network, gates: &[GateSpec], moments: &[Vec<Moments>]) -> Self {
         let unit: Vec<Vec<f64>> = moments.iter().map(|g| g.iter().map(|m| m.mean).collect()).collect();
-        Self { shifts: shifts(graph, facts, gates, &unit, None), levels: Vec::new() }
+        Self { bias_terms: bias_terms(network, gates, &unit, None), levels: Vec::new() }
     }
 
-    /// Trained constants; the levels follow behind the λ of `classes` classes.
-    pub fn learned(
-        graph: &Graph,
-        facts: &Facts,
-        gates: &[GateSpec],
-        moments: &[Vec<Moments>],
-        classes: usize,
-    ) -> Self {
+    /// Trained constants κ·r; their levels κ are numbered from `classes` on, the number of the λ.
+    pub fn learned(network: Network, gates: &[GateSpec], moments: &[Vec<Moments>], classes: usize) -> Self {
         let unit: Vec<Vec<f64>> = moments.iter().map(|g| g.iter().map(|m| m.rms).collect()).collect();
         let level = |m: &Moments| if m.rms > 0.0 { m.mean / m.rms } else { 0.0 };
         let levels = moments.iter().flatten().map(level).collect();
-        Self { shifts: shifts(graph, facts, gates, &unit, Some(classes)), levels }
+        Self { bias_terms: bias_terms(network, gates, &unit, Some(classes)), levels }
     }
 }
 
@@ -92,12 +86,11 @@ fn has_room_for_bias(graph: &Graph, node: &Node, slot: usize) -> bool {
     }
 }
 
-/// The bias terms of all readers that are convolutions or Gemms with constant weights and a place for a bias: what `unit` in
-/// a channel's place gives. The levels are numbered from `first` on, one per gated coordinate, gate by gate; without it
+/// Bias terms of all readers that are convolutions or Gemms with constant weights and a place for a bias, for the constant
+/// `unit` in each channel's place. The levels are numbered from `first` on, one per gated coordinate, gate by gate; without it
 /// they are 1.
-fn shifts(
-    graph: &Graph,
-    facts: &Facts,
+fn bias_terms(
+    network: Network,
     gates: &[GateSpec],
     unit: &[Vec<f64>],
     first: Option<usize>,
@@ -112,7 +105,7 @@ fn shifts(
             continue;
         }
         for &(n, slot) in &gate.readers {
-            if let Some((axis, matrix)) = response(graph, facts, n, input(slot, gate.axis), unit) {
+            if let Some((axis, matrix)) = response(network, n, input(slot, gate.axis), unit) {
                 let (index, level) = (gate.index.clone(), level.clone());
                 out.push(BiasTermSpec { node: n, axis, index, level, matrix });
             }
@@ -121,9 +114,14 @@ fn shifts(
     out
 }
 
-/// The axis of the result with the output channels, and row-major [o, c]: what the constant `unit[c]` in input channel c adds
-/// to output channel o.
-fn response(graph: &Graph, facts: &Facts, n: NodeId, read: Axis, unit: &[f64]) -> Option<(usize, Vec<f32>)> {
+/// The axis of the result with the output channels, and row-major [o, c]: the constant that `unit[c]` in input channel c adds to
+/// output channel o.
+fn response(
+    Network { graph, facts }: Network,
+    n: NodeId,
+    read: Axis,
+    unit: &[f64],
+) -> Option<(usize, Vec<f32>)> {
     let node = &graph.nodes[n];
     let layer = facts.linear(node).filter(|l| l.input == read && l.weight == 1)?;
     let (slot, beta) = layer.bias?;

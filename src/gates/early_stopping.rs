@@ -1,29 +1,30 @@
-//! When more updates would hardly change the plan.
+//! Early stopping: more updates would hardly change the plan.
 
 use super::ranking;
 
-/// Images between two looks.
-const LOOK: usize = 320;
+/// Number of images from one observation to the next.
+const IMAGES: usize = 320;
 
-/// Looks whose median counts.
-const LOOKS: usize = 3;
+/// Number of observations over which the median is taken.
+const MEDIAN_OF: usize = 3;
 
-/// The plan has settled when of the classes that it closes at most this share was open at the look before …
+/// Largest share of a settled plan's closed classes that the last observation still found open.
 const CLOSED: f64 = 0.02;
-/// … and at most this share of the pairs of a group's channels has changed its order since then.
+
+/// Largest share of the pairs of a group's channels whose order has changed since the last observation, in a settled ranking.
 const RANKED: f64 = 0.05;
 
-/// How the plan changes from look to look.
+/// Changes of the plan from observation to observation.
 pub(super) struct EarlyStopping {
     kept: Vec<bool>,
     alpha: Vec<f64>,
-    /// Of each look: the shares that are compared with [`CLOSED`] and [`RANKED`].
+    /// By observation: the shares to compare with [`CLOSED`] and [`RANKED`].
     changes: Vec<[f64; 2]>,
 }
 
-/// Updates of so many images between two looks.
+/// Updates from one observation to the next, of `batch_size` images each.
 pub(super) fn every(batch_size: usize) -> usize {
-    (LOOK / batch_size.max(1)).max(1)
+    (IMAGES / batch_size.max(1)).max(1)
 }
 
 impl EarlyStopping {
@@ -32,7 +33,7 @@ impl EarlyStopping {
         Self { kept: vec![true; alpha.len()], alpha: alpha.to_vec(), changes: Vec::new() }
     }
 
-    /// Looks at α, and at what would be kept now; the groups have gates, every one. True if the plan has settled.
+    /// Observes the plan `kept` and its α; every group has gates. True if the plan has settled.
     pub fn observe(&mut self, kept: Vec<bool>, alpha: &[f64], groups: &[Vec<usize>]) -> bool {
         let fell = kept.iter().zip(&self.kept).filter(|(now, before)| !**now && **before).count();
         let closed = kept.iter().filter(|kept| !**kept).count();
@@ -40,13 +41,13 @@ impl EarlyStopping {
         let distance = distances.iter().sum::<f64>() / groups.len().max(1) as f64;
         self.changes.push([fell as f64 / closed.max(1) as f64, distance]);
         (self.kept, self.alpha) = (kept, alpha.to_vec());
-        let Some(last) = self.changes.len().checked_sub(LOOKS).map(|at| &self.changes[at..]) else {
+        let Some(last) = self.changes.len().checked_sub(MEDIAN_OF).map(|at| &self.changes[at..]) else {
             return false;
         };
         [CLOSED, RANKED].iter().enumerate().all(|(k, limit)| {
             let mut of: Vec<f64> = last.iter().map(|c| c[k]).collect();
             of.sort_by(f64::total_cmp);
-            of[LOOKS / 2] <= *limit
+            of[MEDIAN_OF / 2] <= *limit
         })
     }
 }
@@ -61,9 +62,9 @@ mod tests {
         let groups = [(0..40).collect::<Vec<_>>()];
         let plan = |from: usize| (0..40).map(|c| c < from || c >= from + 20).collect::<Vec<_>>();
         let mut still = EarlyStopping::new(&alpha);
-        let looks: Vec<bool> = (0..4).map(|_| still.observe(plan(0), &alpha, &groups)).collect();
-        // The first look closes everything; two quiet ones of three are enough.
-        assert_eq!(looks, [false, false, true, true]);
+        let settled: Vec<bool> = (0..4).map(|_| still.observe(plan(0), &alpha, &groups)).collect();
+        // The first observation closes everything; two quiet ones of three are enough.
+        assert_eq!(settled, [false, false, true, true]);
         let mut moving = EarlyStopping::new(&alpha);
         assert!((0..10).all(|k| !moving.observe(plan(2 * k), &alpha, &groups)));
     }

@@ -2,7 +2,7 @@
 
 use crate::coupling::{Groups, Site};
 use crate::exec::{GateSpec, Reach};
-use crate::graph::{Facts, Graph, NodeId, ValueId};
+use crate::graph::{Graph, Network, NodeId, ValueId};
 use crate::support::index::OptIndex;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ pub fn start() -> f64 {
     libm::log(START / (1.0 - START))
 }
 
-/// Where the gates stand: one per gated value and axis, with all its readers.
+/// Places of the gates: one per gated value and axis, with all its readers.
 pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
     // Readers of a value share a gate, but for those that pick.
     let mut places: BTreeMap<(ValueId, usize, Option<Site>), Vec<Site>> = BTreeMap::new();
@@ -40,7 +40,7 @@ pub fn specs(graph: &Graph, groups: &Groups) -> Vec<GateSpec> {
         .collect()
 }
 
-/// For each class: has it a gate whose effect reaches one of `targets`, so that its worth can be learned?
+/// By class: it has a gate whose effect reaches one of `targets`, so that its worth can be learned.
 pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<bool> {
     let mut before = BTreeSet::new();
     let mut open: Vec<ValueId> = targets.to_vec();
@@ -55,7 +55,7 @@ pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<boo
             gate.index.iter().filter_map(|c| c.get()).for_each(|c| trainable[c] = true);
         }
     }
-    // What the losses look at stays whole: its channels are the targets' own.
+    // The values at which losses stand stay whole: their channels are the targets' own.
     let whole = targets.iter().filter_map(|&t| groups.label.get(t)).flatten().flatten();
     whole.filter_map(|c| c.get()).for_each(|c| trainable[c] = false);
     if groups.whole_trunks {
@@ -64,12 +64,12 @@ pub fn trainable(graph: &Graph, groups: &Groups, targets: &[ValueId]) -> Vec<boo
     trainable
 }
 
-/// Channels that can be deleted, but whose worth gates cannot learn.
+/// Channels that can be deleted, but whose worth gates cannot learn, of one layer.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Unlearned {
-    /// The layer whose output they are.
+    /// Name of the layer whose output they are.
     pub layer: String,
-    /// How many.
+    /// Number of channels.
     pub channels: usize,
     /// The node in the way of gradients, if one is.
     pub node: Option<String>,
@@ -78,15 +78,16 @@ pub struct Unlearned {
 }
 
 /// The channels that `fixed` marks, by group and by the node in the way.
-pub fn unlearned(graph: &Graph, facts: &Facts, groups: &Groups, fixed: &[bool]) -> Vec<Unlearned> {
-    let reach = Reach::learned(graph, facts);
+pub fn unlearned(network: Network, groups: &Groups, fixed: &[bool]) -> Vec<Unlearned> {
+    let graph = network.graph;
+    let reach = Reach::learned(network);
     let mut in_the_way: Vec<Option<NodeId>> = vec![None; groups.classes.len()];
     let mut note = |classes: &[OptIndex], node: NodeId| {
         for c in classes.iter().filter_map(|c| c.get()) {
             in_the_way[c].get_or_insert(node);
         }
     };
-    // Readers behind it; else what reads the channels themselves.
+    // Gates whose readers cannot be learned from; else the nodes that read the channels themselves.
     for gate in specs(graph, groups) {
         let behind = gate.readers.iter().find_map(|&(n, _)| reach.blocker[n]);
         behind.iter().for_each(|&n| note(&gate.index, n));

@@ -10,9 +10,10 @@ use crate::graph::*;
 use crate::tensor::*;
 use std::collections::BTreeSet;
 
-/// Whether labels, if there are any, are of use: where the output is one row of class scores. Errors where one is no class.
-pub fn check_labels((graph, facts): (&Graph, &Facts), data: &BoundDataset) -> Result<bool> {
-    let Aims { targets, classes, .. } = Aims::compared(graph, facts, |_| true);
+/// True where labels, if there are any, are of use: the output is one row of class scores. Errors where a label is no class.
+pub fn check_labels(network: Network, data: &BoundDataset) -> Result<bool> {
+    let facts = network.facts;
+    let Aims { targets, classes, .. } = Aims::compared(network, |_| true);
     match targets.first().and_then(|&t| facts.shape(t)) {
         _ if data.labels().is_none() => Ok(true),
         Some(shape) if classes => data.check_labels(shape[1]).map(|()| true),
@@ -20,8 +21,9 @@ pub fn check_labels((graph, facts): (&Graph, &Facts), data: &BoundDataset) -> Re
     }
 }
 
-/// The network's inputs. One without a batch axis has one value for a whole run, as if a batch of 1 stood in front.
-pub fn inputs(graph: &Graph, facts: &Facts) -> Result<Vec<InputSpec>> {
+/// Inputs of the network. One without a batch axis has one value for a whole run, as if a batch of 1 stood in front.
+pub fn inputs(network: Network) -> Result<Vec<InputSpec>> {
+    let Network { graph, facts } = network;
     let consumers = graph.consumers();
     let spec = |&v: &ValueId| {
         let name = graph.values[v].name.clone();
@@ -30,13 +32,14 @@ pub fn inputs(graph: &Graph, facts: &Facts) -> Result<Vec<InputSpec>> {
             return Err(Error::graph(format!("input '{name}' is no tensor"), hint));
         };
         let front = if facts.is_batched(graph, v) { &[][..] } else { &[1] };
-        let values = values(graph, facts, &consumers, v);
+        let values = values(network, &consumers, v);
         Ok(InputSpec { name, shape: [front, shape].concat(), values })
     };
     graph.inputs.iter().map(spec).collect()
 }
 
-fn values(graph: &Graph, facts: &Facts, consumers: &[Vec<(NodeId, usize)>], input: ValueId) -> Values {
+fn values(network: Network, consumers: &[Vec<(NodeId, usize)>], input: ValueId) -> Values {
+    let facts = network.facts;
     let Some(fact) = &facts.fact[input] else { return Values::Real };
     let (low, end) = match fact.dtype {
         dtype if dtype.is_float() => return Values::Real,
@@ -47,16 +50,16 @@ fn values(graph: &Graph, facts: &Facts, consumers: &[Vec<(NodeId, usize)>], inpu
         _ if fact.shape.len() == 4 => (0, 256),
         _ => (0, 2),
     };
-    match indexed(graph, facts, consumers, input) {
+    match indexed(network, consumers, input) {
         Some(size) => Values::Whole { low: 0, end: size.max(1) as i64 },
         None => Values::Whole { low, end },
     }
 }
 
-/// The smallest axis that is indexed by a value, as it is or moved to another place or type.
+/// Size of the smallest axis that is indexed by a value, as it is or moved to another place or type; none where it indexes
+/// nothing.
 fn indexed(
-    graph: &Graph,
-    facts: &Facts,
+    Network { graph, facts }: Network,
     consumers: &[Vec<(NodeId, usize)>],
     input: ValueId,
 ) -> Option<usize> {

@@ -18,5 +18,6 @@ pub use preview::{Doubt, Example, Preview, preview};
 pub use session::{Agreement, HeldOut, Session};
 pub use shrinking::{Rebuild, Resumed};
 pub use train::{
-    Checkpointing, Record, Settings, Traced, Trained, Watching, hard, loses, train, train_compensation,
+    Checkpointing, Distillation, Record, Settings, Traced, Trained, Watching, hard, loses, train,
+    train_compensation,
 };

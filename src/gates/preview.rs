@@ -1,7 +1,8 @@
-//! What the unpruned network says to some calibration images, before anything is trained: wrong preprocessing shows here.
+//! A preview of the unpruned network's answers to some calibration images, made ahead of any training: wrong preprocessing
+//! shows here.
 //!
-//! Takes: a classifier, calibration data. Gives: a [`Preview`], with a preprocessing under which it does clearly better, if one of
-//! the usual ones is. Never: changes the data.
+//! Takes: a classifier, calibration data. Gives: a [`Preview`], with a preprocessing under which it does clearly better, if one
+//! of the usual ones is. Never: changes the data.
 
 use super::Session;
 use super::session::argmax;
@@ -9,38 +10,43 @@ use crate::data::BoundDataset;
 use crate::error::Result;
 use crate::exec::Pool;
 use crate::exec::{Aims, loss};
-use crate::graph::{Facts, Graph, Node, ValueId};
+use crate::graph::{Network, Node, ValueId};
 use crate::support::random::Draw;
 use crate::tensor::{Array, Elements};
 use std::collections::BTreeMap;
 
-/// Images that are looked at: at the most, where a network is large, and at least for a judgement.
+/// Largest number of images.
 const IMAGES: usize = 100;
+
+/// Number of images of a large network.
 const OF_LARGE: usize = 16;
+
+/// Least number of images for a doubt.
 const FEWEST: usize = 8;
 
-/// Multiply-accumulates to be spent on them: some seconds.
+/// Multiply-accumulates to be spent on the images: some seconds.
 const SPENT: u64 = 200_000_000_000;
 
-/// Images that are shown.
+/// Number of images that are shown.
 const SHOWN: usize = 3;
 
-/// Cohen's kappa (J. Cohen, Educational and Psychological Measurement 20, 1960) of labels and answers below which they are hardly
+/// Least Cohen's kappa (J. Cohen, Educational and Psychological Measurement 20, 1960) of labels and answers that are clearly
 /// better than chance.
 const CHANCE: f64 = 0.25;
 
-/// Share of the images with one and the same answer above which a network tells them hardly apart.
+/// Least share of the images with one answer at which a network tells them hardly apart.
 const ALIKE: f64 = 0.9;
 
-/// Gain in kappa, or in [`information`], that is no accident.
+/// Least gain in kappa, or in [`information`], that is no accident.
 const GAIN: f64 = 0.3;
 
-/// Difference of these that may be an accident.
+/// Largest difference in kappa, or in [`information`], that may be an accident.
 const ALMOST: f64 = 0.05;
 
-/// Share of the images of an answer that have its most frequent label, above which answers and labels are two names of one thing,
-/// and the images per answer from which on that is no accident.
+/// Least share of an answer's images with its most frequent label, at which answers and labels are two names of one thing.
 const RENAMED: f64 = 0.8;
+
+/// Least number of images per answer at which that is no accident.
 const PER_ANSWER: usize = 5;
 
 /// An image and the answer to it.
@@ -56,7 +62,7 @@ pub struct Example {
     pub label: Option<u32>,
 }
 
-/// What looks wrong.
+/// A sign of wrong preprocessing or labels.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Doubt {
     /// Labels and answers agree hardly more often than by chance.
@@ -82,25 +88,20 @@ pub enum Doubt {
     },
 }
 
-/// A look at a classifier and its images.
+/// A classifier's answers to a few images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preview {
-    /// Images that were looked at.
+    /// Number of images.
     pub images: usize,
     /// Some of them.
     pub examples: Vec<Example>,
-    /// What looks wrong, if anything does.
+    /// The doubt, if anything looks wrong.
     pub doubt: Option<Doubt>,
 }
 
-/// Looks at a few images of a network that takes `macs` for one; none where it is no classifier or cannot be run here.
-pub fn preview(
-    network: (&Graph, &Facts),
-    macs: u64,
-    data: &BoundDataset,
-    pool: &Pool,
-    seed: u64,
-) -> Option<Preview> {
+/// A preview of a network that takes `macs` multiply-accumulates for an image; none where it is no classifier or cannot be run
+/// here.
+pub fn preview(network: Network, macs: u64, data: &BoundDataset, pool: &Pool, seed: u64) -> Option<Preview> {
     let images = ((SPENT / macs.max(1)) as usize).clamp(OF_LARGE, IMAGES);
     let list = Draw::new(seed, 5).subset(data.len(), images.min(data.len()));
     let rows = answers(network, data, &list, pool).ok()??;
@@ -136,21 +137,21 @@ pub fn preview(
     Some(Preview { images: list.len(), examples, doubt: doubt.flatten() })
 }
 
-/// The first, which is the most usual, of those that hardly differ from the best.
+/// The first of the candidates that hardly differ from the best: the most usual one.
 fn best(scored: Vec<(String, f64)>) -> Option<(String, f64)> {
     let most = scored.iter().map(|(_, s)| *s).fold(f64::NEG_INFINITY, f64::max);
     scored.into_iter().find(|(_, score)| *score >= most - ALMOST)
 }
 
-/// The class scores of images; none where there are none.
+/// Class scores by image; none where the network gives no class scores.
 fn answers(
-    network: (&Graph, &Facts),
+    network: Network,
     data: &BoundDataset,
     list: &[usize],
     pool: &Pool,
 ) -> Result<Option<Vec<Vec<f32>>>> {
-    let (graph, facts) = network;
-    let aims = Aims::compared(graph, facts, |_| true);
+    let graph = network.graph;
+    let aims = Aims::compared(network, |_| true);
     // What stands before operators that cannot be run is no answer.
     let ends = |v: ValueId| {
         let read = |n: &Node| {
@@ -167,7 +168,7 @@ fn answers(
     Ok(Some(session.outputs(list).into_iter().map(scores).collect()))
 }
 
-/// Probabilities, from scores or from what are probabilities already.
+/// Probabilities of one image, from scores or from probabilities.
 fn probabilities(row: &[f32]) -> Vec<f64> {
     let sum: f32 = row.iter().sum();
     match row.iter().all(|&p| p >= 0.0) && (sum - 1.0).abs() < 1e-3 {
@@ -176,7 +177,7 @@ fn probabilities(row: &[f32]) -> Vec<f64> {
     }
 }
 
-/// Mutual information of images and answers, as a share of what there can be: H(mean of p) − mean of H(p). High where answers differ
+/// Mutual information of images and answers, as a share of its maximum: H(mean of p) − mean of H(p). High where answers differ
 /// and each is sure.
 fn information(rows: &[Vec<f32>]) -> f64 {
     let entropy = |p: &[f64]| p.iter().filter(|&&p| p > 0.0).map(|p| -p * p.ln()).sum::<f64>();
@@ -208,7 +209,7 @@ fn alike(top: &[usize], better: impl FnOnce() -> Option<String>) -> Option<Doubt
     (share >= ALIKE).then(|| Doubt::Alike { class, share, better: better() })
 }
 
-/// How often each answer is given to each label.
+/// Counts of answers by label.
 struct Table {
     accuracy: f64,
     /// Share of agreement if answers did not depend on labels.

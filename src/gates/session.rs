@@ -5,37 +5,37 @@ use crate::coupling::Groups;
 use crate::data::{Augmentation, BoundDataset};
 use crate::error::Result;
 use crate::exec::{Aims, Objective, not_run};
-use crate::exec::{BiasTermSpec, GateSpec, LARGEST, Pool, Precision, Program, Workspace, batched};
+use crate::exec::{GatedNetwork, LARGEST, Pool, Precision, Program, Workspace, batched};
 use crate::graph::*;
 use crate::tensor::*;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Everything that is needed to push images through the gated network.
+/// A compiled network, the images to push through it, and the threads that do.
 pub struct Session<'a> {
     /// The calibration images.
     pub data: &'a BoundDataset,
-    /// Values at which a loss can stand, and those behind them that are only watched.
+    /// Values that every run gives: the judged ones, followed by the watched ones.
     pub targets: Vec<ValueId>,
     /// Images of a chunk.
     pub batch: usize,
     /// True where target 0 holds class scores.
     pub classes: bool,
-    /// The first so many targets are judged; those behind them are only watched.
+    /// Number of judged targets: a loss stands at them. The other targets are only watched.
     pub judged: usize,
-    /// For each class: has it a gate whose effect reaches a target?
+    /// By class: it has a gate whose effect reaches a target.
     pub trainable: Vec<bool>,
-    /// The threads that work.
+    /// Threads.
     pub pool: &'a Pool,
-    /// The gated network, while it is wanted.
+    /// The network; none after [`Session::let_go`], until it is wanted again.
     program: Mutex<Option<Arc<Program>>>,
-    /// Compiles it, where it can be let go.
+    /// Compiles the network again; none where it must stay.
     make: Option<Make<'a>>,
     workspaces: Vec<Mutex<Workspace>>,
 }
 
 type Make<'a> = Box<dyn Fn() -> Result<Program> + Send + Sync + 'a>;
 
-/// How well outputs agree with the unpruned network's, over some images.
+/// Agreement of outputs with the unpruned network's, over some images.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Agreement {
     /// Images compared.
@@ -44,16 +44,16 @@ pub struct Agreement {
     pub same_class: Option<f64>,
     /// Share of images with the right top class (where there are labels).
     pub accuracy: Option<f64>,
-    /// The same for the unpruned network.
+    /// Share of images with the right top class in the unpruned network (where there are labels).
     pub accuracy_before: Option<f64>,
     /// Root mean square difference of the outputs, relative to their standard deviation.
     pub relative_error: f64,
 }
 
-/// Bytes of outputs that are remembered.
+/// Largest size of outputs that are remembered, in bytes.
 const REMEMBERED: usize = 64 << 20;
 
-/// Images to compare networks on, with what the unpruned one gives unless that is too large to be kept.
+/// Images to compare networks on, with the unpruned network's outputs unless these are too large to be kept.
 #[derive(Debug, Clone, Default)]
 pub struct HeldOut {
     images: Vec<usize>,
@@ -62,54 +62,61 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// The images `list`, which the unpruned network `whole` is asked about.
-    pub fn new(whole: &Session, list: &[usize]) -> Self {
+    /// The images `list`, with the outputs of the unpruned network `original`.
+    pub fn new(original: &Session, list: &[usize]) -> Self {
         if list.is_empty() {
             return Self { images: Vec::new(), outputs: None };
         }
-        let program = whole.program();
+        let program = original.program();
         let per_image: usize =
-            (0..whole.targets.len()).map(|t| 4 * volume(program.target_shape(t)) / whole.batch).sum();
-        let outputs = (per_image * list.len() <= REMEMBERED).then(|| whole.outputs(list));
+            (0..original.targets.len()).map(|t| 4 * volume(program.target_shape(t)) / original.batch).sum();
+        let outputs = (per_image * list.len() <= REMEMBERED).then(|| original.outputs(list));
         Self { images: list.to_vec(), outputs }
     }
 
-    /// True if the unpruned network is asked again each time.
+    /// True if outputs were too large to be kept: every comparison runs the unpruned network again.
     pub fn asks(&self) -> bool {
         self.outputs.is_none()
     }
 
-    /// Compares another network on the same data with the unpruned one, at gates `lambda` if it has some, image by image.
-    /// `whole` is that network, if it is asked.
-    pub fn agreement(&self, whole: Option<&Session>, other: &Session, lambda: Option<&[f32]>) -> Agreement {
+    /// Agreement of another network on the same data, at gates `lambda` if it has some, with the unpruned one, image by image.
+    /// `original` is the unpruned network; needed where [`HeldOut::asks`].
+    pub fn agreement(
+        &self,
+        original: Option<&Session>,
+        other: &Session,
+        lambda: Option<&[f32]>,
+    ) -> Agreement {
         // A few images at a time: outputs can be large.
         let together = 4 * other.batch * other.pool.len();
         let mut tally = Tally::default();
         for (k, some) in self.images.chunks(together).enumerate() {
-            let asked = whole.filter(|_| self.asks()).map(|whole| whole.outputs(some)).unwrap_or_default();
+            let asked = original.filter(|_| self.asks()).map(|o| o.outputs(some)).unwrap_or_default();
             let known = self.outputs.as_ref().map(|outputs| &outputs[k * together..][..some.len()]);
             let found = other.outputs_at(some, lambda, None);
-            for ((whole, rows), &i) in known.unwrap_or(&asked).iter().zip(found).zip(some) {
-                tally.add(whole, &rows, other.label(i));
+            for ((wanted, rows), &i) in known.unwrap_or(&asked).iter().zip(found).zip(some) {
+                tally.add(wanted, &rows, other.label(i));
             }
         }
         tally.agreement(other.classes)
     }
 }
 
-/// One chunk of images on its way.
+/// A chunk of images in a thread's workspace, with its inputs filled in.
 #[derive(Debug)]
 pub struct Chunk<'w> {
+    /// The network.
     pub program: &'w Program,
+    /// The thread's buffers.
     pub workspace: &'w mut Workspace,
     /// Positions in the list of images that this chunk covers.
     pub positions: std::ops::Range<usize>,
-    /// Whether their labels hold: those of mixtures do not.
+    /// True where the images' labels hold: a mixture has none.
     pub labelled: bool,
 }
 
 impl Chunk<'_> {
-    /// Rows of the targets for image `i` of the chunk.
+    /// Elements of image `i` of the chunk, by target.
     pub fn rows(&self, i: usize) -> Vec<&[f32]> {
         (0..self.program.target_values.len())
             .map(|t| {
@@ -120,7 +127,7 @@ impl Chunk<'_> {
             .collect()
     }
 
-    /// The targets of image `i` of the chunk.
+    /// Arrays of image `i` of the chunk, by target.
     fn image(&self, i: usize) -> Vec<Array<f32>> {
         let one = |(t, row): (usize, &[f32])| {
             let mut shape = self.program.target_shape(t).to_vec();
@@ -151,82 +158,75 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Compiles the network with gates at all sites of `groups`, to be judged at `aims`.
+    /// The gated network, judged at `aims`; its gates stand at the sites of `groups`. Errors where nothing can be judged, or the
+    /// network cannot be run.
     pub fn new(
-        (graph, facts): (&'a Graph, &'a Facts),
-        groups: &'a Groups,
-        shifts: &'a [BiasTermSpec],
+        gated: GatedNetwork<'a>,
+        groups: &Groups,
         aims: &'a Aims,
         data: &'a BoundDataset,
         pool: &'a Pool,
     ) -> Result<Self> {
+        let Network { graph, .. } = gated.network;
         let targets = &aims.targets;
         if targets.is_empty() {
-            return Err(not_run(graph, facts));
+            return Err(not_run(gated.network));
         }
         let trainable = match aims.learned {
             true => gate::trainable(graph, groups, targets),
             false => vec![false; groups.classes.len()],
         };
         let make = move || {
-            let facts = batched(graph, facts, targets, LARGEST)?;
-            let gates = gate::specs(graph, groups);
-            Program::compile(graph, &facts, Precision::Fast, &gates, shifts, targets)
+            let facts = batched(gated.network, targets, LARGEST)?;
+            let network = Network::new(graph, &facts);
+            Program::compile(GatedNetwork { network, ..gated }, Precision::Fast, targets)
         };
         let program = make()?;
         Ok(Self { trainable, make: Some(Box::new(make)), ..Self::with(program, aims.classes, data, pool) })
     }
 
-    /// The same with a smaller network in its place, made of its own: with the same targets, and no more images in a chunk.
-    pub fn smaller(
-        &self,
-        (graph, facts): (&Graph, &Facts),
-        gates: &[GateSpec],
-        shifts: &[BiasTermSpec],
-    ) -> Result<Self> {
-        let facts = batched(graph, facts, &self.targets, self.batch)?;
-        let program = Program::compile(graph, &facts, Precision::Fast, gates, shifts, &self.targets)?;
+    /// A session with a smaller network, made of this one's: equal targets, and at most as many images in a chunk.
+    pub fn smaller(&self, gated: GatedNetwork) -> Result<Self> {
+        let facts = batched(gated.network, &self.targets, self.batch)?;
+        let network = Network::new(gated.network.graph, &facts);
+        let gated = GatedNetwork { network, ..gated };
+        let program = Program::compile(gated, Precision::Fast, &self.targets)?;
         let (trainable, judged) = (self.trainable.clone(), self.judged);
         Ok(Self { trainable, judged, ..Self::with(program, self.classes, self.data, self.pool) })
     }
 
-    /// Compiles the network without gates, for training the constants `parameters`, to be judged at the values `aims.0`, which
-    /// are class scores if `aims.1` says so. The values `watched` become targets
-    /// behind those that are judged.
+    /// The network without gates, judged at `aims`, for training the constants `parameters`. The values `watched` become further
+    /// targets. Errors as [`Session::new`].
     pub fn trainable(
-        (graph, facts): (&Graph, &Facts),
-        aims: (&[ValueId], bool),
+        network: Network,
+        aims: &Aims,
         parameters: &[ValueId],
         watched: &[ValueId],
         data: &'a BoundDataset,
         pool: &'a Pool,
     ) -> Result<Self> {
-        let (judged, classes) = (aims.0.len(), aims.1);
+        let graph = network.graph;
+        let judged = aims.targets.len();
         if judged == 0 {
-            return Err(not_run(graph, facts));
+            return Err(not_run(network));
         }
-        let targets = [aims.0, watched].concat();
-        let facts = batched(graph, facts, &targets, LARGEST)?;
-        let program = Program::trainable(graph, &facts, Precision::Fast, parameters, &targets)?;
-        Ok(Self { judged, ..Self::with(program, classes, data, pool) })
+        let targets = [&aims.targets, watched].concat();
+        let facts = batched(network, &targets, LARGEST)?;
+        let program = Program::trainable(Network::new(graph, &facts), Precision::Fast, parameters, &targets)?;
+        Ok(Self { judged, ..Self::with(program, aims.classes, data, pool) })
     }
 
-    /// Compiles the network as it is, without gates, to be judged at `aims`.
-    pub fn plain(
-        network: (&Graph, &Facts),
-        aims: &Aims,
-        data: &'a BoundDataset,
-        pool: &'a Pool,
-    ) -> Result<Self> {
-        Self::trainable(network, aims.parts(), &[], &[], data, pool)
+    /// The network as it is, judged at `aims`. Errors as [`Session::new`].
+    pub fn plain(network: Network, aims: &Aims, data: &'a BoundDataset, pool: &'a Pool) -> Result<Self> {
+        Self::trainable(network, aims, &[], &[], data, pool)
     }
 
-    /// Where it is judged.
-    pub fn aims(&self) -> (&[ValueId], bool) {
-        (&self.targets[..self.judged], self.classes)
+    /// The judged targets, as aims.
+    pub fn aims(&self) -> Aims {
+        Aims { targets: self.targets[..self.judged].to_vec(), classes: self.classes, learned: true }
     }
 
-    /// The gated network at the batch size of a chunk.
+    /// The network at the batch size of a chunk, compiled again where it was let go.
     pub fn program(&self) -> Arc<Program> {
         let mut held = lock(&self.program);
         let program = held.take().unwrap_or_else(|| match self.make.as_ref().map(|make| make()) {
@@ -237,7 +237,7 @@ impl<'a> Session<'a> {
         held.insert(program).clone()
     }
 
-    /// Gives the constants that are trained (of a [`Session::trainable`]) other values, as [`Program::set_parameters`].
+    /// Gives the parameters of a [`Session::trainable`] other values, as [`Program::set_parameters`].
     pub fn set_parameters<'v>(&mut self, values: impl Iterator<Item = &'v [f32]>) {
         let program = self.program.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut();
         match program.and_then(Arc::get_mut) {
@@ -246,14 +246,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Gives the memory of the values and gradients back; it is taken again when the next image comes.
+    /// Frees values and gradients; they are allocated again when the next image comes.
     pub fn rest(&self) {
         if let Some(program) = &*lock(&self.program) {
             self.workspaces.iter().for_each(|w| *lock(w) = Workspace::new(program));
         }
     }
 
-    /// The same, and the network with its weights: where it can, it is compiled again when it is wanted.
+    /// As [`Session::rest`], and frees the network with its weights where it can be compiled again.
     pub fn let_go(&self) {
         self.rest();
         if self.make.is_some() {
@@ -290,15 +290,15 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// The loss of a chunk that went forward, its share in the batch being `weight` per image, and dL/d(target), by target.
-    /// `images` are those of the batch; `teacher` holds the unpruned network's targets for the chunk's.
+    /// Loss of a chunk that went forward, its share in the batch being `weight` per image, and dL/d(target), by target.
+    /// `images` are the batch's; `teacher` holds the unpruned network's targets by image of the chunk.
     pub fn loss(
         &self,
         chunk: &Chunk,
         images: &[usize],
         teacher: &[Vec<Array<f32>>],
         weight: f64,
-        task: &Objective,
+        objective: &Objective,
     ) -> (f64, Vec<Array<f32>>) {
         let program = chunk.program;
         let zeros = |t| Array::zeros(program.target_shape(t));
@@ -316,39 +316,39 @@ impl<'a> Session<'a> {
                     &mut g.elements_mut()[i * len..(i + 1) * len]
                 })
                 .collect();
-            total += task.loss(x, &teacher, label, weight, &mut dx);
+            total += objective.loss(x, &teacher, label, weight, &mut dx);
         }
         (total, gradients)
     }
 
-    /// The share that `images` have in the task loss at gates `lambda`, which is `weight` per image; `teacher` holds the unpruned
-    /// network's targets for them.
+    /// Task loss of `images` at gates `lambda`, each image counting `weight`; `teacher` holds the unpruned network's targets by
+    /// image.
     pub fn task_loss(
         &self,
-        (images, teacher): (&[usize], &[Vec<Array<f32>>]),
+        images: &[usize],
+        teacher: &[Vec<Array<f32>>],
         lambda: Option<&[f32]>,
         weight: f64,
-        task: &Objective,
+        objective: &Objective,
     ) -> f64 {
         let one = |chunk: &mut Chunk| {
             chunk.workspace.evaluate(chunk.program, lambda);
-            self.loss(chunk, images, &teacher[chunk.positions.clone()], weight, task).0
+            self.loss(chunk, images, &teacher[chunk.positions.clone()], weight, objective).0
         };
         self.each(images, None, one).into_iter().sum()
     }
 
-    /// Values of the targets of the unpruned network by image of `list`, then by target, each [1, …] where a chunk's is
-    /// [images, …].
+    /// Values of the targets with all gates open, by image of `list`, then by target: each [1, …] where a chunk's is [images, …].
     pub fn outputs(&self, list: &[usize]) -> Vec<Vec<Array<f32>>> {
         self.outputs_of(list, None)
     }
 
-    /// The same, of changed images.
+    /// As [`Session::outputs`], of images that are changed with the draws of a seed.
     pub fn outputs_of(&self, list: &[usize], augment: Option<Augmentation>) -> Vec<Vec<Array<f32>>> {
         self.outputs_at(list, None, augment)
     }
 
-    /// The same at gates `lambda`.
+    /// As [`Session::outputs_of`], at gates `lambda`.
     fn outputs_at(
         &self,
         list: &[usize],
@@ -362,7 +362,7 @@ impl<'a> Session<'a> {
         chunks.into_iter().flatten().collect()
     }
 
-    /// Variance of each target of the unpruned network over some images.
+    /// Variance of each target over the images `list`, with all gates open.
     pub fn variances(&self, list: &[usize]) -> Vec<f64> {
         let sums = self.each(list, None, |chunk| {
             chunk.workspace.evaluate(chunk.program, None);
@@ -394,21 +394,21 @@ fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What an [`Agreement`] is counted from.
+/// Counts and sums of an [`Agreement`].
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     images: usize,
     labelled: usize,
-    /// Same class as the unpruned network, right, right before.
+    /// Images with the unpruned network's class, with the right class, with the right class in the unpruned network.
     counts: [usize; 3],
-    /// Elements, their sum and squares in the unpruned network, squared differences.
+    /// Number of elements, their sum and sum of squares in the unpruned network, sum of squared differences.
     sums: [f64; 4],
 }
 
 impl Tally {
-    /// Takes one image's targets in.
-    fn add(&mut self, whole: &[Array<f32>], rows: &[Array<f32>], label: Option<usize>) {
-        let (a, b) = (argmax(whole[0].elements()), argmax(rows[0].elements()));
+    /// Counts one image in: its targets in the unpruned network and in the other one.
+    fn add(&mut self, wanted: &[Array<f32>], rows: &[Array<f32>], label: Option<usize>) {
+        let (a, b) = (argmax(wanted[0].elements()), argmax(rows[0].elements()));
         self.images += 1;
         self.counts[0] += usize::from(a == b);
         if let Some(label) = label {
@@ -416,7 +416,7 @@ impl Tally {
             self.counts[1] += usize::from(b == label);
             self.counts[2] += usize::from(a == label);
         }
-        for (w, r) in whole.iter().zip(rows).flat_map(|(w, r)| w.elements().iter().zip(r.elements())) {
+        for (w, r) in wanted.iter().zip(rows).flat_map(|(w, r)| w.elements().iter().zip(r.elements())) {
             let (w, r) = (f64::from(*w), f64::from(*r));
             let part = [1.0, w, w * w, (w - r) * (w - r)];
             self.sums.iter_mut().zip(part).for_each(|(s, p)| *s += p);

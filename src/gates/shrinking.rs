@@ -4,76 +4,79 @@ use super::{Session, gate};
 use crate::cost::Cost;
 use crate::coupling::Groups;
 
-/// A gate whose α is below this, and which the plan closes too, does not open again.
+/// Least α of a gate that may open again, although the plan closes it.
 const GOOD: f64 = -3.0;
 
-/// The network gets smaller where at most this share of what it costs is left: each time it is compiled anew.
+/// Largest share of the network's cost in a smaller network that is worth compiling.
 const WORTH: f64 = 0.9;
 
-/// Makes the network that keeps some classes, of the whole one.
+/// Makes the network that keeps some classes of the original; none where it cannot be made.
 pub type Rebuild<'w, 'a> = &'w dyn Fn(&[bool]) -> Option<Session<'a>>;
 
-/// What is left of a network that is trained further, and by class: is it in there?
+/// A smaller network whose training goes on.
 pub struct Resumed<'a> {
+    /// The network.
     pub session: Session<'a>,
+    /// By class: it is in the network.
     pub open: Vec<bool>,
 }
 
-/// The network that is trained.
+/// The network that is trained, without the classes that closed for good.
 pub(super) struct ShrinkingNetwork<'s, 'a> {
-    whole: &'s Session<'a>,
-    /// Whether the whole network is asked while a smaller one is trained.
+    original: &'s Session<'a>,
+    /// True if the original is run while a smaller network is trained.
     asked: bool,
+    /// The network without the closed classes; none where it is the original.
     smaller: Option<Session<'a>>,
-    /// By class: is it still in the network?
+    /// By class: it is still in the network.
     open: Vec<bool>,
-    /// Whether a smaller network could not be made: none is tried again.
+    /// True if a smaller network could not be made: none is tried again.
     stuck: bool,
 }
 
 impl<'s, 'a> ShrinkingNetwork<'s, 'a> {
-    /// The whole network, in which nothing is closed, or what was left of it before.
-    pub fn new(whole: &'s Session<'a>, asked: bool, left: Option<Resumed<'a>>, classes: usize) -> Self {
+    /// The original, in which nothing is closed, or the network `left` by an earlier training.
+    pub fn new(original: &'s Session<'a>, asked: bool, left: Option<Resumed<'a>>, classes: usize) -> Self {
         let (smaller, open) = match left {
             Some(Resumed { session, open }) => (Some(session), open),
             None => (None, vec![true; classes]),
         };
-        let network = Self { whole, asked, smaller, open, stuck: false };
+        let network = Self { original, asked, smaller, open, stuck: false };
         if network.smaller.is_some() {
             network.leave();
         }
         network
     }
 
-    /// Lets go what the whole network holds, as far as it is not asked.
+    /// Frees the original's memory, as far as it is not run.
     fn leave(&self) {
         if self.asked {
-            self.whole.rest();
+            self.original.rest();
         } else {
-            self.whole.let_go();
+            self.original.let_go();
         }
     }
 
-    /// The whole network, or what is left of it.
+    /// The network at present.
     pub fn session(&self) -> &Session<'a> {
-        self.smaller.as_ref().unwrap_or(self.whole)
+        self.smaller.as_ref().unwrap_or(self.original)
     }
 
     /// True if the gate of a class is trained.
     pub fn trains(&self, class: usize) -> bool {
-        self.open[class] && self.whole.trainable[class]
+        self.open[class] && self.original.trainable[class]
     }
 
     /// λ of a class at α.
     pub fn lambda(&self, class: usize, alpha: f64) -> f64 {
         match self.open[class] {
-            true if self.whole.trainable[class] => gate::sigmoid(alpha),
+            true if self.original.trainable[class] => gate::sigmoid(alpha),
             true => 1.0,
             false => 0.0,
         }
     }
 
-    /// What is left of a plan.
+    /// The classes of a plan that are still in the network.
     pub fn left(&self, kept: &[bool]) -> Vec<bool> {
         kept.iter().zip(&self.open).map(|(kept, open)| *kept && *open).collect()
     }
@@ -87,15 +90,16 @@ impl<'s, 'a> ShrinkingNetwork<'s, 'a> {
         alpha.iter().zip(&self.open).map(|(a, open)| if *open { *a } else { a - above }).collect()
     }
 
-    /// Takes out what has closed at α and is not in the plan `kept`, if that makes the network clearly smaller.
+    /// Takes out the classes that have closed at α and are not in the plan `kept`, if that makes the network clearly smaller.
     pub fn maybe_shrink(
         &mut self,
         kept: &[bool],
         alpha: &[f64],
-        (groups, cost): (&Groups, &Cost),
+        groups: &Groups,
+        cost: &Cost,
         smaller: Rebuild<'_, 'a>,
     ) {
-        let stays = |c: usize| self.open[c] && (kept[c] || !self.whole.trainable[c] || alpha[c] > GOOD);
+        let stays = |c: usize| self.open[c] && (kept[c] || !self.original.trainable[c] || alpha[c] > GOOD);
         let mut open: Vec<bool> = (0..kept.len()).map(stays).collect();
         // A trunk's channel waits for those of its branches.
         let mut waits = true;
@@ -108,7 +112,7 @@ impl<'s, 'a> ShrinkingNetwork<'s, 'a> {
         if self.stuck || cost.hard(&open) as f64 > WORTH * cost.hard(&self.open) as f64 {
             return;
         }
-        // What is no longer needed goes before the next is made.
+        // The old network's memory goes first.
         let was_smaller = self.smaller.take().is_some();
         self.leave();
         self.smaller = smaller(&open);

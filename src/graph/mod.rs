@@ -8,6 +8,7 @@ mod evaluate;
 mod hints;
 mod infer;
 mod kernel;
+mod network;
 mod op;
 mod print;
 mod structure;
@@ -17,6 +18,7 @@ pub use evaluate::{computed, views};
 pub use hints::{Hints, Instructions, Inverse, Limit, Normalisation};
 pub use infer::{Facts, infer, infer_unfinished};
 pub use kernel::{Compute, InputGradients, Inputs, Kernel, Results, ResultsMut, optional, present, wanted};
+pub use network::Network;
 pub use op::{
     Axis, Couplings, Fact, Io, Keep, Linear, Op, Operand, Operands, Port, Product, Resized, Work, input,
     need, output,

@@ -1,10 +1,10 @@
 //! The graph as stable text: goldens and bug reports share it.
 
-use super::{Attr, Facts, Graph, ValueId};
+use super::{Attr, Network, ValueId};
 use std::fmt::Write;
 
 /// One line per input, initializer, node and output, in order, with types and shapes where known.
-pub fn print(graph: &Graph, facts: &Facts) -> String {
+pub fn print(Network { graph, facts }: Network) -> String {
     let mut out = String::new();
     let typed = |v: ValueId| match &facts.fact[v] {
         Some(f) => format!("{} {}{:?}", graph.values[v].name, f.dtype.name(), f.shape),

@@ -3,7 +3,7 @@
 use super::Model;
 use crate::error::{Error, Result};
 use crate::exec::{Precision, Program, Workspace};
-use crate::graph::{Fact, infer};
+use crate::graph::{Fact, Network, infer};
 use ndarray::{ArrayD, ArrayViewD};
 
 impl Model {
@@ -31,7 +31,7 @@ impl Model {
             given.push(Fact::new(declared.dtype, x.shape()));
         }
         let facts = infer(graph, Some(&given))?;
-        let program = Program::compile(graph, &facts, Precision::Exact, &[], &[], &graph.outputs)?;
+        let program = Program::compile(Network::new(graph, &facts), Precision::Exact, &graph.outputs)?;
         let mut workspace = Workspace::new(&program);
         for (k, x) in inputs.iter().enumerate() {
             let to = workspace.input(&program, k);

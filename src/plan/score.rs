@@ -7,7 +7,7 @@ use crate::tensor::*;
 
 /// Mean absolute weight of each class over all its coordinates in weights of two or more axes, relative to the mean of its
 /// group (so that layers of different scale can be compared by one threshold).
-pub fn l1(graph: &Graph, facts: &Facts, groups: &Groups) -> Vec<f64> {
+pub fn l1(Network { graph, facts }: Network, groups: &Groups) -> Vec<f64> {
     let n = groups.classes.len();
     let (mut sum, mut count) = (vec![0.0; n], vec![0.0; n]);
     for v in 0..graph.values.len() {
@@ -62,7 +62,7 @@ mod tests {
         let a = net.conv(x, &[3, 2, 1, 1], 1);
         let y = net.conv(a, &[1, 3, 1, 1], 1);
         let (graph, facts) = net.done(&[y]);
-        let groups = group(&graph, &facts, Residual::Tie);
+        let groups = group(Network::new(&graph, &facts), Residual::Tie);
         (graph, facts, groups)
     }
 
@@ -72,7 +72,7 @@ mod tests {
         // All that a channel is made of, and what reads it.
         let mean = [(1.0 + 2.0 + 1.0) / 3.0, (3.0 + 4.0 + 2.0) / 3.0, (5.0 + 6.0 + 3.0) / 3.0];
         let of_group = mean.iter().sum::<f64>() / 3.0;
-        assert_eq!(l1(&graph, &facts, &groups), mean.map(|m| m / of_group));
+        assert_eq!(l1(Network::new(&graph, &facts), &groups), mean.map(|m| m / of_group));
     }
 
     #[test]

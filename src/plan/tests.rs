@@ -11,8 +11,8 @@ struct Given {
 
 impl Given {
     fn of((graph, facts): (Graph, Facts), residual: Residual) -> Self {
-        let groups = group(&graph, &facts, residual);
-        let cost = Cost::new(&graph, &facts, &groups, Convention::Macs);
+        let groups = group(Network::new(&graph, &facts), residual);
+        let cost = Cost::new(Network::new(&graph, &facts), &groups, Convention::Macs);
         Self { groups, cost }
     }
 

@@ -1,8 +1,8 @@
 //! A run on its way as bytes, so that it can go on where it was cut off; and trained gates, so that others can use them.
 //!
-//! Takes: what was learned before, the state of the training. Gives: a safetensors file's bytes (JSON for gates), and both back
-//! from them.
-//! Invariants: a run that goes on gives the same result, bit for bit, as one that was never cut off; a file holds its own hash,
+//! Takes: the results of a run so far, the state of the finetuning. Gives: a safetensors file's bytes (JSON for gates), and
+//! both back from them.
+//! Invariants: a run that goes on gives, bit for bit, the result of one that was never cut off; a file holds its own hash,
 //! and one that is damaged is refused. Never: opens a file.
 
 use super::Resume;
@@ -38,7 +38,7 @@ struct Changed {
     shape: Vec<usize>,
 }
 
-/// How the gates were trained.
+/// Record of a training of gates.
 #[derive(Serialize, Deserialize)]
 struct TrainingRecord {
     best: usize,
@@ -51,19 +51,19 @@ struct TrainingRecord {
     settled: Option<usize>,
     #[serde(default)]
     target: Option<f64>,
-    #[serde(default)]
-    before: Option<f64>,
+    #[serde(default, rename = "before")]
+    previous_target: Option<f64>,
 }
 
 impl TrainingRecord {
     fn of(trained: &Trained) -> Self {
-        let Trained { best, history, changes, trace, settled, target, before, .. } = trained.clone();
-        Self { best, history, changes, trace, settled, target, before }
+        let Trained { best, history, changes, trace, settled, target, previous_target, .. } = trained.clone();
+        Self { best, history, changes, trace, settled, target, previous_target }
     }
 
     fn trained(self, alpha: Vec<f64>, levels: Vec<f64>) -> Trained {
-        let Self { best, history, changes, trace, settled, target, before } = self;
-        Trained { alpha, levels, history, changes, trace, best, settled, target, before }
+        let Self { best, history, changes, trace, settled, target, previous_target } = self;
+        Trained { alpha, levels, history, changes, trace, best, settled, target, previous_target }
     }
 }
 
@@ -81,7 +81,7 @@ struct Gates {
     alpha: Vec<Option<f64>>,
     levels: Vec<f64>,
     #[serde(flatten)]
-    course: TrainingRecord,
+    record: TrainingRecord,
 }
 
 /// The bytes of a file of trained gates.
@@ -89,25 +89,25 @@ pub fn encode_gates(belongs_to: &Identity, trained: &Trained) -> Result<Vec<u8>,
     let alpha = trained.alpha.iter().map(|&a| a.is_finite().then_some(a)).collect();
     let (belongs_to, levels) = (belongs_to.clone(), trained.levels.clone());
     let gates =
-        Gates { belongs_to, sha256: hash::blank(), alpha, levels, course: TrainingRecord::of(trained) };
+        Gates { belongs_to, sha256: hash::blank(), alpha, levels, record: TrainingRecord::of(trained) };
     serde_json::to_vec(&gates).map(hash::seal).map_err(|e| e.to_string())
 }
 
-/// What trained gates belong to, and the gates; or what is wrong with the bytes.
+/// The identity of trained gates, and the gates; or the fault of the bytes.
 pub fn decode_gates(bytes: &[u8]) -> Result<(Identity, Trained), String> {
     hash::check_seal(bytes)?;
-    let Gates { belongs_to, alpha, levels, course, .. } =
+    let Gates { belongs_to, alpha, levels, record, .. } =
         serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    let groups = course.changes.first().map_or(0, Vec::len);
-    if course.changes.iter().any(|c| c.len() != groups) {
+    let groups = record.changes.first().map_or(0, Vec::len);
+    if record.changes.iter().any(|c| c.len() != groups) {
         return Err("its updates speak of different numbers of groups".into());
     }
     let alpha = alpha.into_iter().map(|a| a.unwrap_or(f64::INFINITY)).collect();
-    Ok((belongs_to, course.trained(alpha, levels)))
+    Ok((belongs_to, record.trained(alpha, levels)))
 }
 
 /// The bytes of a checkpoint.
-pub fn encode(belongs_to: &Identity, before: &Resume, state: &State) -> Result<Vec<u8>, String> {
+pub fn encode(belongs_to: &Identity, resume: &Resume, state: &State) -> Result<Vec<u8>, String> {
     let describe = |(name, t): &(String, Tensor)| Changed {
         name: name.clone(),
         dtype: t.dtype().onnx(),
@@ -119,10 +119,10 @@ pub fn encode(belongs_to: &Identity, before: &Resume, state: &State) -> Result<V
         epochs: state.epochs.clone(),
         parameters: state.weights.len(),
         moments: state.moments.first().map_or(0, Vec::len),
-        gates: before.trained.as_ref().map(TrainingRecord::of),
-        layers: before.layers.clone(),
-        fitted: before.fitted,
-        changed: before.changed.iter().map(describe).collect(),
+        gates: resume.trained.as_ref().map(TrainingRecord::of),
+        layers: resume.layers.clone(),
+        fitted: resume.fitted,
+        changed: resume.changed.iter().map(describe).collect(),
     };
     let mut arrays: Vec<(String, Dtype, Vec<u8>)> = Vec::new();
     let singles =
@@ -137,9 +137,9 @@ pub fn encode(belongs_to: &Identity, before: &Resume, state: &State) -> Result<V
             arrays.push(singles(format!("moments.{k}.{m}"), moment));
         }
     }
-    arrays.push(doubles("levels", &before.levels));
-    arrays.extend(before.trained.as_ref().map(|t| doubles("alpha", &t.alpha)));
-    for (k, (_, t)) in before.changed.iter().enumerate() {
+    arrays.push(doubles("levels", &resume.levels));
+    arrays.extend(resume.trained.as_ref().map(|t| doubles("alpha", &t.alpha)));
+    for (k, (_, t)) in resume.changed.iter().enumerate() {
         arrays.push((format!("changed.{k}"), Dtype::U8, t.to_bytes()));
     }
     let run = serde_json::to_string(belongs_to).map_err(|e| e.to_string())?;
@@ -161,7 +161,7 @@ pub fn encode(belongs_to: &Identity, before: &Resume, state: &State) -> Result<V
     safetensors::serialize(views, Some(about)).map(hash::seal).map_err(|e| e.to_string())
 }
 
-/// The run that a checkpoint belongs to, and its parts; or what is wrong with the bytes.
+/// The identity of a checkpoint's run, its results and the state of its training; or the fault of the bytes.
 pub fn decode(bytes: &[u8]) -> Result<(Identity, Resume, State), String> {
     hash::check_seal(bytes)?;
     let (_, head) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
@@ -196,7 +196,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Identity, Resume, State), String> {
     };
     let levels = doubles("levels")?;
     let trained = match notes.gates {
-        Some(course) => Some(course.trained(doubles("alpha")?, levels.clone())),
+        Some(record) => Some(record.trained(doubles("alpha")?, levels.clone())),
         None => None,
     };
     let constant = |(k, c): (usize, Changed)| -> Result<(String, Tensor), String> {
@@ -206,8 +206,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Identity, Resume, State), String> {
         tensor.map(|t| (c.name, t)).map_err(|e| e.to_string())
     };
     let changed = notes.changed.into_iter().enumerate().map(constant).collect::<Result<_, _>>()?;
-    let before = Resume { trained, levels, layers: notes.layers, fitted: notes.fitted, changed };
-    Ok((belongs_to, before, state))
+    let resume = Resume { trained, levels, layers: notes.layers, fitted: notes.fitted, changed };
+    Ok((belongs_to, resume, state))
 }
 
 #[cfg(test)]
@@ -221,7 +221,7 @@ mod tests {
         let trained = Trained {
             settled: Some(1),
             target: Some(2e6),
-            before: None,
+            previous_target: None,
             alpha: vec![0.5, f64::INFINITY],
             levels: vec![1.5],
             history: vec![record],
@@ -233,7 +233,7 @@ mod tests {
             ("mean".to_owned(), Tensor::floats(&[2], vec![-0.0, 1e-30])),
             ("w".to_owned(), Tensor::new(&[2, 3], vec![half::f16::from_f32(0.5); 6])),
         ];
-        let before =
+        let resume =
             Resume { levels: vec![1.5], trained: Some(trained), layers: Vec::new(), fitted, changed };
         let state = State {
             step: 3,
@@ -243,7 +243,7 @@ mod tests {
             epochs: vec![Epoch { loss: None, judged: 1.0 / 3.0 }, Epoch { loss: Some(0.1), judged: 0.2 }],
             loss: 0.25,
         };
-        (before, state)
+        (resume, state)
     }
 
     fn belongs_to() -> Identity {
@@ -252,9 +252,9 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_bit_for_bit() {
-        let (before, state) = run();
-        let bytes = encode(&belongs_to(), &before, &state).unwrap();
-        assert_eq!(decode(&bytes).unwrap(), (belongs_to(), before, state));
+        let (resume, state) = run();
+        let bytes = encode(&belongs_to(), &resume, &state).unwrap();
+        assert_eq!(decode(&bytes).unwrap(), (belongs_to(), resume, state));
     }
 
     #[test]
@@ -266,9 +266,9 @@ mod tests {
 
     #[test]
     fn damaged_bytes_are_errors() {
-        let (before, state) = run();
-        let gates = encode_gates(&belongs_to(), before.trained.as_ref().unwrap()).unwrap();
-        let state = encode(&belongs_to(), &before, &state).unwrap();
+        let (resume, state) = run();
+        let gates = encode_gates(&belongs_to(), resume.trained.as_ref().unwrap()).unwrap();
+        let state = encode(&belongs_to(), &resume, &state).unwrap();
         for n in 0..state.len() {
             assert!(decode(&state[..n]).is_err(), "cut to {n}");
         }

@@ -1,116 +1,137 @@
-//! Which channels stay: scores from gates, weights or chance, and the plan that meets the target.
+//! The choice of channels: scores from gates, weights or chance, and the plan that meets the target.
 
-use super::{Aim, Analysis, Criterion, Events, Options, Resume, Start, Unit, predicted, some_of};
+use super::{Aim, Analysis, Criterion, Events, Options, Resume, Start, Unit, some_of};
+use crate::cost::Cost;
+use crate::cost::latency::Speed;
 use crate::coupling::Groups;
-use crate::data::Augment;
+use crate::data::{Augment, Split};
 use crate::error::{Error, Result};
-use crate::exec::BiasTermSpec;
-use crate::exec::{LossKind, Objective, loss};
+use crate::exec::{GatedNetwork, LossKind, Objective, loss};
 use crate::gates::compensate::BiasCompensation;
 use crate::gates::{
-    Rebuild, Record, Resumed, Session, Settings, Trained, Watching, gate, loses, train, train_compensation,
+    Distillation, Rebuild, Record, Resumed, Session, Settings, Trained, Watching, gate, loses, train,
+    train_compensation,
 };
 use crate::graph::*;
 use crate::plan::{self, Plan, Search};
 use crate::rewrite;
 use crate::setting::Setting;
-use crate::verify;
 
-/// Images on which it is measured what pruning would give on the way, at the most.
+/// Largest number of held-out images on which the training is traced.
 const TRACED: usize = 500;
 
-/// Searches for a plan whose network takes no longer than is asked for.
+/// Largest number of plans that are tried until one's network is fast enough.
 const TRIES: usize = 12;
 
-/// A plan for another target than the gates were trained for stands where it raises the task loss by no more than this.
+/// Largest increase of the task loss at which gates serve another target than they were trained for.
 const NOTHING: f64 = 0.02;
 
-/// Otherwise they are trained further: for one of so many updates of a training from the start.
+/// Quotient of the updates of a training from the start and of one that goes on from given gates.
 const SHORTER: usize = 4;
 
-/// What was chosen.
+/// A plan, with the gates and levels that belong to it.
 pub(super) struct Chosen {
     pub plan: Plan,
-    /// The training behind it.
+    /// The gates that scored the channels; none where weights or chance did.
     pub trained: Option<Trained>,
     /// κ per level of the compensation.
     pub levels: Vec<f64>,
-    /// The time of the plan's network as a share of the unpruned one's, where it was measured.
+    /// Time of the plan's network as a share of the unpruned one's, where it was measured.
     pub measured: Option<f64>,
 }
 
-/// What channels are chosen by.
+/// A stage's network, images and target: everything that channels are chosen by.
 pub(super) struct Learning<'a> {
-    pub graph: &'a Graph,
-    pub facts: &'a Facts,
+    /// The network that is cut.
+    pub network: Network<'a>,
+    pub groups: &'a Groups,
     pub aim: &'a Aim<'a>,
     pub analysis: &'a Analysis,
-    pub groups: &'a Groups,
-    /// By class, what stages before this one left; none in the first.
+    pub options: &'a Options,
+    pub compensation: &'a BiasCompensation,
+    /// By class: earlier stages left it. None in the first stage.
     pub open: Option<&'a [bool]>,
-    /// The unpruned network. It is the one that is trained if `open` is none.
+    /// The unpruned network. In the first stage it is the one that is trained.
     pub session: &'a Session<'a>,
-    /// Images to learn on.
-    pub training: &'a [usize],
-    /// Images that nothing is learned on.
-    pub held_out: &'a [usize],
-    /// What to keep in this stage, in the unit of the aim.
+    pub split: &'a Split,
+    /// Amount to keep in this stage, in the unit of the aim.
     pub target: u64,
     /// Version of the standard operators that a smaller network may use.
     pub opset: i64,
 }
 
 impl Learning<'_> {
-    /// Chooses: by what is learned, or was `before`.
+    /// The plan that meets the target, by trained gates (those of `resume`, if a run goes on), weights or chance, and the
+    /// levels of the compensation for it. Errors where no plan meets the target.
     pub fn choose(
         &self,
-        options: &Options,
-        compensation: &BiasCompensation,
-        before: Option<&Resume>,
+        resume: Option<&Resume>,
         start: &mut Start,
         events: &mut dyn Events,
     ) -> Result<Chosen> {
-        let groups = self.groups;
-        let (cost, full) = (self.aim.budget(), self.aim.total());
-        let (session, target) = (self.session, self.target);
-        // Weights that were fitted since may have become zero, and need not be counted as such.
-        let (dead, fixed) = (&self.analysis.dead, &self.analysis.fixed);
-        let search = Search::new(groups, cost, options.limits, fixed.clone());
-        let learns = fixed.iter().zip(dead).any(|(fixed, dead)| !fixed && !dead);
-        let settings = self.settings(options, compensation);
-        let mut trained = match before {
-            Some(before) => before.trained.clone(),
-            None if options.criterion == Criterion::Gates && learns => {
-                let smaller = |kept: &[bool]| self.smaller(kept, &compensation.shifts).ok();
-                let smaller = options.freeze.then_some(&smaller as Rebuild);
-                let closed = (self.left(compensation)?, smaller);
-                Some(self.gates(options, settings.clone(), &search, closed, (start, events))?)
+        let search =
+            Search::new(self.groups, self.aim.budget(), self.options.limits, self.analysis.fixed.clone());
+        let settings = self.settings();
+        let mut trained = match resume {
+            Some(resume) => resume.trained.clone(),
+            None if self.options.criterion == Criterion::Gates && self.learns() => {
+                Some(self.gates(settings.clone(), &search, start, events)?)
             }
             None => None,
         };
-        let mut score = match &trained {
-            Some(trained) => trained.alpha.clone(),
-            None if options.criterion == Criterion::Random => plan::random(groups, options.seed),
-            None => plan::l1(self.graph, self.facts, groups),
+        let (plan, measured) = self.meet(&search, &self.score(trained.as_ref()), start)?;
+        let levels = match resume {
+            Some(resume) => resume.levels.clone(),
+            None => self.levels(&settings, &plan, &mut trained, events)?,
         };
-        let gone = |c: usize| dead[c] || self.open.is_some_and(|open| !open[c]);
+        Ok(Chosen { plan, trained, levels, measured })
+    }
+
+    /// True if there is a class that may go and that counts for something.
+    fn learns(&self) -> bool {
+        // Weights that were fitted since may have become zero, and need not be counted as such.
+        let (dead, fixed) = (&self.analysis.dead, &self.analysis.fixed);
+        fixed.iter().zip(dead).any(|(fixed, dead)| !fixed && !dead)
+    }
+
+    /// Score by class; lowest for classes that are dead or gone.
+    fn score(&self, trained: Option<&Trained>) -> Vec<f64> {
+        let mut score = match trained {
+            Some(trained) => trained.alpha.clone(),
+            None if self.options.criterion == Criterion::Random => {
+                plan::random(self.groups, self.options.seed)
+            }
+            None => plan::l1(self.network, self.groups),
+        };
+        let gone = |c: usize| self.analysis.dead[c] || self.open.is_some_and(|open| !open[c]);
         (0..score.len()).filter(|&c| gone(c)).for_each(|c| score[c] = f64::NEG_INFINITY);
-        let (plan, measured) = self.meet(options, &search, &score, start)?;
-        if let Some(before) = before {
-            return Ok(Chosen { plan, trained, levels: before.levels.clone(), measured });
-        }
-        let mut levels = trained.as_ref().map_or(compensation.levels.clone(), |t| t.levels.clone());
+        score
+    }
+
+    /// κ per level for a plan that stands, trained once more where the compensation is learned. The updates are added to the
+    /// history of `trained`.
+    fn levels(
+        &self,
+        settings: &Settings,
+        plan: &Plan,
+        trained: &mut Option<Trained>,
+        events: &mut dyn Events,
+    ) -> Result<Vec<f64>> {
+        let mut levels = trained.as_ref().map_or(self.compensation.levels.clone(), |t| t.levels.clone());
         let mut history = trained.as_mut().map(|t| std::mem::take(&mut t.history)).unwrap_or_default();
         let steps =
             settings.compensation_steps(if history.is_empty() { settings.batches } else { history.len() });
         let updates = history.len() + steps;
-        let smaller = match (steps > 0).then(|| self.smaller(&plan.kept, &compensation.shifts)) {
+        let smaller = match (steps > 0).then(|| self.smaller(&plan.kept)) {
             Some(Err(e)) if self.open.is_some() => return Err(e),
             smaller => smaller.and_then(Result::ok),
         };
-        let sessions = [session, smaller.as_ref().unwrap_or(session)];
-        train_compensation(sessions, self.training, &settings, &plan.kept, &mut levels, steps, &mut |task| {
-            let (budget, _) = loss::budget(plan.cost as f64, target as f64, full as f64);
+        let teacher = self.session;
+        let sessions = Distillation { teacher, student: smaller.as_ref().unwrap_or(teacher) };
+        let (target, full) = (self.target as f64, self.aim.total() as f64);
+        let train = &self.split.train;
+        train_compensation(sessions, train, settings, &plan.kept, &mut levels, steps, &mut |task| {
+            let (budget, _) = loss::budget(plan.cost as f64, target, full);
             let step = history.len() + 1;
             let record =
                 Record { step, task, budget, hardness: 0.0, soft_cost: plan.cost as f64, dissimilarity: 0.0 };
@@ -120,42 +141,42 @@ impl Learning<'_> {
         if updates > 0 {
             events.done();
         }
-        if let Some(t) = &mut trained {
+        if let Some(t) = trained {
             (t.history, t.levels) = (history, levels.clone());
         }
-        Ok(Chosen { plan, trained, levels, measured })
+        Ok(levels)
     }
 
-    /// What gates are trained for: the target, and where times are measured and differ from what is predicted, what has to be
-    /// predicted for it.
-    fn goal(&self, options: &Options, search: &Search, start: &mut Start) -> Result<u64> {
+    /// Amount that gates are trained for: the target, and where times are measured, the predicted time of a network that meets
+    /// it.
+    fn goal(&self, search: &Search, start: &mut Start) -> Result<u64> {
         if self.aim.unit() != Unit::Time || start.clock.is_none() {
             return Ok(self.target);
         }
-        let score = plan::l1(self.graph, self.facts, self.groups);
-        Ok(self.meet(options, search, &score, start)?.0.cost)
+        let score = plan::l1(self.network, self.groups);
+        Ok(self.meet(search, &score, start)?.0.cost)
     }
 
-    /// Trained gates: those that are given, if they were trained for this target or lose nothing at it; those, trained further
-    /// for fewer updates than the settings say; or new ones. The history is that of the updates made here.
-    fn gates<'s>(
-        &'s self,
-        options: &Options,
+    /// Trained gates: the given ones, if they were trained for this target or lose nothing at it; else the given ones, trained
+    /// further for fewer updates than the settings say; or new ones. The history is that of the updates made here.
+    fn gates(
+        &self,
         mut settings: Settings,
         search: &Search,
-        (left, smaller): (Option<Resumed<'s>>, Option<Rebuild<'_, 's>>),
-        (start, events): (&mut Start, &mut dyn Events),
+        start: &mut Start,
+        events: &mut dyn Events,
     ) -> Result<Trained> {
-        let (session, images, target) = (self.session, self.training, self.target);
+        let (session, images, target) = (self.session, &self.split.train, self.target);
+        let left = self.left()?;
         // They were trained on the original.
         let given = if self.open.is_none() { start.gates.take() } else { None };
         let as_given = |given: &Trained| Trained { history: Vec::new(), ..given.clone() };
         if let Some(given) = given.as_ref().filter(|g| g.target.is_none_or(|t| t == target as f64)) {
             return Ok(as_given(given));
         }
-        let aim = self.goal(options, search, start)?;
-        settings.target = aim as f64;
-        let would_keep = |alpha: &[f64]| match search.threshold(alpha, aim) {
+        let goal = self.goal(search, start)?;
+        settings.target = goal as f64;
+        let would_keep = |alpha: &[f64]| match search.threshold(alpha, goal) {
             Ok(plan) => plan.kept,
             Err(_) => vec![true; alpha.len()],
         };
@@ -165,6 +186,8 @@ impl Learning<'_> {
             }
             settings.batches = settings.batches.div_ceil(SHORTER);
         }
+        let smaller = |kept: &[bool]| self.smaller(kept).ok();
+        let smaller = self.options.freeze.then_some(&smaller as Rebuild);
         let progress = &mut |r: &Record, of: usize| events.step(r, of + settings.compensation_steps(of));
         let watching = Watching { plan: &would_keep, left, smaller, progress };
         let budget = self.aim.budget();
@@ -172,46 +195,42 @@ impl Learning<'_> {
         Ok(Trained { target: Some(target as f64), ..trained })
     }
 
-    /// What stages before this one left.
-    fn left(&self, compensation: &BiasCompensation) -> Result<Option<Resumed<'_>>> {
+    /// The network that earlier stages left; none in the first.
+    fn left(&self) -> Result<Option<Resumed<'_>>> {
         let Some(open) = self.open else { return Ok(None) };
-        Ok(Some(Resumed { session: self.smaller(open, &compensation.shifts)?, open: open.to_vec() }))
+        Ok(Some(Resumed { session: self.smaller(open)?, open: open.to_vec() }))
     }
 
     /// The network that keeps `kept`, with the gates of those classes.
-    fn smaller(&self, kept: &[bool], shifts: &[BiasTermSpec]) -> Result<Session<'_>> {
-        let (graph, facts, groups) = (self.graph, self.facts, self.groups);
-        let small = rewrite::rewrite(graph, facts, groups, kept, self.opset)?.graph;
-        let facts = verify::facts_like(graph, facts, &small)?;
-        let gates = gate::specs(graph, groups);
-        let (gates, shifts) = rewrite::follow((graph, groups), kept, &small, (&gates, shifts));
-        self.session.smaller((&small, &facts), &gates, &shifts)
+    fn smaller(&self, kept: &[bool]) -> Result<Session<'_>> {
+        let small = rewrite::rewrite(self.network, self.groups, kept, self.opset)?.graph;
+        let facts = self.network.facts_of(&small)?;
+        let gates = gate::specs(self.network.graph, self.groups);
+        let bias_terms = &self.compensation.bias_terms;
+        let gated = GatedNetwork { network: self.network, gates: &gates, bias_terms };
+        let (gates, bias_terms) = rewrite::follow(gated, self.groups, kept, &small);
+        let network = Network::new(&small, &facts);
+        self.session.smaller(GatedNetwork { network, gates: &gates, bias_terms: &bias_terms })
     }
 
-    /// The plan that meets the target: as it is planned, and where that is a time, as the rewritten network takes, measured or
-    /// predicted, which gathers and scatters channels where branches and trunks keep different ones. With the share of the time
-    /// that was measured, if any.
-    fn meet(
-        &self,
-        options: &Options,
-        search: &Search,
-        score: &[f64],
-        start: &mut Start,
-    ) -> Result<(Plan, Option<f64>)> {
-        let (graph, facts, target) = (self.graph, self.facts, self.target);
+    /// The plan that meets the target, with the share of the time that was measured, if any. Where the target is a time, the
+    /// rewritten network's counts, measured or predicted: it gathers and scatters channels where branches and trunks keep
+    /// different ones.
+    fn meet(&self, search: &Search, score: &[f64], start: &mut Start) -> Result<(Plan, Option<f64>)> {
+        let target = self.target;
         let mut plan = search.meet(score, target)?;
-        let Some(speed) = options.speed.as_ref().filter(|_| self.aim.unit() == Unit::Time) else {
+        let Some(speed) = self.options.speed.as_ref().filter(|_| self.aim.unit() == Unit::Time) else {
             return Ok((plan, None));
         };
         let (least, mut planned) = (search.smallest().cost, target);
         let mut said = String::new();
         let amount = |cost: u64| self.aim.budget().amount(cost);
         for _ in 0..TRIES {
-            let small = rewrite::rewrite(graph, facts, self.groups, &plan.kept, self.opset)?.graph;
+            let small = rewrite::rewrite(self.network, self.groups, &plan.kept, self.opset)?.graph;
             let share = start.clock.as_deref_mut().map(|clock| clock.share(&small)).transpose()?;
             let real = match share {
                 Some(share) => (self.aim.total() as f64 * share) as u64,
-                None => predicted((graph, facts), &small, speed)?,
+                None => predicted(self.network, &small, speed)?,
             };
             if real <= target {
                 return Ok((plan, share));
@@ -232,7 +251,9 @@ impl Learning<'_> {
         Err(Error::argument(Setting::TargetLatency, reason, hint))
     }
 
-    fn settings(&self, options: &Options, compensation: &BiasCompensation) -> Settings {
+    fn settings(&self) -> Settings {
+        let (options, train) = (self.options, &self.split.train);
+        let labels = LabelShare { smoothing: options.smoothing, distil: options.distil };
         Settings {
             batches: options.most_batches(),
             until_settled: options.batches.is_none(),
@@ -244,26 +265,40 @@ impl Learning<'_> {
             seed: options.seed,
             // A mixture has no label, and gates may be trained on labels alone; other colours were not tried with them.
             augment: options.augment.map(Augment::moves),
-            task: task(self.session, options, Some((options.smoothing, options.distil)), 1.0, self.training),
-            choice: options.choice,
-            levels: compensation.levels.clone(),
+            objective: objective(self.session, options, Some(labels), 1.0, train),
+            checkpointing: options.choice,
+            levels: self.compensation.levels.clone(),
             trace: options.trace,
-            traced: some_of(self.held_out, TRACED, options.seed),
+            traced: some_of(&self.split.held_out, TRACED, options.seed),
         }
     }
 }
 
-/// What the outputs are judged by, at a temperature: the labels where there are any and `labels` says with how much
-/// smoothing and distillation, else the unpruned outputs; values by their variance over some of `images`.
-pub(super) fn task(
+/// Predicted nanoseconds of a graph that was made of `original`: of all its nodes, the added ones included.
+pub fn predicted(original: Network, small: &Graph, speed: &Speed) -> Result<u64> {
+    let facts = original.facts_of(small)?;
+    Ok(Cost::latency(Network::new(small, &facts), &Groups::default(), speed).hard(&[]))
+}
+
+/// Part of the labels in a loss.
+pub(super) struct LabelShare {
+    /// Probability that is spread over all classes.
+    pub smoothing: f64,
+    /// Share of distillation from the unpruned network, 0 to 1.
+    pub distil: f64,
+}
+
+/// The objective that the options ask for, at a temperature: labels where there are any and `labels` gives their share, else the
+/// unpruned outputs; values by their variance over some of `images`.
+pub(super) fn objective(
     session: &Session,
     options: &Options,
-    labels: Option<(f64, f64)>,
+    labels: Option<LabelShare>,
     temperature: f64,
     images: &[usize],
 ) -> Objective {
     match (options.loss, labels.filter(|_| session.data.labels().is_some())) {
-        (LossKind::Auto, Some((smoothing, distil))) if session.classes => {
+        (LossKind::Auto, Some(LabelShare { smoothing, distil })) if session.classes => {
             Objective::Labels { smoothing, distil, temperature }
         }
         (LossKind::Auto, _) if session.classes => Objective::Distil { temperature },

@@ -1,6 +1,6 @@
-//! What a run starts from, and what happens in it, for those who watch.
+//! The start of a run, and its events, for watchers.
 //!
-//! Takes: what was kept of earlier runs. Gives: calls of [`Events`]. Never: lets a watcher change what is computed.
+//! Takes: the results of earlier runs. Gives: calls of [`Events`]. Never: lets a watcher change what is computed.
 
 use super::Resume;
 use crate::error::Result;
@@ -14,7 +14,7 @@ pub trait Clock {
     fn share(&mut self, graph: &Graph) -> Result<f64>;
 }
 
-/// What a run starts from; nothing by default.
+/// Results of earlier runs that a run starts from; none by default.
 #[derive(Default)]
 pub struct Start<'a> {
     /// State of a run with this network, these data and options that was cut off: the run goes on from there.
@@ -37,15 +37,15 @@ pub trait Events {
     fn trained(&mut self, _gates: &Trained) {}
     /// Called after stage `number` (1, 2, …) of `of`, but for the last.
     fn staged(&mut self, _stage: &Stage, _number: usize, _of: usize) {}
-    /// Called after every node that the closed-form recovery looked at: `done` of `of`.
+    /// Called after every node that the closed-form recovery has passed: `done` of `of`.
     fn fitted(&mut self, _done: usize, _of: usize) {}
     /// Called after every update of the weights.
     fn tuned(&mut self, _update: &Update, _epochs: &[Epoch]) {}
     /// Called before a network of `nodes` nodes is proved in tract.
     fn proving(&mut self, _nodes: usize) {}
-    /// Called after every update of the weights with all that is needed to go on from there. An error ends the run.
+    /// Called after every update of the weights with the state to go on from. An error ends the run.
     #[doc(hidden)]
-    fn keep(&mut self, _before: &Resume, _state: &State) -> Result<()> {
+    fn keep(&mut self, _resume: &Resume, _state: &State) -> Result<()> {
         Ok(())
     }
 }
@@ -59,7 +59,7 @@ impl Events for Silent {}
 /// A stage before the last, which is over.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Stage {
-    /// What it kept, in MACs.
+    /// Kept MACs.
     pub macs: u64,
     /// Agreement of its network, fitted, with the unpruned one.
     pub agreement: Option<Agreement>,

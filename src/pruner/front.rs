@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub enum Processor {
     /// A known one: times are predicted.
     Known(Cpu),
-    /// One that was measured before: times are predicted.
+    /// A processor with measured speed: times are predicted.
     Measured(Speed),
     /// This machine: measured on the model itself before the run, and on every network that is tried.
     Host,

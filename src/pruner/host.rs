@@ -1,5 +1,5 @@
-//! Times measured on this machine, in tract: what its processor takes for the parts of an inference, and how long a network takes
-//! beside the one that it was made of.
+//! Times measured on this machine, in tract: of the parts of an inference on its processor, and of a network beside the one
+//! that it was made of.
 //!
 //! Takes: a model. Gives: a [`Speed`] fitted to it, a [`Stopwatch`]. Never: predicts.
 
@@ -8,32 +8,31 @@ use crate::cost::latency::Speed;
 use crate::data::BoundDataset;
 use crate::error::{Error, Result};
 use crate::gates::{self};
-use crate::graph::{Facts, Graph};
+use crate::graph::{Facts, Graph, Network};
 use crate::onnx::Model;
 use crate::tract::board::Board;
 use crate::tract::calibrate::{self, Measured};
 use crate::tract::timing::{self, Loaded, Rounds};
 use crate::tract::{Refusal, Runtime};
-use crate::verify;
 use std::path::Path;
 
-/// Runs of a network from which a processor's speed is fitted.
+/// Number of runs of a network from which a processor's speed is fitted.
 const FITTED_RUNS: usize = 40;
 
-/// What is left of a network, as a share of what can be saved, in the cuts of it that a processor's speed is fitted to besides:
-/// their widths fill no tiles, as those of pruned networks do.
+/// Shares of the saveable cost that are left in the cuts to which a processor's speed is fitted too: like pruned networks, they
+/// have widths that fill no tiles.
 const CUTS: [f64; 3] = [0.75, 0.5, 0.25];
 
-/// What this machine's processor takes, and the median error of that on the nodes it was fitted to, relative to what was measured.
+/// Speed of this machine's processor, and its median error on the nodes it was fitted to, relative to the measured times.
 pub fn speed(model: &Model) -> Result<(Speed, f64)> {
     let name = Board::ask().cpu.unwrap_or_else(|| "this machine".to_owned());
     Ok(calibrate::speed(&name, &observe(model, &model.facts()?)?))
 }
 
-/// How long a network is compared with the original while it is planned.
+/// Rounds of a comparison of a planned network with the original.
 const COMPARED: Rounds = Rounds { warm_up: 3, least: 40, seconds: 1.5 };
 
-/// Measures what is made of a network against that.
+/// Measures networks against the one that they were made of.
 pub struct Stopwatch {
     original: Model,
     facts: Facts,
@@ -50,7 +49,7 @@ impl Stopwatch {
 
 impl Clock for Stopwatch {
     fn share(&mut self, graph: &Graph) -> Result<f64> {
-        let facts = verify::facts_like(&self.original.graph, &self.facts, graph)?;
+        let facts = Network::new(&self.original.graph, &self.facts).facts_of(graph)?;
         self.ready.push(load(&self.original.with_graph(graph.clone())?, &facts)?);
         let measured = timing::measure(&self.ready, COMPARED);
         self.ready.truncate(1);
@@ -59,7 +58,7 @@ impl Clock for Stopwatch {
     }
 }
 
-/// What the nodes of a network take in tract, then those of cuts of it.
+/// Times of the nodes in tract: of a network, then of cuts of it.
 pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
     let mut observed = Vec::new();
     let mut take = |model: &Model, facts: Facts| -> Result<()> {
@@ -70,10 +69,10 @@ pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
     };
     take(model, facts.clone())?;
     for (share, seed) in CUTS.into_iter().zip(1..) {
-        let cut = super::cut_at_random((&model.graph, facts), share, seed, model.opset())?;
+        let cut = super::cut_at_random(Network::new(&model.graph, facts), share, seed, model.opset())?;
         let Some(cut) = cut else { continue };
-        let of_cut = verify::facts_like(&model.graph, facts, &cut)?;
-        // tract cannot run every cut of what it can run; the others say enough.
+        let of_cut = Network::new(&model.graph, facts).facts_of(&cut)?;
+        // tract cannot run every cut of a network that it can run; the others say enough.
         let _ = take(&model.with_graph(cut)?, of_cut);
     }
     Ok(observed)
@@ -83,13 +82,13 @@ pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
 pub fn load(model: &Model, facts: &Facts) -> Result<Loaded> {
     let graph = &model.graph;
     let inputs = facts.inputs(graph).unwrap_or_default();
-    let data = BoundDataset::synthetic(&gates::inputs(graph, facts)?, 1, 1);
-    let sample = super::samples(graph, facts, &data, &[0]).remove(0);
+    let data = BoundDataset::synthetic(&gates::inputs(Network { graph, facts })?, 1, 1);
+    let sample = super::samples(Network { graph, facts }, &data, &[0]).remove(0);
     let runtime = Runtime::load(&model.to_bytes()?, &inputs).map_err(|why| refused(model.path(), &why))?;
     Ok(Loaded { runtime, sample })
 }
 
-/// Why a file has no times.
+/// The error for a file that tract cannot time.
 pub fn refused(path: &Path, why: &Refusal) -> Error {
     Error::file(path, format!("tract cannot run it: {why}"), "times are taken in tract: leave this file out")
 }

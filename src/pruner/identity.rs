@@ -1,6 +1,6 @@
-//! What a kept training belongs to: hashes of everything that shapes it.
+//! The run that a kept training belongs to: hashes of everything that shapes it.
 //!
-//! Takes: graph, images, options. Gives: an [`Identity`], the same on every machine. Never: opens a file.
+//! Takes: graph, images, options. Gives: an [`Identity`], equal on all machines. Never: opens a file.
 
 use super::{Options, Target};
 use crate::data::BoundDataset;
@@ -9,7 +9,7 @@ use crate::support::hash::Hash;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// Hashes, as hexadecimal text, of what a kept training belongs to.
+/// Hashes of everything that shapes a kept training, as hexadecimal text.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Identity {
     /// The nodes, their attributes, and all stored numbers.
@@ -23,12 +23,14 @@ pub struct Identity {
 impl Identity {
     /// A run: its target, every option that shapes the result, and `gates`, the file of gates that it was given.
     pub fn of_run(
-        (graph, opset): (&Graph, i64),
+        graph: &Graph,
+        opset: i64,
         data: &BoundDataset,
-        (target, options): (Target, &Options),
+        target: Target,
+        options: &Options,
         gates: Option<&[u8]>,
     ) -> Self {
-        // Neither threads nor what is only looked at shape the result.
+        // Neither threads nor traces shape the result.
         let options = format!("{target:?} {:?}", Options { threads: 0, trace: 0, ..options.clone() });
         let version = env!("CARGO_PKG_VERSION");
         let mut hash = Hash::default();
@@ -38,15 +40,15 @@ impl Identity {
         Self { network: network(graph, opset), images: images.done(), options: hash.done() }
     }
 
-    /// Trained gates: the options that say what a gate is.
-    pub fn of_gates((graph, opset): (&Graph, i64), data: &BoundDataset, options: &Options) -> Self {
+    /// Trained gates: the network, the images, and the options that say what a gate is.
+    pub fn of_gates(graph: &Graph, opset: i64, data: &BoundDataset, options: &Options) -> Self {
         let Options { residual, exclude, only, compensation, .. } = options;
         let mut hash = Hash::default();
         hash.text(&format!("{residual:?} {exclude:?} {only:?} {compensation:?}"));
         Self { network: network(graph, opset), images: data.digest(), options: hash.done() }
     }
 
-    /// What another identity differs in first, in words.
+    /// The first part in which another identity differs, in words.
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
         let parts = [
             (self.network == other.network, "another network"),

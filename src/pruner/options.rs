@@ -10,7 +10,7 @@ use crate::plan::Limits;
 use crate::recover::{self, Method};
 use regex::Regex;
 
-/// How much is to be kept.
+/// Amount to be kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Target {
     /// Share of the network's MACs, 0 to 1.
@@ -23,7 +23,7 @@ pub enum Target {
     Time(u64),
 }
 
-/// What a target is an amount of.
+/// Unit of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Multiply-accumulates.
@@ -53,7 +53,7 @@ impl Target {
         Self::Time((milliseconds * 1e6).round() as u64)
     }
 
-    /// What it is an amount of.
+    /// Unit of the amount.
     pub fn unit(self) -> Unit {
         match self {
             Self::Share(_) | Self::Macs(_) => Unit::Macs,
@@ -61,12 +61,12 @@ impl Target {
         }
     }
 
-    /// Whether it is a time.
+    /// True for a time.
     pub fn is_time(self) -> bool {
         self.unit() == Unit::Time
     }
 
-    /// What is asked for of a network whose amount is `whole`.
+    /// Amount to be kept of a network whose amount is `whole`, in the unit.
     pub fn of(self, whole: u64) -> u64 {
         match self {
             Self::Share(s) | Self::TimeShare(s) => (whole as f64 * s).floor() as u64,
@@ -88,7 +88,7 @@ impl Target {
     }
 }
 
-/// Where scores come from.
+/// Origin of the scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Criterion {
     /// Trained gates.
@@ -100,7 +100,7 @@ pub enum Criterion {
     Random,
 }
 
-/// What replaces a deleted channel's contribution.
+/// Replacement of a deleted channel's contribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compensation {
     /// Its calibration mean, in the readers' biases.
@@ -112,32 +112,32 @@ pub enum Compensation {
     None,
 }
 
-/// What makes up for lost accuracy after pruning.
+/// Recovery of lost accuracy after pruning.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Recover {
-    /// Every layer is fitted in closed form to what the unpruned network's layer gave; no labels.
+    /// Every layer is fitted in closed form to the output of the unpruned network's layer; no labels.
     Reconstruct,
-    /// That, and then the weights are trained.
+    /// The fits, then training of the weights.
     Finetune(Finetune),
     /// Nothing: no weight is changed.
     #[default]
     None,
 }
 
-/// How the weights are trained after pruning.
+/// Training of the weights after pruning.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Finetune {
     /// Passes over the images.
     pub epochs: usize,
     /// Images per update.
     pub batch_size: usize,
-    /// How a gradient changes a weight.
+    /// Optimiser.
     pub method: Method,
     /// Learning rate after the warm-up; none takes [`Finetune::rate`].
     pub lr: Option<f64>,
     /// Decay of weights of two or more axes.
     pub weight_decay: f64,
-    /// What logits are divided by when the unpruned network's are followed.
+    /// Temperature of the distillation: divisor of the logits.
     pub temperature: f64,
     /// Share of the labels in the loss, where there are any.
     pub labels: f64,
@@ -146,16 +146,16 @@ pub struct Finetune {
 }
 
 impl Finetune {
-    /// How images are changed unless it is said: mirrors, for which the unpruned network's answers can be remembered; but where
-    /// a classifier's images would come again and the unpruned network teaches, by everything there is. `side` is the shorter
-    /// one of its images, if it has some.
+    /// Changes to the images unless they are given: mirrors, for which the unpruned network's answers can be remembered; but
+    /// where a classifier's images would come again and the unpruned network teaches, by everything there is. `side` is the
+    /// shorter one of its images, if it has some.
     pub fn changes(&self, side: Option<usize>) -> Augment {
         let long = self.epochs > recover::CYCLE && self.labels <= 0.5;
         let all = side.filter(|_| long).map(Augment::all);
         self.augment.or(all).unwrap_or(Augment { flip: true, ..Augment::default() })
     }
 
-    /// The learning rate unless it is said: higher for mixtures.
+    /// Learning rate unless it is given: higher for mixtures.
     pub fn rate(&self, mixes: bool) -> f64 {
         self.lr.unwrap_or(match self.method {
             Method::ScaledAdamW if mixes => 0.008,
@@ -181,25 +181,25 @@ impl Default for Finetune {
     }
 }
 
-/// Images that the gates are trained on where the plan does not settle before.
+/// Largest number of images that the gates are trained on.
 const MOST: usize = 12_800;
 
 /// Everything a run can be told beside its target.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What is counted.
+    /// Convention by which MACs are counted.
     pub convention: Convention,
     /// Speed of the processor for which times are predicted.
     pub speed: Option<Speed>,
-    /// Where scores come from.
+    /// Origin of the scores.
     pub criterion: Criterion,
-    /// What replaces deleted channels.
+    /// Replacement of deleted channels.
     pub compensation: Compensation,
-    /// What makes up for lost accuracy after pruning.
+    /// Recovery of lost accuracy after pruning.
     pub recover: Recover,
-    /// In how many stages, with fits in between, if more than one: each keeps the same share of what the one before it kept.
+    /// Number of stages, with fits in between: each keeps an equal share of its predecessor's amount.
     pub stages: usize,
-    /// How residual additions are read.
+    /// Reading of residual additions.
     pub residual: Residual,
     /// Layers and tensors to leave alone.
     pub exclude: Option<Regex>,
@@ -207,9 +207,9 @@ pub struct Options {
     pub only: Option<Regex>,
     /// Lower bounds on widths.
     pub limits: Limits,
-    /// What the outputs are judged by.
+    /// Loss of the outputs.
     pub loss: LossKind,
-    /// Updates; none trains until the plan has settled, on at most 12,800 images.
+    /// Number of updates; none trains until the plan has settled, on at most 12,800 images.
     pub batches: Option<usize>,
     /// Images per update.
     pub batch_size: usize,
@@ -223,11 +223,11 @@ pub struct Options {
     pub smoothing: f64,
     /// Share of distillation beside the labels.
     pub distil: f64,
-    /// Every so many updates it is measured what pruning would give; 0: never.
+    /// Updates from one measurement of the plan's network to the next; 0: none is made.
     pub trace: usize,
-    /// How the gates to keep are chosen.
+    /// Choice of the gates to keep.
     pub choice: Checkpointing,
-    /// Whether gates that closed for good are no longer trained, and their channels no longer computed.
+    /// True if gates that closed for good are no longer trained, and their channels no longer computed.
     pub freeze: bool,
     /// Crops and mirrors of the images that gates are trained on; they are not changed otherwise.
     pub augment: Option<Augment>,
@@ -238,7 +238,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Updates of the gates, at the most.
+    /// Largest number of updates of the gates.
     pub fn most_batches(&self) -> usize {
         self.batches.unwrap_or(MOST.div_ceil(self.batch_size.max(1)))
     }

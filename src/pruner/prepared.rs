@@ -8,12 +8,12 @@ use crate::data::{BoundDataset, InputSpec, Summary};
 use crate::error::{Error, Result};
 use crate::exec::{self, Pool};
 use crate::gates;
-use crate::graph::{Facts, Graph};
+use crate::graph::{Facts, Graph, Network};
 use crate::onnx::{Kind, Model};
 use crate::verify::certify::{Certificate, Claim, Planned, certify};
 use std::sync::Arc;
 
-/// A model that is to be pruned, with what is known about it.
+/// A model that is to be pruned, with its analysis.
 #[derive(Debug)]
 pub struct Prepared {
     model: Model,
@@ -26,11 +26,11 @@ pub struct Prepared {
 /// A run that came to its end.
 #[derive(Debug)]
 pub struct Done {
-    /// What was pruned.
+    /// The pruned model.
     pub of: Arc<Prepared>,
     /// All that was measured on the way.
     pub outcome: Outcome,
-    /// What was proved, and of which bytes.
+    /// The proof, and the bytes that it is of.
     pub certificate: Certificate,
     /// The data.
     pub data: Summary,
@@ -41,7 +41,7 @@ impl Prepared {
     /// it.
     pub fn new(model: Model, options: Options, unit: Unit) -> Result<Self> {
         let facts = model.facts()?;
-        let analysis = super::analyse(&model.graph, &facts, &options, unit)?;
+        let analysis = super::analyse(Network::new(&model.graph, &facts), &options, unit)?;
         Ok(Self { model, facts, options, analysis, drop_unused: false })
     }
 
@@ -57,11 +57,11 @@ impl Prepared {
     }
 
     /// Its graph with types and shapes.
-    pub fn network(&self) -> (&Graph, &Facts) {
-        (&self.model.graph, &self.facts)
+    pub fn network(&self) -> Network<'_> {
+        Network::new(&self.model.graph, &self.facts)
     }
 
-    /// What is known of its values.
+    /// Facts of its values.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
@@ -71,14 +71,14 @@ impl Prepared {
         &self.options
     }
 
-    /// What can be cut.
+    /// Groups, costs and reach.
     pub fn analysis(&self) -> &Analysis {
         &self.analysis
     }
 
     /// The inputs that data have to fit. Errors where none of them can be fed.
     pub fn inputs(&self) -> Result<Vec<InputSpec>> {
-        gates::inputs(&self.model.graph, &self.facts)
+        gates::inputs(self.network())
     }
 
     /// The smallest reachable MACs for a criterion that needs no gradients; none where gates reach them too.
@@ -88,7 +88,7 @@ impl Prepared {
         }
         let options = Options { criterion: Criterion::L1, ..self.options.clone() };
         // What can be analysed by one criterion can be by another.
-        let analysis = super::analyse(&self.model.graph, &self.facts, &options, self.analysis.unit);
+        let analysis = super::analyse(self.network(), &options, self.analysis.unit);
         analysis.ok().map(|a| a.macs_min)
     }
 
@@ -102,7 +102,7 @@ impl Prepared {
 
     fn nothing_to_prune(&self) -> Error {
         let graph = &self.model.graph;
-        let unknown = exec::unknown(graph, &self.facts).into_iter();
+        let unknown = exec::unknown(self.network()).into_iter();
         let nodes: Vec<String> = unknown
             .map(|(n, why)| format!("'{}' ({}): {why}", graph.nodes[n].name, graph.nodes[n].op_type))
             .collect();

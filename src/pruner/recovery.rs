@@ -1,42 +1,40 @@
-//! What is done about lost accuracy, once the pruned network is proved.
+//! Recovery of lost accuracy, once the pruned network is proved.
 
-use super::choose::task;
+use super::choose::{LabelShare, objective};
 use super::{Events, Finetune, Options, Recover, some_of};
 use crate::coupling::Groups;
-use crate::data::{Augment, BoundDataset};
+use crate::data::{Augment, BoundDataset, Split, Subset};
 use crate::error::Result;
-use crate::exec::Aims;
-use crate::exec::Pool;
+use crate::exec::{Aims, Pool};
 use crate::gates::{Agreement, HeldOut, Session, Trained};
 use crate::graph::*;
 use crate::recover::{self, Epoch, Fitted, Hint, State, Tuned, Update};
 use crate::rewrite::{self, Cuts};
 use crate::tensor::*;
-use crate::verify;
 
-/// Share of the updates over which the rate of the finetuning rises.
+/// Share of the finetuning's updates over which the rate rises.
 const WARM_UP: f64 = 0.05;
 
-/// Weight of the features behind the last convolutions beside the task.
+/// Weight of the hint (features of the last convolutions) beside the task loss.
 const HINT: f64 = 1.0;
 
-/// Images that choose the best epoch, at the most.
-const JUDGES: usize = 512;
+/// Largest number of images that choose the best epoch.
+const VALIDATION_IMAGES: usize = 512;
 
 /// The pruned network with other weights.
 #[derive(Debug)]
 pub struct Recovered {
     /// Its graph.
     pub graph: Graph,
-    /// What became of its layers.
+    /// Its layers, fitted or left alone.
     pub layers: Vec<Fitted>,
     /// Agreement with the unpruned network on held-out images, after the fits.
     pub fitted: Agreement,
-    /// How its weights were trained, where they were.
+    /// The training of its weights, where there was one.
     pub tuned: Option<Finetuned>,
 }
 
-/// How weights were trained, and what that brought.
+/// A finetuning: its settings and what it brought.
 #[derive(Debug)]
 pub struct Finetuned {
     /// The losses by epoch; the first entry is the state before any.
@@ -45,110 +43,114 @@ pub struct Finetuned {
     pub best: usize,
     /// The learning rate after the warm-up.
     pub lr: f64,
-    /// How images were changed.
+    /// Changes to the images.
     pub augment: Augment,
-    /// Agreement with the unpruned network on held-out images, after it.
+    /// Agreement with the unpruned network on held-out images, after the finetuning.
     pub agreement: Agreement,
 }
 
-/// What was learned before the weights were trained: with it and a [`State`] a run goes on where it was cut off.
+/// Results of a run up to its finetuning: with them and a [`State`] it goes on where it was cut off.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Resume {
     /// The training of the gates (gates only).
     pub trained: Option<Trained>,
     /// κ per level of the compensation.
     pub levels: Vec<f64>,
-    /// What became of the layers in closed form.
+    /// The layers, fitted in closed form or left alone.
     pub layers: Vec<Fitted>,
-    /// Agreement with the unpruned network after that.
+    /// Agreement with the unpruned network on held-out images, after the fits.
     pub fitted: Agreement,
-    /// Every constant that is another one since, by its name: weights and biases, and running means, which are not trained.
+    /// Constants that the fits changed, by name: weights and biases, and running means, which are not trained.
     pub changed: Vec<(String, Tensor)>,
 }
 
-/// What the pruned network is mended with.
+/// The original, images and options: everything that a pruned network is recovered with.
 pub(super) struct Recovery<'a> {
-    pub graph: &'a Graph,
-    pub facts: &'a Facts,
+    pub original: Network<'a>,
+    /// The original's groups, which know the biases that came in.
     pub groups: &'a Groups,
-    /// Where the networks are judged.
+    /// Values at which the networks are judged.
     pub aims: &'a Aims,
     pub data: &'a BoundDataset,
     /// Images to learn on.
-    pub training: &'a [usize],
-    /// Images that nothing is learned on.
+    pub train: &'a [usize],
+    /// Images that nothing is learned on, with the original's outputs.
     pub held_out_outputs: &'a HeldOut,
     pub pool: &'a Pool,
     pub options: &'a Options,
-    /// What is to be done: in a stage before the last not what the options say.
+    /// The recovery of this stage; in a stage before the last it differs from the options'.
     pub how: Recover,
 }
 
 impl Recovery<'_> {
-    /// Fits the layers of `small`, and trains its weights if that is wanted; goes on from `state` if there is one.
+    /// Fits the layers of `small`, and trains its weights if that is wanted; goes on from `resume` and `state` if there is a
+    /// state.
     pub fn run(
         &self,
         small: &Graph,
         kept: &[bool],
-        mut before: Resume,
+        mut resume: Resume,
         state: Option<State>,
         events: &mut dyn Events,
     ) -> Result<Recovered> {
-        let Self { graph: big, facts, groups, data, training, pool, .. } = *self;
-        let seed = self.options.seed;
-        let mut judges = some_of(training, (training.len() / 10).min(JUDGES), seed ^ 1 << 33);
-        if judges.is_empty() {
-            judges = training.to_vec();
-        }
-        let images: Vec<usize> = match judges.len() < training.len() {
-            true => training.iter().copied().filter(|i| judges.binary_search(i).is_err()).collect(),
-            false => training.to_vec(),
-        };
+        let Self { original, groups, data, train, pool, .. } = *self;
         let mut graph = small.clone();
         if state.is_none() {
             let progress = &mut |done, of| events.fitted(done, of);
-            (graph, before.layers) =
-                recover::reconstruct((big, facts), small, (groups, kept), (data, training), pool, progress)?;
-            before.fitted = self.agreement(&graph)?;
-            before.changed = rewrite::changed(small, &graph);
+            let images = Subset { data, indices: train };
+            (graph, resume.layers) =
+                recover::reconstruct(original, groups, kept, small, images, pool, progress)?;
+            resume.fitted = self.agreement(&graph)?;
+            resume.changed = rewrite::changed(small, &graph);
         } else {
-            rewrite::change(&mut graph, &before.changed)?;
+            rewrite::change(&mut graph, &resume.changed)?;
         }
-        let fitted = before.fitted;
+        let fitted = resume.fitted;
         let Recover::Finetune(how) = self.how else {
-            return Ok(Recovered { graph, layers: before.layers, fitted, tuned: None });
+            return Ok(Recovered { graph, layers: resume.layers, fitted, tuned: None });
         };
-        let small_facts = verify::facts_like(big, facts, &graph)?;
+        let facts = original.facts_of(&graph)?;
+        let student = Network::new(&graph, &facts);
         let cuts = Cuts::new(groups, kept);
         // Where outputs are no class scores they say enough.
         let classes = self.aims.classes;
-        let hint = Hint::find((big, facts), (&graph, &small_facts), &cuts).filter(|_| classes);
+        let hint = Hint::find(original, student, &cuts).filter(|_| classes);
         let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
-        let teacher = Session::trainable((big, facts), self.aims.parts(), &[], &watched, data, pool)?;
+        let teacher = Session::trainable(original, self.aims, &[], &watched, data, pool)?;
         let augment = how.changes(data.side().filter(|_| classes));
-        let settings = self.settings(&teacher, how, augment, &images);
-        let mut watcher = Keeping { before: &before, events };
-        let tuned = recover::finetune(
-            (&graph, &small_facts),
-            (&teacher, hint.as_ref()),
-            (&images, &judges),
-            &settings,
-            state,
-            &mut watcher,
-        )?;
+        let split = self.validation_split();
+        let settings = self.settings(&teacher, how, augment, &split.train);
+        let mut watcher = Keeping { resume: &resume, events };
+        let tuned =
+            recover::finetune(student, &teacher, hint.as_ref(), &split, &settings, state, &mut watcher)?;
         let agreement = self.agreement(&tuned.graph)?;
         let Tuned { graph, epochs, best } = tuned;
         let tuned = Some(Finetuned { epochs, best, lr: settings.lr, augment, agreement });
-        Ok(Recovered { graph, layers: before.layers, fitted, tuned })
+        Ok(Recovered { graph, layers: resume.layers, fitted, tuned })
     }
 
-    /// How well a pruned network agrees with the unpruned one.
+    /// The training images parted: a tenth, at most [`VALIDATION_IMAGES`], chooses the best epoch. With few images all serve both
+    /// ends.
+    fn validation_split(&self) -> Split {
+        let (all, seed) = (self.train, self.options.seed);
+        let mut held_out = some_of(all, (all.len() / 10).min(VALIDATION_IMAGES), seed ^ 1 << 33);
+        if held_out.is_empty() {
+            held_out = all.to_vec();
+        }
+        let train = match held_out.len() < all.len() {
+            true => all.iter().copied().filter(|i| held_out.binary_search(i).is_err()).collect(),
+            false => all.to_vec(),
+        };
+        Split { train, held_out }
+    }
+
+    /// Agreement of a pruned network with the original on the held-out images.
     pub fn agreement(&self, pruned: &Graph) -> Result<Agreement> {
-        let facts = verify::facts_like(self.graph, self.facts, pruned)?;
-        let other = Session::plain((pruned, &facts), self.aims, self.data, self.pool)?;
-        let whole = || Session::plain((self.graph, self.facts), self.aims, self.data, self.pool);
-        let whole = if self.held_out_outputs.asks() { Some(whole()?) } else { None };
-        Ok(self.held_out_outputs.agreement(whole.as_ref(), &other, None))
+        let facts = self.original.facts_of(pruned)?;
+        let session = |network| Session::plain(network, self.aims, self.data, self.pool);
+        let other = session(Network::new(pruned, &facts))?;
+        let original = if self.held_out_outputs.asks() { Some(session(self.original)?) } else { None };
+        Ok(self.held_out_outputs.agreement(original.as_ref(), &other, None))
     }
 
     fn settings(
@@ -158,7 +160,7 @@ impl Recovery<'_> {
         augment: Augment,
         images: &[usize],
     ) -> recover::Settings {
-        let labels = (how.labels > 0.0).then_some((0.0, 1.0 - how.labels));
+        let labels = (how.labels > 0.0).then_some(LabelShare { smoothing: 0.0, distil: 1.0 - how.labels });
         recover::Settings {
             epochs: how.epochs,
             batch_size: how.batch_size,
@@ -166,7 +168,7 @@ impl Recovery<'_> {
             lr: how.rate(augment.mixes()),
             warm_up: WARM_UP,
             weight_decay: how.weight_decay,
-            task: task(teacher, self.options, labels, how.temperature, images),
+            objective: objective(teacher, self.options, labels, how.temperature, images),
             hint: HINT,
             augment: Some(augment),
             seed: self.options.seed,
@@ -174,9 +176,9 @@ impl Recovery<'_> {
     }
 }
 
-/// Hands a training's state on together with what came before it.
+/// Hands the state of a finetuning on, together with the earlier results that a run needs to go on.
 struct Keeping<'a> {
-    before: &'a Resume,
+    resume: &'a Resume,
     events: &'a mut dyn Events,
 }
 
@@ -186,6 +188,6 @@ impl recover::Watcher for Keeping<'_> {
     }
 
     fn keep(&mut self, state: &State) -> Result<()> {
-        self.events.keep(self.before, state)
+        self.events.keep(self.resume, state)
     }
 }

@@ -1,6 +1,6 @@
-//! A run, stage by stage: each cuts further what the one before it left, with the weights that were fitted there.
+//! A run, stage by stage: each cuts the network of its predecessor further, with the weights that were fitted there.
 //!
-//! All stages speak of the original: its classes, its channels, its values as what is to be learned and fitted.
+//! All stages speak of the original: its classes, its channels, its values as targets of learning and fits.
 
 use super::choose::{Chosen, Learning};
 use super::recovery::Recovery;
@@ -9,54 +9,68 @@ use super::{
     some_of,
 };
 use crate::coupling::Groups;
-use crate::data::BoundDataset;
+use crate::data::{BoundDataset, Split};
 use crate::error::Result;
-use crate::exec::{BiasTermSpec, GateSpec, Pool};
+use crate::exec::{BiasTermSpec, GateSpec, GatedNetwork, Pool};
 use crate::gates::compensate::{self, BiasCompensation, Moments};
 use crate::gates::{HeldOut, Session, gate, hard};
 use crate::graph::*;
 use crate::plan::{self, Search};
 use crate::recover::State;
-use crate::rewrite;
+use crate::rewrite::{self, Bias, Rewritten};
 use crate::support::index::OptIndex;
-use crate::verify::certify::{self, Gated};
+use crate::verify::certify;
 use std::sync::Arc;
 
-/// Images over which means are taken for the compensation.
+/// Largest number of images over which means are taken for the compensation.
 const MEAN_IMAGES: usize = 512;
 
-/// What a run works on.
+/// A run's network, target, images and options.
 pub(super) struct Run<'a> {
-    pub network: (&'a Graph, &'a Facts),
+    pub network: Network<'a>,
     pub aim: &'a Aim<'a>,
     /// The aim's.
     pub analysis: &'a Analysis,
     pub data: &'a BoundDataset,
     pub options: &'a Options,
+    /// Version of the standard operators that a smaller network may use.
     pub opset: i64,
     pub pool: &'a Pool,
-    /// Images to learn on.
-    pub training: &'a [usize],
-    /// Images that nothing is learned on.
-    pub held_out: &'a [usize],
+    pub split: &'a Split,
 }
 
-/// The gates of the original and, where something is to stand in for what they close, what passes through them.
+/// The original's gates and, for a compensation, the moments of the channels that pass through them.
 struct Gates {
     specs: Vec<GateSpec>,
+    /// By gate and coordinate; empty without compensation.
     moments: Vec<Vec<Moments>>,
 }
 
-/// What a stage left for the next.
+/// Amount that a stage is to keep, and its recovery.
+struct Goal {
+    target: u64,
+    recover: Recover,
+}
+
+/// Result of a stage, for the next one.
 struct StageCarry {
     /// The original with the fitted weights.
     graph: Graph,
     facts: Facts,
     /// The original's, which know the biases that came in.
     groups: Groups,
-    /// By class: is it still there?
+    /// By class: it is still there.
     open: Vec<bool>,
     held_out_outputs: HeldOut,
+}
+
+/// The network that a stage cuts: the original, or the original with the weights that earlier stages fitted.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    network: Network<'a>,
+    groups: &'a Groups,
+    /// By class: earlier stages left it. None in the first stage.
+    open: Option<&'a [bool]>,
 }
 
 impl Run<'_> {
@@ -71,8 +85,8 @@ impl Run<'_> {
         let (mut carry, mut stages) = (None, Vec::new());
         for k in 1..count {
             let part = (whole * libm::pow(target as f64 / whole, k as f64 / count as f64)) as u64;
-            let outcome =
-                self.stage((part, Recover::Reconstruct), (&gates, carry.as_ref()), None, start, events)?;
+            let goal = Goal { target: part, recover: Recover::Reconstruct };
+            let outcome = self.stage(goal, &gates, carry.as_ref(), None, start, events)?;
             let stage = Stage {
                 macs: self.analysis.cost.hard(&outcome.plan.kept),
                 agreement: outcome.recovered.as_ref().map_or(outcome.agreement, |r| Some(r.fitted)),
@@ -82,97 +96,69 @@ impl Run<'_> {
             stages.push(stage);
             carry = Some(self.next(outcome)?);
         }
-        // What was kept is of the last stage: those before it are gone through again, to the same result.
+        // The kept state is of the last stage: the others are gone through again, to an equal result.
         let kept = start.resume.take();
-        let outcome =
-            self.stage((target, self.options.recover), (&gates, carry.as_ref()), kept, start, events)?;
+        let goal = Goal { target, recover: self.options.recover };
+        let outcome = self.stage(goal, &gates, carry.as_ref(), kept, start, events)?;
         Ok(Outcome { stages, source: carry.map(|c| c.graph), ..outcome })
     }
 
-    /// Where the stage after one begins.
+    /// The carry from a stage's outcome to the next stage.
     fn next(&self, outcome: Outcome) -> Result<StageCarry> {
-        let (graph, facts) = self.network;
-        let open = outcome.plan.kept.clone();
-        let (wide, groups) = rewrite::widen((graph, facts), &self.analysis.groups, &open, outcome.graph())?;
+        let (graph, open) = (self.network.graph, outcome.plan.kept.clone());
+        let (wide, groups) = rewrite::widen(self.network, &self.analysis.groups, &open, outcome.graph())?;
         let at = |facts: &Facts| infer(&wide, facts.inputs(graph).as_deref());
-        let elsewhere = facts.elsewhere.iter().map(|other| at(other).map(Arc::new)).collect::<Result<_>>()?;
-        let facts = Facts { elsewhere, ..at(facts)? };
+        let others = self.network.facts.elsewhere.iter();
+        let elsewhere = others.map(|other| at(other).map(Arc::new)).collect::<Result<_>>()?;
+        let facts = Facts { elsewhere, ..at(self.network.facts)? };
         Ok(StageCarry { graph: wide, facts, groups, open, held_out_outputs: outcome.held_out_outputs })
     }
 
+    /// One stage: chooses, cuts, proves and recovers. `kept` is the state of a run that goes on.
     fn stage(
         &self,
-        (target, how): (u64, Recover),
-        (gates, carry): (&Gates, Option<&StageCarry>),
+        goal: Goal,
+        gates: &Gates,
+        carry: Option<&StageCarry>,
         kept: Option<(Resume, State)>,
         start: &mut Start,
         events: &mut dyn Events,
     ) -> Result<Outcome> {
-        let Self { network: (original, of_original), data, options, opset, pool, .. } = *self;
-        let (training, held_out) = (self.training, self.held_out);
-        let (graph, facts, groups) = match carry {
-            Some(c) => (&c.graph, &c.facts, &c.groups),
-            None => (original, of_original, &self.analysis.groups),
+        let source = self.source(carry);
+        let compensation = self.bias_compensation(gates, source);
+        let (resume, state) = kept.unzip();
+        let gated = |network, bias_terms| GatedNetwork { network, gates: &gates.specs, bias_terms };
+        // Where it is not trained itself the original needs nothing in place of what closes.
+        let terms = if source.open.is_some() { &[][..] } else { &compensation.bias_terms };
+        let session = self.session(gated(self.network, terms))?;
+        let held_out_outputs = match carry {
+            Some(carry) => carry.held_out_outputs.clone(),
+            None => HeldOut::new(&session, &self.split.held_out),
         };
-        let open = carry.map(|c| c.open.as_slice());
-        let compensation = self.bias_compensation(gates, (graph, facts, groups), open);
-        // Where it is not trained itself it needs nothing in place of what closes.
-        let session = self.original(if open.is_some() { &[] } else { &compensation.shifts })?;
-        let held_out_outputs =
-            carry.map_or_else(|| HeldOut::new(&session, held_out), |c| c.held_out_outputs.clone());
-        let network = Learning {
-            graph,
-            facts,
-            aim: self.aim,
-            analysis: self.analysis,
-            groups,
-            open,
-            session: &session,
-            training,
-            held_out,
-            target,
-            opset,
-        };
-        let (before, state) = kept.unzip();
-        let Chosen { plan, trained, levels, measured } =
-            network.choose(options, &compensation, before.as_ref(), start, events)?;
+        let learning = self.learning(source, &session, &compensation, goal.target);
+        let Chosen { plan, trained, levels, measured } = learning.choose(resume.as_ref(), start, events)?;
         trained.iter().for_each(|gates| events.trained(gates));
         let lambda = hard(&plan.kept, &levels);
-        let mut rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
-        let amounts = closed(&compensation.shifts, &lambda);
-        let biases = rewrite::add_biases(&mut rewritten, graph, facts, groups, &plan.kept, &amounts)?;
+        let (rewritten, biases) = self.cut(source, &plan.kept, &closed(&compensation.bias_terms, &lambda))?;
         // What follows needs the memory.
         drop(session);
-        let recovery = Recovery {
-            graph: original,
-            facts: of_original,
-            groups,
-            aims: &self.analysis.aims,
-            data,
-            training,
-            held_out_outputs: &held_out_outputs,
-            pool,
-            options,
-            how,
-        };
+        let recovery = self.recovery(source, &held_out_outputs, goal.recover);
         let agreement = Some(recovery.agreement(&rewritten.graph)?);
-        let samples = samples(graph, facts, data, held_out);
-        let (gates, terms) = (&gates.specs, &compensation.shifts);
-        let gated = Gated { network: (graph, facts), gates, terms, lambda: &lambda };
-        let proof = certify::prove(&gated, &rewritten.graph, &samples, pool)?;
-        let recovered = match how {
+        let samples = samples(source.network, self.data, &self.split.held_out);
+        let masked = gated(source.network, &compensation.bias_terms);
+        let proof = certify::prove(masked, &lambda, &rewritten.graph, &samples, self.pool)?;
+        let recovered = match goal.recover {
             Recover::None => None,
             Recover::Reconstruct | Recover::Finetune(_) => {
-                let learned = Resume { trained: trained.clone(), levels, ..before.unwrap_or_default() };
-                Some(recovery.run(&rewritten.graph, &plan.kept, learned, state, events)?)
+                let resume = Resume { trained: trained.clone(), levels, ..resume.unwrap_or_default() };
+                Some(recovery.run(&rewritten.graph, &plan.kept, resume, state, events)?)
             }
         };
-        let (stages, source) = (Vec::new(), None);
         Ok(Outcome {
-            target,
+            target: goal.target,
             unit: self.aim.unit(),
-            stages,
-            source,
+            stages: Vec::new(),
+            source: None,
             plan,
             measured,
             rewritten,
@@ -186,24 +172,83 @@ impl Run<'_> {
         })
     }
 
-    /// The only stage of a network of which not one value can be computed, as it begins with what is not known: weights or chance
-    /// rank its channels, and nothing tells how well that went.
+    fn source<'s>(&'s self, carry: Option<&'s StageCarry>) -> Source<'s> {
+        match carry {
+            Some(c) => {
+                let network = Network::new(&c.graph, &c.facts);
+                Source { network, groups: &c.groups, open: Some(&c.open) }
+            }
+            None => Source { network: self.network, groups: &self.analysis.groups, open: None },
+        }
+    }
+
+    fn learning<'s>(
+        &'s self,
+        source: Source<'s>,
+        session: &'s Session<'s>,
+        compensation: &'s BiasCompensation,
+        target: u64,
+    ) -> Learning<'s> {
+        let Source { network, groups, open } = source;
+        let Self { aim, analysis, options, split, opset, .. } = *self;
+        Learning {
+            network,
+            groups,
+            aim,
+            analysis,
+            options,
+            compensation,
+            open,
+            session,
+            split,
+            target,
+            opset,
+        }
+    }
+
+    fn recovery<'s>(
+        &'s self,
+        source: Source<'s>,
+        held_out_outputs: &'s HeldOut,
+        how: Recover,
+    ) -> Recovery<'s> {
+        let Self { network: original, data, options, pool, .. } = *self;
+        let (groups, aims, train) = (source.groups, &self.analysis.aims, &self.split.train);
+        Recovery { original, groups, aims, data, train, held_out_outputs, pool, options, how }
+    }
+
+    /// The source without the classes that are not `kept`, and the biases that take over `amounts`.
+    fn cut(
+        &self,
+        source: Source,
+        kept: &[bool],
+        amounts: &[(NodeId, Vec<f64>)],
+    ) -> Result<(Rewritten, Vec<Bias>)> {
+        let Source { network, groups, .. } = source;
+        let mut rewritten = rewrite::rewrite(network, groups, kept, self.opset)?;
+        let biases = rewrite::add_biases(&mut rewritten, network, groups, kept, amounts)?;
+        Ok((rewritten, biases))
+    }
+
+    /// The only stage of a network of which not one value can be computed, as it begins with unknown operators: weights or chance
+    /// rank its channels, and there is no agreement to measure.
     fn unseen(&self, target: u64) -> Result<Outcome> {
-        let Self { network: (graph, facts), analysis, data, options, opset, pool, .. } = *self;
+        let Self { network, analysis, data, options, opset, pool, .. } = *self;
         let groups = &analysis.groups;
         let search = Search::new(groups, self.aim.budget(), options.limits, analysis.fixed.clone());
         let mut score = match options.criterion {
             Criterion::Random => plan::random(groups, options.seed),
-            Criterion::Gates | Criterion::L1 => plan::l1(graph, facts, groups),
+            Criterion::Gates | Criterion::L1 => plan::l1(network, groups),
         };
         let dead = analysis.dead.iter().enumerate().filter(|(_, dead)| **dead);
         dead.for_each(|(c, _)| score[c] = f64::NEG_INFINITY);
         let plan = search.meet(&score, target)?;
-        let rewritten = rewrite::rewrite(graph, facts, groups, &plan.kept, opset)?;
-        let (samples, specs) = (samples(graph, facts, data, self.held_out), gate::specs(graph, groups));
+        let rewritten = rewrite::rewrite(network, groups, &plan.kept, opset)?;
+        let samples = samples(network, data, &self.split.held_out);
+        let specs = gate::specs(network.graph, groups);
         let lambda = hard(&plan.kept, &[]);
-        let gated = Gated { network: self.network, gates: &specs, terms: &[], lambda: &lambda };
-        let proof = certify::prove(&gated, &rewritten.graph, &samples, pool)?;
+        let masked = GatedNetwork { network, gates: &specs, bias_terms: &[] };
+        let proof = certify::prove(masked, &lambda, &rewritten.graph, &samples, pool)?;
         Ok(Outcome {
             target,
             unit: self.aim.unit(),
@@ -222,49 +267,45 @@ impl Run<'_> {
         })
     }
 
-    /// The original, with terms in biases.
-    fn original<'s>(&'s self, shifts: &'s [BiasTermSpec]) -> Result<Session<'s>> {
+    /// The original with its gates, compiled.
+    fn session<'s>(&'s self, gated: GatedNetwork<'s>) -> Result<Session<'s>> {
         let Analysis { groups, aims, .. } = self.analysis;
-        Session::new(self.network, groups, shifts, aims, self.data, self.pool)
+        Session::new(gated, groups, aims, self.data, self.pool)
     }
 
     fn gates(&self) -> Result<Gates> {
-        let specs = gate::specs(self.network.0, &self.analysis.groups);
+        let specs = gate::specs(self.network.graph, &self.analysis.groups);
         if self.options.compensation == Compensation::None {
             return Ok(Gates { specs, moments: Vec::new() });
         }
-        let some = some_of(self.training, MEAN_IMAGES, self.options.seed);
-        let moments = compensate::moments(&self.original(&[])?, &specs, &some);
+        let some = some_of(&self.split.train, MEAN_IMAGES, self.options.seed);
+        let gated = GatedNetwork { network: self.network, gates: &specs, bias_terms: &[] };
+        let moments = compensate::moments(&self.session(gated)?, &specs, &some);
         Ok(Gates { specs, moments })
     }
 
-    /// What stands in for closed channels of a network; for those that were closed before, the fits have found it.
-    fn bias_compensation(
-        &self,
-        Gates { specs, moments }: &Gates,
-        (graph, facts, groups): (&Graph, &Facts, &Groups),
-        open: Option<&[bool]>,
-    ) -> BiasCompensation {
+    /// Bias terms in place of a source's closed channels; nothing for classes that earlier stages closed, as the fits made up for
+    /// them.
+    fn bias_compensation(&self, gates: &Gates, source: Source) -> BiasCompensation {
+        let (Gates { specs, moments }, Source { network, groups, open }) = (gates, source);
         let mut compensation = match self.options.compensation {
             Compensation::None => return BiasCompensation::default(),
-            Compensation::Mean => BiasCompensation::mean(graph, facts, specs, moments),
-            Compensation::Learned => {
-                BiasCompensation::learned(graph, facts, specs, moments, groups.classes.len())
-            }
+            Compensation::Mean => BiasCompensation::mean(network, specs, moments),
+            Compensation::Learned => BiasCompensation::learned(network, specs, moments, groups.classes.len()),
         };
         if let Some(open) = open {
-            for shift in &mut compensation.shifts {
-                let columns = shift.index.len().max(1);
-                let gone = |k: usize| shift.index[k % columns].get().is_some_and(|c| !open[c]);
-                (0..shift.matrix.len()).filter(|&k| gone(k)).for_each(|k| shift.matrix[k] = 0.0);
+            for term in &mut compensation.bias_terms {
+                let columns = term.index.len().max(1);
+                let gone = |k: usize| term.index[k % columns].get().is_some_and(|c| !open[c]);
+                (0..term.matrix.len()).filter(|&k| gone(k)).for_each(|k| term.matrix[k] = 0.0);
             }
         }
         compensation
     }
 }
 
-/// What stands in for closed channels, in each reader's bias: Σ over deleted c of κ_c times the shift's column.
-fn closed(shifts: &[BiasTermSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
+/// By bias term, its node and the amounts that closed channels leave in the node's bias: Σ over deleted c of κ_c·m[o, c], by o.
+fn closed(bias_terms: &[BiasTermSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
     let amount = |(i, l): (&OptIndex, &OptIndex)| match i.get().is_some_and(|i| lambda[i] == 0.0) {
         true => l.get().map_or(1.0, |l| f64::from(lambda[l])),
         false => 0.0,
@@ -274,5 +315,5 @@ fn closed(shifts: &[BiasTermSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
         let row = |row: &[f32]| row.iter().zip(&amounts).map(|(m, a)| f64::from(*m) * a).sum();
         (s.node, s.matrix.chunks(s.index.len()).map(row).collect())
     };
-    shifts.iter().map(one).collect()
+    bias_terms.iter().map(one).collect()
 }

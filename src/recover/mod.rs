@@ -1,7 +1,7 @@
 //! What makes up for lost accuracy after pruning: [`reconstruct`], in closed form, and [`finetune`], by training.
 //!
 //! Takes: the original network, the pruned one, images. Gives: the pruned graph with other weights and biases in the same
-//! shapes, and what became of them. Never: changes the graph's shape, or needs a label.
+//! shapes, and the errors of the layers. Never: changes the graph's shape, or needs a label.
 
 mod finetune;
 mod reconstruct;

@@ -3,10 +3,9 @@
 
 use super::*;
 use crate::coupling::{Groups, Residual, group};
-use crate::data::{BoundDataset, InputSpec};
+use crate::data::{BoundDataset, InputSpec, Split, Subset};
 use crate::error::Result;
-use crate::exec::Objective;
-use crate::exec::Pool;
+use crate::exec::{Aims, Objective, Pool};
 use crate::gates::Session;
 use crate::graph::*;
 use crate::ops::Net;
@@ -203,7 +202,7 @@ impl Case {
     fn of(form: &Form, graph: Graph, between: ValueId) -> Self {
         graph.check().unwrap();
         let facts = infer(&graph, None).unwrap();
-        let groups = group(&graph, &facts, Residual::Tie);
+        let groups = group(Network::new(&graph, &facts), Residual::Tie);
         let spec = InputSpec { name: "x".into(), shape: form.input.to_vec(), values: Default::default() };
         let data = BoundDataset::synthetic(&[spec], IMAGES, 3);
         let pool = Pool::new(2).unwrap();
@@ -222,22 +221,26 @@ impl Case {
         kept
     }
 
+    fn network(&self) -> Network<'_> {
+        Network::new(&self.graph, &self.facts)
+    }
+
     fn cut(&self, kept: &[bool]) -> Graph {
-        rewrite::rewrite(&self.graph, &self.facts, &self.groups, kept, 17).unwrap().graph
+        rewrite::rewrite(self.network(), &self.groups, kept, 17).unwrap().graph
     }
 
     fn fitted(&self, small: &Graph, kept: &[bool]) -> (Graph, Vec<Fitted>) {
         let list: Vec<usize> = (0..IMAGES).collect();
-        let (network, of) = ((&self.graph, &self.facts), (&self.groups, kept));
-        reconstruct(network, small, of, (&self.data, &list), &self.pool, &mut |_, _| ()).unwrap()
+        let images = Subset { data: &self.data, indices: &list };
+        reconstruct(self.network(), &self.groups, kept, small, images, &self.pool, &mut |_, _| ()).unwrap()
     }
 
     /// How far a network is from the original, as a share of the output's range.
     fn far(&self, small: &Graph) -> f64 {
-        let (targets, _) = crate::exec::targets(&self.graph, &self.facts).unwrap();
-        let samples = pruner::samples(&self.graph, &self.facts, &self.data, &[0, 1, 2, 3]);
-        let network = (&self.graph, &self.facts);
-        let proof = verify::compare(network, (&[], &[]), &[], small, &targets, &samples, &self.pool);
+        let (targets, _) = crate::exec::targets(self.network()).unwrap();
+        let samples = pruner::samples(self.network(), &self.data, &[0, 1, 2, 3]);
+        let network = self.network().into();
+        let proof = verify::compare(network, &[], small, &targets, &samples, &self.pool);
         proof.unwrap().difference.relative
     }
 }
@@ -262,17 +265,15 @@ fn recovery_leaves_a_lossless_cut_lossless() {
         let far = case.far(&fitted);
         assert!(far < 1e-5, "{}: {far:.1e} of the range after the fits\n{layers:?}", form.name);
 
-        let facts = verify::facts_like(&case.graph, &case.facts, &fitted).unwrap();
+        let facts = case.network().facts_of(&fitted).unwrap();
         let (fit, channels) = (facts.shape(case.between).unwrap(), CHANNELS[1] - DEAD.len());
         assert_eq!(fit[form.axis], channels, "{}: nothing was cut", form.name);
         let cuts = Cuts::new(&case.groups, &kept);
-        let hint = Hint::find((&case.graph, &case.facts), (&fitted, &facts), &cuts);
+        let hint = Hint::find(case.network(), Network::new(&fitted, &facts), &cuts);
         let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
-        let network = (&case.graph, &case.facts);
-        let (targets, classes) = crate::exec::targets(network.0, network.1).unwrap();
+        let aims = Aims::learned(case.network(), |_| true);
         let teacher =
-            Session::trainable(network, (&targets, classes), &[], &watched, &case.data, &case.pool).unwrap();
-        let list: Vec<usize> = (0..IMAGES).collect();
+            Session::trainable(case.network(), &aims, &[], &watched, &case.data, &case.pool).unwrap();
         let settings = Settings {
             epochs: 1,
             batch_size: 64,
@@ -280,16 +281,17 @@ fn recovery_leaves_a_lossless_cut_lossless() {
             lr: 1e-9,
             warm_up: 0.0,
             weight_decay: 0.0,
-            task: Objective::Values { variance: vec![1.0] },
+            objective: Objective::Values { variance: vec![1.0] },
             hint: 1.0,
             augment: None,
             seed: 1,
         };
-        let (images, judges) = list.split_at(128);
+        let split = Split { train: (0..128).collect(), held_out: (128..IMAGES).collect() };
         let tuned = finetune(
-            (&fitted, &facts),
-            (&teacher, hint.as_ref()),
-            (images, judges),
+            Network::new(&fitted, &facts),
+            &teacher,
+            hint.as_ref(),
+            &split,
             &settings,
             None,
             &mut Nobody,

@@ -11,7 +11,7 @@ use crate::coupling::{self, Groups};
 use crate::exec::Reach;
 use crate::exec::unknown;
 use crate::gates::Trained;
-use crate::graph::{self, Axis, Fact, Facts, Graph, Io, Node, NodeId, ValueId};
+use crate::graph::{self, Axis, Fact, Facts, Io, Network, Node, NodeId, ValueId};
 use crate::onnx::Model;
 use crate::pruner::{self, Analysis, Done, Finetuned, Outcome, Prepared, Recovered, Unit};
 use crate::tensor::{Shape, Tensor};
@@ -35,11 +35,11 @@ pub struct Known {
 impl Known {
     /// Collects what is known before a run.
     pub fn new(prepared: &Prepared) -> Self {
-        let ((graph, facts), analysis) = (prepared.network(), prepared.analysis());
+        let (Network { graph, facts }, analysis) = (prepared.network(), prepared.analysis());
         let convention = prepared.options().convention;
         Self {
             model: model(prepared.model(), facts, analysis.macs_total, convention),
-            channels: channels(graph, facts, analysis, prepared.without_gradients()),
+            channels: channels(Network { graph, facts }, analysis, prepared.without_gradients()),
         }
     }
 }
@@ -47,7 +47,7 @@ impl Known {
 /// Everything about a run, to be printed and written. Nothing was typed, and nothing is written yet.
 pub fn run(done: &Done, known: &Known) -> Run {
     let Done { of, outcome, certificate, data } = done;
-    let ((graph, facts), analysis) = (of.network(), of.analysis());
+    let (Network { graph, facts }, analysis) = (of.network(), of.analysis());
     let recovery = |r: &Recovered| recovery(r, certificate.executors());
     Run {
         program: program(),
@@ -63,14 +63,14 @@ pub fn run(done: &Done, known: &Known) -> Run {
         parameters_after: certificate.model().graph.parameters() as u64,
         bytes_before: known.model.bytes,
         bytes_after: certificate.bytes(),
-        layers: layers(graph, facts, analysis, &outcome.plan.kept),
+        layers: layers(Network { graph, facts }, analysis, &outcome.plan.kept),
         sliced: outcome.rewritten.sliced.clone(),
         masks: outcome.rewritten.masks.clone(),
         // What stages before the last added went into weights that were fitted since.
         biases: if outcome.stages.is_empty() { outcome.biases.clone() } else { Vec::new() },
         restated: outcome.rewritten.restated.clone(),
         agreement: outcome.agreement,
-        judged_before: judged_before(graph, facts),
+        judged_before: judged_before(Network { graph, facts }),
         recovery: outcome.recovered.as_ref().map(recovery),
         predicted: predicted(of, Some(outcome)),
         held_out: outcome.agreement.is_some_and(|a| a.images < data.images),
@@ -88,13 +88,13 @@ pub fn run(done: &Done, known: &Known) -> Run {
 
 /// Everything about a model, to be printed and written.
 pub fn inspection(prepared: &Prepared, known: Known) -> Inspection {
-    let ((graph, facts), analysis) = (prepared.network(), prepared.analysis());
+    let (Network { graph, facts }, analysis) = (prepared.network(), prepared.analysis());
     Inspection {
         program: program(),
         model: known.model,
         channels: known.channels,
         predicted: predicted(prepared, None),
-        layers: layers(graph, facts, analysis, &analysis.kept_at_min),
+        layers: layers(Network { graph, facts }, analysis, &analysis.kept_at_min),
     }
 }
 
@@ -129,7 +129,7 @@ fn model(model: &Model, facts: &Facts, macs: u64, convention: Convention) -> Mod
     let open: Vec<bool> = (0..graph.inputs.len()).map(|k| model.input_is_symbolic_batch(k)).collect();
     let any = open.first().copied().unwrap_or(false);
     let (mut unknown_operators, mut whole_operators) = (BTreeMap::new(), BTreeMap::new());
-    let unknown = unknown(graph, facts);
+    let unknown = unknown(Network { graph, facts });
     for (n, why) in &unknown {
         let node = &graph.nodes[*n];
         let operators = match facts.is_counted(*n, node) {
@@ -150,7 +150,7 @@ fn model(model: &Model, facts: &Facts, macs: u64, convention: Convention) -> Mod
         outputs: graph.outputs.iter().map(|&v| port(v, any, &[])).collect(),
         parameters: graph.parameters() as u64,
         macs,
-        macs_unknown: uncounted(graph, facts),
+        macs_unknown: uncounted(Network { graph, facts }),
         advice: model.kind().map(|kind| kind.advice().to_owned()),
         unread: graph.unread().into_iter().map(|v| graph.values[v].name.clone()).collect(),
         unread_bytes: graph.unread().into_iter().filter_map(|v| graph.initializer(v)).map(stored).sum(),
@@ -162,7 +162,7 @@ fn model(model: &Model, facts: &Facts, macs: u64, convention: Convention) -> Mod
         nodes_without_shape,
         computed: graph.computed.values().map(|(v, _)| graph.values[*v].name.clone()).collect(),
         decided: model.decided(),
-        cautions: cautions(graph, facts),
+        cautions: cautions(Network { graph, facts }),
     }
 }
 
@@ -176,7 +176,7 @@ fn stored(t: &Tensor) -> u64 {
 }
 
 /// Nodes with stored weights whose multiply-accumulates are not known: they, or what they read, cannot be analysed.
-fn uncounted(graph: &Graph, facts: &Facts) -> usize {
+fn uncounted(Network { graph, facts }: Network) -> usize {
     let weighs = |node: &Node| {
         let weight = |&v: &ValueId| facts.constant[v].as_ref().is_some_and(|t| t.shape().len() > 1);
         node.inputs.iter().flatten().any(weight)
@@ -185,7 +185,7 @@ fn uncounted(graph: &Graph, facts: &Facts) -> usize {
     graph.nodes.iter().enumerate().filter(unknown).count()
 }
 
-fn cautions(graph: &Graph, facts: &Facts) -> Vec<String> {
+fn cautions(Network { graph, facts }: Network) -> Vec<String> {
     let one = |node: &Node| {
         let (x, y) = facts.operands(node).zip(facts.results(node))?;
         let caution = node.op.caution(&Io { x: &x, y: &y })?;
@@ -195,17 +195,19 @@ fn cautions(graph: &Graph, facts: &Facts) -> Vec<String> {
 }
 
 /// The first node that our executor cannot run, if an output of the network depends on it.
-fn judged_before(graph: &Graph, facts: &Facts) -> Option<String> {
-    let reach = Reach::computed(graph, facts);
+fn judged_before(network: Network) -> Option<String> {
+    let graph = network.graph;
+    let reach = Reach::computed(network);
     let missing = graph.outputs.iter().find(|&&v| !reach.values[v])?;
     let node = graph.producer(*missing).and_then(|n| reach.blocker[n])?;
     Some(graph.nodes[node].name.clone())
 }
 
 /// Free and frozen channels; `unlearned` is what criteria without gradients reach, where gates do not get as far.
-fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis, unlearned: Option<u64>) -> Channels {
+fn channels(network: Network, analysis: &Analysis, unlearned: Option<u64>) -> Channels {
+    let graph = network.graph;
     let groups = &analysis.groups;
-    let weighted: BTreeSet<NodeId> = layers_of(graph, facts).into_iter().map(|l| l.node).collect();
+    let weighted: BTreeSet<NodeId> = layers_of(network).into_iter().map(|l| l.node).collect();
     let one = |g: &coupling::Group| {
         let producers = g.axes.iter().filter_map(|&(v, _)| graph.producer(v));
         let tied: BTreeSet<NodeId> =
@@ -233,7 +235,8 @@ fn channels(graph: &Graph, facts: &Facts, analysis: &Analysis, unlearned: Option
 }
 
 /// Every layer, before and after deleting the classes that `kept` marks false.
-fn layers(graph: &Graph, facts: &Facts, analysis: &Analysis, kept: &[bool]) -> Vec<Layer> {
+fn layers(network: Network, analysis: &Analysis, kept: &[bool]) -> Vec<Layer> {
+    let Network { graph, facts } = network;
     let groups = &analysis.groups;
     let before = analysis.cost.per_node(&vec![true; kept.len()]);
     let after = analysis.cost.per_node(kept);
@@ -254,7 +257,7 @@ fn layers(graph: &Graph, facts: &Facts, analysis: &Analysis, kept: &[bool]) -> V
             milliseconds_after: milliseconds(1, n),
         }
     };
-    layers_of(graph, facts).into_iter().map(one).collect()
+    layers_of(network).into_iter().map(one).collect()
 }
 
 /// A node with multiply-accumulates.
@@ -282,7 +285,7 @@ impl Weighted {
 }
 
 /// Nodes with multiply-accumulates, in the graph's order.
-fn layers_of(graph: &Graph, facts: &Facts) -> Vec<Weighted> {
+fn layers_of(Network { graph, facts }: Network) -> Vec<Weighted> {
     let layer = |(n, node): (NodeId, &Node)| {
         let (x, y) = facts.operands(node).zip(facts.results(node))?;
         let widths: Vec<Axis> =
@@ -304,7 +307,8 @@ fn parameters(facts: &Facts, node: &Node) -> u64 {
 
 /// The training, where there was one.
 fn training(trained: &Trained) -> Training {
-    let Trained { best, history, changes, trace, settled, target, before, .. } = trained.clone();
+    let Trained { best, history, changes, trace, settled, target, previous_target: before, .. } =
+        trained.clone();
     Training { steps: history.len(), best, settled, target, before, history, changes, trace }
 }
 

@@ -22,8 +22,7 @@ pub struct Bias {
 /// node without a bias gets one.
 pub fn add_biases(
     rewritten: &mut Rewritten,
-    old: &Graph,
-    facts: &Facts,
+    Network { graph: old, facts }: Network,
     groups: &Groups,
     kept: &[bool],
     amounts: &[(NodeId, Vec<f64>)],

@@ -2,20 +2,21 @@
 
 use super::Cuts;
 use crate::coupling::{Groups, Site};
-use crate::exec::{BiasTermSpec, GateSpec};
+use crate::exec::{BiasTermSpec, GateSpec, GatedNetwork};
 use crate::graph::*;
 use crate::support::index::OptIndex;
 use std::collections::HashMap;
 
-/// The `gates` and `shifts` of `graph` in `small`, the rewritten graph that keeps `kept`, where it has their values. Gates of
-/// deleted coordinates are gone, and shifts of deleted results; λ and κ keep their numbers, and what a shift adds for closed
-/// gates stays.
+/// Gates and bias terms of the original at their places in `small`, the rewritten graph that keeps `kept`. Gates of deleted
+/// coordinates are gone, and bias terms of deleted results; λ and κ keep their numbers, and a bias term keeps the columns of
+/// closed gates.
 pub fn follow(
-    (graph, groups): (&Graph, &Groups),
+    original: GatedNetwork,
+    groups: &Groups,
     kept: &[bool],
     small: &Graph,
-    (gates, shifts): (&[GateSpec], &[BiasTermSpec]),
 ) -> (Vec<GateSpec>, Vec<BiasTermSpec>) {
+    let GatedNetwork { network: Network { graph, .. }, gates, bias_terms } = original;
     let cuts = Cuts::new(groups, kept);
     let place = |n: NodeId| small.producer(graph.nodes[n].outputs.first().copied().flatten()?);
     let mut moved: Vec<GateSpec> = Vec::new();
@@ -49,7 +50,7 @@ pub fn follow(
         let matrix = left.iter().flat_map(|&o| &s.matrix[o * columns..][..columns]).copied().collect();
         Some(BiasTermSpec { node: place(s.node)?, matrix, ..s.clone() })
     };
-    (moved, shifts.iter().filter_map(shift).collect())
+    (moved, bias_terms.iter().filter_map(shift).collect())
 }
 
 /// The operand at which `value` is read on the way to operand `slot` of a node, through new nodes; without a value, `slot` itself.

@@ -74,8 +74,7 @@ pub struct Rewritten {
 
 /// Deletes the classes that `kept` marks false.
 pub fn rewrite(
-    graph: &Graph,
-    facts: &Facts,
+    Network { graph, facts }: Network,
     groups: &Groups,
     kept: &[bool],
     opset: i64,

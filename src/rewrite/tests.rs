@@ -12,7 +12,7 @@ struct Given {
 
 impl Given {
     fn of((graph, facts): (Graph, Facts), residual: Residual) -> Self {
-        let groups = group(&graph, &facts, residual);
+        let groups = group(Network::new(&graph, &facts), residual);
         Self { graph, facts, groups }
     }
 
@@ -24,7 +24,7 @@ impl Given {
     }
 
     fn rewrite(&self, kept: &[bool]) -> Rewritten {
-        rewrite(&self.graph, &self.facts, &self.groups, kept, 17).unwrap()
+        rewrite(Network::new(&self.graph, &self.facts), &self.groups, kept, 17).unwrap()
     }
 }
 
@@ -34,7 +34,7 @@ fn outputs(graph: &Graph) -> Vec<f64> {
     let shape = facts.shape(graph.inputs[0]).unwrap();
     let x = array(shape, (1..=volume(shape)).map(|x| x as f64).collect());
     let targets = &graph.outputs;
-    let network = ReferenceInterpreter { graph, facts: &facts, gates: &[], shifts: &[], targets };
+    let network = ReferenceInterpreter { network: Network::new(graph, &facts).into(), targets };
     network.outputs(&[x], &[]).unwrap().iter().flatten().copied().collect()
 }
 
@@ -75,7 +75,10 @@ fn a_layer_loses_rows_and_its_reader_columns() {
 fn nothing_deleted_is_nothing_changed() {
     let (given, ..) = chain();
     let done = given.rewrite(&[true; 4]);
-    assert_eq!(print(&done.graph, &given.facts), print(&given.graph, &given.facts));
+    assert_eq!(
+        print(Network::new(&done.graph, &given.facts)),
+        print(Network::new(&given.graph, &given.facts))
+    );
     assert!(done.sliced.is_empty() && done.masks.is_empty());
 }
 
@@ -192,7 +195,9 @@ fn a_bias_that_layers_share_is_raised_for_one_of_them() {
     let mut done = given.rewrite(&vec![true; given.groups.classes.len()]);
     let kept = vec![true; given.groups.classes.len()];
     let amounts = [(0, vec![0.5, -1.0])];
-    let added = add_biases(&mut done, &given.graph, &given.facts, &given.groups, &kept, &amounts).unwrap();
+    let added =
+        add_biases(&mut done, Network::new(&given.graph, &given.facts), &given.groups, &kept, &amounts)
+            .unwrap();
     let [raised, left] = [0, 1].map(|n: NodeId| done.graph.nodes[n].inputs[2].unwrap());
     assert_eq!((reals(&done.graph, raised), reals(&done.graph, left)), (vec![1.5, 1.0], vec![1.0, 2.0]));
     assert_eq!((left, added.len()), (bias, 1));
@@ -209,7 +214,7 @@ fn weights_of_a_small_network_go_back_to_their_places() {
     let mut small = given.rewrite(&kept).graph;
     store(&mut small, first, Tensor::floats(&[3, 2, 1, 1], vec![-1.0, -2.0, -3.0, -4.0, -5.0, -6.0]))
         .unwrap();
-    let (wide, _) = widen((&given.graph, &given.facts), &given.groups, &kept, &small).unwrap();
+    let (wide, _) = widen(Network::new(&given.graph, &given.facts), &given.groups, &kept, &small).unwrap();
     assert_eq!(reals(&wide, first), [-1.0, -2.0, 3.0, 4.0, -3.0, -4.0, -5.0, -6.0]);
     assert_eq!(reals(&wide, second), reals(&given.graph, second));
 }

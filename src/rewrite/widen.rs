@@ -12,7 +12,7 @@ use crate::tensor::*;
 /// others are as they were. Layers that got a bias on the way get one here too, numbered after all other values, and the groups
 /// know it.
 pub fn widen(
-    (graph, facts): (&Graph, &Facts),
+    Network { graph, facts }: Network,
     groups: &Groups,
     kept: &[bool],
     small: &Graph,

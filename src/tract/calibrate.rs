@@ -72,7 +72,7 @@ fn seconds(network: &Measured) -> Vec<f64> {
         let fits = names.filter(|(_, n)| !n.name.is_empty() && layer.name.starts_with(&n.name));
         if let Some((n, _)) = fits.max_by_key(|(_, n)| n.name.len()) {
             // tract calls a product by the last that it computes with it.
-            let product = latency::fused_into(&network.graph, &network.facts, n).unwrap_or(n);
+            let product = latency::fused_into(Network::new(&network.graph, &network.facts), n).unwrap_or(n);
             times[product] += layer.milliseconds / 1e3;
         }
     }
@@ -82,7 +82,7 @@ fn seconds(network: &Measured) -> Vec<f64> {
 /// Seconds of every node as `speed` has it.
 fn counts(networks: &[Measured], speed: &Speed) -> Vec<f64> {
     let nodes = |m: &Measured| {
-        let cost = Cost::latency(&m.graph, &m.facts, &Groups::default(), speed);
+        let cost = Cost::latency(Network::new(&m.graph, &m.facts), &Groups::default(), speed);
         cost.per_node(&[]).into_iter().map(|ns| ns as f64 / 1e9)
     };
     networks.iter().flat_map(nodes).collect()
@@ -151,7 +151,8 @@ mod tests {
             .iter()
             .zip(&facts)
             .map(|(m, f)| {
-                let times = Cost::latency(&m.graph, f, &Groups::default(), &truth).per_node(&[]);
+                let times =
+                    Cost::latency(Network::new(&m.graph, f), &Groups::default(), &truth).per_node(&[]);
                 let named = m.graph.nodes.iter().zip(times).filter(|(_, ns)| *ns > 0);
                 let layer = |(n, ns): (&Node, u64)| Layer {
                     name: n.name.clone(),

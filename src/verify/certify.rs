@@ -1,6 +1,6 @@
 //! The certificate: every check that makes a small network trustworthy, in one chain.
 //!
-//! Takes: a [`Claim`], what a network is said to be. Gives: a [`Certificate`] over the very bytes to be written.
+//! Takes: a [`Claim`] about a small network. Gives: a [`Certificate`] over the very bytes to be written.
 //! Never: certifies bytes that it did not read again, or that were not run in tract where tract can run them.
 //!
 //! 1. masked = small in our executor, at the analysed sizes ([`prove`], before anything is recovered)
@@ -14,30 +14,23 @@ use super::{Proof, TOLERANCE, Verdict, sizes};
 use crate::cost::{Convention, Cost};
 use crate::coupling::Groups;
 use crate::error::{Error, Result};
-use crate::exec::{BiasTermSpec, GateSpec, Pool};
-use crate::graph::{Fact, Facts, Graph, infer};
+use crate::exec::{GatedNetwork, Pool};
+use crate::graph::{Fact, Facts, Graph, Network, infer};
 use crate::onnx::{self, InputShape, Model};
 use crate::rewrite::{self, Bias, Rewritten};
 use crate::setting::Setting;
 use crate::tract::Sample;
 
-/// A network with closed gates.
-#[derive(Debug, Clone, Copy)]
-pub struct Gated<'a> {
-    /// The network that was cut.
-    pub network: (&'a Graph, &'a Facts),
-    /// Places of its gates.
-    pub gates: &'a [GateSpec],
-    /// Bias terms in place of deleted channels.
-    pub terms: &'a [BiasTermSpec],
-    /// Gate value per class.
-    pub lambda: &'a [f32],
-}
-
-/// The first link: a network with closed gates is the small one, in our executor. Errors where it is not.
-pub fn prove(gated: &Gated, small: &Graph, samples: &[Sample], pool: &Pool) -> Result<Proof> {
-    let Gated { network, gates, terms, lambda } = *gated;
-    let proof = super::prove(network, (gates, terms), lambda, small, samples, pool)?;
+/// The first link: a network with gates at `lambda` (0 where a class is deleted) is the small one, in our executor. Errors
+/// where it is not.
+pub fn prove(
+    original: GatedNetwork,
+    lambda: &[f32],
+    small: &Graph,
+    samples: &[Sample],
+    pool: &Pool,
+) -> Result<Proof> {
+    let proof = super::prove(original, lambda, small, samples, pool)?;
     let relative = proof.difference.relative;
     if relative > TOLERANCE {
         return Err(Error::Verification {
@@ -48,7 +41,7 @@ pub fn prove(gated: &Gated, small: &Graph, samples: &[Sample], pool: &Pool) -> R
     Ok(proof)
 }
 
-/// What a small network is said to be.
+/// A claim about a small network: the cut of an original, with the weights and cost that it states.
 #[derive(Debug)]
 pub struct Claim<'a> {
     /// The model that was pruned.
@@ -65,18 +58,18 @@ pub struct Claim<'a> {
     pub proof: Proof,
     /// The graph to be written.
     pub result: Graph,
-    /// Whether its weights were fitted or trained.
+    /// True if its weights were fitted or trained.
     pub recovered: bool,
     /// Inputs at the analysed sizes.
     pub samples: &'a [Sample],
-    /// What it is said to cost.
+    /// Its claimed cost.
     pub planned: Planned,
 }
 
-/// What a small network is said to cost.
+/// Claimed cost of a small network.
 #[derive(Debug, Clone, Copy)]
 pub struct Planned {
-    /// How multiply-accumulates are counted.
+    /// Convention by which multiply-accumulates are counted.
     pub convention: Convention,
     /// Multiply-accumulates.
     pub macs: u64,
@@ -86,7 +79,7 @@ pub struct Planned {
     pub target: u64,
 }
 
-/// What [`certify`] found. Nobody else can make one.
+/// Result of [`certify`]. Nobody else can make one.
 #[derive(Debug)]
 pub struct Certificate {
     verdict: Verdict,
@@ -129,7 +122,7 @@ impl Certificate {
 }
 
 /// The files that tract runs; each is none where it does not fit in one message, or calls functions of its own.
-struct Messages {
+struct Files {
     original: Option<Vec<u8>>,
     masked: Option<Vec<u8>>,
     cut: Option<Vec<u8>>,
@@ -139,17 +132,17 @@ struct Messages {
 /// other link that breaks is an error.
 pub fn certify(claim: Claim, pool: &Pool) -> Result<Certificate> {
     let masked = rewrite::masked(claim.source, &claim.cut.masks, claim.biases)?;
-    let messages = Messages {
+    let files = Files {
         original: claim.message(&claim.original.graph)?,
         masked: claim.message(&masked)?,
         cut: claim.message(&claim.cut.graph)?,
     };
-    let verdict = claim.verdict(&masked, &messages, pool)?;
+    let verdict = claim.verdict(&masked, &files, pool)?;
     let small = claim.original.with_graph(claim.result.clone())?;
     let message = small.message()?;
-    let is_proved = message == messages.cut;
-    drop((masked, messages));
-    // What is written in other bytes than those above is run in tract, too.
+    let is_proved = message == files.cut;
+    drop((masked, files));
+    // Other bytes than the ones above are run in tract, too.
     let executors = match &message {
         Some(bytes) if !is_proved => claim.same_everywhere(&small, bytes, verdict.apart, pool)?,
         _ => None,
@@ -169,20 +162,22 @@ impl Claim<'_> {
     }
 
     /// Links 2 and 3: the masked network and the cut in tract, and both at the other sizes.
-    fn verdict(&self, masked: &Graph, messages: &Messages, pool: &Pool) -> Result<Verdict> {
-        let (network, cut) = ((&self.original.graph, self.facts), &self.cut.graph);
-        let inputs = self.facts.inputs(network.0).unwrap_or_default();
+    fn verdict(&self, masked: &Graph, files: &Files, pool: &Pool) -> Result<Verdict> {
+        let (network, cut) = (Network::new(&self.original.graph, self.facts), &self.cut.graph);
+        let inputs = network.inputs().unwrap_or_default();
         let samples = self.samples;
-        let both = messages.masked.as_deref().zip(messages.cut.as_deref());
+        let both = files.masked.as_deref().zip(files.cut.as_deref());
+        let messages = both.map(|(masked, small)| sizes::Messages { masked, small });
         let (mut tract, mut rounding) = (Err("it takes a model in one piece of at most 2 GiB".into()), None);
-        if let Some((of_masked, of_cut)) = both {
-            tract = super::compare_tract(of_masked, of_cut, &inputs, samples, pool)?;
+        if let Some(messages) = messages {
+            tract = super::compare_tract(messages.masked, messages.small, &inputs, samples, pool)?;
             if tract.as_ref().is_ok_and(|d| *d > TOLERANCE) {
                 let facts = infer(masked, Some(&inputs))?;
-                rounding = super::rounding_in_tract((masked, &facts), of_masked, cut, samples, pool)?;
+                let masked = Network::new(masked, &facts);
+                rounding = super::rounding_in_tract(masked, messages.masked, cut, samples, pool)?;
             }
         }
-        let apart = match &messages.original {
+        let apart = match &files.original {
             Some(bytes) => super::compare_executors(network, bytes, samples, pool)?.ok(),
             None => None,
         };
@@ -191,7 +186,7 @@ impl Claim<'_> {
         if tract.is_err() && self.original.calls_functions() {
             tract = Err("it does not know functions that a model defines itself".into());
         }
-        let elsewhere = sizes::elsewhere(network, (masked, cut), both, samples, pool)?;
+        let elsewhere = sizes::elsewhere(network, masked, cut, messages, samples, pool)?;
         let pass =
             !beyond && proof.difference.relative <= TOLERANCE && elsewhere.iter().all(sizes::AtSizes::pass);
         Ok(Verdict {
@@ -216,9 +211,9 @@ impl Claim<'_> {
         apart: Option<f64>,
         pool: &Pool,
     ) -> Result<Option<f64>> {
-        let (original, samples) = ((&self.original.graph, self.facts), self.samples);
-        let facts = super::facts_like(original.0, original.1, &small.graph)?;
-        let network = (&small.graph, &facts);
+        let (original, samples) = (Network::new(&self.original.graph, self.facts), self.samples);
+        let facts = original.facts_of(&small.graph)?;
+        let network = Network::new(&small.graph, &facts);
         sizes::executors_elsewhere(original, &small.graph, bytes, apart, samples, pool)?;
         let Ok(d) = super::compare_executors(network, bytes, samples, pool)? else { return Ok(None) };
         if !super::near_enough(network, d, apart, samples, pool)? {
@@ -248,7 +243,7 @@ impl Claim<'_> {
         };
         let facts = infer(&graph, Some(&inputs))?;
         let Planned { convention, macs: planned, .. } = self.planned;
-        let macs = Cost::new(&graph, &facts, &Groups::default(), convention).hard(&[]);
+        let macs = Cost::new(Network::new(&graph, &facts), &Groups::default(), convention).hard(&[]);
         if macs == planned {
             return Ok(());
         }

@@ -4,9 +4,7 @@
 //! Never: passes what it did not run.
 
 use crate::error::{Error, Result};
-use crate::exec::{
-    BiasTermSpec, GateSpec, Opened, Pool, Precision, Program, Reach, ReferenceInterpreter, Workspace,
-};
+use crate::exec::{GatedNetwork, Opened, Pool, Precision, Program, Reach, ReferenceInterpreter, Workspace};
 use crate::graph::*;
 use crate::setting::Setting;
 use crate::support::random::Draw;
@@ -27,17 +25,17 @@ pub struct Verdict {
     pub samples: usize,
     /// Largest |masked − pruned| in our executor, absolute.
     pub absolute: f64,
-    /// The same relative to the output's range.
+    /// Largest |masked − pruned| in our executor, as a share of the output's range.
     pub relative: f64,
-    /// Where single precision rounds by more than the tolerance allows: by how much. Such samples count in double precision
-    /// above.
+    /// Relative difference in single precision, where rounding takes it beyond the tolerance. Such samples count in double
+    /// precision above.
     pub rounding: Option<f64>,
     /// Largest |masked − pruned| in tract relative to the output's range, or why tract could not tell.
     pub tract: Result<f64, String>,
-    /// The same at other sizes of the axes that the file leaves open.
+    /// Differences at other sizes of the axes that the file leaves open.
     pub elsewhere: Vec<sizes::AtSizes>,
-    /// Where that is beyond the tolerance, and both networks are equal in double precision: how far rounding takes tract from
-    /// double precision on the masked network.
+    /// Difference between tract and double precision on the masked network; measured where `tract` is beyond the tolerance and
+    /// both networks are equal in double precision.
     pub tract_rounding: Option<f64>,
     /// Largest |tract − our executor| on the original, relative to the output's range; none where one of them cannot run it.
     pub apart: Option<f64>,
@@ -45,16 +43,16 @@ pub struct Verdict {
     pub pass: bool,
 }
 
-/// Where rounding alone takes tract beyond the tolerance, what it may differ by: so many times what it rounds by …
+/// Largest difference in tract, in units of its rounding, where rounding alone takes it beyond the tolerance.
 const ROUNDINGS: f64 = 4.0;
 
-/// … but no more than this share of the output's range in single precision, and than [`APART_HALF`] in float16.
+/// Largest difference that rounding excuses in single precision, as a share of the output's range; [`APART_HALF`] in float16.
 pub const MOST_ALLOWED: f64 = 1e-3;
 
-/// From this share of the output's range on tract and our executor are said to compute something else …
+/// Difference of tract and our executor, as a share of the output's range, above which they compute something else.
 pub const APART: f64 = 1e-3;
 
-/// … and from this one on where values are float16: tract computes in it, our executor in single precision.
+/// That difference where values are float16: tract computes in it, our executor in single precision.
 pub const APART_HALF: f64 = 2e-2;
 
 /// Largest difference between tract and our executor that passes on a network, where they are `apart` on the one that it was made
@@ -63,10 +61,9 @@ pub fn allowed_apart(apart: Option<f64>, rounding: f64) -> f64 {
     TOLERANCE.max(ROUNDINGS * apart.unwrap_or(0.0)).max((ROUNDINGS * rounding).min(MOST_ALLOWED))
 }
 
-/// Whether tract and our executor, `d` apart on a network, may be so: where they are `apart` on the network that it was made of,
-/// or rounding explains it.
+/// True if tract and our executor may be `d` apart on a network: as they are `apart` on its original, or as rounding explains it.
 pub fn near_enough(
-    network: (&Graph, &Facts),
+    network: Network,
     d: f64,
     apart: Option<f64>,
     samples: &[Sample],
@@ -82,22 +79,22 @@ pub fn allowed(facts: &Facts, rounding: Option<f64>) -> f64 {
     rounding.map_or(TOLERANCE, |r| (ROUNDINGS * r).clamp(TOLERANCE, most))
 }
 
-/// Whether values are float16.
+/// True if values are float16.
 fn is_half(facts: &Facts) -> bool {
     facts.fact.iter().flatten().any(|f| f.dtype == DType::F16)
 }
 
-/// Inputs that a network with these facts is run at in tract, of `samples`.
+/// Number of inputs that a network with these facts is run at in tract, of `samples`.
 pub fn tried_in_tract(facts: &Facts, samples: usize) -> usize {
     if is_half(facts) { samples.min(tract::HALF_SAMPLES) } else { samples }
 }
 
-/// Whether tract and our executor, `apart` on a network, compute something else there.
+/// True if tract and our executor, `apart` on a network with these facts, compute something else there.
 pub fn disagree(facts: &Facts, apart: f64) -> bool {
     apart > if is_half(facts) { APART_HALF } else { APART }
 }
 
-/// Outputs that hardly vary are compared as if they varied by this much: differences of 1e-6 are single-precision noise.
+/// Least range of an output: below it, differences of 1e-6 are single-precision noise.
 const LEAST_RANGE: f64 = 1e-2;
 
 /// Largest difference between two runs, per output relative to the range of the first.
@@ -119,7 +116,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// What holds of two samples together.
+    /// The larger differences of two samples.
     fn worse(self, other: Self) -> Self {
         let (a, b) = (self.difference, other.difference);
         let (absolute, relative) = (a.absolute.max(b.absolute), a.relative.max(b.relative));
@@ -129,7 +126,7 @@ impl Proof {
 }
 
 impl Difference {
-    /// Takes one output of one sample in. Shapes that differ count as infinitely far apart.
+    /// Counts one output of one sample in. Shapes that differ count as infinitely far apart.
     pub fn add<T: Real>(&mut self, a: &[T], b: &[T]) {
         let ends = (f64::INFINITY, f64::NEG_INFINITY);
         let finite = |v: &&T| v.is_finite();
@@ -162,24 +159,24 @@ pub fn outputs(program: &Program, sample: &Sample, lambda: Option<&[f32]>) -> Ve
     (0..program.target_values.len()).map(|t| workspace.target(program, t).clone()).collect()
 }
 
-/// Proves that the original with gates at `lambda` gives what the small graph gives, in our executor. An operator that cannot be
-/// run is gone around: the same random numbers stand for what it gives on both sides, and what it reads must be equal.
+/// Proof that the original with gates at `lambda` gives what the small graph gives, in our executor. An operator that cannot be
+/// run is gone around: random numbers, equal on both sides, stand for its results, and its operands must be equal.
 pub fn prove(
-    big: (&Graph, &Facts),
-    gates: (&[GateSpec], &[BiasTermSpec]),
+    original: GatedNetwork,
     lambda: &[f32],
     small: &Graph,
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Proof> {
-    let opened = Opened::new(big.0, big.1)?;
+    let opened = Opened::new(original.network)?;
     let more = |(i, sample): (usize, &Sample)| {
         let drawn = opened.sources.iter().map(|(v, fact)| drawn(fact, Draw::new(*v as u64, i as u64)));
         sample.iter().cloned().chain(drawn).collect()
     };
     let samples: Vec<Sample> = samples.iter().enumerate().map(more).collect();
     let small = opened.like(small);
-    compare((&opened.graph, &opened.facts), gates, lambda, &small, &opened.ends(), &samples, pool)
+    let original = GatedNetwork { network: opened.network(), ..original };
+    compare(original, lambda, &small, &opened.ends(), &samples, pool)
 }
 
 /// Random values of a type: normally distributed, or whole numbers that serve as indices, too.
@@ -188,27 +185,26 @@ fn drawn(fact: &Fact, mut draw: Draw) -> Array<f32> {
     array(&fact.shape, (0..volume(&fact.shape)).map(|_| one()).collect())
 }
 
-/// Compares the original with gates at `lambda` against the small graph, in our executor. Where a network blows rounding up
-/// beyond the tolerance, that sample is compared again in double precision.
+/// Differences of `targets` between the original with gates at `lambda` and the small graph, in our executor. Where a network
+/// blows rounding up beyond the tolerance, that sample is compared again in double precision.
 pub fn compare(
-    big: (&Graph, &Facts),
-    (gates, shifts): (&[GateSpec], &[BiasTermSpec]),
+    original: GatedNetwork,
     lambda: &[f32],
     small: &Graph,
     targets: &[ValueId],
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Proof> {
-    let facts = facts_like(big.0, big.1, small)?;
+    let facts = original.network.facts_of(small)?;
+    let small = Network::new(small, &facts);
     let (masked, pruned) = pool.both(
-        || Program::compile(big.0, big.1, Precision::Exact, gates, shifts, targets),
-        || Program::compile(small, &facts, Precision::Exact, &[], &[], targets),
+        || Program::compile(original, Precision::Exact, targets),
+        || Program::compile(small, Precision::Exact, targets),
     );
     let (masked, pruned) = (masked?, pruned?);
     let wide: Vec<f64> = lambda.iter().map(|&l| l.into()).collect();
-    let double = |sample: &Sample, graph, facts, gates, shifts| {
-        let plain = ReferenceInterpreter { graph, facts, gates, shifts, targets };
-        plain.outputs(&in_double(sample), &wide)
+    let double = |sample: &Sample, network: GatedNetwork| {
+        ReferenceInterpreter { network, targets }.outputs(&in_double(sample), &wide)
     };
     let one = |sample: &Sample| {
         let (mut d, mut rounding) = (Difference::default(), None);
@@ -216,8 +212,8 @@ pub fn compare(
         let b = outputs(&pruned, sample, None);
         a.iter().zip(&b).for_each(|(a, b)| d.add(a.elements(), b.elements()));
         if d.relative > TOLERANCE
-            && let Some(a) = double(sample, big.0, big.1, gates, shifts)
-            && let Some(b) = double(sample, small, &facts, &[], &[])
+            && let Some(a) = double(sample, original)
+            && let Some(b) = double(sample, small.into())
         {
             rounding = Some(d.relative);
             d = Difference::default();
@@ -228,15 +224,11 @@ pub fn compare(
     Ok(pool.map(samples, one).into_iter().fold(Proof::default(), Proof::worse))
 }
 
-/// Facts of the small graph at the input shapes of the big one.
-pub fn facts_like(big: &Graph, facts: &Facts, small: &Graph) -> Result<Facts> {
-    infer(small, facts.inputs(big).as_deref())
-}
-
 /// The outputs of a network that our executor computes without a step in which rounding could become a jump, and their places
 /// among all.
-fn computed(graph: &Graph, facts: &Facts) -> (Vec<ValueId>, Vec<usize>) {
-    let reach = Reach::learned(graph, facts);
+fn computed(network: Network) -> (Vec<ValueId>, Vec<usize>) {
+    let Network { graph, facts } = network;
+    let reach = Reach::learned(network);
     let real = |v: ValueId| facts.fact[v].as_ref().is_some_and(|f| f.dtype.is_float());
     let compares = |v: ValueId| reach.values[v] && facts.constant[v].is_none() && real(v);
     let places = (0..graph.outputs.len()).filter(|&k| compares(graph.outputs[k]));
@@ -245,13 +237,14 @@ fn computed(graph: &Graph, facts: &Facts) -> (Vec<ValueId>, Vec<usize>) {
 
 /// Largest difference between our executor and tract on one network. `Err` says why one of them cannot run it.
 pub fn compare_executors(
-    (graph, facts): (&Graph, &Facts),
+    network: Network,
     bytes: &[u8],
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Result<f64, String>> {
+    let Network { graph, facts } = network;
     let inputs = facts.inputs(graph).unwrap_or_default();
-    let ours = || own_outputs((graph, facts), samples);
+    let ours = || own_outputs(network, samples);
     let (tract, ours) = pool.both(|| tract::run(bytes, &inputs, samples), ours);
     Ok(match (tract, ours?) {
         (Err(refusal), _) => Err(refusal.to_string()),
@@ -261,23 +254,19 @@ pub fn compare_executors(
 }
 
 /// Largest difference between our executor and what tract gave on one network; none where ours computes no output.
-pub fn apart(
-    network: (&Graph, &Facts),
-    samples: &[Sample],
-    tract: &[Vec<Array<f32>>],
-) -> Result<Option<f64>> {
+pub fn apart(network: Network, samples: &[Sample], tract: &[Vec<Array<f32>>]) -> Result<Option<f64>> {
     Ok(own_outputs(network, samples)?.map(|ours| distance(&ours, tract)))
 }
 
 /// By sample, the outputs that our executor computes, with their places among all; none where it computes none.
 type Own = Vec<Vec<(usize, Array<f32>)>>;
 
-fn own_outputs((graph, facts): (&Graph, &Facts), samples: &[Sample]) -> Result<Option<Own>> {
-    let (targets, places) = computed(graph, facts);
+fn own_outputs(network: Network, samples: &[Sample]) -> Result<Option<Own>> {
+    let (targets, places) = computed(network);
     if targets.is_empty() {
         return Ok(None);
     }
-    let program = Program::compile(graph, facts, Precision::Exact, &[], &[], &targets)?;
+    let program = Program::compile(network, Precision::Exact, &targets)?;
     let one = |s: &Sample| places.iter().copied().zip(outputs(&program, s, None)).collect();
     Ok(Some(samples.iter().map(one).collect()))
 }
@@ -292,12 +281,13 @@ fn distance(ours: &Own, tract: &[Vec<Array<f32>>]) -> f64 {
 
 /// A network's targets in double precision, by sample; none where one cannot be computed.
 fn double(
-    ((graph, facts), targets): ((&Graph, &Facts), &[ValueId]),
+    network: Network,
+    targets: &[ValueId],
     samples: &[Sample],
     pool: &Pool,
 ) -> Option<Vec<Vec<Array<f64>>>> {
-    let plain = ReferenceInterpreter { graph, facts, gates: &[], shifts: &[], targets };
-    pool.map(samples, |sample| plain.outputs(&in_double(sample), &[])).into_iter().collect()
+    let reference = ReferenceInterpreter { network: network.into(), targets };
+    pool.map(samples, |sample| reference.outputs(&in_double(sample), &[])).into_iter().collect()
 }
 
 /// Arrays in double precision.
@@ -305,12 +295,12 @@ fn in_double(arrays: &[Array<f32>]) -> Vec<Array<f64>> {
     arrays.iter().map(|x| x.mapv(f64::from)).collect()
 }
 
-/// How far rounding takes our executor's single precision from double precision on a network, relative to the output's range.
-pub fn rounding((graph, facts): (&Graph, &Facts), samples: &[Sample], pool: &Pool) -> Result<f64> {
-    let (targets, _) = computed(graph, facts);
+/// Difference between single and double precision in our executor on a network, as a share of the output's range.
+pub fn rounding(network: Network, samples: &[Sample], pool: &Pool) -> Result<f64> {
+    let (targets, _) = computed(network);
     let mut d = Difference::default();
-    let Some(exact) = double(((graph, facts), &targets), samples, pool) else { return Ok(0.0) };
-    let program = Program::compile(graph, facts, Precision::Exact, &[], &[], &targets)?;
+    let Some(exact) = double(network, &targets, samples, pool) else { return Ok(0.0) };
+    let program = Program::compile(network, Precision::Exact, &targets)?;
     for (sample, exact) in samples.iter().zip(&exact) {
         for (exact, single) in exact.iter().zip(in_double(&outputs(&program, sample, None))) {
             d.add(exact.elements(), single.elements());
@@ -319,57 +309,61 @@ pub fn rounding((graph, facts): (&Graph, &Facts), samples: &[Sample], pool: &Poo
     Ok(d.relative)
 }
 
-/// How far rounding takes tract from double precision on the masked network, in files that are equal in double precision;
-/// none where they are not, or where that cannot be told.
+/// Difference between tract and double precision on the masked network, whose file is `bytes`, as a share of the output's
+/// range; none where it and the small one differ in double precision, or either cannot be run.
 pub fn rounding_in_tract(
-    (masked, facts): (&Graph, &Facts),
+    masked: Network,
     bytes: &[u8],
     small: &Graph,
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Option<f64>> {
-    let of_small = facts_like(masked, facts, small)?;
-    let ((targets, places), (of_pruned, same)) = (computed(masked, facts), computed(small, &of_small));
+    let facts = masked.facts_of(small)?;
+    let small = Network::new(small, &facts);
+    let ((targets, places), (of_pruned, same)) = (computed(masked), computed(small));
     if places != same {
         return Ok(None);
     }
-    let inputs = facts.inputs(masked).unwrap_or_default();
-    let whole = double(((masked, facts), &targets), samples, pool);
-    let pruned = double(((small, &of_small), &of_pruned), samples, pool);
-    let (Some(whole), Some(pruned)) = (whole, pruned) else { return Ok(None) };
+    let inputs = masked.inputs().unwrap_or_default();
+    let in_double = |network, targets: &[ValueId]| double(network, targets, samples, pool);
+    let (Some(expected), Some(pruned)) = (in_double(masked, &targets), in_double(small, &of_pruned)) else {
+        return Ok(None);
+    };
     let Ok(found) = tract::run(bytes, &inputs, samples) else { return Ok(None) };
     let (mut exact, mut rounded) = (Difference::default(), Difference::default());
-    for ((whole, pruned), found) in whole.iter().zip(&pruned).zip(&found) {
-        for ((whole, pruned), &k) in whole.iter().zip(pruned).zip(&places) {
-            exact.add(whole.elements(), pruned.elements());
-            rounded.add(whole.elements(), found[k].mapv(f64::from).elements());
+    for ((expected, pruned), found) in expected.iter().zip(&pruned).zip(&found) {
+        for ((expected, pruned), &k) in expected.iter().zip(pruned).zip(&places) {
+            exact.add(expected.elements(), pruned.elements());
+            rounded.add(expected.elements(), found[k].mapv(f64::from).elements());
         }
     }
     // An output that our executor cannot compute is not known to be equal.
-    let all = places.len() == masked.outputs.len();
+    let all = places.len() == masked.graph.outputs.len();
     Ok((all && exact.relative <= TOLERANCE).then_some(rounded.relative))
 }
 
-/// Compares two files in tract. `Err` says why tract cannot run the big one, or that it panics on one of them; if it runs the
-/// big one and refuses the small one, that is a failure of the small one and an error.
+/// Largest difference of two files in tract, as a share of the output's range. `Err` says why tract cannot run the original, or
+/// that it panics on one of them; if it runs the original and refuses the small one, that is a failure of the small one and an
+/// error.
 pub fn compare_tract(
-    big: &[u8],
+    original: &[u8],
     small: &[u8],
     inputs: &[Fact],
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Result<f64, String>> {
     let run = |bytes| tract::run(bytes, inputs, samples);
-    let (whole, pruned) = pool.both(|| run(big), || run(small));
-    judge(whole, pruned)
+    let (original, pruned) = pool.both(|| run(original), || run(small));
+    difference_of(original, pruned)
 }
 
 /// Outputs of a network in tract, by sample.
 type Ran = std::result::Result<Vec<Vec<Array<f32>>>, Refusal>;
 
-fn judge(whole: Ran, pruned: Ran) -> Result<Result<f64, String>> {
-    let (whole, pruned) = match (whole, pruned) {
-        (Ok(whole), Ok(pruned)) => (whole, pruned),
+/// The difference of two networks' outputs in tract; see [`compare_tract`].
+fn difference_of(original: Ran, pruned: Ran) -> Result<Result<f64, String>> {
+    let (original, pruned) = match (original, pruned) {
+        (Ok(original), Ok(pruned)) => (original, pruned),
         (Err(refusal), _) => return Ok(Err(refusal.to_string())),
         (_, Err(panic @ Refusal::Panicked(_))) => {
             return Ok(Err(format!("it runs the original, on the pruned network {panic}")));
@@ -386,7 +380,7 @@ fn judge(whole: Ran, pruned: Ran) -> Result<Result<f64, String>> {
         }
     };
     let mut d = Difference::default();
-    for (a, b) in whole.iter().zip(&pruned) {
+    for (a, b) in original.iter().zip(&pruned) {
         a.iter().zip(b).for_each(|(a, b)| d.add(a.elements(), b.elements()));
     }
     Ok(Ok(d.relative))
@@ -399,16 +393,21 @@ mod tests {
     #[test]
     fn a_panic_in_tract_is_no_verdict_and_a_refusal_of_the_small_network_alone_is_one() {
         let ran = |v: f32| Ok(vec![vec![array(&[2], vec![0.0, v])]]);
-        assert_eq!(judge(ran(1.0), ran(1.0)).unwrap(), Ok(0.0));
-        assert_eq!(judge(ran(1.0), ran(1.5)).unwrap(), Ok(0.5));
+        assert_eq!(difference_of(ran(1.0), ran(1.0)).unwrap(), Ok(0.0));
+        assert_eq!(difference_of(ran(1.0), ran(1.5)).unwrap(), Ok(0.5));
         let panic = || Err(Refusal::Panicked("overflow (tract-core/pool.rs:7)".into()));
         let refused = || Err(Refusal::Refused("no such operator".into()));
-        let told = judge(panic(), panic()).unwrap().unwrap_err();
+        let told = difference_of(panic(), panic()).unwrap().unwrap_err();
         assert_eq!(told, "it panicked: overflow (tract-core/pool.rs:7)");
-        let told = judge(ran(1.0), panic()).unwrap().unwrap_err();
+        let told = difference_of(ran(1.0), panic()).unwrap().unwrap_err();
         assert!(told.contains("on the pruned network it panicked: overflow"), "{told}");
-        assert_eq!(judge(refused(), refused()).unwrap(), Err("no such operator".into()));
-        assert!(judge(ran(1.0), refused()).unwrap_err().to_string().contains("but not the pruned network"));
+        assert_eq!(difference_of(refused(), refused()).unwrap(), Err("no such operator".into()));
+        assert!(
+            difference_of(ran(1.0), refused())
+                .unwrap_err()
+                .to_string()
+                .contains("but not the pruned network")
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::exec::Aims;
 use crate::exec::{Pool, Reach};
 use crate::gates::Session;
-use crate::graph::{Facts, Graph, ValueId};
+use crate::graph::{Network, ValueId};
 use crate::tensor::{Array, Elements};
 use std::collections::BTreeSet;
 
@@ -29,31 +29,26 @@ pub struct Compared {
 
 /// Compares two networks on all of `data` (a final Softmax is taken off both), as far as they can be run: not at all, where they
 /// begin with operators that are not known.
-pub fn compare(
-    a: (&Graph, &Facts),
-    b: (&Graph, &Facts),
-    data: &BoundDataset,
-    pool: &Pool,
-) -> Result<Option<Compared>> {
+pub fn compare(a: Network, b: Network, data: &BoundDataset, pool: &Pool) -> Result<Option<Compared>> {
     same_interface(a, b)?;
-    let aims = |(graph, facts): (&Graph, &Facts)| Aims::compared(graph, facts, |_| true);
+    let aims = |network: Network| Aims::compared(network, |_| true);
     if [a, b].into_iter().any(|n| aims(n).targets.is_empty()) {
         return Ok(None);
     }
-    let reach = Reach::computed(a.0, a.1);
-    let in_the_way = reach.blocker.iter().flatten().next().map(|&n| a.0.nodes[n].name.clone());
+    let reach = Reach::computed(a);
+    let in_the_way = reach.blocker.iter().flatten().next().map(|&n| a.graph.nodes[n].name.clone());
     let all: Vec<usize> = (0..data.len()).collect();
-    let named = |n: (&Graph, &Facts)| -> BTreeSet<String> {
-        aims(n).targets.iter().map(|&v| n.0.values[v].name.clone()).collect()
+    let named = |n: Network| -> BTreeSet<String> {
+        aims(n).targets.iter().map(|&v| n.graph.values[v].name.clone()).collect()
     };
     // A masked network has products in front of what the other one reads as it is.
     let common: BTreeSet<String> = named(a).intersection(&named(b)).cloned().collect();
-    let run = |(graph, facts): (&Graph, &Facts)| {
-        let mut aims = aims((graph, facts));
+    let run = |network: Network| {
+        let (graph, mut aims) = (network.graph, aims(network));
         if !common.is_empty() {
             aims.targets.retain(|&v| common.contains(&graph.values[v].name));
         }
-        let session = Session::plain((graph, facts), &aims, data, pool)?;
+        let session = Session::plain(network, &aims, data, pool)?;
         let targets = &session.targets;
         let names: Vec<String> = targets.iter().map(|&v| graph.values[v].name.clone()).collect();
         Ok::<_, Error>((names, session.classes, session.outputs(&all)))
@@ -84,13 +79,12 @@ pub fn compare(
 }
 
 /// Errors unless inputs and outputs have the same names and shapes.
-fn same_interface(a: (&Graph, &Facts), b: (&Graph, &Facts)) -> Result<()> {
-    let list = |(graph, facts): (&Graph, &Facts), ports: &[ValueId]| {
-        let port =
-            |&v: &ValueId| format!("{} {:?}", graph.values[v].name, facts.shape(v).unwrap_or_default());
+fn same_interface(a: Network, b: Network) -> Result<()> {
+    let list = |n: Network, ports: &[ValueId]| {
+        let port = |&v: &ValueId| format!("{} {:?}", n.graph.values[v].name, n.shape(v).unwrap_or_default());
         ports.iter().map(port).collect::<Vec<_>>().join(", ")
     };
-    let ports = |n: (&Graph, &Facts)| [("inputs", list(n, &n.0.inputs)), ("outputs", list(n, &n.0.outputs))];
+    let ports = |n: Network| [("inputs", list(n, &n.graph.inputs)), ("outputs", list(n, &n.graph.outputs))];
     for ((what, a), (_, b)) in ports(a).into_iter().zip(ports(b)) {
         if a != b {
             let reason = format!("the two networks have different {what}: {a} and {b}");

@@ -21,9 +21,9 @@ pub struct AtSizes {
     pub inputs: Vec<(String, Shape)>,
     /// Largest |masked − pruned| in our executor, as a share of the output's range.
     pub relative: f64,
-    /// The same in tract, or why tract could not tell.
+    /// Largest |masked − pruned| in tract, as a share of the output's range, or why tract could not tell.
     pub tract: Result<f64, String>,
-    /// What tract rounds by there, where that decides (see [`super::Verdict::tract_rounding`]).
+    /// Rounding of tract at these sizes, where it decides (see [`super::Verdict::tract_rounding`]).
     pub tract_rounding: Option<f64>,
     /// Largest share allowed in tract.
     pub tract_allowed: f64,
@@ -36,27 +36,37 @@ impl AtSizes {
     }
 }
 
-/// The masked network and the small one in one message each; none where they do not fit in one.
-pub type Messages<'a> = Option<(&'a [u8], &'a [u8])>;
+/// The masked network and the small one as files that tract runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Messages<'a> {
+    /// The file of the masked network.
+    pub masked: &'a [u8],
+    /// The file of the small one.
+    pub small: &'a [u8],
+}
 
-/// Compares the masked network with the small one at all other sizes of `facts`, those of the original `graph`.
+/// Differences between the masked network and the small one at all other sizes of the original's open axes; in tract only where
+/// there are `messages`: a network that takes more than one message may has none.
 pub fn elsewhere(
-    (graph, facts): (&Graph, &Facts),
-    (masked, small): (&Graph, &Graph),
-    messages: Messages,
+    original: Network,
+    masked: &Graph,
+    small: &Graph,
+    messages: Option<Messages>,
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Vec<AtSizes>> {
+    let graph = original.graph;
     let one = |other: &std::sync::Arc<Facts>| {
         let inputs = other.inputs(graph).unwrap_or_default();
         let samples = stretched(samples, &inputs);
         let facts = infer(masked, Some(&inputs))?;
-        let proof = prove((masked, &facts), (&[], &[]), &[], small, &samples, pool)?;
+        let masked = Network::new(masked, &facts);
+        let proof = prove(masked.into(), &[], small, &samples, pool)?;
         let (mut tract, mut rounding) = (Err("it takes a model in one piece of at most 2 GiB".into()), None);
-        if let Some((of_masked, of_small)) = messages {
-            tract = compare_tract(of_masked, of_small, &inputs, &samples, pool)?;
+        if let Some(messages) = messages {
+            tract = compare_tract(messages.masked, messages.small, &inputs, &samples, pool)?;
             if tract.as_ref().is_ok_and(|d| *d > TOLERANCE) {
-                rounding = rounding_in_tract((masked, &facts), of_masked, small, &samples, pool)?;
+                rounding = rounding_in_tract(masked, messages.masked, small, &samples, pool)?;
             }
         }
         let names = graph.inputs.iter().map(|&v| graph.values[v].name.clone());
@@ -69,17 +79,18 @@ pub fn elsewhere(
             tract_allowed: allowed(&facts, rounding),
         })
     };
-    facts.elsewhere.iter().map(one).collect()
+    original.facts.elsewhere.iter().map(one).collect()
 }
 
 /// Sizes of the inputs, and the largest difference of two files there in tract, or why it could not tell.
 pub type FilesAtSizes = (Vec<Shape>, Result<f64, String>);
 
-/// Largest differences of two files in tract at all other sizes of `facts`, those of the first one's `graph`, with the sizes of the
-/// inputs.
+/// Largest differences of two files in tract at all other sizes of the open axes of `network`, which is the first one's, with
+/// the sizes of the inputs.
 pub fn files_elsewhere(
-    (graph, facts): (&Graph, &Facts),
-    (first, second): (&[u8], &[u8]),
+    Network { graph, facts }: Network,
+    first: &[u8],
+    second: &[u8],
     samples: &[Sample],
     pool: &Pool,
 ) -> Result<Vec<FilesAtSizes>> {
@@ -91,10 +102,10 @@ pub fn files_elsewhere(
     facts.elsewhere.iter().map(one).collect()
 }
 
-/// Errors where a network gives something else in tract than in our executor at another size, of those where tract runs it; on
-/// the original they are `apart`.
+/// Errors where tract and our executor disagree on the small network at another set of sizes at which tract runs it; on the
+/// original they are `apart`.
 pub fn executors_elsewhere(
-    (graph, facts): (&Graph, &Facts),
+    Network { graph, facts }: Network,
     small: &Graph,
     bytes: &[u8],
     apart: Option<f64>,
@@ -105,8 +116,9 @@ pub fn executors_elsewhere(
         let inputs = other.inputs(graph).unwrap_or_default();
         let samples = stretched(samples, &inputs);
         let facts = infer(small, Some(&inputs))?;
-        if let Ok(d) = compare_executors((small, &facts), bytes, &samples, pool)?
-            && !near_enough((small, &facts), d, apart, &samples, pool)?
+        let network = Network::new(small, &facts);
+        if let Ok(d) = compare_executors(network, bytes, &samples, pool)?
+            && !near_enough(network, d, apart, &samples, pool)?
         {
             let sizes: Vec<&Shape> = inputs.iter().map(|f| &f.shape).collect();
             return Err(Error::Verification {

@@ -2,6 +2,7 @@
 
 use super::{SHORT, content, digits, model, program, text};
 use assert_cmd::Command;
+use autobot_onnx::internals::graph::Network;
 use autobot_onnx::internals::onnx::{self, Model};
 use autobot_onnx::internals::pruner::{Options, Unit, analyse};
 use predicates::prelude::*;
@@ -49,7 +50,8 @@ fn pruned_well(network: &str) {
     sliced_as_told(&report, &small);
     let macs = |key: &str| report[key].as_u64().unwrap();
     let facts = small.facts().unwrap();
-    let found = analyse(&small.graph, &facts, &Options::default(), Unit::Macs).unwrap().macs_total;
+    let found =
+        analyse(Network::new(&small.graph, &facts), &Options::default(), Unit::Macs).unwrap().macs_total;
     assert_eq!(found, macs("macs_after"));
     assert!(found <= macs("macs_target") && macs("macs_target") == macs("macs_before") / 2);
     assert_eq!(file.len() as u64, macs("bytes_after"));
@@ -250,7 +252,8 @@ fn stages_go_a_part_of_the_way_each_and_the_report_tells_of_the_whole() {
     let macs = |of: &Value| of.as_u64().unwrap();
     let [before, after, asked] = ["macs_before", "macs_after", "macs_target"].map(|k| macs(&report[k]));
     let full = |m: &Model| {
-        analyse(&m.graph, &m.facts().unwrap(), &Options::default(), Unit::Macs).unwrap().macs_total
+        let facts = m.facts().unwrap();
+        analyse(Network::new(&m.graph, &facts), &Options::default(), Unit::Macs).unwrap().macs_total
     };
     assert_eq!((full(&original), full(&small)), (before, after));
     assert!(after <= asked && asked == before / 2);

@@ -5,7 +5,7 @@
 
 use super::files_below;
 use autobot_onnx::internals::exec::{Precision, Program, Workspace};
-use autobot_onnx::internals::graph::{Facts, Graph, Origin, ValueId, infer};
+use autobot_onnx::internals::graph::{Facts, Graph, Network, Origin, ValueId, infer};
 use autobot_onnx::internals::onnx::{self, Model};
 use autobot_onnx::internals::tensor::{DType, Elements, Tensor};
 use std::path::Path;
@@ -80,7 +80,7 @@ fn run(model: &Model, folded: &Facts, mut graph: Graph) -> Result<bool, String> 
     if targets.is_empty() || targets.len() < graph.outputs.len() {
         return Ok(false);
     }
-    let Ok(program) = Program::compile(&graph, &facts, Precision::Exact, &[], &[], &targets) else {
+    let Ok(program) = Program::compile(Network::new(&graph, &facts), Precision::Exact, &targets) else {
         return Ok(false);
     };
     let mut workspace = Workspace::new(&program);

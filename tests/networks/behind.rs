@@ -1,14 +1,14 @@
 //! Networks that cannot be run or learned from end to end: integer inputs and values, operators without gradient, operators that are
 //! not known. What can be cut there is cut, and proved; what gates cannot learn is said before anything is promised.
 
-use super::{Network, files_below};
+use super::{NetworkFile, files_below};
 use autobot_onnx::internals::pruner::{
     self, Analysis, Criterion, Options, Outcome, Silent, Start, Target, Task, Unit,
 };
 use autobot_onnx::internals::verify::TOLERANCE;
 use std::path::Path;
 
-fn networks() -> Vec<Network> {
+fn networks() -> Vec<NetworkFile> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = [
         files_below(&root.join("tests/networks/behind")),
@@ -16,10 +16,10 @@ fn networks() -> Vec<Network> {
             .map(|name| root.join(format!("fixtures/{name}/model.onnx")))
             .to_vec(),
     ];
-    files.concat().iter().map(|p| Network::read(p)).collect()
+    files.concat().iter().map(|p| NetworkFile::read(p)).collect()
 }
 
-fn network(name: &str) -> Network {
+fn network(name: &str) -> NetworkFile {
     networks().into_iter().find(|n| n.name == name).unwrap_or_else(|| panic!("no network {name}"))
 }
 
@@ -27,14 +27,14 @@ fn options(criterion: Criterion) -> Options {
     Options { criterion, batches: Some(2), ..Options::default() }
 }
 
-fn analysis(network: &Network, criterion: Criterion) -> Analysis {
-    pruner::analyse(&network.model.graph, &network.facts, &options(criterion), Unit::Macs).unwrap()
+fn analysis(network: &NetworkFile, criterion: Criterion) -> Analysis {
+    pruner::analyse(network.network(), &options(criterion), Unit::Macs).unwrap()
 }
 
-fn prune(network: &Network, criterion: Criterion, target: Target) -> autobot_onnx::Result<Outcome> {
+fn prune(network: &NetworkFile, criterion: Criterion, target: Target) -> autobot_onnx::Result<Outcome> {
     let (analysis, options, data) = (analysis(network, criterion), &options(criterion), network.data(16, 1));
     let (aim, opset) = (analysis.aim(target)?, network.model.opset());
-    let task = Task { network: network.parts(), opset, aim: &aim, data: &data, options };
+    let task = Task { network: network.network(), opset, aim: &aim, data: &data, options };
     pruner::prune(&task, &mut Start::default(), &mut Silent)
 }
 
@@ -183,7 +183,7 @@ fn weights_that_nothing_reads_are_in_no_group_and_no_count() {
 fn whole_numbers_are_served_below_what_they_index() {
     let ends = |name: &str| -> Vec<String> {
         let n = network(name);
-        let specs = autobot_onnx::internals::gates::inputs(&n.model.graph, &n.facts).unwrap();
+        let specs = autobot_onnx::internals::gates::inputs(n.network()).unwrap();
         specs.into_iter().map(|s| s.values.to_string()).collect()
     };
     assert_eq!(ends("tokens"), ["whole numbers from 0 to 127"]);

@@ -1,15 +1,15 @@
 //! Training of weights: its gradients are central differences, its losses those of PyTorch, update by update; and neither the
 //! number of threads nor an interruption changes a bit of the result.
 
-use super::{Network, Residual, ours, random_plan, stored};
+use super::{NetworkFile, Residual, ours, random_plan, stored};
 use autobot_onnx::Result;
-use autobot_onnx::internals::data::{BoundDataset, InputSpec, Preprocess};
+use autobot_onnx::internals::data::{BoundDataset, InputSpec, Preprocess, Split};
 use autobot_onnx::internals::exec::{Aims, Objective};
 use autobot_onnx::internals::exec::{
     LARGEST, Pool, Precision, Program, ReferenceInterpreter, Workspace, batched,
 };
 use autobot_onnx::internals::gates::Session;
-use autobot_onnx::internals::graph::{Facts, Graph};
+use autobot_onnx::internals::graph::{Facts, Graph, Network};
 use autobot_onnx::internals::onnx;
 use autobot_onnx::internals::pruner::{Identity, Resume, checkpoint};
 use autobot_onnx::internals::recover::{
@@ -29,12 +29,13 @@ fn gradients_of_parameters_are_differences() {
 }
 
 /// Compares some entries of every parameter's gradient; their number.
-fn compare(network: &Network) -> usize {
+fn compare(network: &NetworkFile) -> usize {
     let (name, graph) = (&network.name, &network.model.graph);
     let targets = network.targets();
-    let facts = batched(graph, &network.facts, &targets, LARGEST).unwrap();
-    let parameters = parameters(graph, &facts);
-    let program = Program::trainable(graph, &facts, Precision::Exact, &parameters, &targets).unwrap();
+    let facts = batched(Network::new(graph, &network.facts), &targets, LARGEST).unwrap();
+    let parameters = parameters(Network::new(graph, &facts));
+    let program =
+        Program::trainable(Network::new(graph, &facts), Precision::Exact, &parameters, &targets).unwrap();
     let mut workspace = Workspace::new(&program);
     let mut draw = Draw::new(11, 0);
     let mut inputs = Vec::new();
@@ -54,7 +55,7 @@ fn compare(network: &Network) -> usize {
     workspace.backward_parameters(&program, &mut gradients);
 
     let loss = |facts: &Facts| -> f64 {
-        let plain = ReferenceInterpreter { graph, facts, gates: &[], shifts: &[], targets: &targets };
+        let plain = ReferenceInterpreter { network: Network::new(graph, facts).into(), targets: &targets };
         let y = plain.outputs(&inputs, &[]).unwrap();
         y.iter().zip(&weights).flat_map(|(y, w)| y.iter().zip(w)).map(|(y, w)| y * f64::from(*w)).sum()
     };
@@ -129,12 +130,14 @@ fn losses_are_those_of_pytorch_update_by_update() {
     )
     .unwrap();
     let pool = Pool::new(2).unwrap();
-    let (facts, of_teacher) = (student.facts().unwrap(), teacher.facts().unwrap());
-    let aims = Aims::learned(&teacher.graph, &of_teacher, |_| true);
-    let taught = Session::plain((&teacher.graph, &of_teacher), &aims, &data, &pool).unwrap();
+    let (facts, teacher_facts) = (student.facts().unwrap(), teacher.facts().unwrap());
+    let of_teacher = Network::new(&teacher.graph, &teacher_facts);
+    let aims = Aims::learned(of_teacher, |_| true);
+    let taught = Session::plain(of_teacher, &aims, &data, &pool).unwrap();
     let curves: Vec<Curve> =
         serde_json::from_str(&std::fs::read_to_string(file("losses.json")).unwrap()).unwrap();
     let images: Vec<usize> = (0..data.len()).collect();
+    let split = Split { train: images.clone(), held_out: images.clone() };
     for curve in curves {
         let settings = Settings {
             epochs: curve.losses.len(),
@@ -143,7 +146,7 @@ fn losses_are_those_of_pytorch_update_by_update() {
             lr: curve.lr,
             warm_up: 0.06,
             weight_decay: curve.weight_decay,
-            task: match curve.temperature {
+            objective: match curve.temperature {
                 Some(temperature) => Objective::Distil { temperature },
                 None => Objective::Labels { smoothing: 0.0, distil: 0.0, temperature: 1.0 },
             },
@@ -152,8 +155,8 @@ fn losses_are_those_of_pytorch_update_by_update() {
             seed: 1,
         };
         let mut notes = Notes::default();
-        let network = (&student.graph, &facts);
-        finetune(network, (&taught, None), (&images, &images), &settings, None, &mut notes).unwrap();
+        let network = Network::new(&student.graph, &facts);
+        finetune(network, &taught, None, &split, &settings, None, &mut notes).unwrap();
         assert_eq!(notes.losses.len(), curve.losses.len());
         for (step, (ours, theirs)) in notes.losses.iter().zip(&curve.losses).enumerate() {
             let near = (ours - theirs).abs() <= 1e-4 * theirs;
@@ -169,19 +172,21 @@ fn losses_are_those_of_pytorch_update_by_update() {
 /// Trains a demo network after half of its classes were cut off, at random.
 fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes) -> (Graph, Tuned) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-    let network = Network::read(&root.join("digits_residual.onnx"));
-    let (graph, facts) = (&network.model.graph, &network.facts);
+    let network = NetworkFile::read(&root.join("digits_residual.onnx"));
     let (groups, cost) = network.groups(Residual::Expand);
     let plan = random_plan(&network, &groups, &cost, 0.6, 5);
-    let small =
-        autobot_onnx::internals::rewrite::rewrite(graph, facts, &groups, &plan.kept, network.model.opset());
+    let small = autobot_onnx::internals::rewrite::rewrite(
+        network.network(),
+        &groups,
+        &plan.kept,
+        network.model.opset(),
+    );
     let small = small.unwrap().graph;
     let data = network.data(256, 3);
     let pool = Pool::new(threads).unwrap();
     let aims = network.aims();
-    let teacher = Session::plain((graph, facts), &aims, &data, &pool).unwrap();
-    let images: Vec<usize> = (0..200).collect();
-    let judges: Vec<usize> = (200..256).collect();
+    let teacher = Session::plain(network.network(), &aims, &data, &pool).unwrap();
+    let split = Split { train: (0..200).collect(), held_out: (200..256).collect() };
     let settings = Settings {
         // From the thirteenth on they come again.
         epochs: 14,
@@ -190,7 +195,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         lr: if method == Method::ScaledAdamW { 0.01 } else { 0.001 },
         warm_up: 0.1,
         weight_decay: 1e-3,
-        task: Objective::Distil { temperature: 2.0 },
+        objective: Objective::Distil { temperature: 2.0 },
         hint: 0.0,
         // With crops the teacher's answers are known once they come again, without from the first epochs on, to mixtures never.
         augment: Some(autobot_onnx::internals::data::Augment {
@@ -202,9 +207,9 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
         }),
         seed: 3,
     };
-    let facts = autobot_onnx::internals::verify::facts_like(graph, facts, &small).unwrap();
+    let facts = network.network().facts_of(&small).unwrap();
     let done =
-        finetune((&small, &facts), (&teacher, None), (&images, &judges), &settings, from, notes).unwrap();
+        finetune(Network::new(&small, &facts), &teacher, None, &split, &settings, from, notes).unwrap();
     (small, done)
 }
 

@@ -2,14 +2,14 @@
 //! and the same gradients for the gates that are left, and for what stands in for those that are not.
 
 use super::{ALL, ours, random_plan};
-use autobot_onnx::internals::exec::{BiasTermSpec, GateSpec, Precision, Program, Workspace};
+use autobot_onnx::internals::exec::{GatedNetwork, Precision, Program, Workspace};
 use autobot_onnx::internals::gates::compensate::{BiasCompensation, Moments};
-use autobot_onnx::internals::graph::{Facts, Graph, ValueId};
+use autobot_onnx::internals::graph::{Network, ValueId};
 use autobot_onnx::internals::pruner::gates;
+use autobot_onnx::internals::rewrite;
 use autobot_onnx::internals::support::random::Draw;
 use autobot_onnx::internals::tensor::{Array, Elements};
 use autobot_onnx::internals::tract::Sample;
-use autobot_onnx::internals::{rewrite, verify};
 
 #[test]
 fn values_and_gradients_are_those_of_the_whole_network() {
@@ -24,21 +24,21 @@ fn values_and_gradients_are_those_of_the_whole_network() {
             let moments: Vec<Vec<Moments>> =
                 gates.iter().map(|g| g.index.iter().map(|_| moment()).collect()).collect();
             let n = groups.classes.len();
-            let BiasCompensation { shifts, levels } =
-                BiasCompensation::learned(graph, &network.facts, &gates, &moments, n);
+            let BiasCompensation { bias_terms, levels } =
+                BiasCompensation::learned(network.network(), &gates, &moments, n);
+            let gated = GatedNetwork { network: network.network(), gates: &gates, bias_terms: &bias_terms };
             let soft = |c: usize| if plan.kept[c] { 0.2 + 0.7 * ((c * 7) % 11) as f32 / 11.0 } else { 0.0 };
             let parameters: Vec<f32> = (0..n).map(soft).chain(levels.iter().map(|&l| l as f32)).collect();
-            let small = rewrite::rewrite(graph, &network.facts, &groups, &plan.kept, network.model.opset())
+            let small = rewrite::rewrite(network.network(), &groups, &plan.kept, network.model.opset())
                 .unwrap()
                 .graph;
-            let small_facts = verify::facts_like(graph, &network.facts, &small).unwrap();
-            let (few, kept_shifts) = rewrite::follow((graph, &groups), &plan.kept, &small, (&gates, &shifts));
+            let small_facts = network.network().facts_of(&small).unwrap();
+            let (few, terms) = rewrite::follow(gated, &groups, &plan.kept, &small);
+            let followed =
+                GatedNetwork { network: Network::new(&small, &small_facts), gates: &few, bias_terms: &terms };
             let targets = network.targets();
             let sample = &network.samples(1, 2)[0];
-            let [whole, left] = [
-                run((graph, &network.facts), (&gates, &shifts), &targets, &parameters, sample),
-                run((&small, &small_facts), (&few, &kept_shifts), &targets, &parameters, sample),
-            ];
+            let [whole, left] = [gated, followed].map(|n| run(n, &targets, &parameters, sample));
             let name = format!("{} ({residual:?})", network.name);
             near(&whole.0, &left.0, &format!("{name}: values"));
             let trained = |g: &[f32]| -> Vec<f32> {
@@ -51,13 +51,12 @@ fn values_and_gradients_are_those_of_the_whole_network() {
 
 /// The targets, and the gradients of a weighted sum of them.
 fn run(
-    (graph, facts): (&Graph, &Facts),
-    (gates, shifts): (&[GateSpec], &[BiasTermSpec]),
+    network: GatedNetwork,
     targets: &[ValueId],
     parameters: &[f32],
     sample: &Sample,
 ) -> (Vec<f32>, Vec<f32>) {
-    let program = Program::compile(graph, facts, Precision::Exact, gates, shifts, targets).unwrap();
+    let program = Program::compile(network, Precision::Exact, targets).unwrap();
     let mut workspace = Workspace::new(&program);
     for (k, x) in sample.iter().enumerate() {
         workspace.input(&program, k).copy_from_slice(x.elements());

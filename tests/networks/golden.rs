@@ -4,11 +4,11 @@
 //! with selected ones, where the text differs. After a change that is meant to alter them: `UPDATE_FIXTURES=1 cargo test --release
 //! --test networks golden`, then read the diff.
 
-use super::{Network, Residual, files, random_plan};
+use super::{NetworkFile, Residual, files, random_plan};
 use autobot_onnx::internals::coupling::Groups;
+use autobot_onnx::internals::graph::{self, Network};
 use autobot_onnx::internals::plan::Plan;
 use autobot_onnx::internals::rewrite::{self, Rewritten};
-use autobot_onnx::internals::{graph, verify};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -19,7 +19,7 @@ const SHARE: f64 = 0.6;
 fn fixtures_give_the_reviewed_text() {
     let mut wrong = String::new();
     for path in files("fixtures") {
-        let network = Network::read(&path);
+        let network = NetworkFile::read(&path);
         let folder = path.parent().unwrap();
         let expand = stages(&network, Residual::Expand);
         for (name, residual) in [("tie", Residual::Tie), ("select", Residual::Select)] {
@@ -35,16 +35,19 @@ fn fixtures_give_the_reviewed_text() {
     assert!(wrong.is_empty(), "text has changed (UPDATE_FIXTURES=1 accepts it):\n{wrong}");
 }
 
-fn stages(network: &Network, residual: Residual) -> [(&'static str, String); 3] {
-    let (graph, facts) = (&network.model.graph, &network.facts);
+fn stages(network: &NetworkFile, residual: Residual) -> [(&'static str, String); 3] {
     let (groups, cost) = network.groups(residual);
     let plan = random_plan(network, &groups, &cost, SHARE, 1);
-    let done = rewrite::rewrite(graph, facts, &groups, &plan.kept, network.model.opset());
+    let done = rewrite::rewrite(network.network(), &groups, &plan.kept, network.model.opset());
     let done = done.unwrap_or_else(|e| panic!("{}: {e}", network.name));
-    let small_facts = verify::facts_like(graph, facts, &done.graph).unwrap();
+    let small_facts = network.network().facts_of(&done.graph).unwrap();
     let full = cost.hard(&vec![true; groups.classes.len()]);
     let plan = format!("MACs {} of {full}\n{}", plan.cost, print_plan(&groups, &plan, &done));
-    [("groups", groups.print()), ("plan", plan), ("pruned", graph::print(&done.graph, &small_facts))]
+    [
+        ("groups", groups.print()),
+        ("plan", plan),
+        ("pruned", graph::print(Network::new(&done.graph, &small_facts))),
+    ]
 }
 
 /// What each group keeps of its classes, and what is left of each constant.

@@ -4,9 +4,12 @@
 //! The interpreter walks the graph operator by operator; the executor folds BatchNormalization, fuses gates, convolutions
 //! and ReLUs, takes several images at a time and computes in f32.
 
-use super::{Network, Residual, ours};
-use autobot_onnx::internals::exec::{LARGEST, Precision, Program, ReferenceInterpreter, Workspace, batched};
+use super::{NetworkFile, Residual, ours};
+use autobot_onnx::internals::exec::{
+    GatedNetwork, LARGEST, Precision, Program, ReferenceInterpreter, Workspace, batched,
+};
 use autobot_onnx::internals::gates::compensate::{BiasCompensation, Moments};
+use autobot_onnx::internals::graph::Network;
 use autobot_onnx::internals::pruner::{Compensation, gates};
 use autobot_onnx::internals::support::random::Draw;
 use autobot_onnx::internals::tensor::{array, volume};
@@ -22,11 +25,11 @@ fn executor_equals_interpreter_and_backward_equals_differences() {
     }
 }
 
-fn compare(network: &Network, residual: Residual, compensation: Compensation) {
+fn compare(network: &NetworkFile, residual: Residual, compensation: Compensation) {
     let name = format!("{} ({residual:?}, compensation {compensation:?})", network.name);
     let graph = &network.model.graph;
     let targets = network.targets();
-    let facts = batched(graph, &network.facts, &targets, LARGEST).unwrap();
+    let facts = batched(network.network(), &targets, LARGEST).unwrap();
     let (groups, _) = network.groups(residual);
     let gates = gates(graph, &groups);
     let mut draw = Draw::new(7, 0);
@@ -36,17 +39,16 @@ fn compare(network: &Network, residual: Residual, compensation: Compensation) {
     };
     let moments: Vec<Vec<Moments>> =
         gates.iter().map(|g| g.index.iter().map(|_| moment()).collect()).collect();
-    let BiasCompensation { shifts, levels } = match compensation {
+    let batched = Network::new(graph, &facts);
+    let BiasCompensation { bias_terms, levels } = match compensation {
         Compensation::None => BiasCompensation::default(),
-        Compensation::Mean => BiasCompensation::mean(graph, &facts, &gates, &moments),
-        Compensation::Learned => {
-            BiasCompensation::learned(graph, &facts, &gates, &moments, groups.classes.len())
-        }
+        Compensation::Mean => BiasCompensation::mean(batched, &gates, &moments),
+        Compensation::Learned => BiasCompensation::learned(batched, &gates, &moments, groups.classes.len()),
     };
-    let compile = |sums| Program::compile(graph, &facts, sums, &gates, &shifts, &targets).unwrap();
+    let gated = GatedNetwork { network: batched, gates: &gates, bias_terms: &bias_terms };
+    let compile = |precision| Program::compile(gated, precision, &targets).unwrap();
     let programs = [compile(Precision::Exact), compile(Precision::Fast)];
-    let plain =
-        ReferenceInterpreter { graph, facts: &facts, gates: &gates, shifts: &shifts, targets: &targets };
+    let plain = ReferenceInterpreter { network: gated, targets: &targets };
 
     let mut lambda: Vec<f32> = groups.classes.iter().map(|_| 0.2 + 0.7 * draw.unit()).collect();
     lambda.extend(levels.iter().map(|&l| l as f32));

@@ -1,10 +1,11 @@
 //! Networks of many nodes, and values that many nodes use again: analysed and cut in one ordered pass, on a test's small stack.
 
 use autobot_onnx::internals::coupling::Residual;
+use autobot_onnx::internals::graph::{self, Network};
 use autobot_onnx::internals::onnx::{self, Model};
 use autobot_onnx::internals::plan::{self, Search};
 use autobot_onnx::internals::pruner::{self, Analysis, Options, Unit};
-use autobot_onnx::internals::{graph, rewrite, verify};
+use autobot_onnx::internals::rewrite;
 use onnx_protobuf::{Message, ModelProto, NodeProto, TensorProto};
 use std::path::Path;
 
@@ -64,15 +65,16 @@ impl Net {
 /// Analyses a network in a reading and cuts half of what can be cut.
 fn cut(model: &Model, residual: Residual) -> Analysis {
     let facts = model.facts().unwrap();
+    let network = Network::new(&model.graph, &facts);
     let options = Options { residual, ..Options::default() };
-    let analysis = pruner::analyse(&model.graph, &facts, &options, Unit::Macs).unwrap();
+    let analysis = pruner::analyse(network, &options, Unit::Macs).unwrap();
     let fixed = vec![false; analysis.kept_at_min.len()];
     let search = Search::new(&analysis.groups, &analysis.cost, options.limits, fixed);
     let target = (analysis.macs_total + search.smallest().cost) / 2;
-    let kept = search.meet(&plan::l1(&model.graph, &facts, &analysis.groups), target).unwrap().kept;
-    let done = rewrite::rewrite(&model.graph, &facts, &analysis.groups, &kept, model.opset()).unwrap();
-    let facts = verify::facts_like(&model.graph, &facts, &done.graph).unwrap();
-    assert!(!graph::print(&done.graph, &facts).is_empty());
+    let kept = search.meet(&plan::l1(network, &analysis.groups), target).unwrap().kept;
+    let done = rewrite::rewrite(network, &analysis.groups, &kept, model.opset()).unwrap();
+    let facts = network.facts_of(&done.graph).unwrap();
+    assert!(!graph::print(Network::new(&done.graph, &facts)).is_empty());
     rewrite::masked(&model.graph, &done.masks, &[]).unwrap();
     model.with_graph(done.graph).unwrap();
     analysis

@@ -1,10 +1,10 @@
 //! Our count of multiply-accumulates is tract's, and what models.json says.
 
-use super::{Network, Residual, others, ours, random_plan};
+use super::{NetworkFile, Residual, others, ours, random_plan};
 use autobot_onnx::internals::cost::{Convention, Cost};
-use autobot_onnx::internals::graph::{Fact, Graph};
+use autobot_onnx::internals::graph::{Fact, Graph, Network};
+use autobot_onnx::internals::rewrite;
 use autobot_onnx::internals::tensor::DType;
-use autobot_onnx::internals::{rewrite, verify};
 use std::collections::HashMap;
 use tract_core::ops::Cost as Spent;
 use tract_core::prelude::*;
@@ -15,12 +15,13 @@ fn macs_are_tracts_before_and_after() {
     // The last has products in loops, which tract does not add up; the others it does not run.
     let others = ["decided_branches", "functions", "unknown_operator", "text_line"];
     for network in ours().into_iter().filter(|n| !others.contains(&n.name.as_str())) {
-        let (graph, facts, model) = (&network.model.graph, &network.facts, &network.model);
+        let (graph, model) = (&network.model.graph, &network.model);
         let (groups, cost) = network.groups(Residual::Select);
         let plan = random_plan(&network, &groups, &cost, 0.5, 4);
-        let small = rewrite::rewrite(graph, facts, &groups, &plan.kept, model.opset()).unwrap().graph;
-        let small_facts = verify::facts_like(graph, facts, &small).unwrap();
-        let counted = Cost::new(&small, &small_facts, &no_groups(small.values.len()), Convention::Macs);
+        let small = rewrite::rewrite(network.network(), &groups, &plan.kept, model.opset()).unwrap().graph;
+        let small_facts = network.network().facts_of(&small).unwrap();
+        let counted =
+            Cost::new(Network::new(&small, &small_facts), &no_groups(small.values.len()), Convention::Macs);
         let name = &network.name;
         assert_eq!(counted.hard(&[]), plan.cost, "{name}: the pruned graph does not cost what was planned");
         let bytes = model.with_graph(small.clone()).and_then(|m| m.to_bytes()).unwrap();
@@ -76,7 +77,7 @@ fn fma(bytes: &[u8], inputs: &[Fact]) -> u64 {
 }
 
 /// Compares the networks whose multiply-accumulates are known; their number.
-fn compare(networks: &[Network], known: impl Fn(&Network) -> Option<u64>) -> usize {
+fn compare(networks: &[NetworkFile], known: impl Fn(&NetworkFile) -> Option<u64>) -> usize {
     let (mut compared, mut wrong) = (0, Vec::new());
     for network in networks {
         let Some(known) = known(network) else { continue };
@@ -107,7 +108,7 @@ fn macs_are_the_known_numbers_on_real_networks() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/models/models.json");
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("needs {path}: {e}"));
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let known = |n: &Network| {
+    let known = |n: &NetworkFile| {
         let m = &json["models"][&n.name];
         // Counted over stored weights and subgraphs: those are other numbers.
         let whole = ["DequantizeLinear", "If"].iter().all(|op| m["ops"][op].is_null());

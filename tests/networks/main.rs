@@ -24,7 +24,7 @@ use autobot_onnx::internals::coupling::{self, Groups, Residual};
 use autobot_onnx::internals::data::BoundDataset;
 use autobot_onnx::internals::exec::Aims;
 use autobot_onnx::internals::exec::Pool;
-use autobot_onnx::internals::graph::{Fact, Facts, Graph, ValueId};
+use autobot_onnx::internals::graph::{Fact, Facts, Graph, Network, ValueId};
 use autobot_onnx::internals::onnx::{self, InputShape, Model};
 use autobot_onnx::internals::plan::{Limits, Plan, Search};
 use autobot_onnx::internals::tract::Sample;
@@ -61,14 +61,14 @@ fn given(name: &str) -> Vec<InputShape> {
 const ALL: [Residual; 3] = [Residual::Select, Residual::Expand, Residual::Tie];
 
 /// A network from a file.
-struct Network {
+struct NetworkFile {
     name: String,
     path: PathBuf,
     model: Model,
     facts: Facts,
 }
 
-impl Network {
+impl NetworkFile {
     fn read(path: &Path) -> Self {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
@@ -82,42 +82,41 @@ impl Network {
         self.model.graph.inputs.iter().filter_map(|&v| self.facts.fact[v].clone()).collect()
     }
 
-    fn parts(&self) -> (&Graph, &Facts) {
-        (&self.model.graph, &self.facts)
+    fn network(&self) -> Network<'_> {
+        Network::new(&self.model.graph, &self.facts)
     }
 
     fn aims(&self) -> Aims {
-        Aims::learned(&self.model.graph, &self.facts, |_| true)
+        Aims::learned(self.network(), |_| true)
     }
 
     fn targets(&self) -> Vec<ValueId> {
-        autobot_onnx::internals::exec::targets(&self.model.graph, &self.facts)
+        autobot_onnx::internals::exec::targets(self.network())
             .unwrap_or_else(|e| panic!("{}: {e}", self.name))
             .0
     }
 
     fn groups(&self, residual: Residual) -> (Groups, Cost) {
-        let groups = coupling::group(&self.model.graph, &self.facts, residual);
-        let cost = Cost::new(&self.model.graph, &self.facts, &groups, Convention::Macs);
+        let groups = coupling::group(self.network(), residual);
+        let cost = Cost::new(self.network(), &groups, Convention::Macs);
         (groups, cost)
     }
 
     /// `n` synthetic images.
     fn data(&self, n: usize, seed: u64) -> BoundDataset {
-        let inputs =
-            gates::inputs(&self.model.graph, &self.facts).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let inputs = gates::inputs(self.network()).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         BoundDataset::synthetic(&inputs, n, seed)
     }
 
     fn samples(&self, n: usize, seed: u64) -> Vec<Sample> {
         let all: Vec<usize> = (0..n).collect();
-        pruner::samples(&self.model.graph, &self.facts, &self.data(n, seed), &all)
+        pruner::samples(self.network(), &self.data(n, seed), &all)
     }
 }
 
 /// A plan with random scores at a share of what can be saved (1 keeps all, 0 as little as possible). Channels at which
 /// outputs are compared stay: where an operator is unknown, that is what it reads.
-fn random_plan(network: &Network, groups: &Groups, cost: &Cost, share: f64, seed: u64) -> Plan {
+fn random_plan(network: &NetworkFile, groups: &Groups, cost: &Cost, share: f64, seed: u64) -> Plan {
     let mut fixed = vec![false; groups.classes.len()];
     let labels = network.targets().into_iter().flat_map(|v| &groups.label[v]).flatten();
     labels.filter_map(|c| c.get()).for_each(|c| fixed[c] = true);
@@ -129,20 +128,19 @@ fn random_plan(network: &Network, groups: &Groups, cost: &Cost, share: f64, seed
 }
 
 /// A fixture by the name of its folder.
-fn fixture(name: &str) -> Network {
+fn fixture(name: &str) -> NetworkFile {
     let path = files("fixtures").into_iter().find(|p| p.to_string_lossy().contains(&format!("/{name}/")));
-    Network::read(&path.unwrap())
+    NetworkFile::read(&path.unwrap())
 }
 
 /// The file without the first `of(name)` channels of the layers called so.
-fn without(network: &Network, of: &dyn Fn(&str) -> usize) -> ModelProto {
-    let (graph, facts) = (&network.model.graph, &network.facts);
+fn without(network: &NetworkFile, of: &dyn Fn(&str) -> usize) -> ModelProto {
     let (groups, _) = network.groups(Residual::Tie);
     let mut kept = vec![true; groups.classes.len()];
     for g in &groups.groups {
         g.classes.iter().take(of(&g.name)).for_each(|&c| kept[c] = false);
     }
-    let done = rewrite::rewrite(graph, facts, &groups, &kept, network.model.opset()).unwrap();
+    let done = rewrite::rewrite(network.network(), &groups, &kept, network.model.opset()).unwrap();
     let bytes = network.model.with_graph(done.graph).unwrap().to_bytes().unwrap();
     ModelProto::parse_from_bytes(&bytes).unwrap()
 }
@@ -182,15 +180,15 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Fixtures and demo networks.
-fn ours() -> Vec<Network> {
+fn ours() -> Vec<NetworkFile> {
     let paths = [files("fixtures"), files("models")].concat();
     assert!(paths.len() > 20, "fixtures or demo networks are missing");
-    paths.iter().map(|p| Network::read(p)).collect()
+    paths.iter().map(|p| NetworkFile::read(p)).collect()
 }
 
 /// Further real networks, which a clone lacks: the small ones, or all with `AUTOBOT_ALL_MODELS` set, or those whose path
 /// contains its value.
-fn others() -> Vec<Network> {
+fn others() -> Vec<NetworkFile> {
     let paths = files("../shared/data/models");
     let wish = std::env::var("AUTOBOT_ALL_MODELS").ok();
     let size = |p: &PathBuf| std::fs::metadata(p).map_or(0, |m| m.len());
@@ -198,16 +196,17 @@ fn others() -> Vec<Network> {
         Some(part) => p.to_string_lossy().contains(part.as_str()),
         None => size(p) < 600_000,
     });
-    let macs = |n: &Network| {
+    let macs = |n: &NetworkFile| {
         let (groups, cost) = n.groups(Residual::Tie);
         cost.hard(&vec![true; groups.classes.len()])
     };
-    let runs = |n: &Network| {
-        let answer = autobot_onnx::internals::exec::targets(&n.model.graph, &n.facts);
+    let runs = |n: &NetworkFile| {
+        let answer = autobot_onnx::internals::exec::targets(n.network());
         answer.inspect_err(|e| eprintln!("{} is refused: {e}", n.name)).is_ok()
     };
-    let read = chosen.map(|p| Network::read(p));
-    let found: Vec<Network> = read.filter(|n| runs(n) && (wish.is_some() || macs(n) < 40_000_000)).collect();
+    let read = chosen.map(|p| NetworkFile::read(p));
+    let found: Vec<NetworkFile> =
+        read.filter(|n| runs(n) && (wish.is_some() || macs(n) < 40_000_000)).collect();
     assert!(
         !found.is_empty(),
         "needs a network of ../shared/data/models that is small, or in AUTOBOT_ALL_MODELS"

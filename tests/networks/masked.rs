@@ -1,10 +1,11 @@
 //! Deleting is masking: whatever is cut at random, the small file gives what the masked big one gives, in our executor and
 //! in tract; and the file keeps everything that the cut does not concern.
 
-use super::{ALL, Network, Residual, given, others, ours, random_plan, single};
+use super::{ALL, NetworkFile, Residual, given, others, ours, random_plan, single};
 use autobot_onnx::internals::cost::Cost;
 use autobot_onnx::internals::coupling::Groups;
-use autobot_onnx::internals::graph::{Graph, print};
+use autobot_onnx::internals::exec::GatedNetwork;
+use autobot_onnx::internals::graph::{Graph, Network, print};
 use autobot_onnx::internals::onnx;
 use autobot_onnx::internals::plan::{self, Limits, Plan, Search};
 use autobot_onnx::internals::pruner::gates;
@@ -33,7 +34,7 @@ fn masked_is_pruned_on_real_networks() {
     all(&others(), &SHARES[1..2], false);
 }
 
-fn all(networks: &[Network], shares: &[f64], tract: bool) {
+fn all(networks: &[NetworkFile], shares: &[f64], tract: bool) {
     let mut wrong = Vec::new();
     for network in networks {
         let must = tract && !NOT_IN_TRACT.contains(&network.name.as_str());
@@ -49,12 +50,12 @@ fn all(networks: &[Network], shares: &[f64], tract: bool) {
 }
 
 /// Cuts at random; `Err` says what is wrong with the result.
-fn cut(network: &Network, residual: Residual, share: f64, seed: u64, tract: bool) -> Result<(), String> {
-    let (graph, facts, model) = (&network.model.graph, &network.facts, &network.model);
+fn cut(network: &NetworkFile, residual: Residual, share: f64, seed: u64, tract: bool) -> Result<(), String> {
+    let (graph, model) = (&network.model.graph, &network.model);
     let (groups, cost) = network.groups(residual);
     let plan = plan_of(&groups, &cost, share, seed);
     let done =
-        rewrite::rewrite(graph, facts, &groups, &plan.kept, model.opset()).map_err(|e| e.to_string())?;
+        rewrite::rewrite(network.network(), &groups, &plan.kept, model.opset()).map_err(|e| e.to_string())?;
     let samples = network.samples(2, seed);
     let executor = executor(network, &groups, &plan, &done)?;
     let masked = rewrite::masked(graph, &done.masks, &[]).map_err(|e| e.to_string())?;
@@ -77,9 +78,9 @@ fn cut(network: &Network, residual: Residual, share: f64, seed: u64, tract: bool
     if executor > TOLERANCE {
         return Err(format!("{executor:.1e} apart in our executor"));
     }
-    let both = (&masked_graph, &done.graph);
-    let messages = Some((&masked[..], &small[..]));
-    let elsewhere = sizes::elsewhere((graph, facts), both, messages, &samples, &single());
+    let messages = Some(sizes::Messages { masked: &masked, small: &small });
+    let whole = network.network();
+    let elsewhere = sizes::elsewhere(whole, &masked_graph, &done.graph, messages, &samples, &single());
     for at in elsewhere.map_err(|e| format!("at other sizes: {e}"))? {
         if !at.pass() || tract && at.tract.is_err() {
             return Err(format!("at other sizes: {at:?}"));
@@ -93,8 +94,7 @@ fn cut(network: &Network, residual: Residual, share: f64, seed: u64, tract: bool
     // Constants that are equal stand once in a file, however many read them.
     let as_written =
         |m: &onnx::Model, g: &Graph| m.with_graph(g.clone()).map(|m| m.graph).map_err(|e| e.to_string());
-    let text =
-        |g: Graph| verify::facts_like(graph, facts, &g).map(|f| print(&g, &f)).map_err(|e| e.to_string());
+    let text = |g: Graph| whole.facts_of(&g).map(|f| print(Network::new(&g, &f))).map_err(|e| e.to_string());
     match text(as_written(&again, &again.graph)?)?.lines().collect::<std::collections::BTreeSet<_>>()
         == text(as_written(model, &done.graph)?)?.lines().collect()
     {
@@ -115,13 +115,12 @@ fn plan_of(groups: &Groups, cost: &Cost, share: f64, seed: u64) -> Plan {
 #[test]
 fn means_over_channels_of_halves_are_scaled_in_single_precision() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let network = Network::read(&root.join("tests/networks/half_statistics.onnx"));
+    let network = NetworkFile::read(&root.join("tests/networks/half_statistics.onnx"));
     let (groups, cost) = network.groups(Residual::Tie);
     assert_eq!(groups.groups.iter().map(|g| g.classes.len()).collect::<Vec<_>>(), [7]);
     for (seed, share) in (1..).zip(SHARES) {
         let plan = plan_of(&groups, &cost, share, seed);
-        let (graph, facts) = (&network.model.graph, &network.facts);
-        let done = rewrite::rewrite(graph, facts, &groups, &plan.kept, network.model.opset()).unwrap();
+        let done = rewrite::rewrite(network.network(), &groups, &plan.kept, network.model.opset()).unwrap();
         let apart = executor(&network, &groups, &plan, &done).unwrap();
         assert!(apart <= TOLERANCE, "{share}: {apart:e}");
     }
@@ -131,17 +130,17 @@ fn means_over_channels_of_halves_are_scaled_in_single_precision() {
 #[test]
 fn rounding_in_tract_is_measured_on_equal_networks_only() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let network = Network::read(&root.join("fixtures/sharp_softmax/model.onnx"));
-    let (graph, facts, model) = (&network.model.graph, &network.facts, &network.model);
+    let network = NetworkFile::read(&root.join("fixtures/sharp_softmax/model.onnx"));
+    let (graph, model) = (&network.model.graph, &network.model);
     let (groups, cost) = network.groups(Residual::Tie);
     let plan = plan_of(&groups, &cost, 0.5, 1);
-    let done = rewrite::rewrite(graph, facts, &groups, &plan.kept, model.opset()).unwrap();
+    let done = rewrite::rewrite(network.network(), &groups, &plan.kept, model.opset()).unwrap();
     let masked = rewrite::masked(graph, &done.masks, &[]).unwrap();
     let bytes = model.with_graph(masked.clone()).unwrap().to_bytes().unwrap();
-    let facts = autobot_onnx::internals::graph::infer(&masked, facts.inputs(graph).as_deref()).unwrap();
+    let facts = network.network().facts_of(&masked).unwrap();
     let rounding = |small: &Graph| {
         let samples = network.samples(4, 1);
-        verify::rounding_in_tract((&masked, &facts), &bytes, small, &samples, &single()).unwrap()
+        verify::rounding_in_tract(Network::new(&masked, &facts), &bytes, small, &samples, &single()).unwrap()
     };
     let found = rounding(&done.graph).unwrap();
     assert!(found > 2.0 * TOLERANCE, "the network was made for more: {found:e}");
@@ -159,12 +158,13 @@ fn rounding_in_tract_is_measured_on_equal_networks_only() {
     assert_eq!(rounding(&wrong), None);
 }
 
-fn executor(network: &Network, groups: &Groups, plan: &Plan, done: &Rewritten) -> Result<f64, String> {
-    let (graph, facts) = (&network.model.graph, &network.facts);
+fn executor(network: &NetworkFile, groups: &Groups, plan: &Plan, done: &Rewritten) -> Result<f64, String> {
+    let graph = &network.model.graph;
     let lambda: Vec<f32> = plan.kept.iter().map(|&k| f32::from(u8::from(k))).collect();
     let gates = gates(graph, groups);
     let samples = network.samples(2, 3);
-    let d = verify::prove((graph, facts), (&gates, &[]), &lambda, &done.graph, &samples, &single());
+    let gated = GatedNetwork { network: network.network(), gates: &gates, bias_terms: &[] };
+    let d = verify::prove(gated, &lambda, &done.graph, &samples, &single());
     d.map(|d| d.difference.relative).map_err(|e| e.to_string())
 }
 
@@ -251,8 +251,7 @@ fn declared_shapes_that_do_not_hold_are_corrected() {
         let (groups, cost) = network.groups(Residual::Tie);
         let plan = random_plan(&network, &groups, &cost, 0.6, 1);
         let opset = network.model.opset();
-        let done =
-            rewrite::rewrite(&network.model.graph, &network.facts, &groups, &plan.kept, opset).unwrap();
+        let done = rewrite::rewrite(network.network(), &groups, &plan.kept, opset).unwrap();
         let small = network.model.with_graph(done.graph).unwrap();
         let again = onnx::parse(&small.to_bytes().unwrap(), Path::new("small.onnx"), &[]).unwrap();
         assert_eq!(again.false_declarations().unwrap(), [""; 0], "{name}");

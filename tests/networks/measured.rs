@@ -1,28 +1,25 @@
 //! A time that is measured decides over one that is predicted.
 
-use super::Network;
+use super::NetworkFile;
 use autobot_onnx::Result;
 use autobot_onnx::internals::cost::latency::Cpu;
 use autobot_onnx::internals::cost::{Convention, Cost};
 use autobot_onnx::internals::coupling::Groups;
-use autobot_onnx::internals::graph::Graph;
+use autobot_onnx::internals::graph::{Graph, Network};
 use autobot_onnx::internals::pruner::{self, Clock, Criterion, Options, Silent, Start, Target, Task, Unit};
-use autobot_onnx::internals::verify;
 use std::path::Path;
 
 /// A machine on which whatever is saved saves half as much as one would think.
 struct Slow<'a> {
-    network: &'a Network,
+    network: &'a NetworkFile,
     asked: usize,
 }
 
 impl Slow<'_> {
     fn of(&self, graph: &Graph) -> f64 {
-        let big = &self.network.model.graph;
-        let facts = verify::facts_like(big, &self.network.facts, graph).unwrap();
-        let macs =
-            |graph, facts| Cost::new(graph, facts, &Groups::default(), Convention::Macs).hard(&[]) as f64;
-        let share = macs(graph, &facts) / macs(big, &self.network.facts);
+        let facts = self.network.network().facts_of(graph).unwrap();
+        let macs = |network| Cost::new(network, &Groups::default(), Convention::Macs).hard(&[]) as f64;
+        let share = macs(Network::new(graph, &facts)) / macs(self.network.network());
         share + (1.0 - share) / 2.0
     }
 }
@@ -37,15 +34,14 @@ impl Clock for Slow<'_> {
 #[test]
 fn a_measured_time_is_met() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let network = Network::read(&root.join("models/digits_concat.onnx"));
-    let (graph, facts) = (&network.model.graph, &network.facts);
+    let network = NetworkFile::read(&root.join("models/digits_concat.onnx"));
     let speed = Some(Cpu::CortexA53.speed());
     let options = Options { speed, criterion: Criterion::Gates, batches: Some(20), ..Options::default() };
-    let analysis = pruner::analyse(graph, facts, &options, Unit::Time).unwrap();
+    let analysis = pruner::analyse(network.network(), &options, Unit::Time).unwrap();
     let mut slow = Slow { network: &network, asked: 0 };
     let data = network.data(64, 1);
     let (aim, opset) = (analysis.aim(Target::TimeShare(0.75)).unwrap(), network.model.opset());
-    let task = Task { network: (graph, facts), opset, aim: &aim, data: &data, options: &options };
+    let task = Task { network: network.network(), opset, aim: &aim, data: &data, options: &options };
     let mut start = Start { clock: Some(&mut slow), ..Start::default() };
     let done = pruner::prune(&task, &mut start, &mut Silent).unwrap();
     let measured = done.measured.unwrap();

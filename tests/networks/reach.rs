@@ -8,13 +8,12 @@ use autobot_onnx::internals::verify::TOLERANCE;
 fn the_smallest_target_can_be_met_and_nothing_below_it() {
     for network in ours() {
         for residual in ALL {
-            let (graph, facts) = (&network.model.graph, &network.facts);
             let data = network.data(16, 1);
             let options = &Options { criterion: Criterion::L1, residual, ..Options::default() };
-            let analysis = pruner::analyse(graph, facts, options, Unit::Macs).unwrap();
+            let analysis = pruner::analyse(network.network(), options, Unit::Macs).unwrap();
             let at = |macs: u64| {
                 let (aim, opset) = (analysis.aim(Target::Macs(macs))?, network.model.opset());
-                let task = Task { network: (graph, facts), opset, aim: &aim, data: &data, options };
+                let task = Task { network: network.network(), opset, aim: &aim, data: &data, options };
                 pruner::prune(&task, &mut Start::default(), &mut Silent)
             };
             let name = format!("{} ({residual:?})", network.name);
@@ -31,7 +30,7 @@ fn the_automatic_reading_reaches_what_the_best_one_reaches() {
     for network in ours() {
         let reach = |residual| {
             let options = Options { residual, ..Options::default() };
-            pruner::analyse(&network.model.graph, &network.facts, &options, Unit::Macs).unwrap().macs_min
+            pruner::analyse(network.network(), &options, Unit::Macs).unwrap().macs_min
         };
         let (auto, tie) = (reach(Residual::Auto), reach(Residual::Tie));
         assert!(auto <= tie, "{}: {auto} MACs where {tie} can be reached", network.name);

@@ -1,8 +1,9 @@
 //! Closed-form recovery: it leaves alone what is right already, repairs what can be repaired, makes no layer worse on images
 //! that it was not fitted on, and gives the same bits on any number of threads.
 
-use super::{Network, Residual, ours, random_plan, single, stored};
+use super::{NetworkFile, Residual, ours, random_plan, single, stored};
 use autobot_onnx::internals::coupling::Groups;
+use autobot_onnx::internals::data::Subset;
 use autobot_onnx::internals::exec::Pool;
 use autobot_onnx::internals::graph::{Graph, Origin};
 use autobot_onnx::internals::recover::{Fitted, reconstruct};
@@ -13,20 +14,20 @@ const IMAGES: usize = 256;
 
 /// The pruned graph, and what recovery makes of it.
 fn recovered(
-    network: &Network,
+    network: &NetworkFile,
     groups: &Groups,
     kept: &[bool],
     threads: usize,
 ) -> (Graph, Graph, Vec<Fitted>) {
-    let (graph, facts) = (&network.model.graph, &network.facts);
-    let small = rewrite::rewrite(graph, facts, groups, kept, network.model.opset()).unwrap().graph;
+    let small = rewrite::rewrite(network.network(), groups, kept, network.model.opset()).unwrap().graph;
     let list: Vec<usize> = (0..IMAGES).collect();
     let pool = Pool::new(threads).unwrap();
     let (fitted, layers) = reconstruct(
-        (graph, facts),
+        network.network(),
+        groups,
+        kept,
         &small,
-        (groups, kept),
-        (&network.data(IMAGES, 3), &list),
+        Subset { data: &network.data(IMAGES, 3), indices: &list },
         &pool,
         &mut |_, _| (),
     )
@@ -55,7 +56,7 @@ fn no_layer_gets_worse_and_no_shape_changes() {
             assert!(l.after <= l.before && l.after.is_finite(), "{}: {l:?}", network.name);
         }
         improved += layers.iter().filter(|l| l.after < 0.8 * l.before).count();
-        let facts = |g: &Graph| verify::facts_like(&network.model.graph, &network.facts, g).unwrap();
+        let facts = |g: &Graph| network.network().facts_of(g).unwrap();
         assert_eq!(facts(&small).fact, facts(&fitted).fact, "{}", network.name);
     }
     assert!(improved > 20, "only {improved} layers were matched clearly better");
@@ -64,7 +65,7 @@ fn no_layer_gets_worse_and_no_shape_changes() {
 #[test]
 fn a_channel_that_another_one_repeats_is_not_missed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut network = Network::read(&root.join("fixtures/residual/model.onnx"));
+    let mut network = NetworkFile::read(&root.join("fixtures/residual/model.onnx"));
     let mut graph = network.model.graph.clone();
     for name in ["one.a.w", "one.a.b"] {
         let v = graph.value_named(name).unwrap();
@@ -84,11 +85,8 @@ fn a_channel_that_another_one_repeats_is_not_missed() {
     let samples = network.samples(4, 9);
     let targets = network.targets();
     let far = |graph: &Graph| {
-        let whole = (&network.model.graph, &network.facts);
-        verify::compare(whole, (&[], &[]), &[], graph, &targets, &samples, &single())
-            .unwrap()
-            .difference
-            .relative
+        let whole = network.network();
+        verify::compare(whole.into(), &[], graph, &targets, &samples, &single()).unwrap().difference.relative
     };
     let (before, after) = (far(&small), far(&fitted));
     assert!(before > 1e-2 && after < 1e-3, "off by {before:.1e} before, {after:.1e} afterwards");
@@ -97,7 +95,7 @@ fn a_channel_that_another_one_repeats_is_not_missed() {
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let network = Network::read(&root.join("models/digits_residual.onnx"));
+    let network = NetworkFile::read(&root.join("models/digits_residual.onnx"));
     let (groups, cost) = network.groups(Residual::Select);
     let plan = random_plan(&network, &groups, &cost, 0.5, 2);
     let one = recovered(&network, &groups, &plan.kept, 1);

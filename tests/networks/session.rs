@@ -1,15 +1,15 @@
 //! A network that is trained on images goes and comes back.
 
-use super::Network;
+use super::NetworkFile;
 use autobot_onnx::internals::coupling::Residual;
-use autobot_onnx::internals::exec::Objective;
-use autobot_onnx::internals::exec::Pool;
+use autobot_onnx::internals::exec::{GatedNetwork, Objective, Pool};
 use autobot_onnx::internals::gates::{Checkpointing, Session, Settings, Watching, train};
+use autobot_onnx::internals::pruner::gates;
 use std::cell::Cell;
 use std::path::Path;
 
-fn digits() -> Network {
-    Network::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/digits_residual.onnx"))
+fn digits() -> NetworkFile {
+    NetworkFile::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/digits_residual.onnx"))
 }
 
 #[test]
@@ -18,7 +18,9 @@ fn a_network_that_was_let_go_gives_the_same_again() {
     let (groups, _) = network.groups(Residual::Expand);
     let (data, pool) = (network.data(40, 3), Pool::new(2).unwrap());
     let aims = network.aims();
-    let session = Session::new(network.parts(), &groups, &[], &aims, &data, &pool).unwrap();
+    let gates = gates(&network.model.graph, &groups);
+    let gated = GatedNetwork { network: network.network(), gates: &gates, bias_terms: &[] };
+    let session = Session::new(gated, &groups, &aims, &data, &pool).unwrap();
     let all: Vec<usize> = (0..40).collect();
     let before = session.outputs(&all);
     session.rest();
@@ -35,7 +37,9 @@ fn a_smaller_network_that_cannot_be_made_changes_nothing() {
     let (groups, cost) = network.groups(Residual::Expand);
     let (data, pool) = (network.data(64, 3), Pool::new(2).unwrap());
     let aims = network.aims();
-    let session = Session::new(network.parts(), &groups, &[], &aims, &data, &pool).unwrap();
+    let gates = gates(&network.model.graph, &groups);
+    let gated = GatedNetwork { network: network.network(), gates: &gates, bias_terms: &[] };
+    let session = Session::new(gated, &groups, &aims, &data, &pool).unwrap();
     let all: Vec<usize> = (0..64).collect();
     let settings = Settings {
         batches: 120,
@@ -47,8 +51,8 @@ fn a_smaller_network_that_cannot_be_made_changes_nothing() {
         target: 0.3 * cost.hard(&vec![true; groups.classes.len()]) as f64,
         seed: 1,
         augment: None,
-        task: Objective::Values { variance: session.variances(&all) },
-        choice: Checkpointing::Batch,
+        objective: Objective::Values { variance: session.variances(&all) },
+        checkpointing: Checkpointing::Batch,
         levels: Vec::new(),
         trace: 0,
         traced: Vec::new(),

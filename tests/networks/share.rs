@@ -72,8 +72,7 @@ fn the_plan_tells_which_readers_lose_what() {
     let network = fixture("shared_bias");
     let (groups, cost) = network.groups(Residual::Tie);
     let least = Search::new(&groups, &cost, Limits::default(), vec![false; groups.classes.len()]).smallest();
-    let (graph, facts) = (&network.model.graph, &network.facts);
-    let done = rewrite::rewrite(graph, facts, &groups, &least.kept, network.model.opset()).unwrap();
+    let done = rewrite::rewrite(network.network(), &groups, &least.kept, network.model.opset()).unwrap();
     let of_bias = done.sliced.iter().filter(|s| s.initializer == "bias");
     let told: Vec<(&str, usize, usize)> =
         of_bias.map(|s| (s.readers[0].node.as_str(), s.readers[0].input, s.kept.len())).collect();

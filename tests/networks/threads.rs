@@ -1,6 +1,6 @@
 //! Same seed, same data, any number of threads: the same gates to the last bit.
 
-use super::Network;
+use super::NetworkFile;
 use autobot_onnx::internals::coupling::Residual;
 use autobot_onnx::internals::data::{BoundDataset, InputSpec, Preprocess};
 use autobot_onnx::internals::exec::Pool;
@@ -9,8 +9,7 @@ use std::path::Path;
 
 fn train(threads: usize, freeze: bool) -> (Vec<u64>, Vec<bool>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-    let network = Network::read(&root.join("digits_residual.onnx"));
-    let (graph, facts) = (&network.model.graph, &network.facts);
+    let network = NetworkFile::read(&root.join("digits_residual.onnx"));
     let inputs = [InputSpec { name: "image".into(), shape: vec![1, 1, 8, 8], ..InputSpec::default() }];
     let pre = Preprocess { mean: vec![0.5], std: vec![0.5], ..Preprocess::default() };
     let (images, labels) = (root.join("digits_calib_images.npy"), root.join("digits_calib_labels.npy"));
@@ -19,9 +18,9 @@ fn train(threads: usize, freeze: bool) -> (Vec<u64>, Vec<bool>) {
     (options.threads, options.batches, options.criterion) = (threads, Some(200), Criterion::Gates);
     options.freeze = freeze;
     options.residual = Residual::Expand;
-    let analysis = pruner::analyse(graph, facts, &options, Unit::Macs).unwrap();
+    let analysis = pruner::analyse(network.network(), &options, Unit::Macs).unwrap();
     let (aim, opset) = (analysis.aim(Target::Share(0.3)).unwrap(), network.model.opset());
-    let task = Task { network: (graph, facts), opset, aim: &aim, data: &data, options: &options };
+    let task = Task { network: network.network(), opset, aim: &aim, data: &data, options: &options };
     let done = pruner::prune(&task, &mut Start::default(), &mut Silent).unwrap();
     assert_eq!(Pool::new(threads).unwrap().len(), threads);
     (done.trained.unwrap().alpha.iter().map(|a| a.to_bits()).collect(), done.plan.kept)

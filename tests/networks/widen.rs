@@ -2,9 +2,9 @@
 //! it gives the same.
 
 use super::{ALL, ours, random_plan, single};
-use autobot_onnx::internals::exec::{Precision, Program, Workspace};
+use autobot_onnx::internals::exec::{GatedNetwork, Precision, Program, Workspace};
 use autobot_onnx::internals::gates::hard;
-use autobot_onnx::internals::graph::{Graph, NodeId, ValueId, infer};
+use autobot_onnx::internals::graph::{Graph, Network, NodeId, ValueId};
 use autobot_onnx::internals::support::random::Draw;
 use autobot_onnx::internals::tensor::{Array, DType, Elements};
 use autobot_onnx::internals::{pruner, rewrite, verify};
@@ -16,7 +16,7 @@ fn what_is_widened_and_pruned_anew_is_what_it_was() {
             let (groups, cost) = network.groups(residual);
             let kept = random_plan(&network, &groups, &cost, 0.5, 5).kept;
             let (graph, facts, opset) = (&network.model.graph, &network.facts, network.model.opset());
-            let mut rewritten = rewrite::rewrite(graph, facts, &groups, &kept, opset).unwrap();
+            let mut rewritten = rewrite::rewrite(network.network(), &groups, &kept, opset).unwrap();
             let mut draw = Draw::new(9, 0);
             let amounts: Vec<(NodeId, Vec<f64>)> = (0..graph.nodes.len())
                 .filter(|&n| has_room(graph, n))
@@ -25,7 +25,7 @@ fn what_is_widened_and_pruned_anew_is_what_it_was() {
                     (n, (0..outputs).map(|_| f64::from(draw.bell()) / 10.0).collect())
                 })
                 .collect();
-            rewrite::add_biases(&mut rewritten, graph, facts, &groups, &kept, &amounts).unwrap();
+            rewrite::add_biases(&mut rewritten, network.network(), &groups, &kept, &amounts).unwrap();
             let mut small = rewritten.graph;
             for v in weights(&small) {
                 let old = small.initializer(v).unwrap().clone();
@@ -34,16 +34,17 @@ fn what_is_widened_and_pruned_anew_is_what_it_was() {
                     old.to_real::<f64>().into_iter().map(|w| change(w, draw.bell().into())).collect();
                 rewrite::store(&mut small, v, old.with_values(old.shape(), &values)).unwrap();
             }
-            let (wide, known) = rewrite::widen((graph, facts), &groups, &kept, &small).unwrap();
-            let wide_facts = infer(&wide, facts.inputs(graph).as_deref()).unwrap();
-            let again = rewrite::rewrite(&wide, &wide_facts, &known, &kept, opset).unwrap().graph;
+            let (wide, known) = rewrite::widen(network.network(), &groups, &kept, &small).unwrap();
+            let wide_facts = network.network().facts_of(&wide).unwrap();
+            let again =
+                rewrite::rewrite(Network::new(&wide, &wide_facts), &known, &kept, opset).unwrap().graph;
             let name = format!("{} ({residual:?})", network.name);
             let targets = network.targets();
             let samples = network.samples(1, 2);
             let outputs = |small: &Graph| -> Vec<Array<f32>> {
-                let of_small = verify::facts_like(graph, facts, small).unwrap();
+                let of_small = network.network().facts_of(small).unwrap();
                 let program =
-                    Program::compile(small, &of_small, Precision::Exact, &[], &[], &targets).unwrap();
+                    Program::compile(Network::new(small, &of_small), Precision::Exact, &targets).unwrap();
                 let mut workspace = Workspace::new(&program);
                 for (k, x) in samples[0].iter().enumerate() {
                     workspace.input(&program, k).copy_from_slice(x.elements());
@@ -52,9 +53,10 @@ fn what_is_widened_and_pruned_anew_is_what_it_was() {
                 (0..targets.len()).map(|t| workspace.target(&program, t).clone()).collect()
             };
             assert!(outputs(&small) == outputs(&again), "{name}: pruned anew it is another network");
-            let (masked, gates) = ((&wide, &wide_facts), pruner::gates(&wide, &known));
-            let (gates, lambda) = ((&gates[..], &[][..]), hard(&kept, &[]));
-            let proof = verify::compare(masked, gates, &lambda, &small, &targets, &samples, &single());
+            let (gates, lambda) = (pruner::gates(&wide, &known), hard(&kept, &[]));
+            let network = Network::new(&wide, &wide_facts);
+            let masked = GatedNetwork { network, gates: &gates, bias_terms: &[] };
+            let proof = verify::compare(masked, &lambda, &small, &targets, &samples, &single());
             let difference = proof.unwrap().difference.relative;
             assert!(difference < verify::TOLERANCE, "{name}: masked it differs by {difference}");
         }

@@ -141,7 +141,8 @@ impl Stair {
 
 impl Cost {
     /// Predicted nanoseconds per inference (batch as `facts` say) in tract on one core of such a processor.
-    pub fn latency(graph: &Graph, facts: &Facts, groups: &Groups, speed: &Speed) -> Self {
+    pub fn latency(network: Network, groups: &Groups, speed: &Speed) -> Self {
+        let Network { graph, facts } = network;
         let speed = Arc::new(speed.clone());
         let mut cost = Self { nodes: graph.nodes.len(), time: true, ..Self::default() };
         for (n, node) in graph.nodes.iter().enumerate() {
@@ -167,7 +168,7 @@ impl Cost {
                 }
             }
             let Some(more) = node.op.instructions(&io) else { continue };
-            if fused_into(graph, facts, n).is_some() {
+            if fused_into(network, n).is_some() {
                 continue;
             }
             let pass = if products.is_empty() { speed.element } else { 0.0 };
@@ -240,7 +241,7 @@ fn sweep(io: &Io, width: &dyn Fn(Axis) -> Width) -> Vec<Width> {
 }
 
 /// The matrix product that node `n` is computed with: bounds are part of the product whose output they alone change.
-pub fn fused_into(graph: &Graph, facts: &Facts, n: NodeId) -> Option<NodeId> {
+pub fn fused_into(Network { graph, facts }: Network, n: NodeId) -> Option<NodeId> {
     let node = &graph.nodes[n];
     node.op.limit(&facts.operands(node)?)?;
     product_behind(graph, facts, *node.inputs.first()?)
@@ -301,9 +302,9 @@ mod tests {
         for file in ["digits_chain", "digits_residual", "digits_concat", "digits_depthwise"] {
             let model = onnx::read(Path::new(&format!("models/{file}.onnx")), &[]).unwrap();
             let facts = model.facts().unwrap();
-            let groups = group(&model.graph, &facts, Residual::Tie);
+            let groups = group(Network::new(&model.graph, &facts), Residual::Tie);
             for cpu in Cpu::ALL {
-                let cost = Cost::latency(&model.graph, &facts, &groups, &cpu.speed());
+                let cost = Cost::latency(Network::new(&model.graph, &facts), &groups, &cpu.speed());
                 let n = groups.classes.len();
                 let (soft, hard) = (cost.soft(&vec![1.0; n]), cost.hard(&vec![true; n]) as f64);
                 assert!((soft / hard - 1.0).abs() < 1e-3, "{file} {cpu}: {soft} {hard}");

@@ -1,5 +1,6 @@
 //! Fused programs against the reference interpreter.
 
+use crate::exec::gated::GatedNetwork;
 use crate::exec::program::{GateSpec, Kind, Precision, Program};
 use crate::exec::{BiasTermSpec, ReferenceInterpreter, Workspace};
 use crate::graph::*;
@@ -59,17 +60,18 @@ impl Builder {
 }
 
 /// Compiles a graph, and asserts that the program gives what the interpreter gives.
-fn compiled(graph: &Graph, gates: &[GateSpec], shifts: &[BiasTermSpec], lambda: &[f32]) -> Program {
+fn compiled(graph: &Graph, gates: &[GateSpec], bias_terms: &[BiasTermSpec], lambda: &[f32]) -> Program {
     let facts = infer(graph, None).unwrap();
     let (targets, precision) = (&graph.outputs[..], Precision::Exact);
-    let program = Program::compile(graph, &facts, precision, gates, shifts, targets).unwrap();
+    let network = GatedNetwork { network: Network::new(graph, &facts), gates, bias_terms };
+    let program = Program::compile(network, precision, targets).unwrap();
     let mut workspace = Workspace::new(&program);
     let x = workspace.input(&program, 0);
     x.iter_mut().enumerate().for_each(|(i, x)| *x = (i * 5 % 13) as f32 / 4.0 - 1.5);
     let x = array(facts.shape(graph.inputs[0]).unwrap(), x.iter().map(|&x| f64::from(x)).collect());
     workspace.forward(&program, Some(lambda));
     let lambda: Vec<f64> = lambda.iter().map(|&l| f64::from(l)).collect();
-    let interpreter = ReferenceInterpreter { graph, facts: &facts, gates, shifts, targets };
+    let interpreter = ReferenceInterpreter { network, targets };
     let expected = interpreter.outputs(&[x], &lambda).unwrap();
     for (k, expected) in expected.iter().enumerate() {
         let found = workspace.target(&program, k);

@@ -152,9 +152,9 @@ mod tests {
                 let facts = case.facts(&graph);
                 assert_eq!(facts.trouble[0].as_deref(), Some(operator.why), "{case:?}");
                 assert_eq!(facts.fact[graph.nodes[0].outputs[0].unwrap()], Some(fact), "{case:?}");
-                let groups = group(&graph, &facts, Residual::Auto);
+                let groups = group(Network::new(&graph, &facts), Residual::Auto);
                 assert!(groups.label.iter().flatten().flatten().all(|class| class.is_none()), "{case:?}");
-                let cost = Cost::new(&graph, &facts, &groups, Convention::Macs);
+                let cost = Cost::new(Network::new(&graph, &facts), &groups, Convention::Macs);
                 assert_eq!(cost.hard(&[]), macs, "{case:?}");
                 assert!(facts.is_counted(0, &graph.nodes[0]));
             }

@@ -414,7 +414,7 @@ fn restates(op: &str, slot: usize) -> bool {
 
 /// Everything free in a graph of one node, classes without weights included.
 fn groups_of(case: &Case, graph: &Graph, facts: &Facts) -> Groups {
-    let groups = crate::coupling::every_class(graph, facts);
+    let groups = crate::coupling::every_class(Network { graph, facts });
     assert_eq!(groups.classes.len(), case.free, "{}: free classes (law 6)\n{}", case.title(), groups.print());
     groups
 }

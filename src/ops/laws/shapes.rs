@@ -150,9 +150,9 @@ fn network(case: &Case) -> Option<Graph> {
 fn analysed(graph: &Graph) -> Option<u64> {
     let facts = infer(graph, None).ok()?;
     compute(graph, &facts);
-    let groups = group(graph, &facts, Residual::Auto);
+    let groups = group(Network::new(graph, &facts), Residual::Auto);
     let n = groups.classes.len();
-    let of = |convention| Cost::new(graph, &facts, &groups, convention).hard(&vec![true; n]);
+    let of = |convention| Cost::new(Network::new(graph, &facts), &groups, convention).hard(&vec![true; n]);
     Some(of(Convention::Macs).max(of(Convention::Paper)))
 }
 

@@ -1,21 +1,22 @@
 //! Optimisers of weights, in the form that the field's frameworks give them.
 
-/// How a gradient changes a weight.
+/// An optimiser.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Method {
-    /// Stochastic gradient descent: v ← μ·v + g + wd·w, w ← w − lr·v. <https://pytorch.org/docs/stable/generated/torch.optim.SGD.html>
+    /// Stochastic gradient descent: v ← μ·v + g + wd·w, w ← w − lr·v.
+    /// <https://pytorch.org/docs/stable/generated/torch.optim.SGD.html>
     Sgd {
         /// μ
         momentum: f32,
     },
     /// Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101), β = (0.9, 0.999), ε = 1e-8.
     AdamW,
-    /// The same, with the rate of each tensor in units of its root mean square, as Adafactor scales parameters (Shazeer and
+    /// AdamW with the rate of each tensor in units of its root mean square, as Adafactor scales parameters (Shazeer and
     /// Stern, arXiv 1804.04235): one rate serves networks whose weights differ by orders of magnitude.
     ScaledAdamW,
 }
 
-/// The least unit of a tensor's rate.
+/// Least root mean square that scales a tensor's rate.
 const LEAST_SCALE: f64 = 1e-3;
 
 impl Method {

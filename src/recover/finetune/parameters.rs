@@ -1,11 +1,11 @@
-//! Which stored constants are trained.
+//! The stored constants that are trained.
 
 use crate::graph::*;
 use std::collections::BTreeSet;
 
 /// The constants of a network that can be trained, in the order in which they are first used: stored floating-point tensors
 /// of more than one number in a slot for weights, that nobody else reads as something else.
-pub fn parameters(graph: &Graph, facts: &Facts) -> Vec<ValueId> {
+pub fn parameters(Network { graph, facts }: Network) -> Vec<ValueId> {
     let mut found = Vec::new();
     let mut other: BTreeSet<ValueId> = graph.outputs.iter().copied().collect();
     for node in &graph.nodes {

@@ -1,19 +1,19 @@
-//! Where a training stands: everything that the next update depends on.
+//! State of a training: everything that the next update depends on.
 
 use super::Method;
 use crate::tensor::Array;
 use serde::{Deserialize, Serialize};
 
-/// What an epoch brought.
+/// Losses of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Mean loss over the epoch's updates; none before the first.
     pub loss: Option<f64>,
-    /// Loss over the images that judge, at its end.
+    /// Loss over the held-out images, at its end.
     pub judged: f64,
 }
 
-/// A training on its way.
+/// A training between two updates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     /// Updates made.
@@ -24,14 +24,14 @@ pub struct State {
     pub moments: Vec<Vec<Vec<f32>>>,
     /// The weights at the end of the best epoch.
     pub best: Vec<Vec<f32>>,
-    /// Epochs that ended, after one for the state before them.
+    /// Epochs that ended, after an entry for the state at the start.
     pub epochs: Vec<Epoch>,
     /// Mean loss over the updates of the current epoch, so far.
     pub loss: f64,
 }
 
 impl State {
-    /// Before the first update; `judged` is the loss over the images that judge.
+    /// The state at the start; `judged` is the loss over the held-out images.
     pub(super) fn new(weights: Vec<Vec<f32>>, method: Method, judged: f64) -> Self {
         let zeros = |w: &Vec<f32>| vec![vec![0.0; w.len()]; method.moments()];
         Self {
@@ -55,7 +55,7 @@ impl State {
         counts && parameters.iter().enumerate().all(sizes) && !self.epochs.is_empty()
     }
 
-    /// Ends an epoch, with the loss over the images that judge.
+    /// Ends an epoch, with the loss over the held-out images.
     pub(super) fn end_epoch(&mut self, judged: f64) {
         if judged <= self.epochs[self.best_epoch()].judged {
             self.best.clone_from(&self.weights);

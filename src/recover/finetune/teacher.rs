@@ -1,4 +1,4 @@
-//! The unpruned network's answers. Those that will be wanted again are asked for once and remembered.
+//! The unpruned network's answers, remembered where they will be wanted again.
 
 use super::Hint;
 use crate::data::Augmentation;
@@ -7,15 +7,15 @@ use crate::tensor::{Array, Elements};
 use half::bf16;
 use std::collections::HashMap;
 
-/// Bytes of answers that are remembered, at the most.
+/// Largest size of remembered answers, in bytes.
 const REMEMBERED: usize = 512 << 20;
 
-/// What one image should give.
+/// The unpruned network's values for one image.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answer {
-    /// Targets that are judged.
+    /// Judged targets.
     pub outputs: Vec<Array<f32>>,
-    /// The hint, or nothing.
+    /// The hint; empty without one.
     pub hint: Vec<bf16>,
 }
 
@@ -29,9 +29,9 @@ impl Answer {
 pub(super) struct Teacher<'a> {
     session: &'a Session<'a>,
     hint: Option<&'a Hint>,
-    /// Whether draws come again.
+    /// True if draws come again.
     again: bool,
-    /// By image, and how it was changed: whether it was mirrored where that is all, else the draw.
+    /// Answers by image and its change: mirrored or not where nothing else changes, else the number of the draw.
     known: HashMap<(usize, u64), Answer>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Teacher<'a> {
         Self { session, hint, again, known: HashMap::new() }
     }
 
-    /// Answers to images that are changed as `augment` says.
+    /// Answers to images, changed by `augment` with the draws of a seed.
     pub fn answers(&mut self, images: &[usize], augment: Option<Augmentation>) -> Vec<Answer> {
         let key = |image: usize| match augment {
             Some(Augmentation { augment, seed }) => {

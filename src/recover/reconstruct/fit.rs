@@ -1,18 +1,18 @@
 //! Least squares for one layer, with a ridge around the weights that it has.
 //!
 //! With columns x (a one appended for the bias), targets t and the weights W₀ at hand, the fit moves by D = (B − W₀G)(G + R)⁻¹,
-//! where G = Σ x·xᵀ, B = Σ t·xᵀ and R is the ridge. Precision are taken in single precision over some chunks of images and in
-//! double between those, in the order of the chunks. Whatever weights are asked about, Σ|t − Wx|² over held-out images follows from
-//! the same sums over those.
+//! where G = Σ x·xᵀ, B = Σ t·xᵀ and R is the ridge. Sums are taken in single precision over some chunks of images and in
+//! double between them, in the order of the chunks. For any weights, Σ|t − Wx|² over held-out images follows from the sums over
+//! these.
 //!
-//! Where a rectifier follows, what it does not let through need not be met. From the least squares on, the targets are taken
-//! anew from what the weights give ([`NormalEquations::wanted_of`]) and the fit is repeated: each repetition lowers a bound of the error
-//! behind the rectifier (Zhang et al., "Accelerating very deep convolutional networks", arXiv 1505.06798, section 3.2, solve
-//! the same problem by other steps).
+//! Where a rectifier follows, targets that it does not let through need not be met. From the least squares on, the targets are
+//! taken anew from the outputs of the weights ([`NormalEquations::wanted_of`]) and the fit is repeated: each repetition lowers
+//! a bound of the rectified error (Zhang et al., "Accelerating very deep convolutional networks", arXiv 1505.06798, section
+//! 3.2, solve this problem by other steps).
 
 use super::layer::{Layer, Target, Weights};
 use super::normal_equations::NormalEquations;
-use super::track::Track;
+use super::track::Tracks;
 use super::{Fitted, HELD_OUT};
 use crate::exec::Pool;
 use crate::graph::*;
@@ -21,37 +21,39 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt;
 use faer::{Mat, MatRef, Par};
 
-/// Strengths of the ridge that are tried, relative to the mean square of the inputs.
+/// Strengths of the ridge to try, relative to the mean square of the inputs.
 const RIDGES: [f64; 5] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0];
 
-/// Strengths that are tried side by side.
+/// Number of strengths that are tried side by side.
 const AT_A_TIME: usize = 2;
 
-/// An error of so little of the outputs' squares is rounding, and nothing to be mended.
+/// Error, relative to the outputs' squares, up to which it is rounding and nothing to be mended.
 const NEGLIGIBLE: f64 = 1e-6;
 
-/// Positions that are looked at: so many times the unknowns of an output, but at least [`POSITIONS`].
+/// Positions to fit on, per unknown of an output.
 const PER_UNKNOWN: usize = 40;
+
+/// Least number of positions to fit on, however few the unknowns.
 const POSITIONS: usize = 1 << 15;
 
-/// Where images are too few for so many positions for each unknown, more images are taken.
+/// Least number of positions per unknown; where images give fewer, more images are taken.
 const LEAST_PER_UNKNOWN: usize = 16;
 
-/// Positions whose sums are taken in single precision, where chunks of images have less.
+/// Positions whose sums are taken in single precision, where chunks of images have fewer.
 const TOGETHER: usize = 1024;
 
-/// What is seen of the images is kept from pass to pass if it takes no more than this.
+/// Largest size of the equations that are kept from pass to pass, in bytes.
 const KEPT_BYTES: usize = 256 << 20;
 
-/// Fits with targets as a rectifier lets them be seen, at the most.
+/// Largest number of fits with targets as a rectifier lets them be seen.
 const ROUNDS: usize = 3;
 
-/// What such a fit has to take off the error for another one to follow.
+/// Least relative decrease of the error by such a fit for another one to follow.
 const WORTH: f64 = 0.01;
 
-/// Precision over images.
+/// Sums over images.
 #[derive(Clone)]
-struct Precision {
+struct Sums {
     /// Positions.
     n: f64,
     /// Σ x·xᵀ, `[rows, rows]`.
@@ -62,7 +64,7 @@ struct Precision {
     t: Vec<[f64; 2]>,
 }
 
-/// Precision over some chunks.
+/// Sums over some chunks.
 struct Part {
     positions: usize,
     g: Vec<f32>,
@@ -70,7 +72,7 @@ struct Part {
     t: Vec<[f64; 2]>,
 }
 
-impl Precision {
+impl Sums {
     fn zero(rows: usize, outputs: usize) -> Self {
         Self { n: 0.0, g: vec![0.0; rows * rows], b: vec![0.0; outputs * rows], t: vec![[0.0; 2]; outputs] }
     }
@@ -115,19 +117,18 @@ fn add(sum: &mut [f64], part: &[f32]) {
     sum.iter_mut().zip(part).for_each(|(s, p)| *s += f64::from(*p));
 }
 
-/// Fits a layer: what came of it, and the weights if they are to be changed. `None` where a value that it needs could not be
+/// The result of a layer's fit, and new weights if they are to be changed. `None` where a value that it needs could not be
 /// computed.
 pub(super) fn fit(
     layer: &Layer,
     target: &Target,
-    original: &Track,
-    pruned: &Track,
+    tracks: Tracks,
     pool: &Pool,
 ) -> Option<(Fitted, Option<Weights>)> {
     let (groups, rows, outputs) = layer.sizes();
-    let stored = |v: ValueId| pruned.facts.constant[v].as_ref().map(|t| t.to_real::<f64>());
+    let stored = |v: ValueId| tracks.pruned.facts.constant[v].as_ref().map(|t| t.to_real::<f64>());
     let matrix = layer.matrix(&stored(layer.weight)?);
-    let bias = match layer.shift {
+    let bias = match layer.bias {
         Some(s) => Some(stored(s.value)?.into_iter().map(|b| s.factor * b).collect::<Vec<f64>>()),
         None => None,
     };
@@ -139,11 +140,11 @@ pub(super) fn fit(
         let constant = |o: usize| bias.as_ref().map_or(0.0, |b| b[at(o)]);
         let old = |o: usize, r: usize| if r < rows { matrix[at(o) * rows + r] } else { constant(o) };
         let old = Mat::from_fn(outputs, rows + 1, old);
-        let view = View::new(layer, target, group, (original, pruned), pool)?;
+        let view = View::new(layer, target, group, tracks, pool)?;
         let found = view.fit(&old, bias.is_some())?;
         before += found.before;
         spread += found.spread;
-        let Some((error, strength, w)) = found.best else {
+        let Some(Candidate { error, strength, weights: w }) = found.best else {
             after += found.before;
             continue;
         };
@@ -158,20 +159,29 @@ pub(super) fn fit(
     }
     let spread = spread.max(f64::MIN_POSITIVE);
     let fitted = Fitted { layer: layer.name.clone(), before: before / spread, after: after / spread, ridge };
-    let factor = layer.shift.map_or(1.0, |s| s.factor);
-    let shift = new_bias.map(|b| b.into_iter().map(|b| b / factor).collect());
-    let weights = Weights { weight: layer.stored(new), shift };
+    let factor = layer.bias.map_or(1.0, |b| b.factor);
+    let bias = new_bias.map(|b| b.into_iter().map(|b| b / factor).collect());
+    let weights = Weights { weight: layer.stored(new), bias };
     Some((fitted, ridge.map(|_| weights)))
 }
 
-/// What was found for a group of a layer.
+/// The fit of a group of a layer.
 struct Found {
-    /// Squared error on the images that judge, with the weights at hand.
+    /// Squared error on the held-out images, with the weights at hand.
     before: f64,
     /// Σ|t − mean t|² over them.
     spread: f64,
-    /// The error with better weights, the ridge's strength and these weights, if there are any.
-    best: Option<(f64, f64, Mat<f64>)>,
+    /// Better weights, if there are any.
+    best: Option<Candidate>,
+}
+
+/// Weights of a group, fitted with one strength of the ridge.
+struct Candidate {
+    /// Squared error on the held-out images.
+    error: f64,
+    /// Strength of the ridge.
+    strength: f64,
+    weights: Mat<f64>,
 }
 
 /// One group of a layer, and the images.
@@ -179,15 +189,15 @@ struct View<'a> {
     layer: &'a Layer,
     target: &'a Target,
     group: usize,
-    /// The original network and the pruned one.
-    tracks: (&'a Track, &'a Track),
+    tracks: Tracks<'a>,
     pool: &'a Pool,
-    /// Every so many-th position is looked at.
+    /// Distance from one position that is taken to the next.
     step: usize,
-    /// Chunks per look, and looks.
+    /// Chunks of a part.
     together: usize,
-    looks: usize,
-    /// The looks, where they are small enough to be kept.
+    /// Number of parts.
+    parts: usize,
+    /// The equations by part, where they are small enough to be kept.
     kept: Option<Vec<NormalEquations>>,
 }
 
@@ -197,68 +207,64 @@ impl<'a> View<'a> {
         layer: &'a Layer,
         target: &'a Target,
         group: usize,
-        tracks: (&'a Track, &'a Track),
+        tracks: Tracks<'a>,
         pool: &'a Pool,
     ) -> Option<Self> {
         let (_, rows, outputs) = layer.sizes();
-        let chunks = tracks.1.chunks.len();
+        let chunks = tracks.pruned.chunks.len();
         let wanted = (PER_UNKNOWN * (rows + 1)).max(POSITIONS);
         let step = (layer.positions * chunks / wanted).max(1);
         let positions = layer.positions * chunks / step;
         let together = (chunks / (positions / TOGETHER).max(2 * HELD_OUT)).max(1);
-        let looks = chunks.div_ceil(together);
-        let mut view = Self { layer, target, group, tracks, pool, step, together, looks, kept: None };
+        let parts = chunks.div_ceil(together);
+        let mut view = Self { layer, target, group, tracks, pool, step, together, parts, kept: None };
         if 4 * positions * (rows + 1 + 2 * outputs) <= KEPT_BYTES {
-            let all: Vec<usize> = (0..looks).collect();
+            let all: Vec<usize> = (0..parts).collect();
             view.kept = Some(pool.map(&all, |&k| view.equations(k)).into_iter().collect::<Option<_>>()?);
         }
         Some(view)
     }
 
     fn equations(&self, k: usize) -> Option<NormalEquations> {
-        let chunks = k * self.together..((k + 1) * self.together).min(self.tracks.1.chunks.len());
+        let chunks = k * self.together..((k + 1) * self.together).min(self.tracks.pruned.chunks.len());
         NormalEquations::new(self.layer, self.target, self.group, self.tracks, chunks, self.step)
     }
 
     fn fit(&self, old: &Mat<f64>, biased: bool) -> Option<Found> {
-        let [train, judge] = self.sums()?;
+        let [train, held_out] = self.sums()?;
         let normal = Normal::new(&train, old, biased);
-        let own = judge.error(old);
+        let own = held_out.error(old);
         let one = |&strength: &f64| {
             let w = normal.solve(&normal.factor(strength)?, &train.b)?;
-            Some((judge.error(&w), strength, w))
+            Some(Candidate { error: held_out.error(&w), strength, weights: w })
         };
         // A few at a time: each takes a copy of the sums.
         let all = RIDGES.chunks(AT_A_TIME).flat_map(|some| self.pool.map(some, one));
-        let best = all.flatten().min_by(|a, b| a.0.total_cmp(&b.0));
-        let spread = judge.spread();
-        let negligible = own <= NEGLIGIBLE * judge.energy();
+        let best = all.flatten().min_by(|a, b| a.error.total_cmp(&b.error));
+        let spread = held_out.spread();
+        let negligible = own <= NEGLIGIBLE * held_out.energy();
         let Some(best) = best.filter(|_| !negligible) else {
             return Some(Found { before: own, spread, best: None });
         };
         if !self.target.rectified {
-            return Some(Found { before: own, spread, best: Some(best).filter(|(error, ..)| *error < own) });
+            return Some(Found { before: own, spread, best: Some(best).filter(|b| b.error < own) });
         }
-        drop(judge);
+        drop(held_out);
         let (before, best) = self.rectified(&normal, best)?;
-        Some(Found { before, spread, best: best.filter(|(error, ..)| *error < before) })
+        Some(Found { before, spread, best: best.filter(|b| b.error < before) })
     }
 
-    /// The rectified errors on the images that judge: of the weights at hand, and of the best that were found from `linear` on.
-    #[allow(clippy::type_complexity)]
-    fn rectified(
-        &self,
-        normal: &Normal,
-        (_, strength, mut w): (f64, f64, Mat<f64>),
-    ) -> Option<(f64, Option<(f64, f64, Mat<f64>)>)> {
+    /// The rectified error of the weights at hand on the held-out images, and the best weights found from the linear fit on.
+    fn rectified(&self, normal: &Normal, linear: Candidate) -> Option<(f64, Option<Candidate>)> {
+        let Candidate { strength, weights: mut w, .. } = linear;
         let before = self.error(normal.old)?;
         let factor = normal.factor(strength)?;
-        let mut best: Option<(f64, f64, Mat<f64>)> = None;
+        let mut best: Option<Candidate> = None;
         for _ in 0..=ROUNDS {
             let (error, wanted) = self.round(&w)?;
-            let bound = best.as_ref().map_or(f64::INFINITY, |b| b.0);
+            let bound = best.as_ref().map_or(f64::INFINITY, |b| b.error);
             if error < bound {
-                best = Some((error, strength, w.clone()));
+                best = Some(Candidate { error, strength, weights: w.clone() });
             }
             if error > (1.0 - WORTH) * bound {
                 break;
@@ -269,35 +275,35 @@ impl<'a> View<'a> {
         Some((before, best))
     }
 
-    /// The sums over the images to fit on, and over those that judge.
-    fn sums(&self) -> Option<[Precision; 2]> {
+    /// Sums over the images to fit on, and over the held-out ones.
+    fn sums(&self) -> Option<[Sums; 2]> {
         let (_, rows, outputs) = self.layer.sizes();
-        let mut out = [Precision::zero(rows + 1, outputs), Precision::zero(rows + 1, outputs)];
-        let part = |look: &NormalEquations, _| Part {
-            positions: look.positions,
-            g: look.gram(),
-            b: look.wanted(),
-            t: look.moments(),
+        let mut out = [Sums::zero(rows + 1, outputs), Sums::zero(rows + 1, outputs)];
+        let part = |equations: &NormalEquations, _| Part {
+            positions: equations.positions,
+            g: equations.gram(),
+            b: equations.wanted(),
+            t: equations.moments(),
         };
         self.each(part, |held, part| out[usize::from(held)].add(&part))?;
         Some(out)
     }
 
-    /// The rectified error of `w` on the images that judge.
+    /// The rectified error of `w` on the held-out images.
     fn error(&self, w: &Mat<f64>) -> Option<f64> {
         let w = plain(w);
         let mut sum = 0.0;
-        self.each(|look, held| if held { look.error(&w) } else { 0.0 }, |_, error| sum += error)?;
+        self.each(|equations, held| if held { equations.error(&w) } else { 0.0 }, |_, error| sum += error)?;
         Some(sum)
     }
 
-    /// The rectified error of `w` on the images that judge, and Σ t′·xᵀ over the others.
+    /// The rectified error of `w` on the held-out images, and Σ t′·xᵀ over the others.
     fn round(&self, w: &Mat<f64>) -> Option<(f64, Vec<f64>)> {
         let (mut error, mut wanted) = (0.0, vec![0.0; w.nrows() * w.ncols()]);
         let w = plain(w);
-        let one = |look: &NormalEquations, held| match held {
-            true => (look.error(&w), Vec::new()),
-            false => (0.0, look.wanted_of(&w)),
+        let one = |equations: &NormalEquations, held| match held {
+            true => (equations.error(&w), Vec::new()),
+            false => (0.0, equations.wanted_of(&w)),
         };
         let sum = |_, (missed, part): (f64, Vec<f32>)| {
             error += missed;
@@ -307,19 +313,19 @@ impl<'a> View<'a> {
         Some((error, wanted))
     }
 
-    /// `work` on some chunks at a time, given whether it is held out; `then` takes the results in their order.
+    /// Runs `work` on every part, telling it whether the part is held out; `then` takes the results in their order.
     fn each<R: Send>(
         &self,
         work: impl Fn(&NormalEquations, bool) -> R + Sync + Send,
         mut then: impl FnMut(bool, R),
     ) -> Option<()> {
-        let held = |k: usize| k % HELD_OUT == HELD_OUT - 1 || (self.looks < HELD_OUT && k + 1 == self.looks);
+        let held = |k: usize| k % HELD_OUT == HELD_OUT - 1 || (self.parts < HELD_OUT && k + 1 == self.parts);
         let one = |&k: &usize| match &self.kept {
             Some(kept) => Some(work(&kept[k], held(k))),
             None => Some(work(&self.equations(k)?, held(k))),
         };
         // As many at a time as there are threads: the parts are as large as the sums.
-        let all: Vec<usize> = (0..self.looks).collect();
+        let all: Vec<usize> = (0..self.parts).collect();
         for some in all.chunks(self.pool.len()) {
             for (&k, result) in some.iter().zip(self.pool.map(some, one)) {
                 then(held(k), result?);
@@ -349,12 +355,12 @@ struct Normal<'a> {
     given: Mat<f64>,
     /// Mean square of the inputs.
     mean: f64,
-    /// What holds the last column in place: the bias is free, or where the layer has none, held.
+    /// Ridge of the last column, the bias: next to nothing, or where the layer has no bias, enough to hold it at zero.
     last: f64,
 }
 
 impl<'a> Normal<'a> {
-    fn new(train: &'a Precision, old: &'a Mat<f64>, biased: bool) -> Self {
+    fn new(train: &'a Sums, old: &'a Mat<f64>, biased: bool) -> Self {
         let gram = train.gram();
         let rows = old.ncols() - 1;
         let mean = (0..rows).map(|r| gram[(r, r)]).sum::<f64>() / rows.max(1) as f64;

@@ -1,4 +1,4 @@
-//! Layers that can be fitted: their inputs as columns, their weights as a matrix, and what they should give.
+//! Layers that can be fitted: their inputs as columns, their weights as a matrix, and their wanted outputs.
 
 use crate::graph::*;
 use crate::kernels::conv::Geometry;
@@ -13,13 +13,13 @@ pub(super) struct Layer {
     /// The axis of the output with its channels.
     pub axis: usize,
     pub weight: ValueId,
-    pub shift: Option<LayerBias>,
+    pub bias: Option<LayerBias>,
     /// The BatchNormalization that alone reads this layer's output.
     pub normalised: Option<BatchNorm>,
     /// The value that goes on from here: the normalisation's, or the sum with the constant that is added.
     pub result: ValueId,
     pub form: Form,
-    /// What the sum of products is multiplied by.
+    /// Factor of the sum of products.
     factor: f64,
     /// Output positions per chunk of images.
     pub positions: usize,
@@ -30,18 +30,17 @@ pub(super) struct Layer {
 pub(super) struct LayerBias {
     /// The stored constant.
     pub value: ValueId,
-    /// Where it stands: the node that makes the value, and the slot.
+    /// Its place: the result of the node that reads it, and the slot.
     pub stands: (ValueId, usize),
-    /// What it is multiplied by when it is added.
+    /// Factor of the constant.
     pub factor: f64,
     /// True where it is added after the layer: an Add's constant, or a running mean, which is taken off.
     pub after: bool,
 }
 
 impl LayerBias {
-    /// Its numbers in another network that has the same nodes: what is added there to the layer's output after the layer, by
-    /// channel.
-    pub fn after_in(&self, graph: &Graph, facts: &Facts) -> Option<Vec<f32>> {
+    /// Its numbers in another network with equal nodes, which adds them after the layer: by channel.
+    pub fn after_in(&self, Network { graph, facts }: Network) -> Option<Vec<f32>> {
         let (result, slot) = self.stands;
         let node = &graph.nodes[graph.producer(result)?];
         let stored = facts.constant[(*node.inputs.get(slot)?)?].as_ref()?;
@@ -49,7 +48,7 @@ impl LayerBias {
     }
 }
 
-/// How a layer's output comes from its input and weights.
+/// Form of a layer: its product of input and weights.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Form {
     /// w: [cout, cin / group, kernel…]
@@ -58,52 +57,60 @@ pub(super) enum Form {
     Product { axis: usize, k: usize, n: usize, turned: bool },
 }
 
-/// New weights, and what is added to the outputs, in the order in which the file stores them.
+/// New weights and biases, in the order in which the file stores them.
 pub(super) struct Weights {
     pub weight: Vec<f64>,
-    pub shift: Option<Vec<f64>>,
+    pub bias: Option<Vec<f64>>,
 }
 
-/// What a layer's output should be.
+/// The wanted output of a layer, and what follows it.
 pub(super) struct Target {
     /// The original's channels that it has.
     pub channels: Vec<usize>,
-    /// What is left of the original's other axes, where that is not all.
+    /// The original's other axes that lose coordinates.
     pub others: Others,
-    /// The addition that follows, if its other operand is computed before: then the sum is to be as it was.
+    /// The addition that follows, if its other operand is computed earlier: then the sum is wanted, not the output.
     pub sum: Option<Sum>,
-    /// All that is read of the result is what is above zero.
+    /// True where a rectifier alone reads the result.
     pub rectified: bool,
 }
 
-/// An addition behind a layer.
+/// An addition that reads a layer's result.
 pub(super) struct Sum {
     /// The other operand.
     pub trunk: ValueId,
     /// The original's channels that are left of it.
     pub left: Vec<usize>,
-    /// What is left of its other axes, where that is not all.
+    /// Its other axes that lose coordinates.
     pub others: Others,
 }
 
-/// Axes that lose coordinates, and those that are left of them.
+/// Axes that lose coordinates, with the coordinates that are left.
 pub(super) type Others = Vec<(usize, Vec<usize>)>;
+
+/// Every `step`-th output position of a chunk, from `first` on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sampling {
+    pub first: usize,
+    pub step: usize,
+}
 
 impl Layer {
     /// Node `n` as a layer, if it is one whose weights may be changed.
-    pub fn of(graph: &Graph, facts: &Facts, n: NodeId) -> Option<Self> {
+    pub fn of(network: Network, n: NodeId) -> Option<Self> {
+        let Network { graph, facts } = network;
         let node = &graph.nodes[n];
         let layer = facts.linear(node).filter(|l| l.factor != 0.0)?;
         let operand = |slot: usize| node.inputs.get(slot).copied().flatten();
         let (input, weight, output) =
             (operand(layer.slot())?, operand(layer.weight)?, (*node.outputs.first()?)?);
         let (x, w, y) = (facts.shape(input)?, facts.shape(weight)?, facts.shape(output)?);
-        if volume(x) == 0 || volume(y) == 0 || !is_own(graph, facts, weight) {
+        if volume(x) == 0 || volume(y) == 0 || !is_own(network, weight) {
             return None;
         }
         let (axis, channels) = (layer.result, *y.get(layer.result)?);
         let along = |v: &ValueId| {
-            is_own(graph, facts, *v) && facts.shape(*v).is_some_and(|s| is_along(s, y.len(), axis, channels))
+            is_own(network, *v) && facts.shape(*v).is_some_and(|s| is_along(s, y.len(), axis, channels))
         };
         let form = match layer.window {
             true => Form::Conv(layer.geometry?),
@@ -115,7 +122,7 @@ impl Layer {
         let bias = layer.bias.and_then(|(slot, factor)| Some((slot, operand(slot)?, factor)));
         let own = match bias {
             // Of one number per channel by definition.
-            Some((slot, value, factor)) if layer.window && is_own(graph, facts, value) => {
+            Some((slot, value, factor)) if layer.window && is_own(network, value) => {
                 Some(LayerBias { value, stands: (output, slot), factor, after: false })
             }
             Some((slot, value, factor)) if along(&value) && factor != 0.0 => {
@@ -124,17 +131,17 @@ impl Layer {
             Some(_) => return None,
             None => None,
         };
-        let normalised = batch_norm(graph, facts, output).filter(|_| layer.window);
-        let added = added(graph, facts, output).filter(|(_, s)| layer.bias.is_none() && along(&s.value));
-        let mean = normalised.as_ref().map(|b| b.mean).filter(|m| is_own(graph, facts, m.value));
-        let shift = own.or(mean).or(added.map(|(_, shift)| shift));
+        let normalised = batch_norm(network, output).filter(|_| layer.window);
+        let added = added(network, output).filter(|(_, s)| layer.bias.is_none() && along(&s.value));
+        let mean = normalised.as_ref().map(|b| b.mean).filter(|m| is_own(network, m.value));
+        let bias = own.or(mean).or(added.map(|(_, bias)| bias));
         let positions = match form {
             Form::Conv(g) => g.batch * g.pixels_out(),
             Form::Product { k, .. } => volume(x) / k.max(1),
         };
         let behind = normalised.as_ref().map(|b| b.output).or(added.map(|(sum, _)| sum));
         let (name, result, factor) = (node.name.clone(), behind.unwrap_or(output), layer.factor);
-        Some(Self { name, input, output, axis, weight, shift, normalised, result, form, factor, positions })
+        Some(Self { name, input, output, axis, weight, bias, normalised, result, form, factor, positions })
     }
 
     /// Groups, inputs per group (rows of the columns), outputs per group.
@@ -145,9 +152,9 @@ impl Layer {
         }
     }
 
-    /// The inputs of group `group` at every `step`-th position, from `first` on: row-major `[rows, positions]`.
-    pub fn columns(&self, x: &Array<f32>, group: usize, (first, step): (usize, usize)) -> Vec<f32> {
-        let taken: Vec<usize> = (first..self.positions).step_by(step).collect();
+    /// Inputs of group `group` at some positions: row-major `[rows, positions]`.
+    pub fn columns(&self, x: &Array<f32>, group: usize, at: Sampling) -> Vec<f32> {
+        let taken: Vec<usize> = (at.first..self.positions).step_by(at.step).collect();
         let (_, rows, _) = self.sizes();
         let mut out = vec![0.0; rows * taken.len()];
         match self.form {
@@ -194,16 +201,11 @@ impl Layer {
         out
     }
 
-    /// Elements of an output value that belong to channel `c`, at every `step`-th position from `first` on.
-    pub fn outputs<'a>(
-        &self,
-        y: &'a Array<f32>,
-        c: usize,
-        (first, step): (usize, usize),
-    ) -> impl Iterator<Item = f32> + 'a {
+    /// Elements of an output value that belong to channel `c`, at some positions.
+    pub fn outputs<'a>(&self, y: &'a Array<f32>, c: usize, at: Sampling) -> impl Iterator<Item = f32> + 'a {
         let y = around(&y.view(), self.axis);
         let (outer, _, inner) = y.dim();
-        (first..outer * inner).step_by(step).map(move |p| y[[p / inner, c, p % inner]])
+        (at.first..outer * inner).step_by(at.step).map(move |p| y[[p / inner, c, p % inner]])
     }
 
     /// The stored weights as a matrix by group, with the layer's factor: `[outputs, rows]`, group after group.
@@ -227,7 +229,7 @@ impl Layer {
 }
 
 /// True for a stored floating-point tensor that one node alone uses.
-fn is_own(graph: &Graph, facts: &Facts, v: ValueId) -> bool {
+fn is_own(Network { graph, facts }: Network, v: ValueId) -> bool {
     let users = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
     facts.constant[v].as_ref().is_some_and(|t| t.dtype().is_float())
         && graph.is_stored(v)
@@ -257,7 +259,7 @@ pub(super) struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// What channel `c` is multiplied by and what is added to it, with its mean taken off before where it is `centred`.
+    /// Factor and addend of channel `c`; without the mean where the layer's output is `centred` already.
     pub fn line(&self, c: usize, centred: bool) -> (f32, f32) {
         let [factor, bias, mean] = self.lines[c];
         (factor, if centred { bias } else { bias - factor * mean })
@@ -265,7 +267,7 @@ impl BatchNorm {
 }
 
 /// The BatchNormalization that alone uses `value`.
-fn batch_norm(graph: &Graph, facts: &Facts, value: ValueId) -> Option<BatchNorm> {
+fn batch_norm(Network { graph, facts }: Network, value: ValueId) -> Option<BatchNorm> {
     let (_, node) = only_user(graph, value)?;
     let n = node.op.normalisation()?;
     let known = |k: usize| Some(facts.constant[(*node.inputs.get(k)?)?].as_ref()?.to_real::<f64>());
@@ -280,7 +282,7 @@ fn batch_norm(graph: &Graph, facts: &Facts, value: ValueId) -> Option<BatchNorm>
 }
 
 /// The addition of a constant that alone uses `value`, and the constant.
-fn added(graph: &Graph, facts: &Facts, value: ValueId) -> Option<(ValueId, LayerBias)> {
+fn added(Network { graph, facts }: Network, value: ValueId) -> Option<(ValueId, LayerBias)> {
     let (_, node) = only_user(graph, value).filter(|(_, n)| n.op.adds())?;
     let slot = node.inputs.iter().position(|v| v.is_some_and(|v| facts.constant[v].is_some()))?;
     let (constant, sum) = (node.inputs[slot]?, node.outputs[0]?);
@@ -296,12 +298,12 @@ fn only_user(graph: &Graph, value: ValueId) -> Option<(NodeId, &Node)> {
     (users.next().is_none() && !graph.outputs.contains(&value)).then_some(user)
 }
 
-/// The addition that alone uses the result of a layer with output `output`, and its other operand, if that has the same shape
-/// and is computed before the layer.
+/// The addition that alone uses `value`, the result of a layer with output `output`, and its other operand, if that has its
+/// shape and is computed before the layer.
 pub(super) fn sum_after(
-    graph: &Graph,
-    facts: &Facts,
-    (value, output): (ValueId, ValueId),
+    Network { graph, facts }: Network,
+    value: ValueId,
+    output: ValueId,
 ) -> Option<(ValueId, ValueId)> {
     let (_, add) = only_user(graph, value).filter(|(_, n)| n.op.adds())?;
     let other = add.inputs.iter().flatten().copied().find(|&v| v != value)?;
@@ -310,8 +312,8 @@ pub(super) fn sum_after(
     (before && same).then_some((add.outputs[0]?, other))
 }
 
-/// Whether a rectifier alone uses `value`.
-pub(super) fn is_rectified(graph: &Graph, facts: &Facts, value: ValueId) -> bool {
+/// True if a rectifier alone uses `value`.
+pub(super) fn is_rectified(Network { graph, facts }: Network, value: ValueId) -> bool {
     let Some((_, node)) = only_user(graph, value) else { return false };
     let limit = facts.operands(node).and_then(|x| node.op.limit(&x));
     node.inputs[0] == Some(value) && limit.is_some_and(Limit::is_rectifier)

@@ -1,45 +1,45 @@
-//! What a fit sees of some chunks of images: the layer's inputs as columns, and what it should make of them.
+//! A layer on some chunks of images: its inputs as columns, its wanted outputs, and the sums of its normal equations.
 
-use super::layer::{Layer, Others, Target};
-use super::track::Track;
+use super::layer::{Layer, Others, Sampling, Target};
+use super::track::Tracks;
 use crate::kernels::matmul::{matmul, plain, transposed};
 use crate::tensor::*;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// A layer whose normalisation multiplies by less can do nothing for what comes behind it.
+/// Least factor of a normalisation through which the layer can make a difference.
 const LEAST_FACTOR: f32 = 1e-3;
 
-/// The positions of some chunks that are looked at.
+/// Inputs and wanted outputs of a group of a layer, at some positions of some chunks.
 pub(super) struct NormalEquations {
     pub positions: usize,
     /// Inputs and a row of ones, `[rows + 1, positions]`.
     x: Vec<f32>,
-    /// What the layer should give, `[outputs, positions]`.
+    /// Wanted outputs, `[outputs, positions]`.
     t: Vec<f32>,
-    /// Where the rectifier behind the layer bends.
+    /// The bend of the rectifier that reads the result, if one does.
     bend: Option<Bend>,
 }
 
-/// The outputs where a rectifier begins to let something through.
+/// The outputs at which a rectifier begins to let something through.
 struct Bend {
     /// `[outputs, positions]`
     at: Vec<f32>,
-    /// By output: it lets through what is above.
+    /// By output: larger values are let through.
     rising: Vec<bool>,
 }
 
 impl NormalEquations {
-    /// These chunks at every `step`-th position; `None` where a value could not be computed.
+    /// Some chunks at every `step`-th position; `None` where a value could not be computed.
     pub fn new(
         layer: &Layer,
         target: &Target,
         group: usize,
-        tracks: (&Track, &Track),
+        tracks: Tracks,
         chunks: Range<usize>,
         step: usize,
     ) -> Option<Self> {
-        let one = |c: usize| Self::chunk(layer, target, group, tracks, c, (c % step, step));
+        let one = |c: usize| Self::chunk(layer, target, group, tracks, c, Sampling { first: c % step, step });
         let mut all = chunks.map(one).collect::<Option<Vec<_>>>()?;
         if all.len() == 1 {
             return all.pop();
@@ -58,65 +58,30 @@ impl NormalEquations {
         Some(Self { positions, x, t, bend })
     }
 
+    /// One chunk at the positions `at`.
     fn chunk(
         layer: &Layer,
         target: &Target,
         group: usize,
-        (original, pruned): (&Track, &Track),
+        tracks: Tracks,
         c: usize,
-        at: (usize, usize),
+        at: Sampling,
     ) -> Option<Self> {
-        let (big, small) = (&original.chunks[c], &pruned.chunks[c]);
         let (_, rows, outputs) = layer.sizes();
-        let mut x = layer.columns(small.get(&layer.input)?, group, at);
+        let mut x = layer.columns(tracks.pruned.chunks[c].get(&layer.input)?, group, at);
         let positions = x.len() / rows.max(1);
         x.extend(std::iter::repeat_n(1.0, positions));
-        let y = &left_of(big.get(&layer.output)?, &target.others);
-        let trunk = match &target.sum {
-            Some(sum) => {
-                Some((left_of(big.get(&sum.trunk)?, &sum.others), small.get(&sum.trunk)?, &sum.left))
-            }
-            None => None,
-        };
+        let wanted = Wanted::new(layer, target, tracks, c, at)?;
         let mut t = Vec::with_capacity(outputs * positions);
         let mut bend = target.rectified.then(|| Bend { at: Vec::new(), rising: Vec::new() });
-        let after = layer.shift.filter(|s| s.after);
-        let centred = layer.normalised.is_some() && after.is_some();
-        // Both are compared with what is added to them after the layer.
-        let added = match after {
-            Some(shift) => Some(shift.after_in(&original.graph, &original.facts)?),
-            None => None,
-        };
         for row in group * outputs..(group + 1) * outputs {
-            let channel = target.channels[row];
-            let from = t.len();
-            let added = added.as_ref().map_or(0.0, |a| if a.len() == 1 { a[0] } else { a[channel] });
-            t.extend(layer.outputs(y, channel, at).map(|v| v + added));
-            // What comes behind the normalisation is what the layer gives times this, and this more.
-            let (factor, shift) = layer.normalised.as_ref().map_or((1.0, 0.0), |n| n.line(row, centred));
-            let reaches = factor.abs() > LEAST_FACTOR;
-            let rest = match &trunk {
-                Some((was, is, left)) => {
-                    let was = layer.outputs(was, channel, at);
-                    let is: Vec<f32> = match left.binary_search(&channel) {
-                        Ok(place) => layer.outputs(is, place, at).collect(),
-                        Err(_) => vec![0.0; positions],
-                    };
-                    if reaches {
-                        let gone = was.zip(&is);
-                        t[from..].iter_mut().zip(gone).for_each(|(t, (was, is))| *t += (was - is) / factor);
-                    }
-                    is
-                }
-                None => vec![0.0; positions],
-            };
+            let (from, line) = (t.len(), wanted.line(row));
+            let rest = wanted.row(row, line, positions, &mut t);
             if t.len() - from != positions || rest.len() != positions {
                 return None;
             }
             if let Some(bend) = &mut bend {
-                bend.rising.push(factor > 0.0 || !reaches);
-                let at = |r: &f32| if reaches { -(shift + r) / factor } else { f32::NEG_INFINITY };
-                bend.at.extend(rest.iter().map(at));
+                bend.push(line, &rest);
             }
         }
         Some(Self { positions, x, t, bend })
@@ -162,8 +127,8 @@ impl NormalEquations {
         y
     }
 
-    /// Σ t′·xᵀ, where t′ asks no more of W·x than the rectifier lets be seen: where nothing should come through, whatever
-    /// stays behind the bend is right.
+    /// Σ t′·xᵀ, where t′ asks no more of W·x than the rectifier lets be seen: where nothing should come through, any value
+    /// below the bend is right.
     pub fn wanted_of(&self, w: &[f32]) -> Vec<f32> {
         self.against(&self.targets(w))
     }
@@ -183,7 +148,7 @@ impl NormalEquations {
         t
     }
 
-    /// Σ of the squared differences between what W·x and what the wanted outputs let be seen.
+    /// Σ of the squared differences between W·x and the wanted outputs, both as the rectifier lets them be seen.
     pub fn error(&self, w: &[f32]) -> f64 {
         let y = self.given(w);
         let seen = |i: usize, v: f32| match &self.bend {
@@ -192,6 +157,100 @@ impl NormalEquations {
         };
         let missed = |(i, (y, t)): (usize, (&f32, &f32))| f64::from(seen(i, *y) - seen(i, *t)).powi(2);
         y.iter().zip(&self.t).enumerate().map(missed).sum()
+    }
+}
+
+/// A normalisation as a function of the layer's output y: factor · y + shift.
+#[derive(Clone, Copy)]
+struct Line {
+    factor: f32,
+    shift: f32,
+}
+
+impl Line {
+    /// True if the layer's output makes a difference to the normalised one.
+    fn reaches(self) -> bool {
+        self.factor.abs() > LEAST_FACTOR
+    }
+}
+
+impl Bend {
+    /// Appends an output: `rest` is added to its normalisation, by position.
+    fn push(&mut self, line: Line, rest: &[f32]) {
+        let Line { factor, shift } = line;
+        self.rising.push(factor > 0.0 || !line.reaches());
+        let at = |r: &f32| if line.reaches() { -(shift + r) / factor } else { f32::NEG_INFINITY };
+        self.at.extend(rest.iter().map(at));
+    }
+}
+
+/// The other operand of the addition that follows a layer.
+struct Trunk<'a> {
+    /// In the original, at the coordinates that are left.
+    was: Cow<'a, Array<f32>>,
+    /// In the pruned network.
+    is: &'a Array<f32>,
+    /// The original's channels that are left.
+    left: &'a [usize],
+}
+
+/// A layer's outputs in the original on one chunk.
+struct Wanted<'a> {
+    layer: &'a Layer,
+    target: &'a Target,
+    /// The output at the coordinates that are left.
+    y: Cow<'a, Array<f32>>,
+    /// The other operand of the addition that follows, if one does.
+    trunk: Option<Trunk<'a>>,
+    /// The constant that the original adds after the layer: one number, or one by channel.
+    added: Option<Vec<f32>>,
+    at: Sampling,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(layer: &'a Layer, target: &'a Target, tracks: Tracks<'a>, c: usize, at: Sampling) -> Option<Self> {
+        let (original, pruned) = (&tracks.original.chunks[c], &tracks.pruned.chunks[c]);
+        let y = left_of(original.get(&layer.output)?, &target.others);
+        let trunk = match &target.sum {
+            Some(sum) => Some(Trunk {
+                was: left_of(original.get(&sum.trunk)?, &sum.others),
+                is: pruned.get(&sum.trunk)?,
+                left: &sum.left,
+            }),
+            None => None,
+        };
+        // Both are compared with what is added to them after the layer.
+        let added = match layer.bias.filter(|b| b.after) {
+            Some(bias) => Some(bias.after_in(tracks.original.network())?),
+            None => None,
+        };
+        Some(Self { layer, target, y, trunk, added, at })
+    }
+
+    /// The normalisation of output `row`.
+    fn line(&self, row: usize) -> Line {
+        let Some(normalised) = &self.layer.normalised else { return Line { factor: 1.0, shift: 0.0 } };
+        let (factor, shift) = normalised.line(row, self.added.is_some());
+        Line { factor, shift }
+    }
+
+    /// Appends output `row` as it should be: with the trunk's loss, where the layer can make up for it. Gives the pruned
+    /// network's trunk, zero where there is none.
+    fn row(&self, row: usize, line: Line, positions: usize, t: &mut Vec<f32>) -> Vec<f32> {
+        let (channel, from) = (self.target.channels[row], t.len());
+        let added = self.added.as_ref().map_or(0.0, |a| if a.len() == 1 { a[0] } else { a[channel] });
+        t.extend(self.layer.outputs(&self.y, channel, self.at).map(|v| v + added));
+        let Some(Trunk { was, is, left }) = &self.trunk else { return vec![0.0; positions] };
+        let was = self.layer.outputs(was, channel, self.at);
+        let is: Vec<f32> = match left.binary_search(&channel) {
+            Ok(place) => self.layer.outputs(is, place, self.at).collect(),
+            Err(_) => vec![0.0; positions],
+        };
+        if line.reaches() {
+            let gone = was.zip(&is);
+            t[from..].iter_mut().zip(gone).for_each(|(t, (was, is))| *t += (was - is) / line.factor);
+        }
+        is
     }
 }
 
@@ -212,7 +271,7 @@ fn passes(v: f32, bend: f32, rising: bool) -> bool {
 mod tests {
     use super::*;
 
-    /// The squared distance to what is wanted of some weights bounds the error of any others from above.
+    /// The squared distance to the targets of some weights bounds the error of any others from above.
     #[test]
     fn targets_taken_anew_bound_the_rectified_error() {
         let (rows, outputs, positions) = (3, 2, 40);
@@ -221,14 +280,16 @@ mod tests {
         };
         let bend = Bend { at: numbers(outputs * positions, 3), rising: vec![true, false] };
         let (x, t) = (numbers(rows * positions, 1), numbers(outputs * positions, 2));
-        let look = NormalEquations { positions, x, t, bend: Some(bend) };
-        let linear = NormalEquations { positions, x: look.x.clone(), t: look.t.clone(), bend: None };
+        let equations = NormalEquations { positions, x, t, bend: Some(bend) };
+        let linear =
+            NormalEquations { positions, x: equations.x.clone(), t: equations.t.clone(), bend: None };
         for seed in 4..20 {
             let (w, other) = (numbers(outputs * rows, seed), numbers(outputs * rows, seed + 100));
-            let anew = NormalEquations { positions, x: look.x.clone(), t: look.targets(&w), bend: None };
+            let anew =
+                NormalEquations { positions, x: equations.x.clone(), t: equations.targets(&w), bend: None };
             for v in [&w, &other] {
-                assert!(look.error(v) <= anew.error(v) * 1.00001);
-                assert!(look.error(v) <= linear.error(v) * 1.00001);
+                assert!(equations.error(v) <= anew.error(v) * 1.00001);
+                assert!(equations.error(v) <= linear.error(v) * 1.00001);
             }
             assert!(anew.error(&w) < linear.error(&w), "some of what stays behind the bend need not be met");
         }

@@ -19,6 +19,13 @@ type Values = HashMap<ValueId, Array<f32>>;
 /// Chunks that are brought on together when more images are taken.
 const TOGETHER: usize = 16;
 
+/// The original network and the pruned one, on the same chunks of images.
+#[derive(Clone, Copy)]
+pub(super) struct Tracks<'a> {
+    pub original: &'a Track,
+    pub pruned: &'a Track,
+}
+
 /// A network on its way through its nodes.
 pub(super) struct Track {
     pub graph: Graph,
@@ -40,7 +47,12 @@ impl Track {
         Self { graph, facts, chunks: Vec::new(), last, next: 0 }
     }
 
-    /// Bytes of a chunk's values that are alive at a time from here on, at the most.
+    /// Graph and facts.
+    pub fn network(&self) -> Network<'_> {
+        Network::new(&self.graph, &self.facts)
+    }
+
+    /// Largest size of a chunk's values that are alive at a time from here on, in bytes.
     pub fn peak(&self) -> usize {
         let size = |v: ValueId| 4 * self.facts.shape(v).map_or(0, volume);
         let (mut alive, mut peak) = (self.graph.inputs.iter().map(|&v| size(v)).sum::<usize>(), 0);
@@ -139,8 +151,8 @@ impl Track {
     /// Gives a layer that has not run yet other weights.
     pub fn replace(&mut self, layer: &Layer, weights: Weights) -> Result<()> {
         self.set(layer.weight, &weights.weight)?;
-        match layer.shift.zip(weights.shift) {
-            Some((shift, values)) => self.set(shift.value, &values),
+        match layer.bias.zip(weights.bias) {
+            Some((bias, values)) => self.set(bias.value, &values),
             None => Ok(()),
         }
     }
