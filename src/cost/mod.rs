@@ -215,7 +215,7 @@ mod tests {
 
     /// 3 → 8 → 6 → 2 channels at 4 × 4, the second layer with windows of 3 × 3; and its groups.
     fn chain() -> (Graph, Facts, Groups) {
-        let mut net = Net::new();
+        let mut net = Net::default();
         let x = net.input(&[1, 3, 6, 6]);
         let a = net.conv(x, &[8, 3, 1, 1], 1);
         let b = net.conv(a, &[6, 8, 3, 3], 1);
@@ -295,7 +295,7 @@ mod tests {
     /// The paper counts two for each element of a normalisation; multiply-accumulates do not.
     #[test]
     fn a_convention_says_what_is_counted() {
-        let mut net = Net::new();
+        let mut net = Net::default();
         let x = net.input(&[1, 3, 4, 4]);
         let a = net.conv(x, &[5, 3, 1, 1], 1);
         let of_channels = [(); 4].map(|()| net.counted(&[5]));

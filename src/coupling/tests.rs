@@ -11,7 +11,7 @@ fn classes(groups: &Groups, v: ValueId, axis: usize) -> Vec<i64> {
 
 /// 2 → 3 → 2 channels: the numbers of input, middle value and output.
 fn chain() -> (Graph, Facts, [ValueId; 3]) {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 2, 4, 4]);
     let a = net.conv(x, &[3, 2, 1, 1], 1);
     let y = net.conv(a, &[2, 3, 1, 1], 1);
@@ -36,7 +36,7 @@ fn a_channel_is_one_class_where_it_is_made_and_read() {
 
 #[test]
 fn places_in_groups_are_classes() {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 2, 4, 4]);
     let a = net.conv(x, &[4, 2, 1, 1], 1);
     let b = net.conv(a, &[6, 2, 1, 1], 2);
@@ -50,7 +50,7 @@ fn places_in_groups_are_classes() {
 /// By reading: the numbers of classes of trunk and branch, and what a deleted channel of the sum takes with it.
 #[test]
 fn an_addition_has_readings() {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 2, 4, 4]);
     let trunk = net.conv(x, &[3, 2, 1, 1], 1);
     let branch = net.conv(trunk, &[3, 3, 1, 1], 1);
@@ -71,7 +71,7 @@ fn an_addition_has_readings() {
 
 #[test]
 fn a_group_that_is_refused_is_frozen_and_the_others_are_numbered_anew() {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 2, 4, 4]);
     let a = net.conv(x, &[3, 2, 1, 1], 1);
     let b = net.conv(a, &[4, 3, 1, 1], 1);
@@ -90,7 +90,7 @@ fn a_group_that_is_refused_is_frozen_and_the_others_are_numbered_anew() {
 /// A Softmax over channels says nothing of them.
 #[test]
 fn what_an_operator_leaves_unsaid_is_frozen_with_its_name() {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 2, 4, 4]);
     let a = net.conv(x, &[3, 2, 1, 1], 1);
     let s = net.node("Softmax", Writer::default().put("axis", 1), &[a]);
@@ -104,7 +104,7 @@ fn what_an_operator_leaves_unsaid_is_frozen_with_its_name() {
 /// Only one channel is left of a layer: its axis would be empty.
 #[test]
 fn a_class_that_is_a_whole_axis_stays() {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 2, 4, 4]);
     let a = net.conv(x, &[1, 2, 1, 1], 1);
     let y = net.conv(a, &[2, 1, 1, 1], 1);
@@ -117,7 +117,7 @@ fn a_class_that_is_a_whole_axis_stays() {
 /// A filter of zeros without a bias, and a channel that is read by zeros only.
 #[test]
 fn dead_are_channels_of_zeros_and_those_read_by_zeros() {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 1, 4, 4]);
     let filters = net.constant(Tensor::floats(&[3, 1, 1, 1], vec![1.0, 0.0, 2.0]));
     let a = net.plain("Conv", &[x, filters]);

@@ -41,7 +41,7 @@ impl Picker {
     }
 }
 
-/// True where `path` names an image that [`BoundDataset::load`] would read out of `folder`.
+/// True where `path` names an image that [`super::BoundDataset::load`] would read out of `folder`.
 pub fn is_image_of(path: &Path, folder: &Path) -> bool {
     let image = listing::extension(path).is_some_and(|e| listing::EXTENSIONS.contains(&e.as_str()));
     let mut above =

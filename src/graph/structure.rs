@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn values_go_with_their_nodes_and_the_others_are_numbered_anew() {
-        let mut net = Net::new();
+        let mut net = Net::default();
         let x = net.input(&[1, 2, 4, 4]);
         let a = net.conv(x, &[2, 2, 1, 1], 1);
         let b = net.conv(x, &[3, 2, 1, 1], 1);

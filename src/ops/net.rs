@@ -12,11 +12,13 @@ pub struct Net {
     pub draw: Draw,
 }
 
-impl Net {
-    pub fn new() -> Self {
+impl Default for Net {
+    fn default() -> Self {
         Self { graph: Graph::default(), draw: Draw::new(7, 0) }
     }
+}
 
+impl Net {
     fn value(&mut self, origin: Origin, declared: Option<Fact>) -> ValueId {
         let name = format!("v{}", self.graph.values.len());
         self.graph.values.push(Value { name, origin, declared });

@@ -57,7 +57,7 @@ mod tests {
 
     /// Weights 1, 2, … of 2 → 3 channels and of 3 → 1: w[o][i] = 2·o + i + 1, and o + 1.
     fn chain() -> (Graph, Facts, Groups) {
-        let mut net = Net::new();
+        let mut net = Net::default();
         let x = net.input(&[1, 2, 4, 4]);
         let a = net.conv(x, &[3, 2, 1, 1], 1);
         let y = net.conv(a, &[1, 3, 1, 1], 1);

@@ -18,7 +18,7 @@ impl Given {
 
     /// 3 → 8 → 6 → 2 channels: classes 0 to 7 and 8 to 13.
     fn chain() -> Self {
-        let mut net = Net::new();
+        let mut net = Net::default();
         let x = net.input(&[1, 3, 4, 4]);
         let a = net.conv(x, &[8, 3, 1, 1], 1);
         let b = net.conv(a, &[6, 8, 1, 1], 1);
@@ -30,7 +30,7 @@ impl Given {
 
     /// A trunk of 4 channels to which a layer of as many, the branch, is added: it may be cut alone.
     fn residual() -> Self {
-        let mut net = Net::new();
+        let mut net = Net::default();
         let x = net.input(&[1, 3, 4, 4]);
         let trunk = net.conv(x, &[4, 3, 1, 1], 1);
         let branch = net.conv(trunk, &[4, 4, 1, 1], 1);

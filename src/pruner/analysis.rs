@@ -34,7 +34,7 @@ pub struct Analysis {
     pub time: Option<Cost>,
     /// MACs of the whole network.
     pub macs_total: u64,
-    /// MACs where as little as possible is kept, in [`Analysis::unit`].
+    /// MACs where as little as possible is kept, in the unit of the analysis.
     pub macs_min: u64,
     /// Kept flag per class at that least.
     pub kept_at_min: Vec<bool>,

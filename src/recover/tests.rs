@@ -188,7 +188,7 @@ struct Case {
 
 impl Case {
     fn new(form: &Form) -> Self {
-        let mut net = Net::new();
+        let mut net = Net::default();
         let x = net.input(form.input);
         let [from, hidden, to] = CHANNELS;
         let first = (form.layer)(&mut net, x, from, hidden, &DEAD);
@@ -324,7 +324,7 @@ fn a_channel_that_another_one_repeats_is_mended_in_every_form() {
 /// A product along one axis of a value that loses coordinates of another: all of it is compared at what is left.
 #[test]
 fn what_other_axes_lose_is_taken_off_the_original_too() {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 6, 5]);
     let [from, hidden, to] = CHANNELS;
     let first = left_mat_mul(&mut net, x, from, hidden, &DEAD);

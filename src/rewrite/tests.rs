@@ -44,7 +44,7 @@ fn reals(graph: &Graph, v: ValueId) -> Vec<f64> {
 
 /// 2 → 4 → 2 channels: the numbers of the middle value and of the layers' weights.
 fn chain() -> (Given, ValueId, [ValueId; 2]) {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 2, 2, 2]);
     let a = net.conv(x, &[4, 2, 1, 1], 1);
     let middle = net.plain("Relu", &[a]);
@@ -113,7 +113,7 @@ fn a_mask_of_another_network_is_refused() {
 /// Two groups of three outputs each: a place in the groups goes from both, and there are two groups still.
 #[test]
 fn a_grouped_convolution_loses_a_place_of_every_group() {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 2, 2, 2]);
     let a = net.conv(x, &[4, 2, 1, 1], 1);
     let b = net.conv(a, &[6, 2, 1, 1], 2);
@@ -132,7 +132,7 @@ fn a_grouped_convolution_loses_a_place_of_every_group() {
 
 #[test]
 fn a_depthwise_convolution_loses_groups() {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 2, 2, 2]);
     let a = net.conv(x, &[4, 2, 1, 1], 1);
     let b = net.conv(a, &[4, 1, 1, 1], 4);
@@ -148,7 +148,7 @@ fn a_depthwise_convolution_loses_groups() {
 /// Layers with one weight are tied by it: it is sliced once, for both.
 #[test]
 fn a_shared_weight_is_sliced_once() {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 2, 2, 2]);
     let w = net.counted(&[4, 2, 1, 1]);
     let a = net.plain("Conv", &[x, w]);
@@ -167,7 +167,7 @@ fn a_shared_weight_is_sliced_once() {
 
 #[test]
 fn a_branch_is_scattered_to_the_width_of_its_trunk() {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 2, 2, 2]);
     let trunk = net.conv(x, &[4, 2, 1, 1], 1);
     let branch = net.conv(trunk, &[4, 4, 1, 1], 1);
@@ -184,7 +184,7 @@ fn a_branch_is_scattered_to_the_width_of_its_trunk() {
 
 #[test]
 fn a_bias_that_layers_share_is_raised_for_one_of_them() {
-    let mut net = Net::new();
+    let mut net = Net::default();
     let x = net.input(&[1, 2, 2, 2]);
     let bias = net.counted(&[2]);
     let [one, other] = [(); 2].map(|()| {
@@ -230,7 +230,7 @@ mod shapes {
         operands: &[[&[i64]; 2]],
         want: [&[f64]; 2],
     ) -> Vec<Vec<(usize, Vec<Vec<f64>>)>> {
-        let mut net = Net::new();
+        let mut net = Net::default();
         let inputs: Vec<usize> = operands.iter().map(|x| net.constant(Tensor::ints(x[0]))).collect();
         net.plain(op_type, &inputs);
         let stated: Vec<_> = operands.iter().map(|x| Some(x.map(Tensor::ints).to_vec())).collect();

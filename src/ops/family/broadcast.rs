@@ -128,15 +128,12 @@ impl<const N: usize> Runs<N> {
             f(o * self.len, starts, self.len, self.steps);
             for axis in (0..index.len()).rev() {
                 index[axis] += 1;
-                for k in 0..N {
-                    starts[k] += self.strides[k][axis];
-                }
+                starts.iter_mut().zip(&self.strides).for_each(|(s, by)| *s += by[axis]);
                 if index[axis] < self.outer[axis] {
                     break;
                 }
-                for k in 0..N {
-                    starts[k] -= self.strides[k][axis] * self.outer[axis];
-                }
+                let size = self.outer[axis];
+                starts.iter_mut().zip(&self.strides).for_each(|(s, by)| *s -= by[axis] * size);
                 index[axis] = 0;
             }
         }
