@@ -123,7 +123,6 @@ impl Certificate {
 
 /// The files that tract runs; each is none where it does not fit in one message, or calls functions of its own.
 struct Files {
-    original: Option<Vec<u8>>,
     masked: Option<Vec<u8>>,
     cut: Option<Vec<u8>>,
 }
@@ -132,12 +131,10 @@ struct Files {
 /// other link that breaks is an error.
 pub fn certify(claim: Claim, pool: &Pool) -> Result<Certificate> {
     let masked = rewrite::masked(claim.source, &claim.cut.masks, claim.biases)?;
-    let files = Files {
-        original: claim.message(&claim.original.graph)?,
-        masked: claim.message(&masked)?,
-        cut: claim.message(&claim.cut.graph)?,
-    };
-    let verdict = claim.verdict(&masked, &files, pool)?;
+    // Its message is gone before those of the other two are made.
+    let apart = claim.apart(pool)?;
+    let files = Files { masked: claim.message(&masked)?, cut: claim.message(&claim.cut.graph)? };
+    let verdict = claim.verdict(&masked, &files, apart, pool)?;
     let small = claim.original.with_graph(claim.result.clone())?;
     let message = small.message()?;
     let is_proved = message == files.cut;
@@ -161,8 +158,21 @@ impl Claim<'_> {
         if model.calls_functions() { Ok(None) } else { model.message() }
     }
 
+    /// Distance between tract and our executor on the original; none where one of them cannot run it.
+    fn apart(&self, pool: &Pool) -> Result<Option<f64>> {
+        let network = Network::new(&self.original.graph, self.facts);
+        let Some(bytes) = self.message(network.graph)? else { return Ok(None) };
+        Ok(super::compare_executors(network, &bytes, self.samples, pool)?.ok())
+    }
+
     /// Links 2 and 3: the masked network and the cut in tract, and both at the other sizes.
-    fn verdict(&self, masked: &Graph, files: &Files, pool: &Pool) -> Result<Verdict> {
+    fn verdict(
+        &self,
+        masked: &Graph,
+        files: &Files,
+        apart: Option<f64>,
+        pool: &Pool,
+    ) -> Result<Verdict> {
         let (network, cut) = (Network::new(&self.original.graph, self.facts), &self.cut.graph);
         let inputs = network.inputs().unwrap_or_default();
         let samples = self.samples;
@@ -177,10 +187,6 @@ impl Claim<'_> {
                 rounding = super::rounding_in_tract(masked, messages.masked, cut, samples, pool)?;
             }
         }
-        let apart = match &files.original {
-            Some(bytes) => super::compare_executors(network, bytes, samples, pool)?.ok(),
-            None => None,
-        };
         let proof = self.proof;
         let beyond = tract.as_ref().is_ok_and(|d| *d > super::allowed(self.facts, rounding));
         if tract.is_err() && self.original.calls_functions() {
