@@ -23,7 +23,8 @@ macro_rules! tensor {
                 match $dtype { $(DType::$variant => { type $element = $type; $value })* }
             };
         }
+
+        pub(super) use {of_dtype, of_tensor};
     };
 }
 element_types!(tensor);
-pub(super) use {of_dtype, of_tensor};
