@@ -1,6 +1,7 @@
-//! The layer rule: a module uses only what stands left of it, so that every part can be read without what is built on it.
+//! The layer rule: a room uses only what stands below it, and its modules do not use each other in circles, so that every part can
+//! be read without what is built on it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// From the ground up. Rooms of one layer do not use each other, except as `BESIDE` says.
@@ -122,9 +123,14 @@ fn without_tests(text: &str) -> (String, Vec<String>) {
     (out, modules)
 }
 
+/// The name that a text begins with.
+fn first_word(text: &str) -> &str {
+    &text[..text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len())]
+}
+
 /// Every `crate::a::b` in a text, as `a` and `a::b`; a list in braces gives each of its words.
 fn uses(text: &str) -> BTreeSet<(String, String)> {
-    let word = |s: &str| s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let word = |s: &str| first_word(s).to_owned();
     let mut found = BTreeSet::new();
     for (at, _) in text.match_indices("crate::").filter(|(at, _)| !text[..*at].ends_with(['$', '_'])) {
         let rest = &text[at + "crate::".len()..];
@@ -159,6 +165,153 @@ fn every_module_uses_only_what_stands_below_it() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The first names of a tree of uses: a of `a::b`, a and c of `{a::{b, d}, c}`; `*` stands for itself.
+fn heads(tree: &str) -> Vec<&str> {
+    let head = |path: &str| if path.starts_with('*') { 1 } else { first_word(path).len() };
+    let Some(list) = tree.strip_prefix('{') else { return vec![&tree[..head(tree)]] };
+    let (mut found, mut depth, mut start) = (Vec::new(), 0, 0);
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                let path = list[start..at].trim_start();
+                found.push(&path[..head(path)]);
+                start = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A room's own modules, by name: the files of each.
+fn modules<'s>(room: &str, sources: &'s [Source]) -> BTreeMap<&'s str, Vec<&'s Source>> {
+    let mut modules: BTreeMap<&str, Vec<&Source>> = BTreeMap::new();
+    for source in sources.iter().filter(|s| s.module() == room) {
+        let name = source.path.split('/').nth(1).unwrap_or_default().trim_end_matches(".rs");
+        if !["", "mod"].contains(&name) {
+            modules.entry(name).or_default().push(source);
+        }
+    }
+    modules
+}
+
+/// By name that a room's `mod.rs` gives on: the module that has it.
+fn given_on<'s>(room: &str, mod_rs: &'s str) -> BTreeMap<&'s str, &'s str> {
+    let mut given = BTreeMap::new();
+    let whole = |at: usize| !mod_rs[..at].ends_with(char::is_alphanumeric);
+    for (at, _) in mod_rs.match_indices("use ").filter(|(at, _)| whole(*at)) {
+        let tree = mod_rs[at + "use ".len()..].split(';').next().unwrap_or_default();
+        let tree = tree.strip_prefix("self::").unwrap_or(tree);
+        let tree = tree.strip_prefix(&format!("crate::{room}::")).unwrap_or(tree);
+        let module = first_word(tree);
+        let names = tree[module.len()..].split(|c: char| !c.is_alphanumeric() && c != '_');
+        given.extend(names.filter(|name| !name.is_empty()).map(|name| (name, module)));
+    }
+    given
+}
+
+/// The names that a file takes out of its room: of `crate::room::…`, and of as many `super::` as lead there.
+fn names_of_room<'s>(room: &str, source: &'s Source) -> Vec<&'s str> {
+    let parts = source.path.split('/').count();
+    let up = if source.path.ends_with("/mod.rs") { parts - 2 } else { parts - 1 };
+    let mut found = Vec::new();
+    for prefix in [format!("crate::{room}::"), "super::".repeat(up)] {
+        let whole =
+            |at: usize| !source.text[..at].ends_with(|c: char| c.is_alphanumeric() || "_$:".contains(c));
+        for (at, _) in source.text.match_indices(&prefix).filter(|(at, _)| whole(*at)) {
+            found.extend(heads(&source.text[at + prefix.len()..]));
+        }
+    }
+    found
+}
+
+/// By module of a room: the modules that it uses, also by names that `mod.rs` gives on.
+fn uses_within<'s>(room: &str, sources: &'s [Source]) -> BTreeMap<&'s str, BTreeSet<&'s str>> {
+    let modules = modules(room, sources);
+    let mod_rs = sources.iter().find(|s| s.path == format!("{room}/mod.rs"));
+    let given = mod_rs.map(|s| given_on(room, &s.text)).unwrap_or_default();
+    let mut uses = BTreeMap::new();
+    for (&module, files) in &modules {
+        let mut used: BTreeSet<&str> = BTreeSet::new();
+        for file in files {
+            for name in names_of_room(room, file) {
+                used.extend(modules.get_key_value(name).map(|(name, _)| *name).or(given.get(name).copied()));
+                if name == "*" {
+                    used.extend(given.iter().filter(|(name, _)| has_word(&file.text, name)).map(|(_, m)| *m));
+                }
+            }
+        }
+        used.retain(|used| *used != module && modules.contains_key(used));
+        uses.insert(module, used);
+    }
+    uses
+}
+
+/// Modules of which each uses the next, and the last the first; `None` where there are none.
+fn circle(mut uses: BTreeMap<&str, BTreeSet<&str>>) -> Option<Vec<String>> {
+    // Modules that use nothing, or only such, stand in no circle.
+    while let Some(ground) = uses.iter().find(|(_, used)| used.is_empty()).map(|(module, _)| *module) {
+        uses.remove(ground);
+        uses.values_mut().for_each(|used| used.retain(|module| *module != ground));
+    }
+    let mut path = vec![*uses.keys().next()?];
+    loop {
+        let next = *uses[path[path.len() - 1]].first()?;
+        if let Some(start) = path.iter().position(|module| *module == next) {
+            return Some(path[start..].iter().map(|module| (*module).to_owned()).collect());
+        }
+        path.push(next);
+    }
+}
+
+/// Data flow one way inside a room, too: every module can be read with the ones that it uses and without the ones that use it.
+#[test]
+fn the_modules_of_a_room_have_no_circle() {
+    let sources = sources();
+    let rooms = LAYERS.iter().copied().flatten();
+    let wrong: Vec<String> = rooms
+        .filter_map(|room| circle(uses_within(room, &sources)).map(|path| (room, path)))
+        .map(|(room, path)| format!("src/{room}: {} → {}", path.join(" → "), path[0]))
+        .collect();
+    assert!(wrong.is_empty(), "modules that use each other in a circle:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn circles_are_seen_through_every_kind_of_use() {
+    let room = |files: &[(&str, &str)]| -> Vec<Source> {
+        let file = |(path, text): &(&str, &str)| Source { path: format!("r/{path}"), text: (*text).into() };
+        files.iter().map(file).collect()
+    };
+    let found = |files: &[(&str, &str)]| circle(uses_within("r", &room(files)));
+    let mod_rs = ("mod.rs", "mod a;\npub use self::a::{\n    A, more::B,\n};\npub use b::C;\n");
+    assert_eq!(found(&[mod_rs, ("a.rs", "use super::{b, C};"), ("b.rs", "use crate::s::a;")]), None);
+    for use_of_a in [
+        "use super::a::A;",
+        "use super::{c::{self, D}, A};",
+        "use crate::r::B;",
+        "use crate::r::*;\nfn f(_: A) {}",
+        "fn f() { super::a::f() }",
+    ] {
+        let path = found(&[mod_rs, ("a.rs", "use super::b;"), ("b.rs", use_of_a), ("c.rs", "use super::a;")]);
+        assert_eq!(path, Some(vec!["a".into(), "b".into()]), "{use_of_a}");
+    }
+    let inner =
+        [mod_rs, ("a.rs", "use super::b;"), ("b/mod.rs", "mod i;"), ("b/i.rs", "use super::super::a;")];
+    assert_eq!(found(&inner), Some(vec!["a".into(), "b".into()]));
+    // A module of its own that is called like another one of the room.
+    let own =
+        [mod_rs, ("a.rs", "use super::b;"), ("b/mod.rs", "mod a;\nmod i;"), ("b/i.rs", "use super::a;")];
+    assert_eq!(found(&own), None);
+    let sources = sources();
+    let known = uses_within("graph", &sources);
+    assert!(known["op"].contains("hints") && known["hints"].contains("io"));
 }
 
 #[test]

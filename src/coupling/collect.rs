@@ -5,7 +5,8 @@
 
 use super::alone::Alone;
 use super::groups::{Class, ClassId, Frozen, Group, Groups, Select};
-use super::labels::{Labels, Place};
+use super::labels::Labels;
+use super::site::Place;
 use super::sources::multiplies;
 use crate::graph::*;
 use crate::support::index::OptIndex;

@@ -3,14 +3,9 @@
 //! A *class* is the unit of deletion and owns one gate. A *group* holds the classes that appear in the same axes of the
 //! same values: the output channels of one convolution, say, or of all convolutions that feed one trunk.
 
-use super::collect::{collect, implications, weighed_roots};
-use super::labels::Labels;
-use super::residual::{Residual, WORTH_MOVING, branches, pickers};
+use super::site::Site;
 use crate::graph::*;
 use crate::support::index::OptIndex;
-use std::collections::BTreeSet;
-
-pub use super::labels::Site;
 
 /// Index into [`Groups::classes`].
 pub type ClassId = usize;
@@ -84,60 +79,6 @@ pub struct Groups {
     pub whole_trunks: bool,
 }
 
-/// Groups the channels of a graph.
-pub fn group(Network { graph, facts }: Network, residual: Residual) -> Groups {
-    let least = if residual == Residual::Auto { WORTH_MOVING } else { 0.0 };
-    let mut cut = match residual {
-        Residual::Tie => BTreeSet::new(),
-        _ => branches(graph, facts, least),
-    };
-    let expands: Vec<Site> = cut.iter().copied().collect();
-    if matches!(residual, Residual::Select | Residual::Auto) {
-        cut.extend(pickers(graph, facts, &cut, least));
-    }
-    let mut groups = read_at(graph, facts, &cut, &expands);
-    groups.elsewhere = facts.elsewhere.iter().map(|other| read_at(graph, other, &cut, &expands)).collect();
-    groups.agree(graph);
-    groups
-}
-
-/// The groups at one set of sizes: values are not tied to their readers at the sites in `cut`, where `expands` are branches.
-fn read_at(graph: &Graph, facts: &Facts, cut: &BTreeSet<Site>, expands: &[Site]) -> Groups {
-    let mut labels = Labels::solve(graph, facts, cut);
-    let weighed = weighed_roots(graph, facts, &mut labels);
-    let mut groups = collect(graph, facts, &mut labels, &|root| weighed.contains_key(&root));
-    groups.reads = labels.reads.clone();
-    groups.expands = expands.iter().copied().filter(|s| groups.parts(graph, *s)).collect();
-    groups.implied = implications(graph, &groups);
-    let mut derived = groups.picked();
-    for site in groups.sites(graph) {
-        for c in groups.at(graph, site).iter().filter_map(|c| c.get()) {
-            derived[c] = false;
-        }
-    }
-    groups.derived = derived;
-    groups.whole_trunks = true;
-    groups.restrict(|_| Ok(()));
-    groups
-}
-
-/// As [`group`], with the classes that touch no weight too: what the operators alone allow. (Integer constants restate
-/// sizes and indices; they are no classes of their own.)
-#[cfg(test)]
-pub fn every_class(Network { graph, facts }: Network) -> Groups {
-    let mut labels = Labels::solve(graph, facts, &BTreeSet::new());
-    let mut real = std::collections::HashSet::new();
-    for v in 0..graph.values.len() {
-        let integer = facts.constant[v].as_ref().is_some_and(|t| !t.dtype().is_float());
-        for (axis, &size) in facts.shape(v).unwrap_or_default().iter().enumerate().filter(|_| !integer) {
-            real.extend((0..size).map(|i| labels.find(v, axis, i)));
-        }
-    }
-    let mut groups = collect(graph, facts, &mut labels, &|root| real.contains(&root));
-    groups.reads = labels.reads.clone();
-    groups
-}
-
 impl Groups {
     /// Classes along one axis of a value, by index; none where frozen.
     pub fn axis(&self, value: ValueId, axis: usize) -> &[OptIndex] {
@@ -209,7 +150,7 @@ impl Groups {
     }
 
     /// True if a branch at an addition, or the sum, has free classes.
-    fn parts(&self, graph: &Graph, s: Site) -> bool {
+    pub(super) fn parts(&self, graph: &Graph, s: Site) -> bool {
         let (branch, sum) = (graph.nodes[s.node].inputs[s.slot], graph.nodes[s.node].outputs[0]);
         let rank = |v: Option<ValueId>| v.map_or(0, |v| self.label[v].len());
         let result = sum.map_or(&[][..], |v| self.axis(v, rank(sum) - rank(branch) + s.axis));

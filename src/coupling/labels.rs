@@ -2,6 +2,7 @@
 //!
 //! Invariants: a class is frozen iff one of its coordinates is; the reason kept is the first one stated.
 
+use super::site::{Place, Site};
 use super::statements::{Placed, Statements};
 use crate::graph::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,20 +15,6 @@ pub struct Reason {
     /// The use that the node makes of it.
     pub why: String,
 }
-
-/// An input axis of a node that contracts it or absorbs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Site {
-    /// The node.
-    pub node: NodeId,
-    /// Its input slot.
-    pub slot: usize,
-    /// The axis of that input.
-    pub axis: usize,
-}
-
-/// An axis of a value.
-pub(super) type Place = (ValueId, usize);
 
 /// The union-find, and the operators' statements.
 #[derive(Debug)]

@@ -4,20 +4,24 @@
 //! everything frozen the reason. Never: guesses; a coordinate that no operator speaks for is frozen.
 
 mod alone;
+mod analysis;
 mod collect;
 mod dead;
 mod elsewhere;
 mod groups;
 mod labels;
 mod residual;
+mod site;
 mod sources;
 mod statements;
 
-pub use groups::{Group, Groups, Select, Site, group};
+pub use analysis::group;
+pub use groups::{Group, Groups, Select};
 pub use residual::Residual;
+pub use site::Site;
 
 #[cfg(test)]
-pub use groups::every_class;
+pub use analysis::every_class;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,8 @@
 //! the weights of its layer are.
 
 use super::collect::weighed_roots;
-use super::labels::{Labels, Site};
+use super::labels::Labels;
+use super::site::Site;
 use super::sources::{Sources, macs_of};
 use crate::graph::*;
 use crate::tensor::volume;

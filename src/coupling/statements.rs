@@ -1,6 +1,6 @@
 //! Statements of one operator on its axes, which are collected first and applied together.
 
-use super::labels::{Place, Site};
+use super::site::{Place, Site};
 use crate::graph::*;
 
 /// The statements of an operator, by kind, in their order.

@@ -3,7 +3,7 @@
 //! *Takes*: an [`Augment`], a seed, a sample number, for mixtures the size of the batch. *Gives*: where each output pixel comes
 //! from, and what becomes of its values. *Never*: draws anything that depends on more than these.
 
-use super::pixel_layout::{PixelLayout, Size};
+use super::pixel_layout::{CropOffset, PixelLayout, Size};
 use super::{Augment, Augmentation};
 use crate::support::random::Draw;
 
@@ -14,36 +14,13 @@ impl Augment {
     }
 }
 
-/// A displacement of the image, then a mirror.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CropOffset {
-    /// Output row y shows row y + down - pad.
-    down: usize,
-    right: usize,
-    pad: usize,
-    flip: bool,
-}
-
 impl CropOffset {
-    pub const NONE: Self = Self { down: 0, right: 0, pad: 0, flip: false };
-
     /// The displacement of sample `index`, an image of `size`.
     pub fn draw(Augmentation { augment, seed }: Augmentation, index: usize, size: Size) -> Self {
         let mut draw = Draw::new(seed, index as u64);
         let pad = augment.crop.min(size.height.max(size.width));
         let (down, right) = (draw.below(2 * pad + 1), draw.below(2 * pad + 1));
         Self { down, right, pad, flip: augment.flip && draw.below(2) == 1 }
-    }
-
-    /// The stored row that output row `y` shows, `None` in the padding.
-    pub fn row(self, y: usize, height: usize) -> Option<usize> {
-        (y + self.down).checked_sub(self.pad).filter(|&y| y < height)
-    }
-
-    /// The stored column that output column `x` shows, `None` in the padding.
-    pub fn column(self, x: usize, width: usize) -> Option<usize> {
-        let x = if self.flip { width - 1 - x } else { x };
-        (x + self.right).checked_sub(self.pad).filter(|&x| x < width)
     }
 }
 

@@ -3,7 +3,8 @@
 //! *Takes*: arrays, or where files are, and what callers say about them. *Gives*: a [`Dataset`]; with a network's inputs, a
 //! [`BoundDataset`]. *Never*: reads a file without a network that says how.
 
-use super::source::{Picker, kind, read};
+use super::reader::{kind, read};
+use super::source::Picker;
 use super::{BoundDataset, InputSpec, Preprocess, Samples, given};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};

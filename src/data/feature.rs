@@ -5,8 +5,8 @@
 
 use half::f16;
 
-use super::augment::{CropOffset, Jitter, Mixture};
-use super::pixel_layout::{Order, PixelLayout, Target};
+use super::augment::{Jitter, Mixture};
+use super::pixel_layout::{CropOffset, Order, PixelLayout, Target};
 use super::synthetic;
 use super::{Augmentation, Preprocess, Values};
 use crate::support::hash::Hash;

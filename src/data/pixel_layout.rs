@@ -4,7 +4,6 @@
 
 use std::fmt;
 
-use super::augment::CropOffset;
 use super::{InputSpec, Layout, Values};
 use crate::{Error, Result};
 
@@ -134,6 +133,31 @@ impl Target {
     pub fn describe(&self) -> String {
         let axes: String = self.sample().iter().map(|d| format!(", {d}")).collect();
         format!("input '{}' [n{axes}]", self.name)
+    }
+}
+
+/// A displacement of the image, then a mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CropOffset {
+    /// Output row y shows row y + down - pad.
+    pub down: usize,
+    pub right: usize,
+    pub pad: usize,
+    pub flip: bool,
+}
+
+impl CropOffset {
+    pub const NONE: Self = Self { down: 0, right: 0, pad: 0, flip: false };
+
+    /// The stored row that output row `y` shows, `None` in the padding.
+    pub fn row(self, y: usize, height: usize) -> Option<usize> {
+        (y + self.down).checked_sub(self.pad).filter(|&y| y < height)
+    }
+
+    /// The stored column that output column `x` shows, `None` in the padding.
+    pub fn column(self, x: usize, width: usize) -> Option<usize> {
+        let x = if self.flip { width - 1 - x } else { x };
+        (x + self.right).checked_sub(self.pad).filter(|&x| x < width)
     }
 }
 

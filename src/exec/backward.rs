@@ -6,22 +6,13 @@
 use super::channel_gather::ChannelGather;
 use super::convolution::ConvIo;
 use super::forward::operands;
+use super::gradients::{GradSlot, Gradients};
 use super::program::{Kind, Program, Source, Step};
-use super::workspace::{GradSlot, Workspace};
+use super::workspace::Workspace;
 use crate::graph::Kernel;
 use crate::kernels::simd::{Add, ReluBackward, vectorised};
 use crate::tensor::*;
 use ndarray::{ArrayViewD, ArrayViewMutD};
-
-/// Gradients that a pass adds to, and λ.
-pub(super) struct Gradients<'a> {
-    /// λ, then κ, at which the pass went forward.
-    pub lambda: &'a [f32],
-    /// dL/dλ, then dL/dκ.
-    pub gates: &'a mut [f32],
-    /// dL/dθ by parameter.
-    pub parameters: &'a mut [Array<f32>],
-}
 
 impl Workspace {
     /// Adds dL/dλ to `gradient`, per gate index, and dL/dκ after them. [`Workspace::forward`] must have come last, and the

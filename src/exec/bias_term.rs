@@ -1,8 +1,8 @@
 //! Bias terms of closed gates, in the results of their readers: `Σ_c (1 − λ_c)·κ_c·m[o, c]`, added along one axis.
 
-use super::backward::Gradients;
 use super::channel_gather::lambda_at;
-use super::program::BiasTermSpec;
+use super::gated::BiasTermSpec;
+use super::gradients::Gradients;
 use crate::kernels::simd::dot;
 use crate::support::index::OptIndex;
 use crate::tensor::*;

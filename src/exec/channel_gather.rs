@@ -1,7 +1,6 @@
 //! Channels that a step takes from its input, each through its gate, and how their gradients go back.
 
-use super::backward::Gradients;
-use super::workspace::GradSlot;
+use super::gradients::{GradSlot, Gradients};
 use crate::kernels::simd::{SimdOp, copy, dot, scale, scale_and_dot, vectorised};
 use crate::support::index::OptIndex;
 use crate::tensor::*;

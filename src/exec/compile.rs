@@ -5,9 +5,9 @@
 //! anything to the run that could fail there.
 
 use super::bias_term::BiasTerm;
-use super::gated::GatedNetwork;
+use super::gated::{BiasTermSpec, GateSpec, GatedNetwork};
 use super::passes::{fold_batch_norm, lower};
-use super::program::{BiasTermSpec, GateSpec, Kind, Precision, Program, Source, Step};
+use super::program::{Kind, Precision, Program, Source, Step};
 use crate::error::{Error, Result};
 use crate::graph::*;
 use crate::setting::Setting;

@@ -1,10 +1,9 @@
 //! A convolution with constant weights as one step: y = relu(conv(x ⊙ λ) + b + bias term).
 
-use super::backward::Gradients;
 use super::bias_term::BiasTerm;
 use super::channel_gather::{ChannelGather, lambda_at};
 use super::channel_map::ChannelMap;
-use super::workspace::GradSlot;
+use super::gradients::{GradSlot, Gradients};
 use crate::kernels::conv::{self, Geometry};
 use crate::kernels::packed_conv::PackedConv;
 use crate::kernels::simd::copy;

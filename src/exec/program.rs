@@ -3,7 +3,6 @@
 use super::bias_term::BiasTerm;
 use super::channel_map::ChannelMap;
 use super::convolution::Convolution;
-use super::passes::prepare_again;
 use crate::error::Result;
 use crate::graph::*;
 use crate::kernels::conv::Geometry;
@@ -13,35 +12,6 @@ use crate::support::memory;
 use crate::tensor::*;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// A gate: multiplies `value` by `λ[index[c]]` along `axis`, for some of its consumers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GateSpec {
-    /// The gated value.
-    pub value: ValueId,
-    /// The axis whose coordinates are gated.
-    pub axis: usize,
-    /// For each coordinate, its λ; none where λ = 1.
-    pub index: Vec<OptIndex>,
-    /// Readers of the gated value: (node, input slot). Other readers see `value` itself.
-    pub readers: Vec<(NodeId, usize)>,
-}
-
-/// A term added to the result of `node` along `axis`: `Σ_c (1 − λ_c)·κ_c·matrix[o][c]`, as compensation for closed gates. A pass
-/// gets one vector with all λ and then all levels κ, which both index.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BiasTermSpec {
-    /// The node whose result the term is added to.
-    pub node: NodeId,
-    /// The axis of its result that `o` runs over.
-    pub axis: usize,
-    /// For each c, its λ; none where λ = 1.
-    pub index: Vec<OptIndex>,
-    /// For each c, its κ; none where κ = 1.
-    pub level: Vec<OptIndex>,
-    /// Row-major [o, c].
-    pub matrix: Vec<f32>,
-}
 
 /// Where a step's operand comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,16 +147,6 @@ impl Program {
         let zero =
             |p: &Option<usize>| p.map_or_else(Default::default, |c| Array::zeros(self.constants[c].shape()));
         self.parameters.iter().map(zero).collect()
-    }
-
-    /// Sets the parameters to `values`, row-major; the value of a parameter that no target depends on is skipped.
-    pub fn set_parameters<'v>(&mut self, values: impl Iterator<Item = &'v [f32]>) {
-        for (at, value) in self.parameters.iter().zip(values) {
-            if let Some(c) = at {
-                self.constants[*c].elements_mut().copy_from_slice(value);
-            }
-        }
-        prepare_again(self);
     }
 
     /// Largest workspace, in bytes: every value, and every gradient at once.

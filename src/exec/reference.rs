@@ -2,8 +2,7 @@
 //!
 //! Takes: a graph, its facts, gates, inputs. Gives: the targets' values. Never: is used where a [`super::Program`] will do.
 
-use super::gated::GatedNetwork;
-use super::program::{BiasTermSpec, GateSpec};
+use super::gated::{BiasTermSpec, GateSpec, GatedNetwork};
 use crate::graph::*;
 use crate::support::index::OptIndex;
 use crate::tensor::*;

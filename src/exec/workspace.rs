@@ -2,6 +2,7 @@
 //!
 //! Takes: a program. Gives: arrays of its shapes. Never: computes anything.
 
+use super::gradients::GradSlot;
 use super::program::Program;
 use crate::graph::ValueId;
 use crate::tensor::*;
@@ -92,13 +93,6 @@ impl Workspace {
             self.dy[s] = dx;
         }
     }
-}
-
-/// The gradient of a slot, out of its workspace.
-pub(super) struct GradSlot {
-    pub dx: Array<f32>,
-    /// True if the pass has written to `dx`; else its numbers are old.
-    pub begun: bool,
 }
 
 /// Spare buffers, for arrays to be made over.

@@ -3,7 +3,7 @@
 //! Takes: name → value pairs as the file gives them. Gives: typed access with the standard's defaults.
 //! Never: lets an operator ignore an attribute silently (see [`Reader::finish`]).
 
-use super::op::Fact;
+use super::fact::Fact;
 use crate::tensor::Tensor;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

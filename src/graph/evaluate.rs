@@ -1,7 +1,7 @@
 //! A bound node on arrays, for callers that run one at a time.
 
+use super::fact::Fact;
 use super::kernel::{Compute, Inputs};
-use super::op::Fact;
 use crate::tensor::{Array, Real};
 use ndarray::ArrayViewD;
 

@@ -3,7 +3,8 @@
 //! Takes: operands and slots. Gives: forms that a stage knows how to use. Never: decides whether a result is right. Silence is
 //! safe here, it costs time or a few channels, so that there are default bodies.
 
-use super::op::{Io, Linear, Operands};
+use super::io::{Axis, Io, Operands, Port};
+use crate::kernels::conv::Geometry;
 use crate::tensor::{Tensor, volume};
 use std::borrow::Cow;
 
@@ -98,6 +99,39 @@ pub trait Hints {
     /// all, since it only renames what is there or computes it on the way of others.
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         Instructions::PASS
+    }
+}
+
+/// A layer as a matrix product. Along `result` its output is `factor · Σ weight · input`, summed along `input` (and a window
+/// of the input's spatial axes), and what a bias adds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Linear {
+    /// The axis of the layer's input that the sum runs over: its input channels.
+    pub input: Axis,
+    /// The weight's slot.
+    pub weight: usize,
+    /// Axes of the weight along the input channels (of one group) and along the output channels.
+    pub weight_axes: [usize; 2],
+    /// The axis of output 0 with the output channels.
+    pub result: usize,
+    /// Groups of channels that do not mix.
+    pub groups: usize,
+    /// True where the weight's axes from the third on are a window over the input's spatial axes, as a Conv's are.
+    pub window: bool,
+    /// What the sum is multiplied by.
+    pub factor: f64,
+    /// The slot of a bias and what it is multiplied by, where the operator has one.
+    pub bias: Option<(usize, f64)>,
+    /// Sizes of the convolution, where the layer is one: there is a window.
+    pub geometry: Option<Geometry>,
+}
+
+impl Linear {
+    /// Slot of the layer's input.
+    pub fn slot(&self) -> usize {
+        match self.input.port {
+            Port::In(slot) | Port::Out(slot) => slot,
+        }
     }
 }
 

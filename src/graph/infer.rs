@@ -4,7 +4,9 @@
 //! network's inputs) value of everything.
 //! Never: changes the graph; folded values serve the analysis and the executor, not the file.
 
-use super::op::{Fact, Io, Linear, Operand, Port};
+use super::fact::Fact;
+use super::hints::Linear;
+use super::io::{Io, Operand, Port};
 use super::{Graph, Node, NodeId, Origin, Refusal, ValueId, computed};
 use crate::error::{Error, Result};
 use crate::setting::Setting;

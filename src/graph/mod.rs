@@ -5,8 +5,10 @@
 
 mod attributes;
 mod evaluate;
+mod fact;
 mod hints;
 mod infer;
+mod io;
 mod kernel;
 mod network;
 mod op;
@@ -15,13 +17,12 @@ mod structure;
 
 pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsupported};
 pub use evaluate::{computed, views};
-pub use hints::{Hints, Instructions, Inverse, Limit, Normalisation};
+pub use fact::Fact;
+pub use hints::{Hints, Instructions, Inverse, Limit, Linear, Normalisation};
 pub use infer::{Facts, infer, infer_unfinished};
+pub use io::{Axis, Io, Operand, Operands, Port, input, need, output};
 pub use kernel::{Compute, InputGradients, Inputs, Kernel, Results, ResultsMut, optional, present, wanted};
 pub use network::Network;
-pub use op::{
-    Axis, Couplings, Fact, Io, Keep, Linear, Op, Operand, Operands, Port, Product, Resized, Work, input,
-    need, output,
-};
+pub use op::{Couplings, Keep, Op, Product, Resized, Work};
 pub use print::print;
 pub use structure::{Graph, Names, Node, NodeId, Origin, Value, ValueId};

@@ -4,130 +4,12 @@
 //! Never: has default bodies. An operator cannot forget a question.
 
 use super::attributes::{Attributes, Refusal};
+use super::fact::Fact;
 use super::hints::Hints;
+use super::io::{Axis, Io, Operands};
 use super::kernel::Kernel;
-use crate::kernels::conv::Geometry;
-use crate::tensor::{DType, Shape, Tensor};
+use crate::tensor::Tensor;
 use std::fmt::Debug;
-
-/// Type and shape of a value.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fact {
-    /// Element type.
-    pub dtype: DType,
-    /// Axis sizes.
-    pub shape: Shape,
-}
-
-impl Fact {
-    /// A fact from its parts.
-    pub fn new(dtype: DType, shape: impl Into<Shape>) -> Self {
-        Self { dtype, shape: shape.into() }
-    }
-}
-
-/// One input of a node: its fact, and its value where that is a constant.
-#[derive(Debug, Clone, Copy)]
-pub struct Operand<'a> {
-    /// Type and shape.
-    pub fact: &'a Fact,
-    /// The value, where it does not depend on the network's inputs.
-    pub value: Option<&'a Tensor>,
-    /// Is it computed, and known to have no element below zero?
-    never_negative: bool,
-}
-
-impl<'a> Operand<'a> {
-    /// An operand of which no more is known.
-    pub fn new(fact: &'a Fact, value: Option<&'a Tensor>) -> Self {
-        Self { fact, value, never_negative: false }
-    }
-
-    /// The same, where no element can be below zero if `known`.
-    pub fn never_negative(self, known: bool) -> Self {
-        Self { never_negative: known, ..self }
-    }
-
-    /// True where no element can be below zero.
-    pub fn is_never_negative(&self) -> bool {
-        self.never_negative || self.value.is_some_and(|t| t.to_real::<f64>().iter().all(|&x| x >= 0.0))
-    }
-}
-
-/// A node's inputs by slot; `None` where an optional input is absent.
-pub type Operands<'a> = [Option<Operand<'a>>];
-
-/// A node's operands and results.
-#[derive(Debug, Clone, Copy)]
-pub struct Io<'a> {
-    /// Inputs by slot.
-    pub x: &'a Operands<'a>,
-    /// Results by slot.
-    pub y: &'a [Fact],
-}
-
-impl<'a> Io<'a> {
-    /// Shape of input `slot`; `None` where it is absent.
-    pub fn input(&self, slot: usize) -> Option<&'a [usize]> {
-        self.x.get(slot).copied().flatten().map(|o| o.fact.shape.as_slice())
-    }
-
-    /// Shape of output `slot`.
-    pub fn output(&self, slot: usize) -> &'a [usize] {
-        &self.y[slot].shape
-    }
-
-    /// Constant value of input `slot`; `None` where it is absent or computed from the network's inputs.
-    pub fn value(&self, slot: usize) -> Option<&'a Tensor> {
-        self.x.get(slot).copied().flatten().and_then(|o| o.value)
-    }
-
-    /// The factor of a product `a · b` at which a gate can stand: the one that depends on the network's inputs, `a` where both do.
-    pub fn gated(&self, a: usize, b: usize) -> usize {
-        if self.value(a).is_some() && self.value(b).is_none() { b } else { a }
-    }
-
-    /// Number of input slots.
-    pub fn inputs(&self) -> usize {
-        self.x.len()
-    }
-}
-
-/// Shape of required input `slot`, or the refusal that it is missing.
-pub fn need<'a>(x: &Operands<'a>, slot: usize) -> Result<&'a Fact, Refusal> {
-    match x.get(slot).copied().flatten() {
-        Some(o) => Ok(o.fact),
-        None => Err(Refusal::Invalid(format!("input {slot} is missing"))),
-    }
-}
-
-/// A slot of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Port {
-    /// Input by slot.
-    In(usize),
-    /// Output by slot.
-    Out(usize),
-}
-
-/// One axis of one operand or result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Axis {
-    /// Which operand or result.
-    pub port: Port,
-    /// Which of its axes.
-    pub axis: usize,
-}
-
-/// Axis `axis` of input `slot`.
-pub fn input(slot: usize, axis: usize) -> Axis {
-    Axis { port: Port::In(slot), axis }
-}
-
-/// Axis `axis` of output `slot`.
-pub fn output(slot: usize, axis: usize) -> Axis {
-    Axis { port: Port::Out(slot), axis }
-}
 
 /// Where an operator states how coordinates of its operands and results belong together.
 /// A coordinate it says nothing about is frozen: silence is safe.
@@ -237,39 +119,6 @@ impl Resized {
     /// With restated constant inputs.
     pub fn restating(inputs: Vec<(usize, Tensor)>) -> Self {
         Self { inputs, ..Self::UNCHANGED }
-    }
-}
-
-/// A layer as a matrix product. Along `result` its output is `factor · Σ weight · input`, summed along `input` (and a window
-/// of the input's spatial axes), and what a bias adds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Linear {
-    /// The axis of the layer's input that the sum runs over: its input channels.
-    pub input: Axis,
-    /// The weight's slot.
-    pub weight: usize,
-    /// Axes of the weight along the input channels (of one group) and along the output channels.
-    pub weight_axes: [usize; 2],
-    /// The axis of output 0 with the output channels.
-    pub result: usize,
-    /// Groups of channels that do not mix.
-    pub groups: usize,
-    /// True where the weight's axes from the third on are a window over the input's spatial axes, as a Conv's are.
-    pub window: bool,
-    /// What the sum is multiplied by.
-    pub factor: f64,
-    /// The slot of a bias and what it is multiplied by, where the operator has one.
-    pub bias: Option<(usize, f64)>,
-    /// Sizes of the convolution, where the layer is one: there is a window.
-    pub geometry: Option<Geometry>,
-}
-
-impl Linear {
-    /// Slot of the layer's input.
-    pub fn slot(&self) -> usize {
-        match self.input.port {
-            Port::In(slot) | Port::Out(slot) => slot,
-        }
     }
 }
 

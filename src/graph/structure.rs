@@ -4,7 +4,9 @@
 //! Invariants: a node's inputs are defined before it; every value has one origin; names are unique.
 //! Never: knows protobuf; changes after it was built (the rewriter builds a new one).
 
-use super::op::{Fact, Op, Port};
+use super::fact::Fact;
+use super::io::Port;
+use super::op::Op;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

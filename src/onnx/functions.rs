@@ -8,6 +8,7 @@
 
 use super::branches::{self, Conditions};
 use super::inline::{instance, is_plain};
+use super::walk::subgraphs;
 use crate::graph::Names;
 use onnx_protobuf::{FunctionProto, GraphProto, ModelProto, NodeProto};
 use std::collections::{HashMap, HashSet};
@@ -275,11 +276,6 @@ fn reads<'a>(node: &'a NodeProto, used: &mut HashSet<&'a str>) {
         used.extend(g.output.iter().map(|o| o.name.as_str()));
         g.node.iter().for_each(|n| reads(n, used));
     }
-}
-
-/// The graphs in a node's attributes.
-pub(super) fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
-    node.attribute.iter().flat_map(|a| a.g.as_ref().into_iter().chain(&a.graphs))
 }
 
 /// All names of values in a graph and its subgraphs.

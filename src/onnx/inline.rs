@@ -3,7 +3,7 @@
 //! Takes: a function, a call of it, the names of the graph. Gives: whether the body can stand in the graph, and its nodes with the
 //! names and attributes of the call. Never: takes a body that another version of the standard operators could compute otherwise.
 
-use super::functions::subgraphs;
+use super::walk::subgraphs;
 use crate::graph::Names;
 use onnx_protobuf::{AttributeProto, FunctionProto, NodeProto};
 use std::collections::{HashMap, HashSet};

@@ -5,7 +5,7 @@
 
 use super::external::{self, Folder};
 use super::shapes::{InputShape, Inputs};
-use super::{LARGEST, Model, branches, computed, functions, guard, share, sniff, walk, write};
+use super::{LARGEST, Model, branches, computed, functions, guard, message, share, sniff, walk};
 use crate::error::{Error, Result};
 use crate::graph::{Fact, Graph, ValueId, infer};
 use crate::support::files;
@@ -68,7 +68,7 @@ fn assemble(mut proto: ModelProto, bytes: u64, path: &Path, given: &[InputShape]
         calls.push(more);
         (graph, inputs) = super::read::graph(proto.graph.get_or_default(), path, &folder, opset, given)?;
     }
-    write::lighten(&mut proto, &graph);
+    message::lighten(&mut proto, &graph);
     let names = graph.names();
     let conditions = calls.iter().flatten().filter_map(functions::Call::condition);
     graph.conditions = conditions.filter_map(|name| names.get(name).copied()).collect();

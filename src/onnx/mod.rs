@@ -15,6 +15,7 @@ mod guard;
 mod inline;
 mod kind;
 mod load;
+mod message;
 mod model;
 mod patch;
 mod read;

@@ -6,8 +6,7 @@
 use super::external::Folder;
 use super::kind::{self, Kind};
 use super::shapes::Inputs;
-use super::write::Written;
-use super::{computed, external, functions, patch, share, write};
+use super::{computed, external, functions, patch, share};
 use crate::error::Result;
 use crate::graph::{Fact, Facts, Graph, ValueId, infer};
 use onnx_protobuf::ModelProto;
@@ -38,11 +37,6 @@ impl Model {
     /// Where the model was read from.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Bytes that it was read from: of the file, and of its external data.
-    pub fn file_size(&self) -> u64 {
-        self.bytes + self.external_size()
     }
 
     /// Opset version of the standard operators.
@@ -168,36 +162,9 @@ impl Model {
         Ok(calls)
     }
 
-    /// The model as one self-contained message, with external data moved inside. Errors above 2 GiB.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        write::to_bytes(self)
-    }
-
-    /// True if the file calls functions that it defines itself.
-    pub fn calls_functions(&self) -> bool {
-        let mut proto = self.proto.clone();
-        write::collapse(&mut proto, self);
-        functions::are_called(&proto)
-    }
-
     /// The Ifs in whose place the branch stands that they take in any case.
     pub fn decided(&self) -> Vec<String> {
         self.calls.iter().flatten().filter_map(functions::Call::decided).collect()
-    }
-
-    /// As [`Self::to_bytes`]; `None` above 2 GiB, which is more than one message may take.
-    pub fn message(&self) -> Result<Option<Vec<u8>>> {
-        write::message(self)
-    }
-
-    /// Bytes that the model takes, with those of its initializers that stand in other files; up to some bytes of framing.
-    pub fn size(&self) -> u64 {
-        write::size(self)
-    }
-
-    /// Bytes of its initializers that stand in other files.
-    pub fn external_size(&self) -> u64 {
-        write::external_size(self)
     }
 
     /// The files that the model was read from: its own, and those of its external data.
@@ -205,24 +172,5 @@ impl Model {
         let mut found = external::files(&self.proto, &self.folder);
         found.push(self.path.clone());
         found
-    }
-
-    /// True where `other` may be the name of the data file that stands beside the model once it is written to `path`.
-    pub fn may_write(&self, path: &Path, other: &Path) -> bool {
-        write::has_external(&self.proto) && write::is_data_of(path, other)
-    }
-
-    /// Writes the model, and what was in other files into one new file beside it, called like the model with `.data` and
-    /// perhaps a number added: no file that is there is changed. A model that was there before is replaced when
-    /// everything else is done, and then its data file removed, if it was made here and nobody else mentions it. Nothing is
-    /// left behind on an error.
-    pub(crate) fn write(&self, path: &Path) -> Result<Written> {
-        write::write(self, path, None)
-    }
-
-    /// As [`Model::write`], of a model that was proved as the message `proved`: the file is read back from the disk before it
-    /// takes its name. Errors unless it is that message.
-    pub(crate) fn write_proved(&self, path: &Path, proved: &[u8]) -> Result<Written> {
-        write::write(self, path, Some(proved))
     }
 }

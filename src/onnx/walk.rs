@@ -1,4 +1,5 @@
-//! Every tensor of a model, wherever it stands: initializers, attributes, subgraphs, functions, training graphs.
+//! Every tensor of a model, wherever it stands: initializers, attributes, subgraphs, functions, training graphs. And the graphs of
+//! one node.
 //!
 //! Takes: a model. Gives: references, in the order of the file. Never: skips one; the tensors' data files are counted
 //! and written by this list.
@@ -53,3 +54,8 @@ macro_rules! walker {
 
 walker!(tensors in_graph in_node in_attribute in_sparse, iter as_ref, ());
 walker!(tensors_mut in_graph_mut in_node_mut in_attribute_mut in_sparse_mut, iter_mut as_mut, (mut));
+
+/// The graphs in a node's attributes.
+pub fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute.iter().flat_map(|a| a.g.as_ref().into_iter().chain(&a.graphs))
+}

@@ -6,119 +6,14 @@
 
 use super::external::{self, Appender};
 use super::fault::Fault;
-use super::patch::constants;
-use super::{LARGEST, Model, functions, tensor, walk};
+use super::message::{check_size, encode, has_external, whole};
+use super::{Model, walk};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
 use crate::support::files;
-use crate::tensor::Tensor;
-use onnx_protobuf::{Message, ModelProto, TensorProto};
+use onnx_protobuf::{Message, ModelProto};
 use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
-
-/// Leaves but a token of each large initializer that `graph` holds.
-pub fn lighten(proto: &mut ModelProto, graph: &Graph) {
-    let held = constants(graph);
-    for t in proto.graph.as_mut().into_iter().flat_map(|g| &mut g.initializer) {
-        held.get(t.name.as_str()).into_iter().for_each(|tensor| tensor::lighten(t, tensor));
-    }
-}
-
-/// The file with all its elements.
-pub fn whole(model: &Model) -> ModelProto {
-    let mut proto = model.proto.clone();
-    let held = constants(&model.graph);
-    for t in proto.graph.as_mut().into_iter().flat_map(|g| &mut g.initializer) {
-        if let Some(tensor) = held.get(t.name.as_str()).filter(|tensor| tensor::is_light(t, tensor)) {
-            tensor::store(t, tensor);
-        }
-    }
-    collapse(&mut proto, model);
-    proto
-}
-
-/// Puts the calls back that were expanded, the last first.
-pub fn collapse(proto: &mut ModelProto, model: &Model) {
-    model.calls.iter().rev().for_each(|calls| functions::collapse(proto, calls));
-}
-
-/// Bytes of the message with all that it refers to.
-pub fn size(model: &Model) -> u64 {
-    // What is new of an external tensor waits in the message.
-    let elsewhere = |t: &TensorProto| external::is_external(t) && t.raw_data.is_empty();
-    let message = if model.calls.iter().all(Vec::is_empty) {
-        model.proto.compute_size()
-    } else {
-        let mut proto = model.proto.clone();
-        collapse(&mut proto, model);
-        proto.compute_size()
-    };
-    message + elements(model, |t, tensor| tensor::is_light(t, tensor) || elsewhere(t))
-}
-
-/// Bytes that are in other files.
-pub fn external_size(model: &Model) -> u64 {
-    elements(model, |t, _| external::is_external(t))
-}
-
-/// Bytes of the initializers that `count` picks.
-fn elements(model: &Model, count: impl Fn(&TensorProto, &Tensor) -> bool) -> u64 {
-    let held = constants(&model.graph);
-    let bytes = |t: &TensorProto| {
-        let tensor = held.get(t.name.as_str()).filter(|tensor| count(t, tensor))?;
-        Some((tensor.len() * tensor.dtype().size()) as u64)
-    };
-    model.proto.graph.iter().flat_map(|g| &g.initializer).filter_map(bytes).sum()
-}
-
-/// One self-contained message.
-pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
-    encode(&inlined(model)?, &model.path)
-}
-
-/// One self-contained message, if it fits in one.
-pub fn message(model: &Model) -> Result<Option<Vec<u8>>> {
-    let proto = inlined(model)?;
-    if proto.compute_size() > LARGEST { Ok(None) } else { encode(&proto, &model.path).map(Some) }
-}
-
-/// The file with all its elements, also from other files.
-fn inlined(model: &Model) -> Result<ModelProto> {
-    let mut proto = whole(model);
-    for t in walk::tensors_mut(&mut proto).into_iter().filter(|t| external::is_external(t)) {
-        let bytes = model.folder.bytes(t);
-        t.raw_data = bytes.map_err(|fault| fault.of(format_args!("tensor '{}'", t.name), &model.path))?;
-        external::forget(t);
-    }
-    Ok(proto)
-}
-
-/// True if some tensor has its elements in another file.
-pub fn has_external(proto: &ModelProto) -> bool {
-    walk::tensors(proto).into_iter().any(external::is_external)
-}
-
-/// Bytes of a message. Errors where protobuf does not allow its size.
-fn encode(proto: &ModelProto, path: &Path) -> Result<Vec<u8>> {
-    check_size(proto, path)?;
-    proto.write_to_bytes().map_err(|e| Fault::new(e.to_string()).of("it cannot be encoded", path))
-}
-
-/// The size of the message. Errors where protobuf does not allow it.
-fn check_size(proto: &ModelProto, path: &Path) -> Result<u64> {
-    let size = proto.compute_size();
-    if size > LARGEST {
-        let hint = "save the model you start from with its weights beside it: \
-                    onnx.save(..., save_as_external_data=True)";
-        return Err(Error::file(
-            path,
-            "the model takes more than 2 GiB, which protobuf does not allow",
-            hint,
-        ));
-    }
-    Ok(size)
-}
 
 /// Files that were written, and what became of the ones that stood in their place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,8 +26,29 @@ pub struct Written {
     pub left: Option<PathBuf>,
 }
 
+impl Model {
+    /// True where `other` may be the name of the data file that stands beside the model once it is written to `path`.
+    pub fn may_write(&self, path: &Path, other: &Path) -> bool {
+        has_external(&self.proto) && is_data_of(path, other)
+    }
+
+    /// Writes the model, and what was in other files into one new file beside it, called like the model with `.data` and
+    /// perhaps a number added: no file that is there is changed. A model that was there before is replaced when
+    /// everything else is done, and then its data file removed, if it was made here and nobody else mentions it. Nothing is
+    /// left behind on an error.
+    pub(crate) fn write(&self, path: &Path) -> Result<Written> {
+        write(self, path, None)
+    }
+
+    /// As [`Model::write`], of a model that was proved as the message `proved`: the file is read back from the disk before it
+    /// takes its name. Errors unless it is that message.
+    pub(crate) fn write_proved(&self, path: &Path, proved: &[u8]) -> Result<Written> {
+        write(self, path, Some(proved))
+    }
+}
+
 /// Writes the model to `path`; errors where what is read back from the disk is not the message `proved`.
-pub fn write(model: &Model, path: &Path, proved: Option<&[u8]>) -> Result<Written> {
+fn write(model: &Model, path: &Path, proved: Option<&[u8]>) -> Result<Written> {
     if model.files().iter().any(|source| files::same(source, path)) {
         return Err(Error::file(path, "the model is read from this file", "give the output another name"));
     }
@@ -235,7 +151,7 @@ fn data_path(path: &Path) -> Result<PathBuf> {
 }
 
 /// True for the names that [`data_path`] gives beside `path`.
-pub fn is_data_of(path: &Path, data: &Path) -> bool {
+fn is_data_of(path: &Path, data: &Path) -> bool {
     let name = |p: &Path| p.file_name().and_then(|n| n.to_str()).map(str::to_owned);
     let (Some(of), Some(name)) = (name(path), name(data)) else { return false };
     let number = name.strip_prefix(&of).and_then(|rest| rest.strip_prefix(".data"));

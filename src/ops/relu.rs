@@ -1,5 +1,6 @@
 //! Relu: y = max(x, 0). <https://onnx.ai/onnx/operators/onnx__Relu.html>
 
+use super::family::activation::{relu, relu_slope};
 use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
@@ -24,10 +25,10 @@ impl PointwiseFn for Relu {
         true
     }
     fn f<T: Real>(&self, x: T) -> T {
-        x.max(T::zero())
+        relu(x)
     }
     fn df<T: Real>(&self, x: T, _: T) -> T {
-        if x > T::zero() { T::one() } else { T::zero() }
+        relu_slope(x)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sigmoid: y = 1 / (1 + e⁻ˣ). <https://onnx.ai/onnx/operators/onnx__Sigmoid.html>
 
+use super::family::activation::{sigmoid, sigmoid_slope};
 use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
@@ -21,10 +22,10 @@ impl PointwiseFn for Sigmoid {
         true
     }
     fn f<T: Real>(&self, x: T) -> T {
-        T::one() / (T::one() + (-x).exp())
+        sigmoid(x)
     }
     fn df<T: Real>(&self, _: T, y: T) -> T {
-        y * (T::one() - y)
+        sigmoid_slope(y)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tanh: y = tanh x. <https://onnx.ai/onnx/operators/onnx__Tanh.html>
 
+use super::family::activation::{tanh, tanh_slope};
 use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
@@ -21,10 +22,10 @@ impl PointwiseFn for Tanh {
         x
     }
     fn f<T: Real>(&self, x: T) -> T {
-        x.tanh()
+        tanh(x)
     }
     fn df<T: Real>(&self, _: T, y: T) -> T {
-        T::one() - y * y
+        tanh_slope(y)
     }
 }
 

@@ -2,16 +2,31 @@
 //!
 //! Takes: the results of earlier runs. Gives: calls of [`Events`]. Never: lets a watcher change what is computed.
 
-use super::Resume;
 use crate::error::Result;
 use crate::gates::{Agreement, Record, Trained};
 use crate::graph::Graph;
-use crate::recover::{Epoch, State, Update};
+use crate::recover::{Epoch, Fitted, State, Update};
+use crate::tensor::Tensor;
 
 /// Measures times.
 pub trait Clock {
     /// Time of a network made of the one that is pruned, as a share of the time of that one.
     fn share(&mut self, graph: &Graph) -> Result<f64>;
+}
+
+/// Results of a run up to its finetuning: with them and a [`State`] it goes on where it was cut off.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Resume {
+    /// The training of the gates (gates only).
+    pub trained: Option<Trained>,
+    /// κ per level of the compensation.
+    pub levels: Vec<f64>,
+    /// The layers, fitted in closed form or left alone.
+    pub layers: Vec<Fitted>,
+    /// Agreement with the unpruned network on held-out images, after the fits.
+    pub fitted: Agreement,
+    /// Constants that the fits changed, by name: weights and biases, and running means, which are not trained.
+    pub changed: Vec<(String, Tensor)>,
 }
 
 /// Results of earlier runs that a run starts from; none by default.

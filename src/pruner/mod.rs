@@ -32,7 +32,7 @@ use crate::tract::Sample;
 use crate::verify;
 pub use analysis::{Aim, Analysis, analyse, excluded};
 pub use choose::predicted;
-pub use events::{Clock, Events, Silent, Stage, Start};
+pub use events::{Clock, Events, Resume, Silent, Stage, Start};
 pub use front::{Processor, Pruned, Pruner};
 pub use identity::Identity;
 pub use images::samples;
@@ -40,7 +40,7 @@ use images::some_of;
 pub use model::{Model, Port};
 pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target, Unit};
 pub use prepared::{Done, Prepared};
-pub use recovery::{Finetuned, Recovered, Resume};
+pub use recovery::{Finetuned, Recovered};
 use stage::Run;
 pub use trial::{check_open_sizes, cut_at_random};
 

@@ -1,16 +1,15 @@
 //! Recovery of lost accuracy, once the pruned network is proved.
 
 use super::choose::{LabelShare, objective};
-use super::{Events, Finetune, Options, Recover, some_of};
+use super::{Events, Finetune, Options, Recover, Resume, some_of};
 use crate::coupling::Groups;
 use crate::data::{Augment, BoundDataset, Split, Subset};
 use crate::error::Result;
 use crate::exec::{Aims, Pool};
-use crate::gates::{Agreement, HeldOut, Session, Trained};
+use crate::gates::{Agreement, HeldOut, Session};
 use crate::graph::*;
 use crate::recover::{self, Epoch, Fitted, Hint, State, Tuned, Update};
 use crate::rewrite::{self, Cuts};
-use crate::tensor::*;
 
 /// Share of the finetuning's updates over which the rate rises.
 const WARM_UP: f64 = 0.05;
@@ -47,21 +46,6 @@ pub struct Finetuned {
     pub augment: Augment,
     /// Agreement with the unpruned network on held-out images, after the finetuning.
     pub agreement: Agreement,
-}
-
-/// Results of a run up to its finetuning: with them and a [`State`] it goes on where it was cut off.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Resume {
-    /// The training of the gates (gates only).
-    pub trained: Option<Trained>,
-    /// κ per level of the compensation.
-    pub levels: Vec<f64>,
-    /// The layers, fitted in closed form or left alone.
-    pub layers: Vec<Fitted>,
-    /// Agreement with the unpruned network on held-out images, after the fits.
-    pub fitted: Agreement,
-    /// Constants that the fits changed, by name: weights and biases, and running means, which are not trained.
-    pub changed: Vec<(String, Tensor)>,
 }
 
 /// The original, images and options: everything that a pruned network is recovered with.

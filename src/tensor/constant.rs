@@ -1,34 +1,11 @@
 //! Constants, in the element type that the file gives them.
 
-use super::dtype::element_types;
-use super::{Array, DType, Element, Real, checked_volume, sides, volume};
+use super::storage::{of_dtype, of_tensor};
+use super::{Array, DType, Element, Real, Tensor, checked_volume, sides, volume};
 use crate::error::{Error, Result};
 use half::{bf16, f16};
 use ndarray::{ArcArray, ArrayD, ArrayViewD, IxDyn};
 use std::fmt;
-
-macro_rules! tensor {
-    ($($variant:ident $name:literal $onnx:literal $type:ident $kind:ident;)*) => {
-        /// A constant: an array of its own element type, always row-major. Clones share the elements.
-        #[derive(Clone, PartialEq)]
-        pub enum Tensor { $(#[doc = $name] $variant(ArcArray<$type, IxDyn>),)* }
-
-        /// Evaluates an expression on the array of a tensor.
-        macro_rules! of_tensor {
-            ($tensor:expr, $array:ident => $value:expr) => {
-                match $tensor { $(Tensor::$variant($array) => $value,)* }
-            };
-        }
-
-        /// Evaluates an expression with the Rust type of an element type.
-        macro_rules! of_dtype {
-            ($dtype:expr, $element:ident => $value:expr) => {
-                match $dtype { $(DType::$variant => { type $element = $type; $value })* }
-            };
-        }
-    };
-}
-element_types!(tensor);
 
 /// The elements of a constant, row-major.
 fn elements<E>(array: &ArcArray<E, IxDyn>) -> &[E] {

@@ -8,12 +8,14 @@ mod dtype;
 mod element;
 mod real;
 mod shape;
+mod storage;
 
-pub use constant::{Tensor, select};
+pub use constant::select;
 pub use dtype::DType;
 pub use element::Element;
 pub use real::Real;
 pub use shape::{MOST_AXES, MOST_ELEMENTS, Shape, checked_volume, real_volume, too_large, volume};
+pub use storage::Tensor;
 
 /// A dense array of reals, row-major wherever it passes between parts of the program. Integer operands (shapes, indices) arrive
 /// converted.

@@ -3,7 +3,8 @@
 //!
 //! Only values that the targets cannot see are dropped: a fused step was the sole reader of each.
 
-use crate::exec::channel_map::{ChannelMap, channel_map_of, compose};
+use super::gather::channel_map_of;
+use crate::exec::channel_map::{ChannelMap, compose};
 use crate::exec::convolution::Convolution;
 use crate::exec::program::{Kind, Precision, Program, Source, Step};
 use crate::graph::Limit;
@@ -129,16 +130,6 @@ fn gate(kind: &Kind) -> Option<Vec<OptIndex>> {
 /// Channel map of a gather.
 fn channel_map(kind: &Kind) -> Option<ChannelMap> {
     if let Kind::Gather(channel_map) = kind { Some(channel_map.clone()) } else { None }
-}
-
-/// Packs weights again, of every convolution for which they are a parameter.
-pub(in crate::exec) fn prepare_again(program: &mut Program) {
-    for step in &mut program.steps {
-        let Kind::Conv(conv) = &mut step.kind else { continue };
-        if program.parameters.contains(&Some(conv.weights)) {
-            conv.kernel.repack(program.constants[conv.weights].elements());
-        }
-    }
 }
 
 /// Number of reads by steps of each of `n` places; `place` is the number of a source among them.

@@ -5,8 +5,10 @@
 
 mod batch_normalization;
 mod fuse;
+mod gather;
+mod parameters;
 #[cfg(test)]
 mod tests;
 
 pub(in crate::exec) use batch_normalization::fold_batch_norm;
-pub(in crate::exec) use fuse::{lower, prepare_again};
+pub(in crate::exec) use fuse::lower;

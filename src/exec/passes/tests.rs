@@ -1,7 +1,7 @@
 //! Fused programs against the reference interpreter.
 
-use crate::exec::gated::GatedNetwork;
-use crate::exec::program::{GateSpec, Kind, Precision, Program};
+use crate::exec::gated::{GateSpec, GatedNetwork};
+use crate::exec::program::{Kind, Precision, Program};
 use crate::exec::{BiasTermSpec, ReferenceInterpreter, Workspace};
 use crate::graph::*;
 use crate::ops;

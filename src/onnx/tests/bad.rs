@@ -1,6 +1,6 @@
 //! Every way for a model to be bad has an error that names the part and the way out.
 
-use super::super::write::whole;
+use super::super::message::whole;
 use super::super::*;
 use super::make::*;
 use onnx_protobuf::attribute_proto::AttributeType;

@@ -1,7 +1,7 @@
 //! Weights in files of their own.
 
 use super::super::external::is_external;
-use super::super::write::whole;
+use super::super::message::whole;
 use super::super::*;
 use super::make::*;
 use crate::error::Error;

@@ -1,5 +1,5 @@
 use super::super::guard::{What, scan};
-use super::super::write::whole;
+use super::super::message::whole;
 use super::make::*;
 use onnx_protobuf::GraphProto;
 use proptest::prelude::*;

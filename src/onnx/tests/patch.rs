@@ -1,6 +1,6 @@
 //! Only what differs is changed.
 
-use super::super::write::whole;
+use super::super::message::whole;
 use super::super::*;
 use super::make::*;
 use crate::error::Error;

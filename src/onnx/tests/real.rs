@@ -1,6 +1,6 @@
 //! Whole models from real exporters: the demo networks, and further ones that stand beside the checkout.
 
-use super::super::write::whole;
+use super::super::message::whole;
 use super::super::*;
 use onnx_protobuf::{Message, ModelProto};
 use std::path::{Path, PathBuf};

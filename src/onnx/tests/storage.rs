@@ -1,7 +1,7 @@
 //! Every form and type of storage: read as typed elements, sliced, and written in the form it had.
 
+use super::super::message::whole;
 use super::super::tensor;
-use super::super::write::whole;
 use super::make::*;
 use crate::graph::Origin;
 use crate::tensor::{DType, Tensor};

@@ -2,6 +2,7 @@
 //!
 //! Never: knows an operator of its family by name.
 
+pub mod activation;
 pub mod arg;
 pub mod binary;
 pub mod broadcast;

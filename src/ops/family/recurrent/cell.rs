@@ -1,10 +1,7 @@
 //! The cell: one step of an operator of the family.
 
 use crate::graph::*;
-use crate::ops::family::pointwise::PointwiseFn;
-use crate::ops::relu::Relu;
-use crate::ops::sigmoid::Sigmoid;
-use crate::ops::tanh::Tanh;
+use crate::ops::family::activation::{relu, relu_slope, sigmoid, sigmoid_slope, tanh, tanh_slope};
 use crate::tensor::*;
 use std::fmt::Debug;
 
@@ -33,18 +30,18 @@ impl Activation {
     /// Its value.
     pub fn of<T: Real>(self, x: T) -> T {
         match self {
-            Self::Relu => Relu.f(x),
-            Self::Sigmoid => Sigmoid.f(x),
-            Self::Tanh => Tanh.f(x),
+            Self::Relu => relu(x),
+            Self::Sigmoid => sigmoid(x),
+            Self::Tanh => tanh(x),
         }
     }
 
     /// Derivative, by the value `y`: ReLU's is 1 for y > 0, where its argument is above zero, too.
     pub fn slope<T: Real>(self, y: T) -> T {
         match self {
-            Self::Relu => Relu.df(y, y),
-            Self::Sigmoid => Sigmoid.df(y, y),
-            Self::Tanh => Tanh.df(y, y),
+            Self::Relu => relu_slope(y),
+            Self::Sigmoid => sigmoid_slope(y),
+            Self::Tanh => tanh_slope(y),
         }
     }
 }
