@@ -1,7 +1,7 @@
 //! Softplus: y = ln(1 + eˣ). <https://onnx.ai/onnx/operators/onnx__Softplus.html>
 
+use super::family::activation::sigmoid;
 use super::family::pointwise::{Pointwise, PointwiseFn};
-use super::sigmoid::Sigmoid;
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -24,7 +24,7 @@ impl PointwiseFn for Softplus {
         x.max(T::zero()) + (-x.abs()).exp().ln_1p()
     }
     fn df<T: Real>(&self, x: T, _: T) -> T {
-        Sigmoid.f(x)
+        sigmoid(x)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Swish: y = x / (1 + e^(−alpha·x)). <https://onnx.ai/onnx/operators/onnx__Swish.html>
 
+use super::family::activation::sigmoid;
 use super::family::pointwise::{Pointwise, PointwiseFn};
-use super::sigmoid::Sigmoid;
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -32,7 +32,7 @@ impl PointwiseFn for Swish {
         x / (T::one() + (-self.alpha::<T>() * x).exp())
     }
     fn df<T: Real>(&self, x: T, _: T) -> T {
-        let s = Sigmoid.f(self.alpha::<T>() * x);
+        let s = sigmoid(self.alpha::<T>() * x);
         s + self.alpha::<T>() * x * s * (T::one() - s)
     }
 }

@@ -166,13 +166,7 @@ impl Claim<'_> {
     }
 
     /// Links 2 and 3: the masked network and the cut in tract, and both at the other sizes.
-    fn verdict(
-        &self,
-        masked: &Graph,
-        files: &Files,
-        apart: Option<f64>,
-        pool: &Pool,
-    ) -> Result<Verdict> {
+    fn verdict(&self, masked: &Graph, files: &Files, apart: Option<f64>, pool: &Pool) -> Result<Verdict> {
         let (network, cut) = (Network::new(&self.original.graph, self.facts), &self.cut.graph);
         let inputs = network.inputs().unwrap_or_default();
         let samples = self.samples;
