@@ -74,7 +74,7 @@ impl Known {
         let mut known = Self::default();
         for (n, node) in graph.nodes.iter().enumerate() {
             let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
-            if facts.trouble[n].is_some() || facts.is_folded(node) || !node.captured.is_empty() {
+            if facts.refusals[n].is_some() || facts.is_folded(node) || !node.captured.is_empty() {
                 continue;
             }
             let trial = Trial { node, facts, groups, x: &x, y: &y };

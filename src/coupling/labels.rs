@@ -173,8 +173,8 @@ impl Labels {
 
     fn node(&mut self, facts: &Facts, n: NodeId, node: &Node, cut: &BTreeSet<Site>) {
         let known = facts.operands(node).zip(facts.results(node));
-        let (Some((x, y)), None) = (known, &facts.trouble[n]) else {
-            let why = facts.trouble[n].clone().unwrap_or_else(|| "has operands of unknown shape".into());
+        let (Some((x, y)), None) = (known, &facts.refusals[n]) else {
+            let why = facts.refusals[n].clone().unwrap_or_else(|| "has operands of unknown shape".into());
             let values: Vec<ValueId> = node.inputs.iter().chain(&node.outputs).flatten().copied().collect();
             values.into_iter().for_each(|v| self.freeze_value(v, Some(n), &why));
             return;

@@ -33,7 +33,7 @@ impl Sources {
         let mut sources = Self { vanishes: vec![false; n], density: vec![0.0; n] };
         for n in ancestors(graph, facts, wanted) {
             let node = &graph.nodes[n];
-            let known = facts.trouble[n].is_none();
+            let known = facts.refusals[n].is_none();
             let (vanishes, macs) = (known && sources.node_vanishes(facts, node), macs_of(facts, node));
             let through = node.inputs.iter().flatten().filter(|&&u| facts.constant[u].is_none());
             let through = through.map(|&u| sources.density[u]).fold(0.0, f64::max);

@@ -101,7 +101,7 @@ pub(super) fn read<R: Read>(
 
 /// Room for `elements` elements of the picked samples, where the machine has it: an archive may unpack to a thousand times its size
 /// on disk.
-fn room<T, R: Read>(array: &Npy<R>, elements: usize) -> Result<Vec<T>> {
+fn reserved<T, R: Read>(array: &Npy<R>, elements: usize) -> Result<Vec<T>> {
     let bytes = elements.saturating_mul(size_of::<T>()) as u64;
     let mut all = Vec::new();
     if bytes.saturating_add(array.unpacked()) > memory::limit() || all.try_reserve_exact(elements).is_err() {
@@ -131,7 +131,7 @@ fn samples<R: Read>(array: Npy<R>, fit: Option<&Fit>, picks: &[usize]) -> Result
         Ok(())
     };
     if dtype == DType::U8 {
-        let mut all = room(&array, elements)?;
+        let mut all = reserved(&array, elements)?;
         array.rows(picks, |_, bytes| {
             match fit {
                 Some(f) if f.steps.any() => all.extend(fit::bring(bytes, f.order, f.from, f.steps, f.to)),
@@ -142,11 +142,11 @@ fn samples<R: Read>(array: Npy<R>, fit: Option<&Fit>, picks: &[usize]) -> Result
         return Ok((Store::U8(all), bad));
     }
     if dtype.size() == 2 && dtype.is_float() {
-        let mut all = room(&array, elements)?;
+        let mut all = reserved(&array, elements)?;
         array.rows(picks, |i, bytes| judge(i, floats(bytes, dtype, fit, f16::from_f64, &mut all)))?;
         return Ok((Store::F16(all), bad));
     }
-    let mut all = room(&array, elements)?;
+    let mut all = reserved(&array, elements)?;
     array.rows(picks, |i, bytes| judge(i, floats(bytes, dtype, fit, |v| v as f32, &mut all)))?;
     Ok((Store::F32(all), bad))
 }

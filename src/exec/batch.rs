@@ -37,7 +37,7 @@ fn facts_at(Network { graph, facts: base }: Network, targets: &[ValueId], batch:
         }
         _ => false,
     };
-    let as_asked = facts.trouble == base.trouble && facts.batch(graph) == batch;
+    let as_asked = facts.refusals == base.refusals && facts.batch(graph) == batch;
     (as_asked && targets.iter().all(follows)).then_some(facts)
 }
 

@@ -93,7 +93,7 @@ impl<'a> Request<'a> {
     fn needed(&self) -> Result<BTreeSet<NodeId>> {
         let (graph, facts) = (self.graph, self.facts);
         let mut wanted = BTreeSet::new();
-        let mut trouble = BTreeSet::new();
+        let mut refusals = BTreeSet::new();
         let mut open: Vec<ValueId> = self.targets.to_vec();
         while let Some(v) = open.pop() {
             let Some(n) = graph.producer(v).filter(|_| facts.constant[v].is_none()) else { continue };
@@ -101,27 +101,28 @@ impl<'a> Request<'a> {
                 continue;
             }
             let node = &graph.nodes[n];
-            if facts.results(node).is_none() || facts.operands(node).is_none() || facts.trouble[n].is_some() {
-                let why = facts.trouble[n].as_deref().unwrap_or("operands of unknown shape");
-                trouble.insert(named(node, why));
+            if facts.results(node).is_none() || facts.operands(node).is_none() || facts.refusals[n].is_some()
+            {
+                let why = facts.refusals[n].as_deref().unwrap_or("operands of unknown shape");
+                refusals.insert(named(node, why));
             }
             open.extend(node.inputs.iter().flatten());
         }
-        if trouble.is_empty() { Ok(wanted) } else { Err(cannot_run(trouble)) }
+        if refusals.is_empty() { Ok(wanted) } else { Err(cannot_run(refusals)) }
     }
 
     /// Binds the operators of nodes to their operands and results. Errors where one refuses, naming all that do.
     fn bind(&self, nodes: &BTreeSet<NodeId>) -> Result<HashMap<NodeId, Arc<dyn Kernel>>> {
-        let mut trouble = BTreeSet::new();
+        let mut refusals = BTreeSet::new();
         let mut kernels: HashMap<NodeId, Arc<dyn Kernel>> = HashMap::new();
         for &n in nodes {
             let node = &self.graph.nodes[n];
             match self.bound(node) {
                 Ok(kernel) => drop(kernels.insert(n, kernel.into())),
-                Err(refusal) => drop(trouble.insert(named(node, refusal.reason()))),
+                Err(refusal) => drop(refusals.insert(named(node, refusal.reason()))),
             }
         }
-        if trouble.is_empty() { Ok(kernels) } else { Err(cannot_run(trouble)) }
+        if refusals.is_empty() { Ok(kernels) } else { Err(cannot_run(refusals)) }
     }
 
     fn bound(&self, node: &Node) -> Result<Box<dyn Kernel>, Refusal> {

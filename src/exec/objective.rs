@@ -168,7 +168,7 @@ pub fn not_run(network: Network) -> Error {
 /// Nodes that cannot be analysed for a reason of their own, and why: not those that only stand behind one.
 pub fn unknown<'a>(Network { graph, facts }: Network<'a>) -> Vec<(NodeId, &'a str)> {
     let own = |(n, node): (NodeId, &'a Node)| {
-        let why = facts.trouble[n].as_deref()?;
+        let why = facts.refusals[n].as_deref()?;
         match facts.operands(node) {
             Some(_) => Some((n, why)),
             None => Some((n, node.op.never_run()?)),

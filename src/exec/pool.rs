@@ -49,7 +49,7 @@ impl Pool {
     }
 
     /// Results of `a` and `b`, computed at once where there are threads to spare.
-    pub fn both<A: Send, B: Send>(
+    pub fn join<A: Send, B: Send>(
         &self,
         a: impl FnOnce() -> A + Send,
         b: impl FnOnce() -> B + Send,

@@ -52,7 +52,7 @@ impl Reach {
         for (n, node) in graph.nodes.iter().enumerate() {
             let uses = || node.inputs.iter().flatten().chain(&node.captured);
             let missing = uses().find(|&&v| !values[v]);
-            let known = facts.trouble[n].is_none()
+            let known = facts.refusals[n].is_none()
                 && node.captured.is_empty()
                 && node.outputs.iter().flatten().all(|&v| facts.fact[v].is_some());
             let passes = passes(n, node);
@@ -99,7 +99,7 @@ impl Opened {
         let read: BTreeSet<ValueId> =
             graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).copied().collect();
         for (n, node) in graph.nodes.iter().enumerate() {
-            let runs = facts.trouble[n].is_none()
+            let runs = facts.refusals[n].is_none()
                 && node.captured.is_empty()
                 && facts.operands(node).is_some()
                 && facts.results(node).is_some();

@@ -39,7 +39,7 @@ impl ReferenceInterpreter<'_> {
         all_terms.iter().for_each(|s| shifts.entry(s.node).or_default().push(s));
         for (n, node) in graph.nodes.iter().enumerate() {
             let known = |v: &ValueId| values[*v].is_some() || facts.constant[*v].is_some();
-            let open = !node.inputs.iter().flatten().all(known) || facts.trouble[n].is_some();
+            let open = !node.inputs.iter().flatten().all(known) || facts.refusals[n].is_some();
             let results = facts.results(node).filter(|_| !open && !facts.is_folded(node));
             if let Some(results) = results {
                 let at = AtNode {

@@ -38,7 +38,7 @@ pub struct Facts {
     /// True where it is computed, and known to have no element below zero.
     pub never_negative: Vec<bool>,
     /// Why a node could not be analysed, or is not run.
-    pub trouble: Vec<Option<String>>,
+    pub refusals: Vec<Option<String>>,
     /// Facts at other sizes of the axes that the network's file leaves open; empty where it leaves none open.
     pub elsewhere: Vec<Arc<Facts>>,
 }
@@ -62,8 +62,8 @@ impl Facts {
             (None, None) => true,
             _ => false,
         };
-        let troubled = |facts: &Self| facts.trouble.iter().map(Option::is_some).collect::<Vec<_>>();
-        troubled(self) == troubled(base) && self.fact.iter().zip(&base.fact).all(like)
+        let refused = |facts: &Self| facts.refusals.iter().map(Option::is_some).collect::<Vec<_>>();
+        refused(self) == refused(base) && self.fact.iter().zip(&base.fact).all(like)
     }
 
     /// True if an axis of a value has one size at all known sizes of the open axes.
@@ -99,7 +99,7 @@ impl Facts {
     /// True if a node's multiply-accumulates are known: it is understood, or carried by an operator that tells its results.
     pub fn is_counted(&self, n: NodeId, node: &Node) -> bool {
         let carried = |x: Vec<_>| matches!(node.op.infer(&x), Err(Refusal::Carried { .. }));
-        self.trouble[n].is_none() || self.operands(node).is_some_and(carried)
+        self.refusals[n].is_none() || self.operands(node).is_some_and(carried)
     }
 
     /// The operands of a node by slot; `None` for the whole if one that is present has no known fact.
@@ -147,7 +147,7 @@ pub fn infer(graph: &Graph, inputs: Option<&[Fact]>) -> Result<Facts> {
     })
 }
 
-/// As [`infer`], for a graph in the making: a contradiction is trouble like any other.
+/// As [`infer`], for a graph in the making: a contradiction is a refusal like any other.
 pub fn infer_unfinished(graph: &Graph, inputs: Option<&[Fact]>) -> Result<Facts> {
     survey(graph, inputs, &mut |_, _| Ok(()))
 }
@@ -162,7 +162,7 @@ fn survey(
         fact: graph.values.iter().map(|_| None).collect(),
         constant: vec![None; graph.values.len()],
         never_negative: vec![false; graph.values.len()],
-        trouble: vec![None; graph.nodes.len()],
+        refusals: vec![None; graph.nodes.len()],
         elsewhere: Vec::new(),
     };
     for (v, value) in graph.values.iter().enumerate() {
@@ -194,7 +194,7 @@ fn survey(
                 if let Refusal::Invalid(reason) = &refusal {
                     contradiction(node, reason)?;
                 }
-                facts.trouble[n] = Some(refusal.reason().to_owned());
+                facts.refusals[n] = Some(refusal.reason().to_owned());
                 for (slot, v) in node.outputs.iter().enumerate() {
                     let Some(v) = *v else { continue };
                     let known = refusal.results().get(slot).or(graph.values[v].declared.as_ref());

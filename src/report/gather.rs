@@ -138,7 +138,7 @@ fn model(model: &Model, facts: &Facts, macs: u64, convention: Convention) -> Mod
         };
         *operators.entry(node.op_type.clone()).or_default() += 1;
     }
-    let nodes_without_shape = facts.trouble.iter().flatten().count() - unknown.len();
+    let nodes_without_shape = facts.refusals.iter().flatten().count() - unknown.len();
     ModelFacts {
         path: model.path().display().to_string(),
         bytes: model.file_size(),

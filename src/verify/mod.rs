@@ -197,7 +197,7 @@ pub fn compare(
 ) -> Result<Proof> {
     let facts = original.network.facts_of(small)?;
     let small = Network::new(small, &facts);
-    let (masked, pruned) = pool.both(
+    let (masked, pruned) = pool.join(
         || Program::compile(original, Precision::Exact, targets),
         || Program::compile(small, Precision::Exact, targets),
     );
@@ -245,7 +245,7 @@ pub fn compare_executors(
     let Network { graph, facts } = network;
     let inputs = facts.inputs(graph).unwrap_or_default();
     let ours = || own_outputs(network, samples);
-    let (tract, ours) = pool.both(|| tract::run(bytes, &inputs, samples), ours);
+    let (tract, ours) = pool.join(|| tract::run(bytes, &inputs, samples), ours);
     Ok(match (tract, ours?) {
         (Err(refusal), _) => Err(refusal.to_string()),
         (_, None) => Err("our executor computes none of its outputs".into()),
@@ -353,7 +353,7 @@ pub fn compare_tract(
     pool: &Pool,
 ) -> Result<Result<f64, String>> {
     let run = |bytes| tract::run(bytes, inputs, samples);
-    let (original, pruned) = pool.both(|| run(original), || run(small));
+    let (original, pruned) = pool.join(|| run(original), || run(small));
     difference_of(original, pruned)
 }
 

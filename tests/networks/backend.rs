@@ -53,7 +53,7 @@ fn judge(path: &Path) -> Result<bool, String> {
         let expected = named(&model, &facts, "expected", v).ok_or("no expected output")?;
         let name = &graph.values[v].name;
         let Some(found) = &folded.constant[v] else {
-            let why = folded.trouble.iter().flatten().next().cloned().unwrap_or_default();
+            let why = folded.refusals.iter().flatten().next().cloned().unwrap_or_default();
             return Err(format!("'{name}' is not computed: {why}"));
         };
         if (found.dtype(), found.shape()) != (expected.dtype(), expected.shape()) {

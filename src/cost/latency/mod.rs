@@ -147,7 +147,7 @@ impl Cost {
         let mut cost = Self { nodes: graph.nodes.len(), time: true, ..Self::default() };
         for (n, node) in graph.nodes.iter().enumerate() {
             let Some((x, y)) = facts.operands(node).zip(facts.results(node)) else { continue };
-            if facts.trouble[n].is_some() || facts.is_folded(node) || y.is_empty() {
+            if facts.refusals[n].is_some() || facts.is_folded(node) || y.is_empty() {
                 continue;
             }
             let io = Io { x: &x, y: &y };

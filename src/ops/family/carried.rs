@@ -150,7 +150,7 @@ mod tests {
                 assert_eq!((case.op, case.domain), (operator.name, operator.domain));
                 let graph = case.graph();
                 let facts = case.facts(&graph);
-                assert_eq!(facts.trouble[0].as_deref(), Some(operator.why), "{case:?}");
+                assert_eq!(facts.refusals[0].as_deref(), Some(operator.why), "{case:?}");
                 assert_eq!(facts.fact[graph.nodes[0].outputs[0].unwrap()], Some(fact), "{case:?}");
                 let groups = group(Network::new(&graph, &facts), Residual::Auto);
                 assert!(groups.label.iter().flatten().flatten().all(|class| class.is_none()), "{case:?}");
@@ -172,12 +172,12 @@ mod tests {
         };
         assert!(facts(&case("ConvInteger")).is_err());
         let other = case("ConvInteger").int("channels_last", 1);
-        let said = facts(&other).unwrap().trouble[0].clone().unwrap();
+        let said = facts(&other).unwrap().refusals[0].clone().unwrap();
         assert!(said.contains("'channels_last'"), "{said}");
         let graph = other.graph();
         assert!(!other.facts(&graph).is_counted(0, &graph.nodes[0]));
         let elsewhere = case("ConvInteger").domain("my.own");
-        let said = facts(&elsewhere).unwrap().trouble[0].clone().unwrap();
+        let said = facts(&elsewhere).unwrap().refusals[0].clone().unwrap();
         assert_eq!(said, "operator ConvInteger of domain 'my.own' is not supported");
     }
 }

@@ -339,7 +339,7 @@ fn law_2_shapes_and_finite_results() {
         let graph = case.graph();
         let facts = case.facts(&graph);
         let node = &graph.nodes[0];
-        assert_eq!(facts.trouble[0], None, "{}", case.title());
+        assert_eq!(facts.refusals[0], None, "{}", case.title());
         let (x, wanted) = shapes(case, &facts, node);
         let results = case.run(node.op.as_ref(), &Io { x: &x, y: &wanted }, &case.values(&graph, 1));
         for y in results {
@@ -644,7 +644,7 @@ fn law_8_bind_takes_what_infer_takes() {
     for_all_cases(|case| {
         let graph = case.graph();
         let facts = case.facts(&graph);
-        assert_eq!(facts.trouble[0], None, "{}", case.title());
+        assert_eq!(facts.refusals[0], None, "{}", case.title());
         let (x, y) = shapes(case, &facts, &graph.nodes[0]);
         case.bind(graph.nodes[0].op.as_ref(), &Io { x: &x, y: &y });
     });

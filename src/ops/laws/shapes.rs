@@ -161,7 +161,7 @@ fn compute(graph: &Graph, facts: &Facts) {
     let node = &graph.nodes[0];
     let small = facts.fact.iter().flatten().all(|f| volume(&f.shape) <= 4096);
     let known = facts.operands(node).zip(facts.results(node));
-    let Some((operands, results)) = known.filter(|_| small && facts.trouble[0].is_none()) else { return };
+    let Some((operands, results)) = known.filter(|_| small && facts.refusals[0].is_none()) else { return };
     let kernel = node.op.bind(&Io { x: &operands, y: &results });
     let kernel = kernel.unwrap_or_else(|e| panic!("infer takes what bind refuses: {e:?}"));
     let ones = |s: &[usize]| Array::from_elem(s, 1.0);
@@ -246,7 +246,7 @@ fn sizes_beyond_any_memory_are_refused_in_words() {
         let graph = network(&case).unwrap_or_else(|| panic!("{case:?}"));
         let said = match infer(&graph, None) {
             Err(e) => e.to_string(),
-            Ok(facts) => facts.trouble[0].clone().unwrap_or_else(|| panic!("{case:?}: {:?}", facts.fact)),
+            Ok(facts) => facts.refusals[0].clone().unwrap_or_else(|| panic!("{case:?}: {:?}", facts.fact)),
         };
         let words = ["2^36 elements", "2^25 coordinates", "2^24 taps", "limit is 64", "resized", "range"];
         assert!(words.iter().any(|w| said.contains(w)), "{case:?}: {said}");

@@ -120,14 +120,14 @@ impl<'a> Reconstruction<'a> {
     }
 
     /// Number of chunks that may be held from here on.
-    fn room(&self) -> usize {
+    fn chunks_that_fit(&self) -> usize {
         let (chunk, chunks) = (self.original.peak() + self.pruned.peak(), self.list.len() / self.batch);
         (ALIVE_BYTES / chunk.max(1)).clamp(4, chunks.max(4)).min(chunks)
     }
 
     /// Loads the first images. False where there are too few to hold some out.
     fn begin(&mut self) -> bool {
-        let first = self.room().min(IMAGES.div_ceil(self.batch));
+        let first = self.chunks_that_fit().min(IMAGES.div_ceil(self.batch));
         if first >= 2 {
             self.load(0..first);
         }
@@ -145,7 +145,7 @@ impl<'a> Reconstruction<'a> {
     fn fit(&mut self, layer: &Layer) -> Result<()> {
         self.original.advance_past(layer.output, self.pool);
         let (has, wanted) = (self.pruned.chunks.len(), fit::needed(layer).div_ceil(layer.positions.max(1)));
-        let more = wanted.min(self.room()).min(MOST.div_ceil(self.batch));
+        let more = wanted.min(self.chunks_that_fit()).min(MOST.div_ceil(self.batch));
         // Each of them has to come all the way.
         if more >= 2 * has {
             self.load(has..more);

@@ -110,7 +110,7 @@ impl Track {
     fn run(&self, n: NodeId, chunks: &mut [Values], pool: &Pool) {
         let (node, facts) = (&self.graph.nodes[n], &self.facts);
         let folded = facts.is_folded(node);
-        let results = facts.results(node).filter(|_| facts.trouble[n].is_none() && !folded);
+        let results = facts.results(node).filter(|_| facts.refusals[n].is_none() && !folded);
         let constant: HashMap<ValueId, Array<f32>> = node
             .inputs
             .iter()
