@@ -258,10 +258,10 @@ impl Resize {
 
 impl Hints for Resize {
     fn instructions(&self, io: &Io) -> Option<Instructions> {
-        match self.given.get("mode") {
-            Some(Attr::Str(mode)) if mode == "linear" => Instructions::per_output(107.0, 127.0, io),
-            Some(Attr::Str(mode)) if mode == "cubic" => Instructions::per_output(165.0, 195.0, io),
-            _ => Instructions::PASS,
+        match self.mode {
+            Mode::Linear => Instructions::per_output(107.0, 127.0, io),
+            Mode::Cubic(_) => Instructions::per_output(165.0, 195.0, io),
+            Mode::Nearest(_) => Instructions::PASS,
         }
     }
     fn never_negative(&self, x: &Operands) -> bool {
