@@ -126,7 +126,8 @@ fn end_of_dry_run(console: Console) -> Answer {
 fn load(args: &PruneArgs, job: &Job, console: Console) -> Result<BoundDataset> {
     let (network, o) = (job.prepared.network(), job.prepared.options());
     let gates = o.criterion == Criterion::Gates;
-    let synthetic = if gates { o.most_batches().saturating_mul(o.batch_size).min(10_000) } else { 256 };
+    let synthetic =
+        if gates { o.most_batches(usize::MAX).saturating_mul(o.batch_size).min(10_000) } else { 256 };
     let data = args.data.load(network, synthetic, o.seed)?;
     if args.data.calib.is_some() {
         data::review(&data, network, console)?;

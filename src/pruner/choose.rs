@@ -255,7 +255,7 @@ impl Learning<'_> {
         let (options, train) = (self.options, &self.split.train);
         let labels = LabelShare { smoothing: options.smoothing, distil: options.distil };
         Settings {
-            batches: options.most_batches(),
+            batches: options.most_batches(train.len()),
             until_settled: options.batches.is_none(),
             batch_size: options.batch_size,
             lr: options.lr,

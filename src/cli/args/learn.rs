@@ -49,7 +49,8 @@ pub struct LearnArgs {
     /// Images per update
     #[arg(long, value_name = "N", default_value_t = defaults().batch_size, default_value_if("preset", "paper", "64"), value_parser = value::at_least_one)]
     pub batch_size: usize,
-    /// Updates; auto: until the plan has settled and two thirds as many again, on at most 12,800 images
+    /// Updates; auto: until the plan has settled and two thirds as many again, on at most 12,800 images and in
+    /// at most nine passes over the given ones
     #[arg(long, value_name = "N", default_value = "auto", default_value_if("preset", "paper", "200"), value_parser = value::batches)]
     pub batches: Batches,
     /// Random changes to the images while gates are trained, joined by commas: crop4, flip; or none [default: none, which gave the
