@@ -8,6 +8,7 @@ use super::external::Folder;
 use super::fault::{EXPORT_AGAIN, Fault};
 use super::shapes::{self, InputShape, Inputs};
 use super::tensor;
+use super::walk::subgraphs;
 use crate::error::{Error, Result};
 use crate::graph::{Attr, Attributes, Graph, Node, Origin, Value, ValueId};
 use crate::ops;
@@ -187,7 +188,7 @@ fn names(nodes: &[NodeProto]) -> Vec<String> {
 
 /// Names that a node's subgraphs use and do not define. The parser bounds how deep subgraphs nest.
 fn captured(node: &NodeProto) -> BTreeSet<&str> {
-    node.attribute.iter().flat_map(|a| a.g.as_ref().into_iter().chain(&a.graphs)).flat_map(free).collect()
+    subgraphs(node).flat_map(free).collect()
 }
 
 /// Names that a subgraph uses and does not define.

@@ -1,5 +1,6 @@
 //! Mish: y = x·tanh(ln(1 + eˣ)). <https://onnx.ai/onnx/operators/onnx__Mish.html>
 
+use super::family::activation::softplus;
 use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
@@ -26,10 +27,6 @@ impl PointwiseFn for Mish {
         let t = softplus(x).tanh();
         t + x * (T::one() - t * t) / (T::one() + (-x).exp())
     }
-}
-
-fn softplus<T: Real>(x: T) -> T {
-    x.max(T::zero()) + (-x.abs()).exp().ln_1p()
 }
 
 #[cfg(test)]

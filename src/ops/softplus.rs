@@ -1,6 +1,6 @@
 //! Softplus: y = ln(1 + eˣ). <https://onnx.ai/onnx/operators/onnx__Softplus.html>
 
-use super::family::activation::sigmoid;
+use super::family::activation::{sigmoid, softplus};
 use super::family::pointwise::{Pointwise, PointwiseFn};
 use crate::graph::*;
 use crate::tensor::*;
@@ -21,7 +21,7 @@ impl PointwiseFn for Softplus {
         true
     }
     fn f<T: Real>(&self, x: T) -> T {
-        x.max(T::zero()) + (-x.abs()).exp().ln_1p()
+        softplus(x)
     }
     fn df<T: Real>(&self, x: T, _: T) -> T {
         sigmoid(x)

@@ -1,22 +1,17 @@
 //! Constants, in the element type that the file gives them.
 
 use super::storage::{of_dtype, of_tensor};
-use super::{Array, DType, Element, Real, Tensor, checked_volume, sides, volume};
+use super::{Array, DType, Element, Elements, Real, Tensor, checked_volume, sides, volume};
 use crate::error::{Error, Result};
 use half::{bf16, f16};
 use ndarray::{ArcArray, ArrayD, ArrayViewD, IxDyn};
 use std::fmt;
 
-/// The elements of a constant, row-major.
-fn elements<E>(array: &ArcArray<E, IxDyn>) -> &[E] {
-    array.as_slice().expect("constants are row-major")
-}
-
 impl fmt::Debug for Tensor {
     /// All elements, where ndarray leaves some out: texts of attributes are compared.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}{:?} ", self.dtype().name(), self.shape())?;
-        of_tensor!(self, array => f.debug_list().entries(elements(array)).finish())
+        of_tensor!(self, array => f.debug_list().entries(array.elements()).finish())
     }
 }
 
@@ -88,7 +83,7 @@ impl Tensor {
 
     /// True if type and row-major elements are equal, whatever the shapes.
     pub fn elements_eq(&self, other: &Self) -> bool {
-        of_tensor!(self, array => other.as_slice() == Some(elements(array)))
+        of_tensor!(self, array => other.as_slice() == Some(array.elements()))
     }
 
     /// Number of elements.
@@ -103,7 +98,7 @@ impl Tensor {
 
     /// True if all elements are equal.
     pub fn is_uniform(&self) -> bool {
-        of_tensor!(self, array => elements(array).windows(2).all(|w| w[0] == w[1]))
+        of_tensor!(self, array => array.elements().windows(2).all(|w| w[0] == w[1]))
     }
 
     /// True for what counts as parameters: floating-point numbers, and 8-bit ones with two axes or more (quantised weights).
@@ -113,12 +108,12 @@ impl Tensor {
 
     /// The row-major elements of a tensor of type `E`; `None` of another type.
     pub fn as_slice<E: Element>(&self) -> Option<&[E]> {
-        E::array(self).map(elements)
+        E::array(self).map(Elements::elements)
     }
 
     /// The row-major elements converted to a real type.
     pub fn to_real<T: Real>(&self) -> Vec<T> {
-        of_tensor!(self, array => elements(array).iter().map(|x| T::of(Element::to_f64(*x))).collect())
+        of_tensor!(self, array => array.elements().iter().map(|x| T::of(Element::to_f64(*x))).collect())
     }
 
     /// The elements as reals to compute with.
@@ -128,13 +123,13 @@ impl Tensor {
 
     /// The row-major elements as integers: exact for integer types, except that uint64 ends at `i64::MAX`; reals lose fractions.
     pub fn to_ints(&self) -> Vec<i64> {
-        of_tensor!(self, array => elements(array).iter().map(|x| x.to_i64()).collect())
+        of_tensor!(self, array => array.elements().iter().map(|x| x.to_i64()).collect())
     }
 
     /// Little-endian bytes, as `TensorProto.raw_data` holds them.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.len() * self.dtype().size());
-        of_tensor!(self, array => elements(array).iter().for_each(|x| x.put(&mut bytes)));
+        of_tensor!(self, array => array.elements().iter().for_each(|x| x.put(&mut bytes)));
         bytes
     }
 

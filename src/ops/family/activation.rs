@@ -26,6 +26,12 @@ pub fn sigmoid_slope<T: Real>(y: T) -> T {
     y * (T::one() - y)
 }
 
+/// y = ln(1 + eˣ), by a form in which nothing overflows. Its derivative is [`sigmoid`].
+#[inline]
+pub fn softplus<T: Real>(x: T) -> T {
+    x.max(T::zero()) + (-x.abs()).exp().ln_1p()
+}
+
 /// y = tanh x
 #[inline]
 pub fn tanh<T: Real>(x: T) -> T {

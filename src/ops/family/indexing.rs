@@ -5,12 +5,7 @@ use crate::tensor::*;
 
 /// Axis `axis` of a value of `rank` axes, counted from the end where negative.
 pub fn axis_in(axis: i64, rank: usize) -> Result<usize, Refusal> {
-    let at = if axis < 0 { axis + rank as i64 } else { axis };
-    if (0..rank as i64).contains(&at) {
-        Ok(at as usize)
-    } else {
-        invalid(format!("axis {axis} of a value of {rank} axes"))
-    }
+    index_in(axis, rank).map_or_else(|| invalid(format!("axis {axis} of a value of {rank} axes")), Ok)
 }
 
 /// Index `i` of an axis of size `size`, counted from the end where negative.

@@ -1,6 +1,7 @@
 //! Family: y = a fold of x over some axes. Kept axes are tied to the result's; an axis that is summed over is read.
 
 use super::broadcast::Runs;
+use super::indexing::index_in;
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -94,11 +95,7 @@ pub fn read(r: &Reader, fold: Fold, since: i64) -> Result<Box<dyn Op>, Refusal> 
 
 /// `axis` of a tensor of rank `rank`, counted from the end where it is negative.
 pub fn axis_of(axis: i64, rank: usize) -> Result<usize, Refusal> {
-    let positive = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
-    match usize::try_from(positive) {
-        Ok(a) if a < rank => Ok(a),
-        _ => invalid(format!("axis {axis} of a tensor of rank {rank}")),
-    }
+    index_in(axis, rank).map_or_else(|| invalid(format!("axis {axis} of a tensor of rank {rank}")), Ok)
 }
 
 /// Ties every axis of input 0 to its axis of output 0, except the axes in `whole`, which stay whole because of `why`.
