@@ -10,6 +10,7 @@
 //! 5. the message is parsed again, and its multiply-accumulates, counted again, are the planned ones
 //! 6. the target is met
 
+use super::sizes::InTract;
 use super::{Proof, TOLERANCE, Verdict, sizes};
 use crate::cost::{Convention, Cost};
 use crate::coupling::Groups;
@@ -172,15 +173,8 @@ impl Claim<'_> {
         let samples = self.samples;
         let both = files.masked.as_deref().zip(files.cut.as_deref());
         let messages = both.map(|(masked, small)| sizes::Messages { masked, small });
-        let (mut tract, mut rounding) = (Err("it takes a model in one piece of at most 2 GiB".into()), None);
-        if let Some(messages) = messages {
-            tract = super::compare_tract(messages.masked, messages.small, &inputs, samples, pool)?;
-            if tract.as_ref().is_ok_and(|d| *d > TOLERANCE) {
-                let facts = infer(masked, Some(&inputs))?;
-                let masked = Network::new(masked, &facts);
-                rounding = super::rounding_in_tract(masked, messages.masked, cut, samples, pool)?;
-            }
-        }
+        let InTract { difference: mut tract, rounding } =
+            InTract::measure(masked, cut, messages, &inputs, samples, pool)?;
         let proof = self.proof;
         let beyond = tract.as_ref().is_ok_and(|d| *d > super::allowed(self.facts, rounding));
         if tract.is_err() && self.original.calls_functions() {

@@ -45,6 +45,39 @@ pub struct Messages<'a> {
     pub small: &'a [u8],
 }
 
+/// The masked network and the small one in tract.
+pub(super) struct InTract {
+    /// Largest difference as a share of the output's range, or why it could not tell.
+    pub difference: Result<f64, String>,
+    /// Rounding of tract on the masked network, measured where the difference is beyond the tolerance.
+    pub rounding: Option<f64>,
+}
+
+impl InTract {
+    /// At the sizes of `inputs`. Without `messages` tract cannot tell.
+    pub fn measure(
+        masked: &Graph,
+        small: &Graph,
+        messages: Option<Messages>,
+        inputs: &[Fact],
+        samples: &[Sample],
+        pool: &Pool,
+    ) -> Result<Self> {
+        let Some(messages) = messages else {
+            let difference = Err("it takes a model in one piece of at most 2 GiB".into());
+            return Ok(Self { difference, rounding: None });
+        };
+        let difference = compare_tract(messages.masked, messages.small, inputs, samples, pool)?;
+        let mut rounding = None;
+        if difference.as_ref().is_ok_and(|d| *d > TOLERANCE) {
+            let facts = infer(masked, Some(inputs))?;
+            let masked = Network::new(masked, &facts);
+            rounding = rounding_in_tract(masked, messages.masked, small, samples, pool)?;
+        }
+        Ok(Self { difference, rounding })
+    }
+}
+
 /// Differences between the masked network and the small one at all other sizes of the original's open axes; in tract only where
 /// there are `messages`: a network that takes more than one message may has none.
 pub fn elsewhere(
@@ -62,13 +95,8 @@ pub fn elsewhere(
         let facts = infer(masked, Some(&inputs))?;
         let masked = Network::new(masked, &facts);
         let proof = prove(masked.into(), &[], small, &samples, pool)?;
-        let (mut tract, mut rounding) = (Err("it takes a model in one piece of at most 2 GiB".into()), None);
-        if let Some(messages) = messages {
-            tract = compare_tract(messages.masked, messages.small, &inputs, &samples, pool)?;
-            if tract.as_ref().is_ok_and(|d| *d > TOLERANCE) {
-                rounding = rounding_in_tract(masked, messages.masked, small, &samples, pool)?;
-            }
-        }
+        let InTract { difference: tract, rounding } =
+            InTract::measure(masked.graph, small, messages, &inputs, &samples, pool)?;
         let names = graph.inputs.iter().map(|&v| graph.values[v].name.clone());
         let inputs = names.zip(inputs.into_iter().map(|f| f.shape)).collect();
         Ok(AtSizes {
