@@ -5,6 +5,7 @@
 use super::family::pool::{Bound, Loops, Plane, Pool, Windowed};
 use super::family::spatial::Window;
 use crate::graph::*;
+use crate::kernels::simd::{SimdOp, vectorised};
 use crate::tensor::*;
 
 #[derive(Debug, Clone)]
@@ -136,27 +137,62 @@ impl Windowed for MaxPool {
         w.maybe("storage_order", self.storage_order)
     }
     fn forward<T: Real>(&self, loops: &Loops, _: &[T], x: &[T], y: &mut [T]) {
-        y.fill(T::min_value());
-        loops.gather(x, y, |y, x| *y = if x > *y { x } else { *y });
+        vectorised(Maxima { loops, x, y });
     }
     /// The gradient goes to the first of the largest.
     fn backward<T: Real>(&self, loops: &Loops, _: &[T], io: Plane<T>, dx: &mut [T]) {
+        vectorised(ToMaxima { loops, io, dx });
+    }
+}
+
+/// The largest of each window of a plane.
+struct Maxima<'a, T> {
+    loops: &'a Loops,
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: Real> SimdOp for Maxima<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { loops, x, y } = self;
+        let mut split = vec![T::zero(); loops.split_pixels()];
+        loops.split(x, &mut split);
+        y.fill(T::min_value());
+        loops.split_rows(|out, from, n| {
+            let x = &split[from..from + n];
+            y[out..out + n].iter_mut().zip(x).for_each(|(y, x)| *y = if *x > *y { *x } else { *y });
+        });
+    }
+}
+
+/// The gradient of a plane, to the first of the largest of each window.
+struct ToMaxima<'a, T> {
+    loops: &'a Loops,
+    io: Plane<'a, T>,
+    dx: &'a mut [T],
+}
+
+impl<T: Real> SimdOp for ToMaxima<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { loops, io, dx } = self;
         let mut left = io.dy.to_vec();
-        let stride = loops.stride();
-        loops.rows(|out, from, n| {
-            let inputs = dx[from..].iter_mut().zip(&io.x[from..]);
+        let mut x = vec![T::zero(); loops.split_pixels()];
+        let mut to = x.clone();
+        loops.split(io.x, &mut x);
+        loops.split(dx, &mut to);
+        loops.split_rows(|out, from, n| {
+            let inputs = to[from..from + n].iter_mut().zip(&x[from..from + n]);
             let outputs = left[out..out + n].iter_mut().zip(&io.y[out..out + n]);
             // Without a branch: which input is the largest cannot be foretold.
-            let pass = |((dx, x), (left, y)): ((&mut T, &T), (&mut T, &T))| {
+            for ((dx, x), (left, y)) in inputs.zip(outputs) {
                 let (taken, rest) = if x == y { (*left, T::zero()) } else { (T::zero(), *left) };
                 *dx += taken;
                 *left = rest;
-            };
-            match stride {
-                1 => inputs.zip(outputs).for_each(pass),
-                s => inputs.step_by(s).zip(outputs).for_each(pass),
             }
         });
+        loops.join(&to, dx);
     }
 }
 

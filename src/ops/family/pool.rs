@@ -341,6 +341,48 @@ impl Loops {
         self.stride[2]
     }
 
+    /// Elements of a plane whose rows are [split](Self::split).
+    pub fn split_pixels(&self) -> usize {
+        let [d, h, w] = self.input;
+        d * h * self.stride() * w.div_ceil(self.stride())
+    }
+
+    /// Copies a plane so that the elements which neighbouring outputs read follow one another: of each row first those at
+    /// 0, s, 2s, … of the stride s, then those at 1, s + 1, …
+    #[inline(always)]
+    pub fn split<T: Copy>(&self, plane: &[T], to: &mut [T]) {
+        let (w, s) = (self.input[2].max(1), self.stride());
+        let length = w.div_ceil(s);
+        for (row, to) in plane.chunks_exact(w).zip(to.chunks_exact_mut(s * length)) {
+            for (phase, to) in to.chunks_exact_mut(length).enumerate().take(w) {
+                to.iter_mut().zip(row[phase..].iter().step_by(s)).for_each(|(to, x)| *to = *x);
+            }
+        }
+    }
+
+    /// The inverse of [`split`](Self::split).
+    #[inline(always)]
+    pub fn join<T: Copy>(&self, split: &[T], plane: &mut [T]) {
+        let (w, s) = (self.input[2].max(1), self.stride());
+        let length = w.div_ceil(s);
+        for (row, from) in plane.chunks_exact_mut(w).zip(split.chunks_exact(s * length)) {
+            for (phase, from) in from.chunks_exact(length).enumerate().take(w) {
+                row[phase..].iter_mut().step_by(s).zip(from).for_each(|(x, from)| *x = *from);
+            }
+        }
+    }
+
+    /// As [`rows`](Self::rows), with the starts of inputs in a [split](Self::split) plane, where they follow one another.
+    #[inline(always)]
+    pub fn split_rows(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let (w, s) = (self.input[2].max(1), self.stride());
+        let length = w.div_ceil(s);
+        self.rows(|out, from, n| {
+            let (row, at) = (from / w, from % w);
+            f(out, (row * s + at % s) * length + at / s, n);
+        });
+    }
+
     /// Calls `f(output start, input start, length)` for each tap and each row of outputs that it has inputs for.
     #[inline(always)]
     pub fn rows(&self, mut f: impl FnMut(usize, usize, usize)) {
