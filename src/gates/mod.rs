@@ -2,6 +2,7 @@
 //!
 //! Takes: a network, its groups and cost, calibration data. Gives: a score per class. Never: changes a weight.
 
+mod agreement;
 pub mod compensate;
 mod early_stopping;
 pub mod gate;
@@ -13,9 +14,10 @@ mod session;
 mod shrinking;
 mod train;
 
+pub use agreement::{Agreement, HeldOut};
 pub use inputs::{check_labels, inputs};
 pub use preview::{Doubt, Example, Preview, preview};
-pub use session::{Agreement, HeldOut, Session};
+pub use session::Session;
 pub use shrinking::{Rebuild, Resumed};
 pub use train::{
     Checkpointing, Distillation, Record, Settings, Traced, Trained, Watching, hard, loses, train,

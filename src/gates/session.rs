@@ -35,73 +35,6 @@ pub struct Session<'a> {
 
 type Make<'a> = Box<dyn Fn() -> Result<Program> + Send + Sync + 'a>;
 
-/// Agreement of outputs with the unpruned network's, over some images.
-#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
-pub struct Agreement {
-    /// Images compared.
-    pub images: usize,
-    /// Share of images with the same top class (classifiers).
-    pub same_class: Option<f64>,
-    /// Share of images with the right top class (where there are labels).
-    pub accuracy: Option<f64>,
-    /// Share of images with the right top class in the unpruned network (where there are labels).
-    pub accuracy_before: Option<f64>,
-    /// Root mean square difference of the outputs, relative to their standard deviation.
-    pub relative_error: f64,
-}
-
-/// Largest size of outputs that are remembered, in bytes.
-const REMEMBERED: usize = 64 << 20;
-
-/// Images to compare networks on, with the unpruned network's outputs unless these are too large to be kept.
-#[derive(Debug, Clone, Default)]
-pub struct HeldOut {
-    images: Vec<usize>,
-    /// By image, then by target.
-    outputs: Option<Vec<Vec<Array<f32>>>>,
-}
-
-impl HeldOut {
-    /// The images `list`, with the outputs of the unpruned network `original`.
-    pub fn new(original: &Session, list: &[usize]) -> Self {
-        if list.is_empty() {
-            return Self { images: Vec::new(), outputs: None };
-        }
-        let program = original.program();
-        let per_image: usize =
-            (0..original.targets.len()).map(|t| 4 * volume(program.target_shape(t)) / original.batch).sum();
-        let outputs = (per_image * list.len() <= REMEMBERED).then(|| original.outputs(list));
-        Self { images: list.to_vec(), outputs }
-    }
-
-    /// True if outputs were too large to be kept: every comparison runs the unpruned network again.
-    pub fn asks(&self) -> bool {
-        self.outputs.is_none()
-    }
-
-    /// Agreement of another network on the same data, at gates `lambda` if it has some, with the unpruned one, image by image.
-    /// `original` is the unpruned network; needed where [`HeldOut::asks`].
-    pub fn agreement(
-        &self,
-        original: Option<&Session>,
-        other: &Session,
-        lambda: Option<&[f32]>,
-    ) -> Agreement {
-        // A few images at a time: outputs can be large.
-        let together = 4 * other.batch * other.pool.len();
-        let mut tally = Tally::default();
-        for (k, some) in self.images.chunks(together).enumerate() {
-            let asked = original.filter(|_| self.asks()).map(|o| o.outputs(some)).unwrap_or_default();
-            let known = self.outputs.as_ref().map(|outputs| &outputs[k * together..][..some.len()]);
-            let found = other.outputs_at(some, lambda, None);
-            for ((wanted, rows), &i) in known.unwrap_or(&asked).iter().zip(found).zip(some) {
-                tally.add(wanted, &rows, other.label(i));
-            }
-        }
-        tally.agreement(other.classes)
-    }
-}
-
 /// A chunk of images in a thread's workspace, with its inputs filled in.
 #[derive(Debug)]
 pub struct Chunk<'w> {
@@ -349,7 +282,7 @@ impl<'a> Session<'a> {
     }
 
     /// As [`Session::outputs_of`], at gates `lambda`.
-    fn outputs_at(
+    pub(super) fn outputs_at(
         &self,
         list: &[usize],
         lambda: Option<&[f32]>,
@@ -385,58 +318,13 @@ impl<'a> Session<'a> {
         total.iter().map(|[n, s, q]| (q / n - (s / n) * (s / n)).max(1e-12)).collect()
     }
 
-    fn label(&self, image: usize) -> Option<usize> {
+    pub(super) fn label(&self, image: usize) -> Option<usize> {
         self.data.labels().map(|l| l[image] as usize)
     }
 }
 
 fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Counts and sums of an [`Agreement`].
-#[derive(Debug, Clone, Copy, Default)]
-struct Tally {
-    images: usize,
-    labelled: usize,
-    /// Images with the unpruned network's class, with the right class, with the right class in the unpruned network.
-    counts: [usize; 3],
-    /// Number of elements, their sum and sum of squares in the unpruned network, sum of squared differences.
-    sums: [f64; 4],
-}
-
-impl Tally {
-    /// Counts one image in: its targets in the unpruned network and in the other one.
-    fn add(&mut self, wanted: &[Array<f32>], rows: &[Array<f32>], label: Option<usize>) {
-        let (a, b) = (argmax(wanted[0].elements()), argmax(rows[0].elements()));
-        self.images += 1;
-        self.counts[0] += usize::from(a == b);
-        if let Some(label) = label {
-            self.labelled += 1;
-            self.counts[1] += usize::from(b == label);
-            self.counts[2] += usize::from(a == label);
-        }
-        for (w, r) in wanted.iter().zip(rows).flat_map(|(w, r)| w.elements().iter().zip(r.elements())) {
-            let (w, r) = (f64::from(*w), f64::from(*r));
-            let part = [1.0, w, w * w, (w - r) * (w - r)];
-            self.sums.iter_mut().zip(part).for_each(|(s, p)| *s += p);
-        }
-    }
-
-    fn agreement(&self, classes: bool) -> Agreement {
-        let share = |count: usize| count as f64 / self.images.max(1) as f64;
-        let [n, sum, squares, differences] = self.sums;
-        let n = n.max(1.0);
-        let variance = (squares / n - (sum / n).powi(2)).max(1e-12);
-        let labelled = classes && self.labelled > 0;
-        Agreement {
-            images: self.images,
-            same_class: classes.then(|| share(self.counts[0])),
-            accuracy: labelled.then(|| share(self.counts[1])),
-            accuracy_before: labelled.then(|| share(self.counts[2])),
-            relative_error: (differences / n / variance).sqrt(),
-        }
-    }
 }
 
 pub(super) fn argmax(row: &[f32]) -> usize {

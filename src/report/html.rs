@@ -106,7 +106,15 @@ fn agreement(what: &str, a: &Agreement) -> Markup {
         (_, _, Some(same)) => ("same top class", String::new(), percent(same)),
         _ => ("relative error", String::new(), small(a.relative_error)),
     };
-    html! { tr { td { (name) ", " (what) } td { (before) } td { (after) } td {} } }
+    html! {
+        tr { td { (name) ", " (what) } td { (before) } td { (after) } td {} }
+        @if let Some(correlation) = a.correlation {
+            tr { td { "correlation of outputs, " (what) } td {} td { (format!("{correlation:.4}")) } td {} }
+        }
+        @if let Some(psnr) = a.psnr {
+            tr { td { "PSNR against the original, " (what) } td {} td { (format!("{psnr:.1} dB")) } td {} }
+        }
+    }
 }
 
 fn proof(run: &Run) -> String {

@@ -121,11 +121,22 @@ fn agreement(run: &Run) -> String {
     }
     match a.same_class {
         Some(same) => writeln!(out, "agreement {} have the same top class, of {images}", percent(same)),
-        None => {
-            writeln!(out, "agreement outputs differ by {} (rms) on {images}", percent(a.relative_error))
-        }
+        None => writeln!(out, "agreement {}, on {images}", values(a)),
     }
     .ok();
+    out
+}
+
+/// Agreement of outputs that are no class scores.
+fn values(a: &Agreement) -> String {
+    let mut out = String::from("outputs ");
+    if let Some(correlation) = a.correlation {
+        let _ = write!(out, "correlate by {correlation:.4} and ");
+    }
+    let _ = write!(out, "differ by {} (rms)", percent(a.relative_error));
+    if let Some(psnr) = a.psnr {
+        let _ = write!(out, ", PSNR {psnr:.1} dB");
+    }
     out
 }
 
@@ -137,7 +148,7 @@ fn recovery(run: &Run) -> String {
             format!("{} accuracy, {} the same top class", percent(accuracy), percent(same))
         }
         (_, Some(same)) => format!("{} the same top class", percent(same)),
-        _ => format!("outputs differ by {} (rms)", percent(a.relative_error)),
+        _ => values(a),
     };
     let fitted = r.layers.iter().filter(|l| l.ridge.is_some()).count();
     let layers = plural(r.layers.len(), "layer");
