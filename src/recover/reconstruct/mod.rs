@@ -21,7 +21,7 @@ use layer::{Layer, Others, Sum, Target};
 use std::ops::Range;
 use track::{Track, Tracks};
 
-/// Largest number of images to begin with.
+/// Largest number of images that are taken, unless layers have more inputs than they give positions.
 const IMAGES: usize = 1024;
 
 /// Largest number of images, taken where layers have more inputs than [`IMAGES`] give positions.
@@ -145,9 +145,11 @@ impl<'a> Reconstruction<'a> {
     fn fit(&mut self, layer: &Layer) -> Result<()> {
         self.original.advance_past(layer.output, self.pool);
         let (has, wanted) = (self.pruned.chunks.len(), fit::needed(layer).div_ceil(layer.positions.max(1)));
+        // Deeper layers leave room for more images, and it is images that few of them lack, not positions.
+        let wanted = wanted.max(IMAGES.div_ceil(self.batch));
         let more = wanted.min(self.chunks_that_fit()).min(MOST.div_ceil(self.batch));
         // Each of them has to come all the way.
-        if more >= 2 * has {
+        if 2 * more >= 3 * has {
             self.load(has..more);
         }
         let target = self.target(layer);
