@@ -136,6 +136,7 @@ fn gate_step(c: &mut Bench) {
         let all: Vec<usize> = (0..data.len()).collect();
         let settings = Settings {
             levels: Vec::new(),
+            levels_again: true,
             trace: 0,
             traced: Vec::new(),
             batches: 1,

@@ -63,13 +63,15 @@ pub fn recovery(args: &RecoveryArgs, has_images: bool) -> Recover {
     match args.recover {
         RecoverArg::None => Recover::None,
         RecoverArg::Auto if !has_images => Recover::None,
-        RecoverArg::Auto | RecoverArg::Reconstruct => Recover::Reconstruct,
+        RecoverArg::Auto => Recover::Finetune(Finetune::default()),
+        RecoverArg::Reconstruct => Recover::Reconstruct,
         RecoverArg::Finetune => Recover::Finetune(Finetune {
-            epochs: args.epochs,
+            epochs: Some(args.epochs),
+            batch_size: Some(args.tune_batch),
             method: args.optimizer.into(),
             lr: args.lr,
             weight_decay: args.weight_decay,
-            temperature: args.temperature,
+            temperature: Some(args.temperature),
             labels: args.label_share,
             augment: args.augment,
             ..Finetune::default()

@@ -122,6 +122,9 @@ fn end_of_dry_run(console: Console) -> Answer {
     Answer::Yes
 }
 
+/// Number of images below which accuracy falls fast, by the curve in README.md.
+const FEW: usize = 256;
+
 /// The calibration data: real, or synthetic with a word on what that means.
 fn load(args: &PruneArgs, job: &Job, console: Console) -> Result<BoundDataset> {
     let (network, o) = (job.prepared.network(), job.prepared.options());
@@ -132,6 +135,12 @@ fn load(args: &PruneArgs, job: &Job, console: Console) -> Result<BoundDataset> {
     if args.data.calib.is_some() {
         data::review(&data, network, console)?;
         data::preview(&data, &job.prepared, console)?;
+        if data.len() < FEW {
+            console.note(&format!(
+                "{}: with {FEW} and more the small network is clearly more accurate (README.md has the curve)",
+                if data.len() == 1 { "1 image is little".into() } else { format!("{} images are few", data.len()) }
+            ));
+        }
     } else if gates {
         console.warn(
             "no --calib: the gates learn on synthetic images and keep what those need, so the small network is less \

@@ -6,7 +6,7 @@
 use super::flags::with_flags;
 use autobot_onnx::Error;
 use autobot_onnx::internals::cost::latency::Cpu;
-use autobot_onnx::internals::data::{Augment, parse_size};
+use autobot_onnx::internals::data::parse_size;
 use autobot_onnx::internals::exec::MOST_THREADS;
 use autobot_onnx::internals::plan::Round;
 use autobot_onnx::internals::pruner::Target;
@@ -170,17 +170,6 @@ pub fn plain<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|e| reason(&e))
 }
 
-/// Changes to images that move pixels and leave their values alone.
-pub fn moves(text: &str) -> Result<Augment, String> {
-    let augment: Augment = plain(text)?;
-    if augment != augment.moves() {
-        return Err(
-            "gates are trained on images that are moved, not changed; for example crop4,flip, or none".into(),
-        );
-    }
-    Ok(augment)
-}
-
 fn reason(e: &Error) -> String {
     with_flags(&match e {
         Error::Argument { reason, hint, .. } => format!("{reason}; {hint}"),
@@ -191,14 +180,6 @@ fn reason(e: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn gates_take_what_moves_pixels() {
-        assert_eq!(moves("crop4,flip").unwrap(), Augment { crop: 4, flip: true, ..Augment::default() });
-        assert_eq!(moves("none").unwrap(), Augment::default());
-        assert!(moves("flip,mix").unwrap_err().contains("crop4,flip"));
-        assert!(moves("rotate").unwrap_err().contains("rotate"));
-    }
 
     #[test]
     fn times_have_units() {

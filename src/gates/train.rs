@@ -68,6 +68,8 @@ pub struct Settings {
     pub checkpointing: Checkpointing,
     /// Initial levels of a learned compensation; none without one.
     pub levels: Vec<f64>,
+    /// True if levels are trained once more when it is settled which channels stay; fits that follow make that needless.
+    pub levels_again: bool,
     /// Updates from one measurement of the plan's network to the next; 0: none is made.
     pub trace: usize,
     /// Images of these measurements.
@@ -77,7 +79,7 @@ pub struct Settings {
 impl Settings {
     /// Number of updates of [`train_compensation`] after `updates` of the gates.
     pub fn compensation_steps(&self, updates: usize) -> usize {
-        if self.levels.is_empty() { 0 } else { updates.div_ceil(GATES_PER_LEVEL) }
+        if self.levels.is_empty() || !self.levels_again { 0 } else { updates.div_ceil(GATES_PER_LEVEL) }
     }
 }
 

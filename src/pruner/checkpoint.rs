@@ -21,6 +21,7 @@ struct Notes {
     step: usize,
     loss: f64,
     epochs: Vec<Epoch>,
+    best_epoch: usize,
     parameters: usize,
     moments: usize,
     gates: Option<TrainingRecord>,
@@ -117,6 +118,7 @@ pub fn encode(belongs_to: &Identity, resume: &Resume, state: &State) -> Result<V
         step: state.step,
         loss: state.loss,
         epochs: state.epochs.clone(),
+        best_epoch: state.best_epoch,
         parameters: state.weights.len(),
         moments: state.moments.first().map_or(0, Vec::len),
         gates: resume.trained.as_ref().map(TrainingRecord::of),
@@ -191,6 +193,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Identity, Resume, State), String> {
         weights: all("weights")?,
         moments: (0..notes.parameters).map(moments).collect::<Result<_, _>>()?,
         best: all("best")?,
+        best_epoch: notes.best_epoch,
         epochs: notes.epochs,
         loss: notes.loss,
     };
@@ -240,6 +243,7 @@ mod tests {
             weights: vec![vec![1.0, -2.0], vec![]],
             moments: vec![vec![vec![0.1, 0.2]], vec![vec![]]],
             best: vec![vec![3.0, 4.0], vec![]],
+            best_epoch: 1,
             epochs: vec![Epoch { loss: None, judged: 1.0 / 3.0 }, Epoch { loss: Some(0.1), judged: 0.2 }],
             loss: 0.25,
         };

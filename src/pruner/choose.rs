@@ -1,6 +1,6 @@
 //! The choice of channels: scores from gates, weights or chance, and the plan that meets the target.
 
-use super::{Aim, Analysis, Criterion, Events, Options, Resume, Start, Unit, some_of};
+use super::{Aim, Analysis, Criterion, Events, Options, Recover, Resume, Start, Unit, some_of};
 use crate::cost::Cost;
 use crate::cost::latency::Speed;
 use crate::coupling::Groups;
@@ -254,8 +254,13 @@ impl Learning<'_> {
     fn settings(&self) -> Settings {
         let (options, train) = (self.options, &self.split.train);
         let labels = LabelShare { smoothing: options.smoothing, distil: options.distil };
+        let objective = objective(self.session, options, Some(labels), 1.0, train);
+        let batches = options.most_batches(train.len());
+        let side = self.session.data.side().filter(|_| self.session.classes);
+        // A mixture has no label.
+        let fit = |a: Augment| if objective.needs_teacher() { a } else { a.moves() };
         Settings {
-            batches: options.most_batches(train.len()),
+            batches,
             until_settled: options.batches.is_none(),
             batch_size: options.batch_size,
             lr: options.lr,
@@ -263,11 +268,11 @@ impl Learning<'_> {
             gamma: options.gamma,
             target: self.target as f64,
             seed: options.seed,
-            // A mixture has no label, and gates may be trained on labels alone; other colours were not tried with them.
-            augment: options.augment.map(Augment::moves),
-            objective: objective(self.session, options, Some(labels), 1.0, train),
+            augment: options.gate_changes(train.len(), side).map(fit),
+            objective,
             checkpointing: options.choice,
             levels: self.compensation.levels.clone(),
+            levels_again: options.recover == Recover::None,
             trace: options.trace,
             traced: some_of(&self.split.held_out, TRACED, options.seed),
         }

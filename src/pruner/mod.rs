@@ -103,7 +103,8 @@ pub struct Task<'a> {
 /// be met or the proof fails.
 pub fn prune(task: &Task, start: &mut Start, events: &mut dyn Events) -> Result<Outcome> {
     let Task { network, opset, aim, data, options } = *task;
-    if matches!(options.recover, Recover::Finetune(_)) && !aim.analysis.aims.learned {
+    let asked = matches!(options.recover, Recover::Finetune(how) if !how.is_short());
+    if asked && !aim.analysis.aims.learned {
         let reason =
             "'finetune' trains by gradients, and none come back from what can be computed of this network";
         let hint = format!("give {} reconstruct or none", Setting::Recover);

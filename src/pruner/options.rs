@@ -106,9 +106,9 @@ pub enum Compensation {
     /// Its calibration mean, in the readers' biases.
     Mean,
     /// A constant that is trained beside the gates, in the readers' biases.
+    #[default]
     Learned,
     /// Nothing.
-    #[default]
     None,
 }
 
@@ -127,38 +127,88 @@ pub enum Recover {
 /// Training of the weights after pruning.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Finetune {
-    /// Passes over the images.
-    pub epochs: usize,
-    /// Images per update.
-    pub batch_size: usize,
+    /// Passes over the images; none trains for a minute or two ([`Finetune::passes`]).
+    pub epochs: Option<usize>,
+    /// Images per update; none takes 16 in a short training and 64 in others.
+    pub batch_size: Option<usize>,
     /// Optimiser.
     pub method: Method,
     /// Learning rate after the warm-up; none takes [`Finetune::rate`].
     pub lr: Option<f64>,
     /// Decay of weights of two or more axes.
     pub weight_decay: f64,
-    /// Temperature of the distillation: divisor of the logits.
-    pub temperature: f64,
+    /// Temperature of the distillation: divisor of the logits; none takes 2 in a short training and 4 in others.
+    pub temperature: Option<f64>,
     /// Share of the labels in the loss, where there are any.
     pub labels: f64,
     /// Changes to the images; none takes [`Finetune::changes`].
     pub augment: Option<Augment>,
 }
 
+/// Multiply-accumulates that a short training may take.
+const SHORT: f64 = 6e12;
+
+/// Largest number of passes of a short training.
+const SHORT_EPOCHS: usize = 32;
+
+/// Passes of a short training from which on images are to be new each time.
+const NEW: usize = 3;
+
+/// How long a training takes: passes over some of the images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passes {
+    /// Number of images.
+    pub images: usize,
+    /// Passes over them.
+    pub epochs: usize,
+}
+
 impl Finetune {
-    /// Changes to the images unless they are given: mirrors, for which the unpruned network's answers can be remembered; but
-    /// where a classifier's images would come again and the unpruned network teaches, by everything there is. `side` is the
-    /// shorter one of its images, if it has some.
-    pub fn changes(&self, side: Option<usize>) -> Augment {
-        let long = self.epochs > recover::CYCLE && self.labels <= 0.5;
-        let all = side.filter(|_| long).map(Augment::all);
-        self.augment.or(all).unwrap_or(Augment { flip: true, ..Augment::default() })
+    /// Passes over some of `images` images, each of which takes `macs` multiply-accumulates: the given ones over all, or as
+    /// many as a short training may take.
+    pub fn passes(&self, images: usize, macs: u64) -> Passes {
+        if let Some(epochs) = self.epochs {
+            return Passes { images, epochs };
+        }
+        let seen = (SHORT / macs.max(1) as f64) as usize;
+        match seen / images.max(1) {
+            0 => Passes { images: seen.max(self.batch().min(images)), epochs: 1 },
+            epochs => Passes { images, epochs: epochs.min(SHORT_EPOCHS) },
+        }
     }
 
-    /// Learning rate unless it is given: higher for mixtures.
+    /// True if the number of passes is not given.
+    pub fn is_short(&self) -> bool {
+        self.epochs.is_none()
+    }
+
+    /// Images per update unless they are given.
+    pub fn batch(&self) -> usize {
+        self.batch_size.unwrap_or(if self.is_short() { 16 } else { 64 })
+    }
+
+    /// Temperature unless it is given.
+    pub fn softness(&self) -> f64 {
+        self.temperature.unwrap_or(if self.is_short() { 2.0 } else { 4.0 })
+    }
+
+    /// Changes to the images in `epochs` passes unless they are given: mirrors, for which the unpruned network's answers can be
+    /// remembered; but where images would come again and the unpruned network teaches, everything there is for a classifier's,
+    /// and in a short training what moves pixels for others'. `side` is the shorter one of the images, if they have some.
+    pub fn changes(&self, epochs: usize, side: Option<usize>, classes: bool) -> Augment {
+        let long = epochs >= if self.is_short() { NEW } else { recover::CYCLE + 1 } && self.labels <= 0.5;
+        let all = side.filter(|_| long).map(Augment::all);
+        let fit = all.and_then(|all| match classes {
+            true => Some(all),
+            false => self.is_short().then(|| all.moves()),
+        });
+        self.augment.or(fit).unwrap_or(Augment { flip: true, ..Augment::default() })
+    }
+
+    /// Learning rate unless it is given: higher for mixtures in large batches.
     pub fn rate(&self, mixes: bool) -> f64 {
         self.lr.unwrap_or(match self.method {
-            Method::ScaledAdamW if mixes => 0.008,
+            Method::ScaledAdamW if mixes && !self.is_short() => 0.008,
             Method::ScaledAdamW => 0.002,
             Method::AdamW => 3e-4,
             Method::Sgd { .. } => 2e-4,
@@ -169,12 +219,12 @@ impl Finetune {
 impl Default for Finetune {
     fn default() -> Self {
         Self {
-            epochs: 8,
-            batch_size: 64,
+            epochs: None,
+            batch_size: None,
             method: Method::ScaledAdamW,
             lr: None,
             weight_decay: 0.01,
-            temperature: 4.0,
+            temperature: None,
             labels: 0.1,
             augment: None,
         }
@@ -191,6 +241,11 @@ const PASSES: usize = 9;
 
 /// Smallest number of updates that [`PASSES`] leaves: fewer hardly move a gate.
 const LEAST: usize = 64;
+
+/// Largest number of passes in which gates are trained on images as they are: in more they learn these images. SqueezeNet 1.1 at
+/// 70 % of its MACs, 270 images seen nine times, KL divergence from the unpruned network on 200 others after the fits: 0.994 as they are,
+/// 0.981 cropped and mirrored, 0.952 mixed besides.
+const SEEN_AS_THEY_ARE: usize = 2;
 
 /// Everything a run can be told beside its target.
 #[derive(Debug, Clone)]
@@ -238,7 +293,8 @@ pub struct Options {
     pub choice: Checkpointing,
     /// True if gates that closed for good are no longer trained, and their channels no longer computed.
     pub freeze: bool,
-    /// Crops and mirrors of the images that gates are trained on; they are not changed otherwise.
+    /// Changes to the images that gates are trained on; none changes a classifier's few images by everything there is, and many
+    /// not at all. Where labels teach, only those that move pixels.
     pub augment: Option<Augment>,
     /// Seed of everything random.
     pub seed: u64,
@@ -252,6 +308,13 @@ impl Options {
         let updates = |seen: usize| seen.div_ceil(self.batch_size.max(1));
         let passes = updates(images.saturating_mul(PASSES)).max(LEAST);
         self.batches.unwrap_or(updates(MOST).min(passes))
+    }
+
+    /// Changes to the images while gates are trained on `images` of them: the given ones, or everything there is where they come
+    /// again and again. `side` is the shorter one of a classifier's images; none of others'.
+    pub fn gate_changes(&self, images: usize, side: Option<usize>) -> Option<Augment> {
+        let again = self.most_batches(images) * self.batch_size > SEEN_AS_THEY_ARE * images;
+        self.augment.or(side.filter(|_| again).map(Augment::all))
     }
 }
 
@@ -302,21 +365,51 @@ mod tests {
     }
 
     #[test]
+    fn few_images_are_changed_while_gates_are_trained() {
+        let auto = Options::default();
+        assert_eq!(auto.gate_changes(11_800, Some(32)), None);
+        assert_eq!(auto.gate_changes(450, Some(32)), Some(Augment::all(32)));
+        assert_eq!(auto.gate_changes(450, None), None);
+        let none = Options { augment: Some(Augment::default()), ..auto };
+        assert_eq!(none.gate_changes(450, Some(32)), Some(Augment::default()));
+    }
+
+    #[test]
     fn what_is_not_said_about_finetuning_follows_from_the_rest() {
         let said = |epochs, augment: Option<&str>| Finetune {
-            epochs,
+            epochs: Some(epochs),
             augment: augment.map(|words| words.parse().unwrap()),
             ..Finetune::default()
         };
-        let words = |how: Finetune, side| (how.changes(side), how.rate(how.changes(side).mixes()));
+        let words = |how: Finetune, side| {
+            let changes = how.changes(how.epochs.unwrap_or(NEW), side, true);
+            (changes, how.rate(changes.mixes()))
+        };
         let of = |words: &str| words.parse::<Augment>().unwrap();
+        let everything = of("crop4,flip,jitter,mix,cutmix");
         assert_eq!(words(said(12, None), Some(32)), (of("flip"), 0.002));
-        assert_eq!(words(said(13, None), Some(32)), (of("crop4,flip,jitter,mix,cutmix"), 0.008));
+        assert_eq!(words(said(13, None), Some(32)), (everything, 0.008));
         assert_eq!(words(said(13, None), None), (of("flip"), 0.002));
         assert_eq!(words(Finetune { labels: 1.0, ..said(13, None) }, Some(32)), (of("flip"), 0.002));
         assert_eq!(words(said(40, Some("crop2")), Some(32)), (of("crop2"), 0.002));
         assert_eq!(words(said(3, Some("mix")), Some(32)), (of("mix"), 0.008));
+        assert_eq!(words(Finetune::default(), Some(32)), (everything, 0.002));
+        assert_eq!(Finetune::default().changes(NEW, Some(32), false), of("crop4,flip"));
+        assert_eq!(said(40, None).changes(40, Some(32), false), of("flip"));
         assert_eq!(Finetune { lr: Some(0.5), ..said(40, None) }.rate(true), 0.5);
         assert_eq!(Finetune { method: Method::AdamW, ..said(40, None) }.rate(true), 3e-4);
+    }
+
+    #[test]
+    fn a_short_training_takes_a_given_amount() {
+        let of = |images, macs| {
+            let Passes { images, epochs } = Finetune::default().passes(images, macs);
+            (images, epochs)
+        };
+        let macs = (SHORT / 4000.0) as u64;
+        assert_eq!([of(400, macs), of(3000, macs), of(4000, macs)], [(400, 10), (3000, 1), (4000, 1)]);
+        assert_eq!([of(9000, macs), of(4, 1), of(100, u64::MAX)], [(4000, 1), (4, SHORT_EPOCHS), (16, 1)]);
+        let given = Finetune { epochs: Some(7), ..Finetune::default() };
+        assert_eq!(given.passes(9000, macs), Passes { images: 9000, epochs: 7 });
     }
 }

@@ -1,14 +1,16 @@
 //! Recovery of lost accuracy, once the pruned network is proved.
 
 use super::choose::{LabelShare, objective};
+use super::options::Passes;
 use super::{Events, Finetune, Options, Recover, Resume, some_of};
+use crate::cost::{Convention, Cost};
 use crate::coupling::Groups;
 use crate::data::{Augment, BoundDataset, Split, Subset};
 use crate::error::Result;
 use crate::exec::{Aims, Pool};
 use crate::gates::{Agreement, HeldOut, Session};
 use crate::graph::*;
-use crate::recover::{self, Epoch, Fitted, Hint, State, Tuned, Update};
+use crate::recover::{self, Candidates, Epoch, Fitted, Hint, State, Tuned, Update};
 use crate::rewrite::{self, Cuts};
 
 /// Share of the finetuning's updates over which the rate rises.
@@ -56,9 +58,9 @@ pub(super) struct Recovery<'a> {
     /// Values at which the networks are judged.
     pub aims: &'a Aims,
     pub data: &'a BoundDataset,
-    /// Images to learn on.
-    pub train: &'a [usize],
-    /// Images that nothing is learned on, with the original's outputs.
+    /// Images to learn on, and images that nothing is learned on.
+    pub split: &'a Split,
+    /// The latter, with the original's outputs.
     pub held_out_outputs: &'a HeldOut,
     pub pool: &'a Pool,
     pub options: &'a Options,
@@ -77,11 +79,11 @@ impl Recovery<'_> {
         state: Option<State>,
         events: &mut dyn Events,
     ) -> Result<Recovered> {
-        let Self { original, groups, data, train, pool, .. } = *self;
+        let Self { original, groups, data, split, pool, .. } = *self;
         let mut graph = small.clone();
         if state.is_none() {
             let progress = &mut |done, of| events.fitted(done, of);
-            let images = Subset { data, indices: train };
+            let images = Subset { data, indices: &split.train };
             (graph, resume.layers) =
                 recover::reconstruct(original, groups, kept, small, images, pool, progress)?;
             resume.fitted = self.agreement(&graph)?;
@@ -90,8 +92,10 @@ impl Recovery<'_> {
             rewrite::change(&mut graph, &resume.changed)?;
         }
         let fitted = resume.fitted;
-        let Recover::Finetune(how) = self.how else {
-            return Ok(Recovered { graph, layers: resume.layers, fitted, tuned: None });
+        let how = match self.how {
+            // A short training that is not asked for is left out where no gradients come back.
+            Recover::Finetune(how) if self.aims.learned => how,
+            _ => return Ok(Recovered { graph, layers: resume.layers, fitted, tuned: None }),
         };
         let facts = original.facts_of(&graph)?;
         let student = Network::new(&graph, &facts);
@@ -101,9 +105,13 @@ impl Recovery<'_> {
         let hint = Hint::find(original, student, &cuts).filter(|_| classes);
         let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
         let teacher = Session::trainable(original, self.aims, &[], &watched, data, pool)?;
-        let augment = how.changes(data.side().filter(|_| classes));
-        let split = self.validation_split();
-        let settings = self.settings(&teacher, how, augment, &split.train);
+        let mut split = if how.is_short() { self.split.clone() } else { self.validation_split() };
+        split.held_out.truncate(VALIDATION_IMAGES);
+        // The way back takes twice the way there, and the unpruned network teaches.
+        let Passes { images, epochs } = how.passes(split.train.len(), 3 * macs(student) + macs(original));
+        split.train = some_of(&split.train, images, self.options.seed);
+        let augment = how.changes(epochs, data.side(), classes);
+        let settings = recover::Settings { epochs, ..self.settings(&teacher, how, augment, &split.train) };
         let mut watcher = Keeping { resume: &resume, events };
         let tuned =
             recover::finetune(student, &teacher, hint.as_ref(), &split, &settings, state, &mut watcher)?;
@@ -116,7 +124,7 @@ impl Recovery<'_> {
     /// The training images parted: a tenth, at most [`VALIDATION_IMAGES`], chooses the best epoch. With few images all serve both
     /// ends.
     fn validation_split(&self) -> Split {
-        let (all, seed) = (self.train, self.options.seed);
+        let (all, seed) = (&self.split.train, self.options.seed);
         let mut held_out = some_of(all, (all.len() / 10).min(VALIDATION_IMAGES), seed ^ 1 << 33);
         if held_out.is_empty() {
             held_out = all.to_vec();
@@ -146,18 +154,24 @@ impl Recovery<'_> {
     ) -> recover::Settings {
         let labels = (how.labels > 0.0).then_some(LabelShare { smoothing: 0.0, distil: 1.0 - how.labels });
         recover::Settings {
-            epochs: how.epochs,
-            batch_size: how.batch_size,
+            epochs: how.epochs.unwrap_or(1),
+            batch_size: how.batch(),
             method: how.method,
             lr: how.rate(augment.mixes()),
             warm_up: WARM_UP,
             weight_decay: how.weight_decay,
-            objective: objective(teacher, self.options, labels, how.temperature, images),
+            objective: objective(teacher, self.options, labels, how.softness(), images),
             hint: HINT,
             augment: Some(augment),
+            candidates: if how.is_short() { Candidates::Last } else { Candidates::Every },
             seed: self.options.seed,
         }
     }
+}
+
+/// Multiply-accumulates of an inference.
+fn macs(network: Network) -> u64 {
+    Cost::new(network, &Groups::default(), Convention::Macs).hard(&[])
 }
 
 /// Hands the state of a finetuning on, together with the earlier results that a run needs to go on.

@@ -212,9 +212,9 @@ impl Run<'_> {
         held_out_outputs: &'s HeldOut,
         how: Recover,
     ) -> Recovery<'s> {
-        let Self { network: original, data, options, pool, .. } = *self;
-        let (groups, aims, train) = (source.groups, &self.analysis.aims, &self.split.train);
-        Recovery { original, groups, aims, data, train, held_out_outputs, pool, options, how }
+        let Self { network: original, data, options, pool, split, .. } = *self;
+        let (groups, aims) = (source.groups, &self.analysis.aims);
+        Recovery { original, groups, aims, data, split, held_out_outputs, pool, options, how }
     }
 
     /// The source without the classes that are not `kept`, and the biases that take over `amounts`.

@@ -9,6 +9,6 @@ mod reconstruct;
 mod tests;
 
 pub use finetune::{
-    CYCLE, Epoch, Hint, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters,
+    CYCLE, Candidates, Epoch, Hint, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters,
 };
 pub use reconstruct::{Fitted, reconstruct};

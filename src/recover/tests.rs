@@ -284,6 +284,7 @@ fn recovery_leaves_a_lossless_cut_lossless() {
             objective: Objective::Values { variance: vec![1.0] },
             hint: 1.0,
             augment: None,
+            candidates: Candidates::Every,
             seed: 1,
         };
         let split = Split { train: (0..128).collect(), held_out: (128..IMAGES).collect() };

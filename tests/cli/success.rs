@@ -58,7 +58,8 @@ fn pruned_well(network: &str) {
     assert_eq!(small.graph.parameters() as u64, macs("parameters_after"));
     assert_eq!(report["verification"]["pass"], true);
     assert!(report["verification"]["tract"].is_number());
-    assert_eq!(report["training"]["history"].as_array().unwrap().len(), 6);
+    // Six updates of the gates, and two of the levels.
+    assert_eq!(report["training"]["history"].as_array().unwrap().len(), 8);
     assert_eq!(report["options"]["batches"], 6);
 
     let mut verify = program(dir);
@@ -221,8 +222,7 @@ fn help_explains_the_target() {
 fn layers_are_fitted_after_the_pruning() {
     let folder = TempDir::new().unwrap();
     let dir = folder.path();
-    // Where there are images, that is the default.
-    let flags = ["--compensation", "learned", "--threads"];
+    let flags = ["--recover", "reconstruct", "--threads"];
     let (shown, _) = prune(dir, "digits_residual.onnx", "one", &[&flags[..], &["1"]].concat());
     prune(dir, "digits_residual.onnx", "two", &[&flags[..], &["2"]].concat());
     assert!(shown.contains("fitted    "), "{shown}");
@@ -232,8 +232,8 @@ fn layers_are_fitted_after_the_pruning() {
     let error = |of: &Value| of["agreement"]["relative_error"].as_f64().unwrap();
     assert!(error(&report["recovery"]) < 0.7 * error(&report), "hardly anything was recovered");
     assert!(report["recovery"]["executors"].as_f64().unwrap() <= 1e-4);
-    // Six updates of the gates, and two of the levels.
-    assert_eq!(report["training"]["history"].as_array().unwrap().len(), 8);
+    // Six updates of the gates; levels that fits follow are not trained again.
+    assert_eq!(report["training"]["history"].as_array().unwrap().len(), 6);
     let mut verify = program(dir);
     verify.arg("verify").arg(model("digits_residual.onnx")).args(["one.onnx", "--report", "one.json"]);
     verify.assert().code(2).stderr(predicate::str::contains("fitted after the pruning"));
@@ -315,7 +315,7 @@ fn several_targets_give_a_file_each_from_one_training() {
     let dir = folder.path();
     let mut command = program(dir);
     command.arg(model("digits_residual.onnx")).args(["out.onnx", "--target-flops", "40%,95%,60%"]);
-    command.args(["--recover", "none", "--json", "out.json"]);
+    command.args(["--recover", "none", "--compensation", "none", "--json", "out.json"]);
     let shown = digits(&mut command).assert().success().get_output().clone();
     let shown = text(&shown.stdout);
     assert!(shown.contains("the plan had settled after "), "{shown}");
@@ -364,7 +364,8 @@ fn a_killed_run_goes_on_with_all_that_the_fits_changed() {
     for network in
         ["digits_chain.onnx", "digits_concat.onnx", "digits_depthwise.onnx", "digits_residual.onnx"]
     {
-        let flags = ["--target-flops", "25%", "--batches", "20", "--recover", "finetune", "--epochs", "2"];
+        let flags = "--target-flops 25% --batches 20 --compensation none --recover finetune --epochs 2";
+        let flags: Vec<&str> = flags.split(' ').collect();
         goes_on_when_killed(network, &[&flags[..], &["--checkpoint", "state.safetensors"]].concat());
     }
 }
@@ -539,8 +540,8 @@ fn the_page_of_a_run_needs_nothing_but_itself() {
     assert!(trace.iter().all(|t| t["agreement"]["images"].as_u64().unwrap() > 0));
     let groups = report["channels"]["groups"].as_array().unwrap().len();
     assert!(training["changes"].as_array().unwrap().iter().all(|c| c.as_array().unwrap().len() == groups));
-    // Four plots of the training and one of the layers; nothing is fetched.
-    assert_eq!(page.matches("<svg").count(), 5);
+    // Four plots of the training, one of the layers and one of the finetuning; nothing is fetched.
+    assert_eq!(page.matches("<svg").count(), 6);
     assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("@import"));
     let layer = report["layers"][0]["name"].as_str().unwrap();
     assert!(page.contains(layer) && page.contains("currentColor"));

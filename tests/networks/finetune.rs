@@ -13,7 +13,7 @@ use autobot_onnx::internals::graph::{Facts, Graph, Network};
 use autobot_onnx::internals::onnx;
 use autobot_onnx::internals::pruner::{Identity, Resume, checkpoint};
 use autobot_onnx::internals::recover::{
-    Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters,
+    Candidates, Epoch, Method, Settings, State, Tuned, Update, Watcher, finetune, parameters,
 };
 use autobot_onnx::internals::support::random::Draw;
 use autobot_onnx::internals::tensor::{DType, Elements, Tensor, array};
@@ -152,6 +152,7 @@ fn losses_are_those_of_pytorch_update_by_update() {
             },
             hint: 0.0,
             augment: None,
+            candidates: Candidates::Every,
             seed: 1,
         };
         let mut notes = Notes::default();
@@ -205,6 +206,7 @@ fn tuned(threads: usize, method: Method, from: Option<State>, notes: &mut Notes)
             mix: method == Method::ScaledAdamW,
             cutmix: method == Method::ScaledAdamW,
         }),
+        candidates: Candidates::Every,
         seed: 3,
     };
     let facts = network.network().facts_of(&small).unwrap();

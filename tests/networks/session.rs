@@ -54,6 +54,7 @@ fn a_smaller_network_that_cannot_be_made_changes_nothing() {
         objective: Objective::Values { variance: session.variances(&all) },
         checkpointing: Checkpointing::Batch,
         levels: Vec::new(),
+        levels_again: true,
         trace: 0,
         traced: Vec::new(),
     };

@@ -53,9 +53,9 @@ pub struct LearnArgs {
     /// at most nine passes over the given ones
     #[arg(long, value_name = "N", default_value = "auto", default_value_if("preset", "paper", "200"), value_parser = value::batches)]
     pub batches: Batches,
-    /// Random changes to the images while gates are trained, joined by commas: crop4, flip; or none [default: none, which gave the
-    /// better plans]
-    #[arg(long, value_name = "LIST", value_parser = value::moves, requires = "calib", default_value_if("preset", "paper", "crop4,flip"))]
+    /// Random changes to the images while gates are trained, joined by commas, as --augment, or none; where labels teach, only
+    /// crop4 and flip are made [default: none, but all of them on a classifier's few images]
+    #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib", default_value_if("preset", "paper", "crop4,flip"))]
     pub gate_augment: Option<Augment>,
     /// Weight of the budget in the loss
     #[arg(long, value_name = "X", default_value_t = defaults().beta, value_parser = value::not_negative)]

@@ -52,8 +52,19 @@ pub struct Settings {
     pub hint: f64,
     /// Random changes to the images, if wanted.
     pub augment: Option<Augment>,
+    /// The epochs of which the held-out images choose one.
+    pub candidates: Candidates,
     /// Seed of the order of the images and of the augmentation.
     pub seed: u64,
+}
+
+/// The epochs whose weights may be taken, beside the weights at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Candidates {
+    /// Each of them.
+    Every,
+    /// The last one.
+    Last,
 }
 
 /// One update, for watchers.
@@ -113,7 +124,7 @@ pub fn finetune(
         let Some(old) = network.constant(v) else { continue };
         rewrite::store(&mut graph, v, old.with_values(w.shape(), values))?;
     }
-    Ok(Tuned { graph, best: state.best_epoch(), epochs: state.epochs })
+    Ok(Tuned { graph, best: state.best_epoch, epochs: state.epochs })
 }
 
 /// The student and its teacher, on images.
@@ -202,7 +213,8 @@ impl<'a> Training<'a> {
         self.session.set_parameters(state.weights.iter().map(Vec::as_slice));
         state.loss += loss / per_epoch as f64;
         if at + 1 == per_epoch {
-            state.end_epoch(self.validation_loss());
+            let candidate = settings.candidates == Candidates::Every || state.step == self.steps;
+            state.end_epoch(self.validation_loss(), candidate);
         }
         Update { step: state.step, steps: self.steps, loss, rate }
     }
