@@ -151,8 +151,13 @@ const SHORT: f64 = 6e12;
 /// Largest number of passes of a short training.
 const SHORT_EPOCHS: usize = 32;
 
-/// Passes of a short training from which on images are to be new each time.
-const NEW: usize = 3;
+/// Passes of a short training from which on images are moved anew each time.
+const MOVED: usize = 3;
+
+/// Passes from which on they are mixed besides: in fewer, mixtures take a network away from what it is to see. GoogLeNet at 70 % of
+/// its MACs, 270 images, 4 passes: 73.0 % of 200 others with the original's class after the fits, no more with mixtures, 76.0 %
+/// without.
+const MIXED: usize = 12;
 
 /// How long a training takes: passes over some of the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,15 +198,17 @@ impl Finetune {
     }
 
     /// Changes to the images in `epochs` passes unless they are given: mirrors, for which the unpruned network's answers can be
-    /// remembered; but where images would come again and the unpruned network teaches, everything there is for a classifier's,
-    /// and in a short training what moves pixels for others'. `side` is the shorter one of the images, if they have some.
+    /// remembered; but where images would come again often and the unpruned network teaches, everything there is for a classifier's,
+    /// and in a short training what moves pixels for others', and in a few passes. `side` is the shorter one of the images, if
+    /// they have some.
     pub fn changes(&self, epochs: usize, side: Option<usize>, classes: bool) -> Augment {
-        let long = epochs >= if self.is_short() { NEW } else { recover::CYCLE + 1 } && self.labels <= 0.5;
-        let all = side.filter(|_| long).map(Augment::all);
-        let fit = all.and_then(|all| match classes {
-            true => Some(all),
-            false => self.is_short().then(|| all.moves()),
-        });
+        let teaches = self.labels <= 0.5;
+        let (moved, mixed) = match self.is_short() {
+            true => (epochs >= MOVED, classes && epochs >= MIXED),
+            false => (false, classes && epochs > recover::CYCLE),
+        };
+        let all = side.filter(|_| teaches && (moved || mixed)).map(Augment::all);
+        let fit = all.map(|all| if mixed { all } else { all.moves() });
         self.augment.or(fit).unwrap_or(Augment { flip: true, ..Augment::default() })
     }
 
@@ -382,7 +389,7 @@ mod tests {
             ..Finetune::default()
         };
         let words = |how: Finetune, side| {
-            let changes = how.changes(how.epochs.unwrap_or(NEW), side, true);
+            let changes = how.changes(how.epochs.unwrap_or(MIXED), side, true);
             (changes, how.rate(changes.mixes()))
         };
         let of = |words: &str| words.parse::<Augment>().unwrap();
@@ -394,7 +401,9 @@ mod tests {
         assert_eq!(words(said(40, Some("crop2")), Some(32)), (of("crop2"), 0.002));
         assert_eq!(words(said(3, Some("mix")), Some(32)), (of("mix"), 0.008));
         assert_eq!(words(Finetune::default(), Some(32)), (everything, 0.002));
-        assert_eq!(Finetune::default().changes(NEW, Some(32), false), of("crop4,flip"));
+        let short = |epochs, classes| Finetune::default().changes(epochs, Some(32), classes);
+        assert_eq!([short(2, true), short(3, true)], [of("flip"), of("crop4,flip")]);
+        assert_eq!([short(12, true), short(12, false)], [everything, of("crop4,flip")]);
         assert_eq!(said(40, None).changes(40, Some(32), false), of("flip"));
         assert_eq!(Finetune { lr: Some(0.5), ..said(40, None) }.rate(true), 0.5);
         assert_eq!(Finetune { method: Method::AdamW, ..said(40, None) }.rate(true), 3e-4);

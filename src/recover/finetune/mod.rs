@@ -158,12 +158,14 @@ impl<'a> Training<'a> {
         let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
         let (data, pool, aims) = (teacher.data, teacher.pool, teacher.aims());
         let mixes = settings.augment.is_some_and(|a| a.mixes());
-        let cycle = if mixes { settings.epochs } else { CYCLE };
+        // A short training holds no answers to changed images: they need the memory of a long one.
+        let short = settings.candidates == Candidates::Last;
+        let cycle = if mixes || short { settings.epochs } else { CYCLE };
         let per_epoch = (split.train.len() / settings.batch_size).max(1);
         Ok(Self {
             weights: parameters.iter().map(stored).collect(),
             session: Session::trainable(network, &aims, parameters, &watched, data, pool)?,
-            teacher: Teacher::new(teacher, hint, settings.epochs > cycle),
+            teacher: Teacher::new(teacher, hint, settings.epochs, cycle),
             split,
             settings,
             per_epoch,

@@ -29,6 +29,8 @@ impl Answer {
 pub(super) struct Teacher<'a> {
     session: &'a Session<'a>,
     hint: Option<&'a Hint>,
+    /// True if images come again.
+    twice: bool,
     /// True if draws come again.
     again: bool,
     /// Answers by image and its change: mirrored or not where nothing else changes, else the number of the draw.
@@ -36,15 +38,16 @@ pub(super) struct Teacher<'a> {
 }
 
 impl<'a> Teacher<'a> {
-    pub fn new(session: &'a Session<'a>, hint: Option<&'a Hint>, again: bool) -> Self {
-        Self { session, hint, again, known: HashMap::new() }
+    /// For a training of `epochs`, after `cycle` of which draws come again.
+    pub fn new(session: &'a Session<'a>, hint: Option<&'a Hint>, epochs: usize, cycle: usize) -> Self {
+        Self { session, hint, twice: epochs > 1, again: epochs > cycle, known: HashMap::new() }
     }
 
     /// Answers to images, changed by `augment` with the draws of a seed.
     pub fn answers(&mut self, images: &[usize], augment: Option<Augmentation>) -> Vec<Answer> {
         let key = |image: usize| match augment {
             Some(Augmentation { augment, seed }) => {
-                let mirrored = augment.mirrors(seed, image).map(u64::from);
+                let mirrored = augment.mirrors(seed, image).map(u64::from).filter(|_| self.twice);
                 mirrored.or(self.again.then_some(seed)).map(|change| (image, change))
             }
             None => Some((image, 0)),
