@@ -159,6 +159,10 @@ const MOVED: usize = 3;
 /// without.
 const MIXED: usize = 12;
 
+/// Updates from which on a short training has its whole rate: with few of them Adam's steps are mostly noise. Of GoogLeNet, as above, 64
+/// updates at the whole rate leave 72.0 %.
+const SETTLED: usize = 320;
+
 /// How long a training takes: passes over some of the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passes {
@@ -212,10 +216,12 @@ impl Finetune {
         self.augment.or(fit).unwrap_or(Augment { flip: true, ..Augment::default() })
     }
 
-    /// Learning rate unless it is given: higher for mixtures in large batches.
-    pub fn rate(&self, mixes: bool) -> f64 {
+    /// Learning rate of `updates` updates unless it is given: higher for mixtures in large batches, lower where a short training
+    /// has few.
+    pub fn rate(&self, mixes: bool, updates: usize) -> f64 {
         self.lr.unwrap_or(match self.method {
-            Method::ScaledAdamW if mixes && !self.is_short() => 0.008,
+            Method::ScaledAdamW if self.is_short() => 0.002 * (updates as f64 / SETTLED as f64).min(1.0),
+            Method::ScaledAdamW if mixes => 0.008,
             Method::ScaledAdamW => 0.002,
             Method::AdamW => 3e-4,
             Method::Sgd { .. } => 2e-4,
@@ -390,7 +396,7 @@ mod tests {
         };
         let words = |how: Finetune, side| {
             let changes = how.changes(how.epochs.unwrap_or(MIXED), side, true);
-            (changes, how.rate(changes.mixes()))
+            (changes, how.rate(changes.mixes(), SETTLED))
         };
         let of = |words: &str| words.parse::<Augment>().unwrap();
         let everything = of("crop4,flip,jitter,mix,cutmix");
@@ -405,8 +411,10 @@ mod tests {
         assert_eq!([short(2, true), short(3, true)], [of("flip"), of("crop4,flip")]);
         assert_eq!([short(12, true), short(12, false)], [everything, of("crop4,flip")]);
         assert_eq!(said(40, None).changes(40, Some(32), false), of("flip"));
-        assert_eq!(Finetune { lr: Some(0.5), ..said(40, None) }.rate(true), 0.5);
-        assert_eq!(Finetune { method: Method::AdamW, ..said(40, None) }.rate(true), 3e-4);
+        assert_eq!(Finetune { lr: Some(0.5), ..said(40, None) }.rate(true, 9), 0.5);
+        assert_eq!(Finetune { method: Method::AdamW, ..said(40, None) }.rate(true, 9), 3e-4);
+        let rate = |updates| Finetune::default().rate(true, updates);
+        assert_eq!([rate(2 * SETTLED), rate(SETTLED / 4)], [0.002, 0.0005]);
     }
 
     #[test]

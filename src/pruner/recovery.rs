@@ -111,7 +111,7 @@ impl Recovery<'_> {
         let Passes { images, epochs } = how.passes(split.train.len(), 3 * macs(student) + macs(original));
         split.train = some_of(&split.train, images, self.options.seed);
         let augment = how.changes(epochs, data.side(), classes);
-        let settings = recover::Settings { epochs, ..self.settings(&teacher, how, augment, &split.train) };
+        let settings = self.settings(&teacher, how, epochs, augment, &split.train);
         let mut watcher = Keeping { resume: &resume, events };
         let tuned =
             recover::finetune(student, &teacher, hint.as_ref(), &split, &settings, state, &mut watcher)?;
@@ -149,15 +149,16 @@ impl Recovery<'_> {
         &self,
         teacher: &Session,
         how: Finetune,
+        epochs: usize,
         augment: Augment,
         images: &[usize],
     ) -> recover::Settings {
         let labels = (how.labels > 0.0).then_some(LabelShare { smoothing: 0.0, distil: 1.0 - how.labels });
         recover::Settings {
-            epochs: how.epochs.unwrap_or(1),
+            epochs,
             batch_size: how.batch(),
             method: how.method,
-            lr: how.rate(augment.mixes()),
+            lr: how.rate(augment.mixes(), epochs * images.len() / how.batch()),
             warm_up: WARM_UP,
             weight_decay: how.weight_decay,
             objective: objective(teacher, self.options, labels, how.softness(), images),
