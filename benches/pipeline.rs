@@ -165,7 +165,7 @@ fn gate_step(c: &mut Bench) {
 
 /// Half of the multiply-accumulates cut by the weights' norms, and what makes up for it: the fits, and an epoch behind them.
 fn recovery(c: &mut Bench) {
-    let epoch = Finetune { epochs: 1, ..Finetune::default() };
+    let epoch = Finetune { epochs: Some(1), ..Finetune::default() };
     for n in networks() {
         let inputs = gates::inputs(n.network()).unwrap();
         let data = BoundDataset::synthetic(&inputs, IMAGES, 1);

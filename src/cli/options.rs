@@ -74,7 +74,6 @@ pub fn recovery(args: &RecoveryArgs, has_images: bool) -> Recover {
             temperature: Some(args.temperature),
             labels: args.label_share,
             augment: args.augment,
-            ..Finetune::default()
         }),
     }
 }

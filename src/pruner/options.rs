@@ -145,8 +145,8 @@ pub struct Finetune {
     pub augment: Option<Augment>,
 }
 
-/// Multiply-accumulates that a short training may take.
-const SHORT: f64 = 6e12;
+/// Work of a short training, in multiply-accumulates: a minute or two on two cores.
+const SHORT: f64 = 8e12;
 
 /// Largest number of passes of a short training.
 const SHORT_EPOCHS: usize = 32;
@@ -173,8 +173,8 @@ pub struct Passes {
 }
 
 impl Finetune {
-    /// Passes over some of `images` images, each of which takes `macs` multiply-accumulates: the given ones over all, or as
-    /// many as a short training may take.
+    /// Passes over some of `images` images, each of which takes the work of `macs` multiply-accumulates: the given ones over
+    /// all, or as many as a short training may take.
     pub fn passes(&self, images: usize, macs: u64) -> Passes {
         if let Some(epochs) = self.epochs {
             return Passes { images, epochs };

@@ -12,6 +12,7 @@ use crate::gates::{Agreement, HeldOut, Session};
 use crate::graph::*;
 use crate::recover::{self, Candidates, Epoch, Fitted, Hint, State, Tuned, Update};
 use crate::rewrite::{self, Cuts};
+use crate::tensor::volume;
 
 /// Share of the finetuning's updates over which the rate rises.
 const WARM_UP: f64 = 0.05;
@@ -108,7 +109,7 @@ impl Recovery<'_> {
         let mut split = if how.is_short() { self.split.clone() } else { self.validation_split() };
         split.held_out.truncate(VALIDATION_IMAGES);
         // The way back takes twice the way there, and the unpruned network teaches.
-        let Passes { images, epochs } = how.passes(split.train.len(), 3 * macs(student) + macs(original));
+        let Passes { images, epochs } = how.passes(split.train.len(), 3 * work(student) + work(original));
         split.train = some_of(&split.train, images, self.options.seed);
         let augment = how.changes(epochs, data.side(), classes);
         let settings = self.settings(&teacher, how, epochs, augment, &split.train);
@@ -170,9 +171,18 @@ impl Recovery<'_> {
     }
 }
 
-/// Multiply-accumulates of an inference.
-fn macs(network: Network) -> u64 {
-    Cost::new(network, &Groups::default(), Convention::Macs).hard(&[])
+/// Multiply-accumulates that take about as long as bringing one element of a value in and out: depthwise networks compute little
+/// and move much.
+const MOVING: u64 = 32;
+
+/// Work of an inference of one image, in multiply-accumulates.
+fn work(network: Network) -> u64 {
+    let Network { graph, facts } = network;
+    let computed = graph.nodes.iter().filter(|n| !facts.is_folded(n));
+    let values = computed.flat_map(|n| n.outputs.iter().flatten());
+    let moved: usize = values.filter_map(|&v| facts.shape(v)).map(volume).sum();
+    let macs = Cost::new(network, &Groups::default(), Convention::Macs).hard(&[]);
+    (macs + MOVING * moved as u64) / facts.batch(graph).max(1) as u64
 }
 
 /// Hands the state of a finetuning on, together with the earlier results that a run needs to go on.
