@@ -146,7 +146,7 @@ pub struct Finetune {
 }
 
 /// Work of a short training, in multiply-accumulates: a minute or two on two cores.
-const SHORT: f64 = 8e12;
+const SHORT: f64 = 1e13;
 
 /// Largest number of passes of a short training.
 const SHORT_EPOCHS: usize = 32;
