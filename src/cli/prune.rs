@@ -16,6 +16,7 @@ use autobot_onnx::internals::data::BoundDataset;
 use autobot_onnx::internals::onnx::Model;
 use autobot_onnx::internals::pruner::host::Stopwatch;
 use autobot_onnx::internals::pruner::{Clock, Criterion, Done, Identity, Options, Recover};
+use autobot_onnx::internals::report::units::plural;
 use autobot_onnx::internals::report::{html, json, text};
 use autobot_onnx::internals::support::files;
 use autobot_onnx::{Error, Result, Setting, Target};
@@ -137,8 +138,8 @@ fn load(args: &PruneArgs, job: &Job, console: Console) -> Result<BoundDataset> {
         data::preview(&data, &job.prepared, console)?;
         if data.len() < FEW {
             console.note(&format!(
-                "{}: with {FEW} and more the small network is clearly more accurate (README.md has the curve)",
-                if data.len() == 1 { "1 image is little".into() } else { format!("{} images are few", data.len()) }
+                "only {}: with {FEW} and more the small network is clearly more accurate (README.md has the curve)",
+                plural(data.len(), "image")
             ));
         }
     } else if gates {

@@ -173,6 +173,13 @@ pub struct Passes {
 }
 
 impl Finetune {
+    /// Passes over the images of a training that is asked for, unless they are given.
+    pub const EPOCHS: usize = 8;
+    /// Its images per update, unless they are given.
+    pub const BATCH_SIZE: usize = 64;
+    /// Its temperature, unless it is given.
+    pub const TEMPERATURE: f64 = 4.0;
+
     /// Passes over some of `images` images, each of which takes the work of `macs` multiply-accumulates: the given ones over
     /// all, or as many as a short training may take.
     pub fn passes(&self, images: usize, macs: u64) -> Passes {
@@ -193,12 +200,12 @@ impl Finetune {
 
     /// Images per update unless they are given.
     pub fn batch(&self) -> usize {
-        self.batch_size.unwrap_or(if self.is_short() { 16 } else { 64 })
+        self.batch_size.unwrap_or(if self.is_short() { 16 } else { Self::BATCH_SIZE })
     }
 
     /// Temperature unless it is given.
     pub fn softness(&self) -> f64 {
-        self.temperature.unwrap_or(if self.is_short() { 2.0 } else { 4.0 })
+        self.temperature.unwrap_or(if self.is_short() { 2.0 } else { Self::TEMPERATURE })
     }
 
     /// Changes to the images in `epochs` passes unless they are given: mirrors, for which the unpruned network's answers can be

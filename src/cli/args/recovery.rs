@@ -17,10 +17,10 @@ pub struct RecoveryArgs {
     #[arg(long, value_enum, default_value_t = RecoverArg::Auto)]
     pub recover: RecoverArg,
     /// Finetuning: passes over the images
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = value::at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = Finetune::EPOCHS, value_parser = value::at_least_one)]
     pub epochs: usize,
     /// Finetuning: images per update
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = value::at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = Finetune::BATCH_SIZE, value_parser = value::at_least_one)]
     pub tune_batch: usize,
     /// Finetuning: AdamW with each tensor's rate in units of its root mean square, plain AdamW, or SGD with momentum 0.9
     #[arg(long, value_enum, default_value_t = OptimizerArg::ScaledAdamw)]
@@ -38,7 +38,7 @@ pub struct RecoveryArgs {
     #[arg(long, value_name = "X", default_value_t = Finetune::default().weight_decay, default_value_if("optimizer", "sgd", "0.0005"), value_parser = value::not_negative)]
     pub weight_decay: f64,
     /// Finetuning: what logits are divided by when the unpruned network's are followed
-    #[arg(long, value_name = "X", default_value_t = 4.0, value_parser = value::positive)]
+    #[arg(long, value_name = "X", default_value_t = Finetune::TEMPERATURE, value_parser = value::positive)]
     pub temperature: f64,
     /// Finetuning: share of the labels in the loss, where there are any (mixtures have none); the rest follows the unpruned network
     #[arg(long, value_name = "SHARE", default_value_t = Finetune::default().labels, value_parser = value::share)]

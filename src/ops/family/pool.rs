@@ -341,18 +341,23 @@ impl Loops {
         self.stride[2]
     }
 
+    /// Of a row that is [split](Self::split): its elements, the stride, and the room for the elements of a phase.
+    fn phases(&self) -> (usize, usize, usize) {
+        let (w, s) = (self.input[2].max(1), self.stride());
+        (w, s, w.div_ceil(s))
+    }
+
     /// Elements of a plane whose rows are [split](Self::split).
     pub fn split_pixels(&self) -> usize {
-        let [d, h, w] = self.input;
-        d * h * self.stride() * w.div_ceil(self.stride())
+        let (w, s, length) = self.phases();
+        self.pixels_in() / w * s * length
     }
 
     /// Copies a plane so that the elements which neighbouring outputs read follow one another: of each row first those at
     /// 0, s, 2s, … of the stride s, then those at 1, s + 1, …
     #[inline(always)]
     pub fn split<T: Copy>(&self, plane: &[T], to: &mut [T]) {
-        let (w, s) = (self.input[2].max(1), self.stride());
-        let length = w.div_ceil(s);
+        let (w, s, length) = self.phases();
         for (row, to) in plane.chunks_exact(w).zip(to.chunks_exact_mut(s * length)) {
             for (phase, to) in to.chunks_exact_mut(length).enumerate().take(w) {
                 to.iter_mut().zip(row[phase..].iter().step_by(s)).for_each(|(to, x)| *to = *x);
@@ -363,8 +368,7 @@ impl Loops {
     /// The inverse of [`split`](Self::split).
     #[inline(always)]
     pub fn join<T: Copy>(&self, split: &[T], plane: &mut [T]) {
-        let (w, s) = (self.input[2].max(1), self.stride());
-        let length = w.div_ceil(s);
+        let (w, s, length) = self.phases();
         for (row, from) in plane.chunks_exact_mut(w).zip(split.chunks_exact(s * length)) {
             for (phase, from) in from.chunks_exact(length).enumerate().take(w) {
                 row[phase..].iter_mut().step_by(s).zip(from).for_each(|(x, from)| *x = *from);
@@ -375,8 +379,7 @@ impl Loops {
     /// As [`rows`](Self::rows), with the starts of inputs in a [split](Self::split) plane, where they follow one another.
     #[inline(always)]
     pub fn split_rows(&self, mut f: impl FnMut(usize, usize, usize)) {
-        let (w, s) = (self.input[2].max(1), self.stride());
-        let length = w.div_ceil(s);
+        let (w, s, length) = self.phases();
         self.rows(|out, from, n| {
             let (row, at) = (from / w, from % w);
             f(out, (row * s + at % s) * length + at / s, n);
