@@ -106,11 +106,11 @@ impl Recovery<'_> {
         let hint = Hint::find(original, student, &cuts).filter(|_| classes);
         let watched: Vec<ValueId> = hint.iter().map(|h| h.value).collect();
         let teacher = Session::trainable(original, self.aims, &[], &watched, data, pool)?;
-        let mut split = if how.is_short() { self.split.clone() } else { self.validation_split() };
-        split.held_out.truncate(VALIDATION_IMAGES);
+        let Split { train, held_out } =
+            if how.is_short() { self.short_split() } else { self.validation_split() };
         // The way back takes twice the way there, and the unpruned network teaches.
-        let Passes { images, epochs } = how.passes(split.train.len(), 3 * work(student) + work(original));
-        split.train = some_of(&split.train, images, self.options.seed);
+        let Passes { images, epochs } = how.passes(train.len(), 3 * work(student) + work(original));
+        let split = Split { train: some_of(&train, images, self.options.seed), held_out };
         let augment = how.changes(epochs, data.side(), classes);
         let settings = self.settings(&teacher, how, epochs, augment, &split.train);
         let mut watcher = Keeping { resume: &resume, events };
@@ -120,6 +120,13 @@ impl Recovery<'_> {
         let Tuned { graph, epochs, best } = tuned;
         let tuned = Some(Finetuned { epochs, best, lr: settings.lr, augment, agreement });
         Ok(Recovered { graph, layers: resume.layers, fitted, tuned })
+    }
+
+    /// All training images; some of those that nothing is learned on judge.
+    fn short_split(&self) -> Split {
+        let Split { train, held_out } = self.split;
+        // They are sorted, and neighbours may be of one class.
+        Split { train: train.clone(), held_out: some_of(held_out, VALIDATION_IMAGES, self.options.seed) }
     }
 
     /// The training images parted: a tenth, at most [`VALIDATION_IMAGES`], chooses the best epoch. With few images all serve both
