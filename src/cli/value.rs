@@ -82,13 +82,13 @@ fn known(text: &str) -> Result<Cpu, String> {
     known.ok_or_else(|| format!("there are {}, host, and files that end in .json", all.join(", ")))
 }
 
-/// How many updates; none is for the run to find out.
+/// How many; none is for the run to find out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Batches(pub Option<usize>);
+pub struct Count(pub Option<usize>);
 
 /// `200` or `auto`.
-pub fn batches(text: &str) -> Result<Batches, String> {
-    if text.trim() == "auto" { Ok(Batches(None)) } else { at_least_one(text).map(|n| Batches(Some(n))) }
+pub fn count(text: &str) -> Result<Count, String> {
+    if text.trim() == "auto" { Ok(Count(None)) } else { at_least_one(text).map(|n| Count(Some(n))) }
 }
 
 /// `8` or `auto`.

@@ -1,7 +1,8 @@
 //! Agreement of a pruned network with the unpruned one, on images that nothing was learned on, in units that say how well the
-//! small network does its job: the top class, the correlation of values, the noise of pictures.
+//! small network does its job: the top class, the correlation of values, the noise of pictures, the boxes that are found again.
 
 use super::Session;
+use super::boxes::Layouts;
 use super::session::argmax;
 use crate::tensor::*;
 
@@ -31,6 +32,12 @@ pub struct Agreement {
     /// peak, and the noise is what differs.
     #[serde(default)]
     pub psnr: Option<f64>,
+    /// Boxes that the unpruned network sees (score 0.3 or more, one for a thing), where boxes can be read from the outputs.
+    #[serde(default)]
+    pub boxes: Option<usize>,
+    /// Share of these boxes that are found again: with the same class, and an intersection over union of 0.5 or more.
+    #[serde(default)]
+    pub found_again: Option<f64>,
 }
 
 /// Largest size of outputs that are remembered, in bytes.
@@ -94,6 +101,9 @@ struct Tally {
     counts: [usize; 3],
     /// By target.
     outputs: Vec<OutputSums>,
+    layouts: Layouts,
+    /// Boxes in the unpruned network, and those of them that are found again.
+    boxes: [usize; 2],
 }
 
 /// Sums over the elements of an output.
@@ -159,7 +169,10 @@ impl Tally {
         }
         if self.outputs.is_empty() {
             self.outputs = wanted.iter().map(OutputSums::of).collect();
+            self.layouts = Layouts::find(wanted);
         }
+        let boxes = self.layouts.compare(wanted, rows);
+        self.boxes.iter_mut().zip(boxes).for_each(|(sum, n)| *sum += n);
         for ((w, r), sums) in wanted.iter().zip(rows).zip(&mut self.outputs) {
             let both = w.elements().iter().zip(r.elements());
             both.for_each(|(&w, &r)| sums.add(f64::from(w), f64::from(r)));
@@ -182,6 +195,8 @@ impl Tally {
             relative_error: (sum(&|o| o.differences) / n / variance).sqrt(),
             correlation: Some(mean).filter(|_| !classes && !correlations.is_empty()),
             psnr: self.outputs.first().and_then(OutputSums::psnr).filter(|_| !classes),
+            boxes: (!classes && !self.layouts.is_empty()).then_some(self.boxes[0]),
+            found_again: (!classes && self.boxes[0] > 0).then(|| self.boxes[1] as f64 / self.boxes[0] as f64),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Takes: a network, its groups and cost, calibration data. Gives: a score per class. Never: changes a weight.
 
 mod agreement;
+mod boxes;
 pub mod compensate;
 mod early_stopping;
 pub mod gate;

@@ -64,6 +64,11 @@ pub trait Hints {
         false
     }
 
+    /// True where every element of the first result is a mean of elements of input 0.
+    fn averages(&self) -> bool {
+        false
+    }
+
     /// True where no element of a result can be below zero, whatever the operands are or because those marked in `x` cannot be.
     fn never_negative(&self, _: &Operands) -> bool {
         false

@@ -122,7 +122,7 @@ impl Pruner {
             let start = Start { gates: gates.take(), clock, ..Start::default() };
             let done = prepared.run(target, &data, start, events)?;
             // In stages they belong to what earlier stages left.
-            gates = done.outcome.trained.clone().filter(|_| self.options.stages <= 1);
+            gates = done.outcome.trained.clone().filter(|_| done.outcome.stages.is_empty());
             found.push((k, done.proved().map_err(|done| done.refusal())?));
         }
         found.sort_by_key(|(k, _)| *k);

@@ -267,6 +267,16 @@ const LEAST: usize = 64;
 /// 0.981 cropped and mirrored, 0.952 mixed besides.
 const SEEN_AS_THEY_ARE: usize = 2;
 
+/// Least share of a chain's amount that is kept in one stage, where the number of stages is not given: what a layer of a chain loses
+/// is lost to all that follow, and gates that close together are blind to it.
+const DEEP: f64 = 1.0 / 3.0;
+
+/// Least share that each of several stages keeps of what the one before it left, where their number is not given.
+const OF_STAGE: f64 = 0.6;
+
+/// Largest number of stages that a run makes of its own.
+const MOST_STAGES: f64 = 4.0;
+
 /// Everything a run can be told beside its target.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -280,8 +290,9 @@ pub struct Options {
     pub compensation: Compensation,
     /// Recovery of lost accuracy after pruning.
     pub recover: Recover,
-    /// Number of stages, with fits in between: each keeps an equal share of its predecessor's amount.
-    pub stages: usize,
+    /// Number of stages, with fits in between: each keeps an equal share of its predecessor's amount. None makes several where
+    /// less than a third of a plain chain of layers is kept, and fits follow.
+    pub stages: Option<usize>,
     /// Reading of residual additions.
     pub residual: Residual,
     /// Layers and tensors to leave alone.
@@ -330,6 +341,17 @@ impl Options {
         self.batches.unwrap_or(updates(MOST).min(passes))
     }
 
+    /// Number of stages to where `share` of the amount is kept; `chain` for a network in which nothing goes past a layer.
+    pub fn stages_to(&self, share: f64, chain: bool) -> usize {
+        let fitted = self.criterion == Criterion::Gates && self.recover != Recover::None;
+        let deep = if fitted && chain && share < DEEP {
+            (libm::log(share) / libm::log(OF_STAGE)).ceil()
+        } else {
+            1.0
+        };
+        self.stages.unwrap_or(deep.clamp(1.0, MOST_STAGES) as usize)
+    }
+
     /// Changes to the images while gates are trained on `images` of them: the given ones, or everything there is where they come
     /// again and again. `side` is the shorter one of a classifier's images; none of others'.
     pub fn gate_changes(&self, images: usize, side: Option<usize>) -> Option<Augment> {
@@ -349,7 +371,7 @@ impl Default for Options {
             criterion: Criterion::default(),
             compensation: Compensation::default(),
             recover: Recover::default(),
-            stages: 1,
+            stages: None,
             residual: Residual::default(),
             exclude: None,
             only: None,
@@ -392,6 +414,17 @@ mod tests {
         assert_eq!(auto.gate_changes(450, None), None);
         let none = Options { augment: Some(Augment::default()), ..auto };
         assert_eq!(none.gate_changes(450, Some(32)), Some(Augment::default()));
+    }
+
+    #[test]
+    fn deep_cuts_are_made_in_stages() {
+        let auto = Options { recover: Recover::Reconstruct, ..Options::default() };
+        let counts = [0.7, 0.445, 0.34, 0.3, 0.23, 0.01, 0.0].map(|share| auto.stages_to(share, true));
+        assert_eq!(counts, [1, 1, 1, 3, 3, 4, 4]);
+        assert_eq!(Options { stages: Some(2), ..auto.clone() }.stages_to(0.7, false), 2);
+        assert_eq!(auto.stages_to(0.1, false), 1, "what goes past a layer keeps what that one loses");
+        assert_eq!(Options { criterion: Criterion::L1, ..auto }.stages_to(0.1, true), 1);
+        assert_eq!(Options::default().stages_to(0.1, true), 1, "without fits");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::recover::State;
 use crate::rewrite::{self, Bias, Rewritten};
 use crate::support::index::OptIndex;
 use crate::verify::certify;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Largest number of images over which means are taken for the compensation.
@@ -80,7 +81,9 @@ impl Run<'_> {
         if self.analysis.aims.targets.is_empty() {
             return self.unseen(target);
         }
-        let (whole, count) = (self.aim.total() as f64, self.options.stages.max(1));
+        let whole = self.aim.total() as f64;
+        let chain = is_chain(self.network);
+        let count = self.options.stages_to(target as f64 / whole.max(1.0), chain).max(1);
         let gates = self.gates()?;
         let (mut carry, mut stages) = (None, Vec::new());
         for k in 1..count {
@@ -304,6 +307,14 @@ impl Run<'_> {
     }
 }
 
+/// True where every value that is computed has one reader: nothing goes past a layer.
+fn is_chain(Network { graph, facts }: Network) -> bool {
+    let mut read = BTreeSet::new();
+    let computed = graph.nodes.iter().filter(|n| !facts.is_folded(n));
+    let inputs = computed.flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
+    inputs.filter(|&&v| facts.constant[v].is_none()).all(|&v| read.insert(v))
+}
+
 /// By bias term, its node and the amounts that closed channels leave in the node's bias: Σ over deleted c of κ_c·m[o, c], by o.
 fn closed(bias_terms: &[BiasTermSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)> {
     let amount = |(i, l): (&OptIndex, &OptIndex)| match i.get().is_some_and(|i| lambda[i] == 0.0) {
@@ -316,4 +327,21 @@ fn closed(bias_terms: &[BiasTermSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)
         (s.node, s.matrix.chunks(s.index.len()).map(row).collect())
     };
     bias_terms.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx;
+    use std::path::Path;
+
+    #[test]
+    fn a_chain_has_nothing_that_goes_past_a_layer() {
+        let chains = ["chain", "depthwise", "residual", "concat"].map(|name| {
+            let path = format!("models/digits_{name}.onnx");
+            let model = onnx::read(Path::new(&path), &[]).unwrap();
+            is_chain(Network::new(&model.graph, &model.facts().unwrap()))
+        });
+        assert_eq!(chains, [true, true, false, false]);
+    }
 }

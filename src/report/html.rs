@@ -114,6 +114,9 @@ fn agreement(what: &str, a: &Agreement) -> Markup {
         @if let Some(psnr) = a.psnr {
             tr { td { "PSNR against the original, " (what) } td {} td { (format!("{psnr:.1} dB")) } td {} }
         }
+        @if let (Some(again), Some(boxes)) = (a.found_again, a.boxes) {
+            tr { td { "boxes found again at IoU 0.5, " (what) } td { (boxes) } td { (percent(again)) } td {} }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Flags that say how channels are chosen.
 
-use crate::cli::value::{self, Batches};
+use crate::cli::value::{self, Count};
 use autobot_onnx::internals::data::Augment;
 use autobot_onnx::internals::exec::LossKind;
 use autobot_onnx::internals::gates::Checkpointing;
@@ -12,10 +12,10 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Learning")]
 pub struct LearnArgs {
-    /// Prune in N stages, a part of the way each, with fits in between: N times as long, and sometimes more accurate where much
-    /// is cut
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value::at_least_one, conflicts_with_all = ["gates", "save_gates"])]
-    pub stages: usize,
+    /// Prune in N stages, a part of the way each, with fits in between: N times as long, and more accurate where much is cut;
+    /// auto: three or four where less than a third of a plain chain of layers is kept, for one target
+    #[arg(long, value_name = "N", default_value = "auto", default_value_if("preset", "paper", "1"), value_parser = value::count, conflicts_with_all = ["gates", "save_gates"])]
+    pub stages: Count,
     /// What ranks the channels: trained gates, the usual L1 norm, or chance; the last two need no data
     #[arg(long, value_enum, default_value_t = CriterionArg::Gates)]
     pub criterion: CriterionArg,
@@ -51,8 +51,8 @@ pub struct LearnArgs {
     pub batch_size: usize,
     /// Updates; auto: until the plan has settled and two thirds as many again, on at most 12,800 images and in
     /// at most nine passes over the given ones
-    #[arg(long, value_name = "N", default_value = "auto", default_value_if("preset", "paper", "200"), value_parser = value::batches)]
-    pub batches: Batches,
+    #[arg(long, value_name = "N", default_value = "auto", default_value_if("preset", "paper", "200"), value_parser = value::count)]
+    pub batches: Count,
     /// Random changes to the images while gates are trained, joined by commas, as --augment, or none; where labels teach, only
     /// crop4 and flip are made [default: none, but all of them on a classifier's few images]
     #[arg(long, value_name = "LIST", value_parser = value::plain::<Augment>, requires = "calib", default_value_if("preset", "paper", "crop4,flip"))]

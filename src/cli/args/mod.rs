@@ -69,7 +69,7 @@ mod tests {
     use super::learn::ChoiceArg;
     use super::scope::ResidualArg;
     use super::*;
-    use crate::cli::value::Batches;
+    use crate::cli::value::Count;
     use autobot_onnx::Target;
     use clap::CommandFactory;
 
@@ -91,7 +91,7 @@ mod tests {
         let learn = &cli.prune.learn;
         assert_eq!(
             (learn.batches, learn.batch_size, learn.gate_lr, learn.choice, learn.closed),
-            (Batches(Some(7)), 64, 0.6, ChoiceArg::Batch, ClosedArg::Train)
+            (Count(Some(7)), 64, 0.6, ChoiceArg::Batch, ClosedArg::Train)
         );
         assert!(learn.gate_augment.is_some() && cli.prune.scope.residual == ResidualArg::Expand);
         let several = ["x", "in.onnx", "out.onnx", "--target-flops", "70%,30M"];

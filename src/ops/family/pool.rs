@@ -70,6 +70,9 @@ impl<P: Windowed> Pool<P> {
 }
 
 impl<P: Windowed> Hints for Pool<P> {
+    fn averages(&self) -> bool {
+        P::AVERAGES
+    }
     fn instructions(&self, io: &Io) -> Option<Instructions> {
         self.0.instructions(io)
     }
@@ -160,6 +163,9 @@ pub trait Whole: Debug + Clone + Send + Sync + 'static {
 pub struct Global<P>(pub P);
 
 impl<P: Whole> Hints for Global<P> {
+    fn averages(&self) -> bool {
+        P::AVERAGES
+    }
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         P::INSTRUCTIONS
     }

@@ -165,6 +165,9 @@ impl Reduce {
 }
 
 impl Hints for Reduce {
+    fn averages(&self) -> bool {
+        self.fold == Fold::Mean
+    }
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         match self.fold {
             Fold::Max => Instructions::counted(1.0, 10.0),

@@ -1,9 +1,9 @@
 //! Least squares for one layer, with a ridge around the weights that it has.
 //!
 //! With columns x (a one appended for the bias), targets t and the weights W₀ at hand, the fit moves by D = (B − W₀G)(G + R)⁻¹,
-//! where G = Σ x·xᵀ, B = Σ t·xᵀ and R is the ridge. Sums are taken in single precision over some chunks of images and in
-//! double between them, in the order of the chunks. For any weights, Σ|t − Wx|² over held-out images follows from the sums over
-//! these.
+//! where G = Σ x·xᵀ, B = Σ t·xᵀ and R is the ridge. Sums go over the positions of the images and, with a weight of their own, over
+//! the means of x and t in each image. They are taken in single precision over some chunks of images and in double between them,
+//! in the order of the chunks. For any weights, Σ|t − Wx|² over held-out images follows from the sums over these.
 //!
 //! Where a rectifier follows, targets that it does not let through need not be met. From the least squares on, the targets are
 //! taken anew from the outputs of the weights ([`NormalEquations::wanted_of`]) and the fit is repeated: each repetition lowers
@@ -54,34 +54,30 @@ const WORTH: f64 = 0.01;
 /// Sums over images.
 #[derive(Clone)]
 struct Sums {
-    /// Positions.
-    n: f64,
     /// Σ x·xᵀ, `[rows, rows]`.
     g: Vec<f64>,
     /// Σ t·xᵀ, `[outputs, rows]`.
     b: Vec<f64>,
-    /// Σ t and Σ t², by output.
-    t: Vec<[f64; 2]>,
+    /// Σ t², by output.
+    t: Vec<f64>,
 }
 
 /// Sums over some chunks.
 struct Part {
-    positions: usize,
     g: Vec<f32>,
     b: Vec<f32>,
-    t: Vec<[f64; 2]>,
+    t: Vec<f64>,
 }
 
 impl Sums {
     fn zero(rows: usize, outputs: usize) -> Self {
-        Self { n: 0.0, g: vec![0.0; rows * rows], b: vec![0.0; outputs * rows], t: vec![[0.0; 2]; outputs] }
+        Self { g: vec![0.0; rows * rows], b: vec![0.0; outputs * rows], t: vec![0.0; outputs] }
     }
 
     fn add(&mut self, part: &Part) {
-        self.n += part.positions as f64;
         add(&mut self.g, &part.g);
         add(&mut self.b, &part.b);
-        self.t.iter_mut().flatten().zip(part.t.iter().flatten()).for_each(|(s, p)| *s += p);
+        self.t.iter_mut().zip(&part.t).for_each(|(s, p)| *s += p);
     }
 
     /// Σ|t − Wx|²
@@ -91,7 +87,7 @@ impl Sums {
         let mut sum = 0.0;
         for o in 0..outputs {
             let square: f64 = (0..rows).map(|r| w[(o, r)] * (wg[(o, r)] - 2.0 * self.b[o * rows + r])).sum();
-            sum += square + self.t[o][1];
+            sum += square + self.t[o];
         }
         sum.max(0.0)
     }
@@ -104,12 +100,19 @@ impl Sums {
 
     /// Σ|t|²
     fn energy(&self) -> f64 {
-        self.t.iter().map(|[_, q]| q).sum()
+        self.t.iter().sum()
+    }
+
+    /// The weight of all positions together.
+    fn weight(&self) -> f64 {
+        self.g.last().copied().unwrap_or_default()
     }
 
     /// Σ|t − mean t|²
     fn spread(&self) -> f64 {
-        self.t.iter().map(|[s, q]| q - s * s / self.n.max(1.0)).sum()
+        let rows = self.g.len().isqrt().max(1);
+        let sums = self.b.chunks_exact(rows).map(|row| row[rows - 1]);
+        sums.zip(&self.t).map(|(s, q)| q - s * s / self.weight().max(1.0)).sum()
     }
 }
 
@@ -280,10 +283,9 @@ impl<'a> View<'a> {
         let (_, rows, outputs) = self.layer.sizes();
         let mut out = [Sums::zero(rows + 1, outputs), Sums::zero(rows + 1, outputs)];
         let part = |equations: &NormalEquations, _| Part {
-            positions: equations.positions,
             g: equations.gram(),
             b: equations.wanted(),
-            t: equations.moments(),
+            t: equations.squares(),
         };
         self.each(part, |held, part| out[usize::from(held)].add(&part))?;
         Some(out)
@@ -364,7 +366,8 @@ impl<'a> Normal<'a> {
         let gram = train.gram();
         let rows = old.ncols() - 1;
         let mean = (0..rows).map(|r| gram[(r, r)]).sum::<f64>() / rows.max(1) as f64;
-        let last = if biased { 1e-9 * train.n } else { 1e12 * (train.n + mean) };
+        let weight = train.weight();
+        let last = if biased { 1e-9 * weight } else { 1e12 * (weight + mean) };
         Self { given: old * gram, old, gram, mean, last }
     }
 

@@ -3,6 +3,7 @@
 use crate::graph::*;
 use crate::kernels::conv::Geometry;
 use crate::tensor::*;
+use std::collections::BTreeSet;
 
 /// A convolution or a matrix product with stored weights of its own.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub(super) struct Layer {
     factor: f64,
     /// Output positions per chunk of images.
     pub positions: usize,
+    /// Images of a chunk.
+    images: usize,
 }
 
 /// The constant that is added to a layer's output, by channel.
@@ -73,6 +76,8 @@ pub(super) struct Target {
     pub sum: Option<Sum>,
     /// True where a rectifier alone reads the result.
     pub rectified: bool,
+    /// True where the network takes nothing but means over all positions of the result.
+    pub averaged: bool,
 }
 
 /// An addition that reads a layer's result.
@@ -141,7 +146,26 @@ impl Layer {
         };
         let behind = normalised.as_ref().map(|b| b.output).or(added.map(|(sum, _)| sum));
         let (name, result, factor) = (node.name.clone(), behind.unwrap_or(output), layer.factor);
-        Some(Self { name, input, output, axis, weight, bias, normalised, result, form, factor, positions })
+        let images = facts.batch(graph).max(1);
+        Some(Self {
+            name,
+            input,
+            output,
+            axis,
+            weight,
+            bias,
+            normalised,
+            result,
+            form,
+            factor,
+            positions,
+            images,
+        })
+    }
+
+    /// Output positions of an image.
+    pub fn positions_of_image(&self) -> usize {
+        (self.positions / self.images).max(1)
     }
 
     /// Groups, inputs per group (rows of the columns), outputs per group.
@@ -312,9 +336,57 @@ pub(super) fn sum_after(
     (before && same).then_some((add.outputs[0]?, other))
 }
 
+/// True if all that the network makes of `value`, and of what has its positions, are means over the `positions` of an image:
+/// what goes on from there is an average.
+pub(super) fn is_averaged(Network { graph, facts }: Network, value: ValueId, positions: usize) -> bool {
+    let elements = |v: Option<ValueId>| v.and_then(|v| facts.shape(v)).map_or(0, volume);
+    let (mut seen, mut open) = (BTreeSet::from([value]), vec![value]);
+    let mut averaged = false;
+    while let Some(v) = open.pop() {
+        if graph.outputs.contains(&v) {
+            return false;
+        }
+        for node in graph.nodes.iter().filter(|n| n.inputs.contains(&Some(v)) || n.captured.contains(&v)) {
+            let result = node.outputs.first().copied().flatten();
+            match node.op.averages() {
+                true if elements(result) * positions == elements(Some(v)) => averaged = true,
+                false if facts.linear(node).is_none() => {
+                    open.extend(node.outputs.iter().flatten().filter(|&&v| seen.insert(v)));
+                }
+                _ => return false,
+            }
+        }
+    }
+    averaged
+}
+
 /// True if a rectifier alone uses `value`.
 pub(super) fn is_rectified(Network { graph, facts }: Network, value: ValueId) -> bool {
     let Some((_, node)) = only_user(graph, value) else { return false };
     let limit = facts.operands(node).and_then(|x| node.op.limit(&x));
     node.inputs[0] == Some(value) && limit.is_some_and(Limit::is_rectifier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx;
+    use std::path::Path;
+
+    /// Layers of a demo network, in their order, from which nothing goes on but means over all positions.
+    fn averaged(name: &str) -> Vec<bool> {
+        let model = onnx::read(&Path::new("models").join(name), &[]).unwrap();
+        let facts = model.facts().unwrap();
+        let network = Network::new(&model.graph, &facts);
+        let layers = (0..model.graph.nodes.len()).filter_map(|n| Layer::of(network, n));
+        layers.map(|l| is_averaged(network, l.result, l.positions_of_image())).collect()
+    }
+
+    #[test]
+    fn what_a_global_average_alone_reads_is_averaged() {
+        let of = |name| averaged(name).into_iter().rev().take(4).collect::<Vec<_>>();
+        assert_eq!(of("digits_concat.onnx"), [false, true, false, false], "the layer before the average");
+        assert_eq!(of("digits_residual.onnx"), [false, true, false, false], "the last summand");
+        assert_eq!(of("digits_chain.onnx"), [false; 4], "it is flattened");
+    }
 }

@@ -38,7 +38,8 @@ const HELD_OUT: usize = 5;
 pub struct Fitted {
     /// The node.
     pub layer: String,
-    /// Squared error of its output on held-out images before the fit, relative to the variance of the wanted output.
+    /// Squared error of its output on held-out images before the fit, at their positions and in their means, relative to the
+    /// variance of the wanted output.
     pub before: f64,
     /// Squared error after the fit, relative to that variance; equal to `before` where the weights were left alone.
     pub after: f64,
@@ -178,6 +179,7 @@ impl<'a> Reconstruction<'a> {
             others: self.others(layer.output, axis),
             sum,
             rectified: layer::is_rectified(network, result),
+            averaged: layer::is_averaged(network, result, layer.positions_of_image()),
         }
     }
 

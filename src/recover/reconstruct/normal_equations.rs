@@ -7,18 +7,71 @@ use crate::tensor::*;
 use std::borrow::Cow;
 use std::ops::Range;
 
+/// Weight of an image's mean error beside the errors at its positions. Errors that an image's positions have in common add up in
+/// what follows, others come out even.
+const MEAN: f64 = 1.0;
+
+/// The same where what follows takes nothing but means over all positions.
+const AVERAGED: f64 = 5.0;
+
 /// Least factor of a normalisation through which the layer can make a difference.
 const LEAST_FACTOR: f32 = 1e-3;
 
 /// Inputs and wanted outputs of a group of a layer, at some positions of some chunks.
 pub(super) struct NormalEquations {
-    pub positions: usize,
-    /// Inputs and a row of ones, `[rows + 1, positions]`.
+    columns: Columns,
+    /// Inputs and a row of ones, `[rows + 1, columns]`.
     x: Vec<f32>,
-    /// Wanted outputs, `[outputs, positions]`.
+    /// Wanted outputs, `[outputs, columns]`.
     t: Vec<f32>,
     /// The bend of the rectifier that reads the result, if one does.
     bend: Option<Bend>,
+}
+
+/// The columns of the equations: the positions of an image, then the mean over them, image after image.
+struct Columns {
+    /// Positions by image.
+    images: Vec<usize>,
+    /// Weight of an image's mean beside its positions; none where images have one position each.
+    mean: Option<f64>,
+}
+
+impl Columns {
+    /// Those of a chunk at the positions `at`.
+    fn new(layer: &Layer, target: &Target, at: Sampling) -> Self {
+        let of_image = layer.positions_of_image();
+        let mut images = vec![0; layer.positions.div_ceil(of_image)];
+        (at.first..layer.positions).step_by(at.step).for_each(|p| images[p / of_image] += 1);
+        images.retain(|&n| n > 0);
+        let mean = (of_image > 1).then_some(if target.averaged { AVERAGED } else { MEAN });
+        Self { images, mean }
+    }
+
+    fn len(&self) -> usize {
+        self.images.iter().sum::<usize>() + self.mean.map_or(0, |_| self.images.len())
+    }
+
+    /// Appends to `to` what stands at the positions, with room for the means.
+    fn spread(&self, mut values: impl Iterator<Item = f32>, to: &mut Vec<f32>) {
+        for &n in &self.images {
+            to.extend(values.by_ref().take(n));
+            to.extend(self.mean.map(|_| 0.0));
+        }
+    }
+
+    /// Puts the means into rows, each times the root of its weight and of the number of positions.
+    fn average(&self, rows: &mut [f32]) {
+        let Some(weight) = self.mean else { return };
+        for row in rows.chunks_exact_mut(self.len().max(1)) {
+            let mut rest = row;
+            for &n in &self.images {
+                let (of_image, after) = rest.split_at_mut(n + 1);
+                let sum: f32 = of_image[..n].iter().sum();
+                of_image[n] = sum * (weight / n as f64).sqrt() as f32;
+                rest = after;
+            }
+        }
+    }
 }
 
 /// The outputs at which a rectifier begins to let something through.
@@ -44,18 +97,22 @@ impl NormalEquations {
         if all.len() == 1 {
             return all.pop();
         }
-        let positions = all.iter().map(|l| l.positions).sum();
         let joined = |field: &dyn Fn(&Self) -> &[f32]| {
             let mut out = Vec::with_capacity(all.iter().map(|l| field(l).len()).sum());
-            for row in 0..all.first().map_or(0, |l| field(l).len() / l.positions.max(1)) {
-                all.iter().for_each(|l| out.extend_from_slice(&field(l)[row * l.positions..][..l.positions]));
+            for row in 0..all.first().map_or(0, |l| field(l).len() / l.columns.len().max(1)) {
+                for part in &all {
+                    let n = part.columns.len();
+                    out.extend_from_slice(&field(part)[row * n..][..n]);
+                }
             }
             out
         };
         let (x, t) = (joined(&|l| &l.x), joined(&|l| &l.t));
         let at = joined(&|l| l.bend.as_ref().map_or(&[], |b| &b.at));
-        let bend = all.pop()?.bend.map(|b| Bend { at, ..b });
-        Some(Self { positions, x, t, bend })
+        let images = all.iter().flat_map(|l| l.columns.images.iter().copied()).collect();
+        let last = all.pop()?;
+        let bend = last.bend.map(|b| Bend { at, ..b });
+        Some(Self { columns: Columns { images, ..last.columns }, x, t, bend })
     }
 
     /// One chunk at the positions `at`.
@@ -68,35 +125,41 @@ impl NormalEquations {
         at: Sampling,
     ) -> Option<Self> {
         let (_, rows, outputs) = layer.sizes();
-        let mut x = layer.columns(tracks.pruned.chunks[c].get(&layer.input)?, group, at);
-        let positions = x.len() / rows.max(1);
-        x.extend(std::iter::repeat_n(1.0, positions));
+        let inputs = layer.columns(tracks.pruned.chunks[c].get(&layer.input)?, group, at);
+        let positions = inputs.len() / rows.max(1);
+        let columns = Columns::new(layer, target, at);
+        let mut x = Vec::with_capacity((rows + 1) * columns.len());
+        inputs.chunks_exact(positions.max(1)).for_each(|row| columns.spread(row.iter().copied(), &mut x));
+        columns.spread(std::iter::repeat(1.0), &mut x);
+        columns.average(&mut x);
         let wanted = Wanted::new(layer, target, tracks, c, at)?;
-        let mut t = Vec::with_capacity(outputs * positions);
+        let mut t = Vec::with_capacity(outputs * columns.len());
         let mut bend = target.rectified.then(|| Bend { at: Vec::new(), rising: Vec::new() });
         for row in group * outputs..(group + 1) * outputs {
-            let (from, line) = (t.len(), wanted.line(row));
-            let rest = wanted.row(row, line, positions, &mut t);
-            if t.len() - from != positions || rest.len() != positions {
+            let line = wanted.line(row);
+            let (wanted, rest) = wanted.row(row, line, positions);
+            if wanted.len() != positions || rest.len() != positions {
                 return None;
             }
+            columns.spread(wanted.into_iter(), &mut t);
             if let Some(bend) = &mut bend {
-                bend.push(line, &rest);
+                bend.push(line, &rest, &columns);
             }
         }
-        Some(Self { positions, x, t, bend })
+        columns.average(&mut t);
+        Some(Self { columns, x, t, bend })
     }
 
     /// Rows of x.
     fn rows(&self) -> usize {
-        self.x.len() / self.positions.max(1)
+        self.x.len() / self.columns.len().max(1)
     }
 
     /// Σ x·xᵀ
     pub fn gram(&self) -> Vec<f32> {
         let rows = self.rows();
         let mut g = vec![0.0; rows * rows];
-        matmul(rows, self.positions, rows, plain(&self.x), transposed(&self.x), false, &mut g);
+        matmul(rows, self.columns.len(), rows, plain(&self.x), transposed(&self.x), false, &mut g);
         g
     }
 
@@ -106,22 +169,22 @@ impl NormalEquations {
     }
 
     fn against(&self, t: &[f32]) -> Vec<f32> {
-        let (rows, outputs) = (self.rows(), t.len() / self.positions.max(1));
+        let (rows, columns) = (self.rows(), self.columns.len());
+        let outputs = t.len() / columns.max(1);
         let mut b = vec![0.0; outputs * rows];
-        matmul(outputs, self.positions, rows, plain(t), transposed(&self.x), false, &mut b);
+        matmul(outputs, columns, rows, plain(t), transposed(&self.x), false, &mut b);
         b
     }
 
-    /// Σ t and Σ t², by output.
-    pub fn moments(&self) -> Vec<[f64; 2]> {
-        let one =
-            |row: &[f32]| row.iter().map(|&v| f64::from(v)).fold([0.0; 2], |s, v| [s[0] + v, s[1] + v * v]);
-        self.t.chunks_exact(self.positions.max(1)).map(one).collect()
+    /// Σ t², by output.
+    pub fn squares(&self) -> Vec<f64> {
+        let one = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum();
+        self.t.chunks_exact(self.columns.len().max(1)).map(one).collect()
     }
 
     /// W·x
     fn given(&self, w: &[f32]) -> Vec<f32> {
-        let (rows, n) = (self.rows(), self.positions);
+        let (rows, n) = (self.rows(), self.columns.len());
         let mut y = vec![0.0; self.t.len()];
         matmul(self.t.len() / n.max(1), rows, n, plain(w), plain(&self.x), false, &mut y);
         y
@@ -136,7 +199,7 @@ impl NormalEquations {
     fn targets(&self, w: &[f32]) -> Vec<f32> {
         let Some(bend) = &self.bend else { return self.t.clone() };
         let mut t = self.given(w);
-        let n = self.positions;
+        let n = self.columns.len();
         for (i, y) in t.iter_mut().enumerate() {
             let (at, rising) = (bend.at[i], bend.rising[i / n]);
             *y = match passes(self.t[i], at, rising) {
@@ -145,18 +208,21 @@ impl NormalEquations {
                 false => *y,
             };
         }
+        self.columns.average(&mut t);
         t
     }
 
     /// Σ of the squared differences between W·x and the wanted outputs, both as the rectifier lets them be seen.
     pub fn error(&self, w: &[f32]) -> f64 {
-        let y = self.given(w);
+        let n = self.columns.len();
         let seen = |i: usize, v: f32| match &self.bend {
-            Some(b) if !passes(v, b.at[i], b.rising[i / self.positions]) => b.at[i],
+            Some(b) if !passes(v, b.at[i], b.rising[i / n]) => b.at[i],
             _ => v,
         };
-        let missed = |(i, (y, t)): (usize, (&f32, &f32))| f64::from(seen(i, *y) - seen(i, *t)).powi(2);
-        y.iter().zip(&self.t).enumerate().map(missed).sum()
+        let mut missed = self.given(w);
+        missed.iter_mut().zip(&self.t).enumerate().for_each(|(i, (y, t))| *y = seen(i, *y) - seen(i, *t));
+        self.columns.average(&mut missed);
+        missed.iter().map(|&d| f64::from(d).powi(2)).sum()
     }
 }
 
@@ -176,11 +242,11 @@ impl Line {
 
 impl Bend {
     /// Appends an output: `rest` is added to its normalisation, by position.
-    fn push(&mut self, line: Line, rest: &[f32]) {
+    fn push(&mut self, line: Line, rest: &[f32], columns: &Columns) {
         let Line { factor, shift } = line;
         self.rising.push(factor > 0.0 || !line.reaches());
         let at = |r: &f32| if line.reaches() { -(shift + r) / factor } else { f32::NEG_INFINITY };
-        self.at.extend(rest.iter().map(at));
+        columns.spread(rest.iter().map(at), &mut self.at);
     }
 }
 
@@ -234,13 +300,13 @@ impl<'a> Wanted<'a> {
         Line { factor, shift }
     }
 
-    /// Appends output `row` as it should be: with the trunk's loss, where the layer can make up for it. Gives the pruned
-    /// network's trunk, zero where there is none.
-    fn row(&self, row: usize, line: Line, positions: usize, t: &mut Vec<f32>) -> Vec<f32> {
-        let (channel, from) = (self.target.channels[row], t.len());
+    /// Output `row` as it should be, with the trunk's loss where the layer can make up for it, and the pruned network's trunk,
+    /// zero where there is none.
+    fn row(&self, row: usize, line: Line, positions: usize) -> (Vec<f32>, Vec<f32>) {
+        let channel = self.target.channels[row];
         let added = self.added.as_ref().map_or(0.0, |a| if a.len() == 1 { a[0] } else { a[channel] });
-        t.extend(self.layer.outputs(&self.y, channel, self.at).map(|v| v + added));
-        let Some(Trunk { was, is, left }) = &self.trunk else { return vec![0.0; positions] };
+        let mut t: Vec<f32> = self.layer.outputs(&self.y, channel, self.at).map(|v| v + added).collect();
+        let Some(Trunk { was, is, left }) = &self.trunk else { return (t, vec![0.0; positions]) };
         let was = self.layer.outputs(was, channel, self.at);
         let is: Vec<f32> = match left.binary_search(&channel) {
             Ok(place) => self.layer.outputs(is, place, self.at).collect(),
@@ -248,9 +314,9 @@ impl<'a> Wanted<'a> {
         };
         if line.reaches() {
             let gone = was.zip(&is);
-            t[from..].iter_mut().zip(gone).for_each(|(t, (was, is))| *t += (was - is) / line.factor);
+            t.iter_mut().zip(gone).for_each(|(t, (was, is))| *t += (was - is) / line.factor);
         }
-        is
+        (t, is)
     }
 }
 
@@ -271,6 +337,19 @@ fn passes(v: f32, bend: f32, rising: bool) -> bool {
 mod tests {
     use super::*;
 
+    /// The square of what it holds is the weight times the number of positions times the square of the mean.
+    #[test]
+    fn an_image_has_a_column_for_its_mean() {
+        let columns = Columns { images: vec![3, 1], mean: Some(4.0) };
+        let mut row = Vec::new();
+        columns.spread([1.0, 2.0, 6.0, 5.0].into_iter(), &mut row);
+        columns.average(&mut row);
+        // 4 · 3 · 3² = 108, 4 · 1 · 5² = 100.
+        let expected = [1.0, 2.0, 6.0, 108f32.sqrt(), 5.0, 10.0];
+        assert_eq!(row.len(), columns.len());
+        row.iter().zip(expected).for_each(|(r, e)| assert!((r - e).abs() < 1e-5, "{row:?}"));
+    }
+
     /// The squared distance to the targets of some weights bounds the error of any others from above.
     #[test]
     fn targets_taken_anew_bound_the_rectified_error() {
@@ -278,15 +357,22 @@ mod tests {
         let numbers = |n: usize, seed: usize| -> Vec<f32> {
             (0..n).map(|i| ((i * 2_654_435_761 + seed * 97) % 1009) as f32 / 504.5 - 1.0).collect()
         };
-        let bend = Bend { at: numbers(outputs * positions, 3), rising: vec![true, false] };
-        let (x, t) = (numbers(rows * positions, 1), numbers(outputs * positions, 2));
-        let equations = NormalEquations { positions, x, t, bend: Some(bend) };
-        let linear =
-            NormalEquations { positions, x: equations.x.clone(), t: equations.t.clone(), bend: None };
+        let columns = || Columns { images: vec![15, 5, 20], mean: Some(AVERAGED) };
+        let spread = |numbers: Vec<f32>| {
+            let mut out = Vec::new();
+            numbers.chunks(positions).for_each(|row| columns().spread(row.iter().copied(), &mut out));
+            columns().average(&mut out);
+            out
+        };
+        let bend = Bend { at: spread(numbers(outputs * positions, 3)), rising: vec![true, false] };
+        let (x, t) = (spread(numbers(rows * positions, 1)), spread(numbers(outputs * positions, 2)));
+        let equations = NormalEquations { columns: columns(), x, t, bend: Some(bend) };
+        let given =
+            |t: Vec<f32>| NormalEquations { columns: columns(), x: equations.x.clone(), t, bend: None };
+        let linear = given(equations.t.clone());
         for seed in 4..20 {
             let (w, other) = (numbers(outputs * rows, seed), numbers(outputs * rows, seed + 100));
-            let anew =
-                NormalEquations { positions, x: equations.x.clone(), t: equations.targets(&w), bend: None };
+            let anew = given(equations.targets(&w));
             for v in [&w, &other] {
                 assert!(equations.error(v) <= anew.error(v) * 1.00001);
                 assert!(equations.error(v) <= linear.error(v) * 1.00001);

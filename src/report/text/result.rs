@@ -137,6 +137,9 @@ fn values(a: &Agreement) -> String {
     if let Some(psnr) = a.psnr {
         let _ = write!(out, ", PSNR {psnr:.1} dB");
     }
+    if let (Some(again), Some(boxes)) = (a.found_again, a.boxes) {
+        let _ = write!(out, ", {} of {boxes} boxes found again at IoU 0.5", percent(again));
+    }
     out
 }
 
