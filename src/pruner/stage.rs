@@ -342,6 +342,6 @@ mod tests {
             let model = onnx::read(Path::new(&path), &[]).unwrap();
             is_chain(Network::new(&model.graph, &model.facts().unwrap()))
         });
-        assert_eq!(chains, [true, true, false, false]);
+        assert_eq!(chains, [true, false, false, false], "the depthwise one has sums");
     }
 }
