@@ -131,8 +131,8 @@ impl Layouts {
     }
 }
 
-/// Scores of an output `[1, n, classes]` as shares: they are such, or logits of several classes, of which the first is that there
-/// is nothing (as in SSD, arXiv 1512.02325). `None` for a single number that is no share.
+/// Scores of an output `[1, n, classes]` as shares: they are such, or logits of two classes, of which the first is that there
+/// is nothing (as in SSD, arXiv 1512.02325). `None` for anything else.
 fn shares(x: &Array<f32>) -> Option<Vec<f32>> {
     let (_, classes) = rows(x)?;
     if x.elements().iter().all(|&v| is_share(v)) {
