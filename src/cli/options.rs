@@ -53,6 +53,7 @@ pub fn learning(args: &LearnArgs, scope: Options) -> Options {
         gamma: args.gamma,
         // Gates that are kept are those of one training.
         stages: args.stages.0.or((args.gates.is_some() || args.save_gates.is_some()).then_some(1)),
+        dependent: args.dependent,
         seed: args.seed,
         threads: args.threads,
         ..scope

@@ -116,31 +116,45 @@ fn bias_terms(
 
 /// The axis of the result with the output channels, and row-major [o, c]: the constant that `unit[c]` in input channel c adds to
 /// output channel o.
-fn response(
-    Network { graph, facts }: Network,
-    n: NodeId,
-    read: Axis,
-    unit: &[f64],
-) -> Option<(usize, Vec<f32>)> {
-    let node = &graph.nodes[n];
-    let layer = facts.linear(node).filter(|l| l.input == read && l.weight == 1)?;
+fn response(network: Network, n: NodeId, read: Axis, unit: &[f64]) -> Option<(usize, Vec<f32>)> {
+    let node = &network.graph.nodes[n];
+    let layer = network.facts.linear(node).filter(|l| l.weight == 1)?;
     let (slot, beta) = layer.bias?;
+    let sums = tap_sums(network, n, read).filter(|s| s.inputs == unit.len())?;
+    if beta == 0.0 || !has_room_for_bias(network.graph, node, slot) {
+        return None;
+    }
+    let times = |(i, sum): (usize, f64)| (sum * unit[i % unit.len()]) as f32;
+    Some((layer.result, sums.matrix.into_iter().enumerate().map(times).collect()))
+}
+
+/// What a layer makes of its input channels.
+pub(super) struct TapSums {
+    /// Number of input channels.
+    pub inputs: usize,
+    /// Row-major [o, c]: the sum over the taps of the weights from input channel c to output channel o, times the layer's factor.
+    pub matrix: Vec<f64>,
+}
+
+/// The sums of a layer's weights over their taps; `None` where node `n` is no layer with stored weights that reads channels along
+/// `read`.
+pub(super) fn tap_sums(Network { graph, facts }: Network, n: NodeId, read: Axis) -> Option<TapSums> {
+    let node = &graph.nodes[n];
+    let layer = facts.linear(node).filter(|l| l.input == read)?;
     let w = facts.constant[(*node.inputs.get(layer.weight)?)?].as_ref()?;
     let data = w.to_real::<f64>();
     let [along, across] = layer.weight_axes;
     let (per_group, cout) = (w.shape()[along], w.shape()[across]);
-    if beta == 0.0 || !has_room_for_bias(graph, node, slot) || per_group * layer.groups != unit.len() {
-        return None;
-    }
+    let inputs = per_group * layer.groups;
     let (outs, taps) = (cout / layer.groups, volume(&w.shape()[2..]));
     let [by_input, by_output] = [along, across].map(|axis| volume(&w.shape()[axis + 1..]));
-    let mut m = vec![0.0; cout * unit.len()];
+    let mut matrix = vec![0.0; cout * inputs];
     for o in 0..cout {
         for j in 0..per_group {
             let c = o / outs * per_group + j;
             let sum: f64 = data[o * by_output + j * by_input..][..taps].iter().sum();
-            m[o * unit.len() + c] = (layer.factor * sum * unit[c]) as f32;
+            matrix[o * inputs + c] = layer.factor * sum;
         }
     }
-    Some((layer.result, m))
+    Some(TapSums { inputs, matrix })
 }

@@ -5,6 +5,7 @@
 mod agreement;
 mod boxes;
 pub mod compensate;
+pub mod dependence;
 mod early_stopping;
 pub mod gate;
 mod inputs;

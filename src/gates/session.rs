@@ -295,31 +295,55 @@ impl<'a> Session<'a> {
         chunks.into_iter().flatten().collect()
     }
 
-    /// Variance of each target over the images `list`, with all gates open.
+    /// Variance of each target over the images `list`, with all gates open: of each element from image to image, mean over the
+    /// elements. What is the same in all images, such as the anchors that boxes are told from, says nothing of any.
     pub fn variances(&self, list: &[usize]) -> Vec<f64> {
-        let sums = self.each(list, None, |chunk| {
-            chunk.workspace.evaluate(chunk.program, None);
-            let mut sums = vec![[0.0f64; 3]; self.targets.len()];
-            for i in 0..chunk.positions.len() {
-                for (s, row) in sums.iter_mut().zip(chunk.rows(i)) {
-                    s[0] += row.len() as f64;
-                    s[1] += row.iter().map(|&v| f64::from(v)).sum::<f64>();
-                    s[2] += row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
-                }
-            }
-            sums
-        });
-        let mut total = vec![[0.0f64; 3]; self.targets.len()];
-        for chunk in sums {
-            for (t, s) in total.iter_mut().zip(chunk) {
-                (0..3).for_each(|k| t[k] += s[k]);
+        let mut targets = vec![Spread::default(); self.targets.len()];
+        // A few images at a time: outputs can be large.
+        for some in list.chunks(4 * self.batch * self.pool.len()) {
+            for outputs in self.outputs(some) {
+                targets.iter_mut().zip(&outputs).for_each(|(t, y)| t.add(y.elements()));
             }
         }
-        total.iter().map(|[n, s, q]| (q / n - (s / n) * (s / n)).max(1e-12)).collect()
+        targets.iter().map(Spread::variance).collect()
     }
 
     pub(super) fn label(&self, image: usize) -> Option<usize> {
         self.data.labels().map(|l| l[image] as usize)
+    }
+}
+
+/// Sums by element over images.
+#[derive(Debug, Clone, Default)]
+struct Spread {
+    images: f64,
+    /// Σ, Σ of squares.
+    sums: Vec<[f64; 2]>,
+}
+
+/// Least variance from image to image, relative to that among all elements: below it is rounding.
+const LEAST_SPREAD: f64 = 1e-6;
+
+impl Spread {
+    fn add(&mut self, image: &[f32]) {
+        self.images += 1.0;
+        self.sums.resize(image.len(), [0.0; 2]);
+        for ([s, q], v) in self.sums.iter_mut().zip(image) {
+            *s += f64::from(*v);
+            *q += f64::from(*v).powi(2);
+        }
+    }
+
+    /// Mean over the elements of their variance from image to image; of one image, the variance of its elements.
+    fn variance(&self) -> f64 {
+        let (images, elements) = (self.images.max(1.0), self.sums.len().max(1) as f64);
+        let sum = |of: &dyn Fn(&[f64; 2]) -> f64| self.sums.iter().map(of).sum::<f64>();
+        let all = sum(&|[_, q]| *q) / images / elements - (sum(&|[s, _]| *s) / images / elements).powi(2);
+        let between = sum(&|[s, q]| (q / images - (s / images).powi(2)).max(0.0)) / elements;
+        match images > 1.0 {
+            true => between.max(LEAST_SPREAD * all).max(1e-12),
+            false => all.max(1e-12),
+        }
     }
 }
 
@@ -335,4 +359,22 @@ pub(super) fn argmax(row: &[f32]) -> usize {
         }
     }
     best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_same_in_all_images_has_no_part_in_the_variance() {
+        let mut spread = Spread::default();
+        spread.add(&[100.0, 1.0, 7.0]);
+        // Σ(v − mean)²/n of 100, 1, 7 is 2034.
+        assert!((spread.variance() - 2034.0).abs() < 1e-9, "of one image that of its elements");
+        spread.add(&[100.0, 4.0, 7.0]);
+        assert!((spread.variance() - (1.5f64 * 1.5) / 3.0).abs() < 1e-9);
+        let mut constant = Spread::default();
+        (0..2).for_each(|_| constant.add(&[0.0, 2.0]));
+        assert!((constant.variance() - LEAST_SPREAD).abs() < 1e-12, "rounding is no unit");
+    }
 }

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "loops over raw memory, each with what makes it safe")]
 
 mod arithmetic;
+pub mod cholesky;
 pub mod chwn;
 pub mod conv;
 pub mod direct;

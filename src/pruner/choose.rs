@@ -8,6 +8,7 @@ use crate::data::{Augment, Split};
 use crate::error::{Error, Result};
 use crate::exec::{GatedNetwork, LossKind, Objective, loss};
 use crate::gates::compensate::BiasCompensation;
+use crate::gates::dependence::{self, Covariances, Surroundings};
 use crate::gates::{
     Distillation, Rebuild, Record, Resumed, Session, Settings, Trained, Watching, gate, loses, train,
     train_compensation,
@@ -49,6 +50,8 @@ pub(super) struct Learning<'a> {
     pub analysis: &'a Analysis,
     pub options: &'a Options,
     pub compensation: &'a BiasCompensation,
+    /// Covariances of what passes through the gates; none where gates alone choose.
+    pub covariances: Option<&'a Covariances>,
     /// By class: earlier stages left it. None in the first stage.
     pub open: Option<&'a [bool]>,
     /// The unpruned network. In the first stage it is the one that is trained.
@@ -79,7 +82,11 @@ impl Learning<'_> {
             }
             None => None,
         };
-        let (plan, measured) = self.meet(&search, &self.score(trained.as_ref()), start)?;
+        let mut score = self.score(trained.as_ref());
+        if let (Some(covariances), Some(_)) = (self.covariances, &trained) {
+            self.rank_by_dependence(&mut score, covariances, &search);
+        }
+        let (plan, measured) = self.meet(&search, &score, start)?;
         let levels = match resume {
             Some(resume) => resume.levels.clone(),
             None => self.levels(&settings, &plan, &mut trained, events)?,
@@ -106,6 +113,33 @@ impl Learning<'_> {
         let gone = |c: usize| self.analysis.dead[c] || self.open.is_some_and(|open| !open[c]);
         (0..score.len()).filter(|&c| gone(c)).for_each(|c| score[c] = f64::NEG_INFINITY);
         score
+    }
+
+    /// Gives the last part of the cut to dependence: scores become places in an order, in which the classes that are told best by
+    /// the others come right after those that the gates close in a plan which keeps somewhat more than the target.
+    fn rank_by_dependence(&self, score: &mut Vec<f64>, covariances: &Covariances, search: &Search) {
+        let cost = self.aim.budget();
+        let whole = self.open.map_or(self.aim.total(), |open| cost.hard(open));
+        let part = (whole.saturating_sub(self.target) as f64 * self.options.dependent_share()) as u64;
+        let Ok(plan) = search.threshold(score, self.target + part) else { return };
+        let may: Vec<bool> = (0..score.len())
+            .map(|c| !self.analysis.fixed[c] && !self.groups.derived[c] && score[c].is_finite())
+            .collect();
+        let gates = gate::specs(self.network.graph, self.groups);
+        // Some more are put in order than have to go: limits may ask for them.
+        let target = self.target.saturating_sub(part / 2);
+        let around = Surroundings { network: self.network, groups: self.groups, gates: &gates, covariances };
+        let last = dependence::eliminate(around, cost, &plan.kept, &may, target);
+        let mut place = vec![usize::MAX; score.len()];
+        last.iter().enumerate().for_each(|(k, &c)| place[c] = k);
+        let mut order: Vec<usize> = (0..score.len()).collect();
+        order.sort_by(|&a, &b| {
+            let key = |c: usize| (plan.kept[c], place[c]);
+            key(a).cmp(&key(b)).then(score[a].total_cmp(&score[b]))
+        });
+        let ranked = order.iter().enumerate().filter(|(_, c)| score[**c].is_finite());
+        let places: Vec<(usize, f64)> = ranked.map(|(k, &c)| (c, k as f64)).collect();
+        places.into_iter().for_each(|(c, k)| score[c] = k);
     }
 
     /// κ per level for a plan that stands, trained once more where the compensation is learned. The updates are added to the

@@ -13,6 +13,7 @@ use crate::data::{BoundDataset, Split};
 use crate::error::Result;
 use crate::exec::{BiasTermSpec, GateSpec, GatedNetwork, Pool};
 use crate::gates::compensate::{self, BiasCompensation, Moments};
+use crate::gates::dependence::{self, Covariances};
 use crate::gates::{HeldOut, Session, gate, hard};
 use crate::graph::*;
 use crate::plan::{self, Search};
@@ -25,6 +26,9 @@ use std::sync::Arc;
 
 /// Largest number of images over which means are taken for the compensation.
 const MEAN_IMAGES: usize = 512;
+
+/// Largest number of images over which covariances are taken.
+const COVARIANCE_IMAGES: usize = 1024;
 
 /// A run's network, target, images and options.
 pub(super) struct Run<'a> {
@@ -45,6 +49,8 @@ struct Gates {
     specs: Vec<GateSpec>,
     /// By gate and coordinate; empty without compensation.
     moments: Vec<Vec<Moments>>,
+    /// Where dependence has a part in the choice.
+    covariances: Option<Covariances>,
 }
 
 /// Amount that a stage is to keep, and its recovery.
@@ -138,7 +144,7 @@ impl Run<'_> {
             Some(carry) => carry.held_out_outputs.clone(),
             None => HeldOut::new(&session, &self.split.held_out),
         };
-        let learning = self.learning(source, &session, &compensation, goal.target);
+        let learning = self.learning(source, &session, gates, &compensation, goal.target);
         let Chosen { plan, trained, levels, measured } = learning.choose(resume.as_ref(), start, events)?;
         trained.iter().for_each(|gates| events.trained(gates));
         let lambda = hard(&plan.kept, &levels);
@@ -189,6 +195,7 @@ impl Run<'_> {
         &'s self,
         source: Source<'s>,
         session: &'s Session<'s>,
+        gates: &'s Gates,
         compensation: &'s BiasCompensation,
         target: u64,
     ) -> Learning<'s> {
@@ -201,6 +208,7 @@ impl Run<'_> {
             analysis,
             options,
             compensation,
+            covariances: gates.covariances.as_ref(),
             open,
             session,
             split,
@@ -278,19 +286,28 @@ impl Run<'_> {
 
     fn gates(&self) -> Result<Gates> {
         let specs = gate::specs(self.network.graph, &self.analysis.groups);
-        if self.options.compensation == Compensation::None {
-            return Ok(Gates { specs, moments: Vec::new() });
+        let (compensated, dependent) =
+            (self.options.compensation != Compensation::None, self.options.dependent_share() > 0.0);
+        if !compensated && !dependent {
+            return Ok(Gates { specs, moments: Vec::new(), covariances: None });
         }
-        let some = some_of(&self.split.train, MEAN_IMAGES, self.options.seed);
+        let some = |n| some_of(&self.split.train, n, self.options.seed);
         let gated = GatedNetwork { network: self.network, gates: &specs, bias_terms: &[] };
-        let moments = compensate::moments(&self.session(gated)?, &specs, &some);
-        Ok(Gates { specs, moments })
+        let session = self.session(gated)?;
+        let moments = match compensated {
+            true => compensate::moments(&session, &specs, &some(MEAN_IMAGES)),
+            false => Vec::new(),
+        };
+        let covariances =
+            dependent.then(|| dependence::covariances(&session, &specs, &some(COVARIANCE_IMAGES)));
+        drop(session);
+        Ok(Gates { specs, moments, covariances })
     }
 
     /// Bias terms in place of a source's closed channels; nothing for classes that earlier stages closed, as the fits made up for
     /// them.
     fn bias_compensation(&self, gates: &Gates, source: Source) -> BiasCompensation {
-        let (Gates { specs, moments }, Source { network, groups, open }) = (gates, source);
+        let (Gates { specs, moments, .. }, Source { network, groups, open }) = (gates, source);
         let mut compensation = match self.options.compensation {
             Compensation::None => return BiasCompensation::default(),
             Compensation::Mean => BiasCompensation::mean(network, specs, moments),

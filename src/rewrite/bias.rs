@@ -12,14 +12,15 @@ use crate::tensor::*;
 pub struct Bias {
     /// The node whose bias it is.
     pub node: String,
-    /// Name of the bias's initializer in the small file.
+    /// Name of the initializer that it went into in the small file: the node's bias, or the mean that a BatchNormalization
+    /// subtracts from its result.
     pub initializer: String,
     /// Amount added to the bias of each output channel, in the original numbering; 0 for deleted ones.
     pub added: Vec<f64>,
 }
 
 /// Adds `amounts` (node of the original, amount per output channel of the original) to the biases of the rewritten graph. A
-/// node without a bias gets one.
+/// node without a bias gets one, unless a BatchNormalization subtracts a mean from its result: that is lowered.
 pub fn add_biases(
     rewritten: &mut Rewritten,
     Network { graph: old, facts }: Network,
@@ -64,9 +65,17 @@ impl Raising {
         Self { uses: graph.uses(), names: Names::of(graph) }
     }
 
-    /// Adds `amount` to the bias of node `at`, which gets one of its own if it has none or shares it. Returns the bias.
+    /// Adds `amount` to the bias of node `at`, which gets one of its own if it has none or shares it. Returns the value that was
+    /// changed.
     pub fn raise(&mut self, graph: &mut Graph, at: NodeId, dtype: DType, amount: &[f64]) -> ValueId {
         let bias = graph.nodes[at].inputs.get(2).copied().flatten();
+        if bias.is_none()
+            && let Some((mean, t)) = self.mean_after(graph, at).filter(|(_, t)| t.len() == amount.len())
+        {
+            let lowered: Vec<f64> = t.to_real::<f64>().iter().zip(amount).map(|(m, a)| m - a).collect();
+            graph.values[mean].origin = Origin::Initializer(t.with_values(t.shape(), &lowered));
+            return mean;
+        }
         let before = match bias.and_then(|b| graph.initializer(b)) {
             Some(t) => t.to_real::<f64>(),
             None => vec![0.0; amount.len()],
@@ -89,5 +98,16 @@ impl Raising {
         }
         self.uses.push(1);
         fresh
+    }
+
+    /// The stored mean of the BatchNormalization that alone reads the result of node `at`, if nothing else uses that mean.
+    /// tract 0.23.9 refuses some networks where a Conv has a bias and a normalisation behind it.
+    fn mean_after(&self, graph: &Graph, at: NodeId) -> Option<(ValueId, Tensor)> {
+        let y = (*graph.nodes[at].outputs.first()?)?;
+        let reader = graph.nodes.iter().find(|n| n.inputs.first() == Some(&Some(y)))?;
+        let mean = (*reader.inputs.get(reader.op.normalisation()?.mean)?)?;
+        let elsewhere = |v| graph.outputs.contains(&v) || graph.nodes.iter().any(|n| n.captured.contains(&v));
+        let alone = [y, mean].iter().all(|&v| self.uses[v] == 1 && !elsewhere(v));
+        Some((mean, graph.initializer(mean)?.clone())).filter(|_| alone)
     }
 }

@@ -206,6 +206,31 @@ fn a_bias_that_layers_share_is_raised_for_one_of_them() {
     assert_eq!(outputs(&whole), outputs(&done.graph));
 }
 
+#[test]
+fn a_mean_that_is_subtracted_from_a_layer_takes_the_place_of_a_bias() {
+    let of_both = |shared: bool| {
+        let mut net = Net::default();
+        let x = net.input(&[1, 2, 2, 2]);
+        let w = net.counted(&[3, 2, 1, 1]);
+        let y = net.plain("Conv", &[x, w]);
+        let [scale, bias, mean, variance] = [(); 4].map(|()| net.counted(&[3]));
+        let normalised = net.plain("BatchNormalization", &[y, scale, bias, mean, variance]);
+        let ends = if shared { vec![normalised, y] } else { vec![normalised] };
+        let given = Given::of(net.done(&ends), Residual::Tie);
+        let kept = vec![true; given.groups.classes.len()];
+        let mut done = given.rewrite(&kept);
+        let network = Network::new(&given.graph, &given.facts);
+        let amounts = [(0, vec![0.5, 0.0, -1.0])];
+        let added = add_biases(&mut done, network, &given.groups, &kept, &amounts).unwrap();
+        let whole = masked(&given.graph, &[], &added).unwrap();
+        assert_eq!(outputs(&whole), outputs(&done.graph));
+        assert_ne!(outputs(&whole), outputs(&given.graph));
+        (done.graph.nodes[0].inputs.len(), reals(&done.graph, mean))
+    };
+    assert_eq!(of_both(false), (2, vec![0.5, 2.0, 4.0]), "no bias; the mean 1, 2, 3 is lowered");
+    assert_eq!(of_both(true), (3, vec![1.0, 2.0, 3.0]), "something else reads what is normalised");
+}
+
 /// What was learned of the small network stands in the wide one at its coordinates; what was deleted is as it was.
 #[test]
 fn weights_of_a_small_network_go_back_to_their_places() {

@@ -16,10 +16,8 @@ use super::track::Tracks;
 use super::{Fitted, HELD_OUT};
 use crate::exec::Pool;
 use crate::graph::*;
-use crate::kernels;
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::cholesky::llt;
-use faer::{Mat, MatRef, Par};
+use crate::kernels::cholesky::Cholesky;
+use faer::{Mat, MatRef};
 
 /// Strengths of the ridge to try, relative to the mean square of the inputs.
 const RIDGES: [f64; 5] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0];
@@ -78,6 +76,14 @@ impl Sums {
         add(&mut self.g, &part.g);
         add(&mut self.b, &part.b);
         self.t.iter_mut().zip(&part.t).for_each(|(s, p)| *s += p);
+    }
+
+    /// Fills what lies above the diagonal of G from below it.
+    fn mirror(&mut self) {
+        let rows = self.g.len().isqrt();
+        for r in 0..rows {
+            (r + 1..rows).for_each(|c| self.g[r * rows + c] = self.g[c * rows + r]);
+        }
     }
 
     /// Σ|t − Wx|²
@@ -288,6 +294,7 @@ impl<'a> View<'a> {
             t: equations.squares(),
         };
         self.each(part, |held, part| out[usize::from(held)].add(&part))?;
+        out.iter_mut().for_each(Sums::mirror);
         Some(out)
     }
 
@@ -372,83 +379,20 @@ impl<'a> Normal<'a> {
     }
 
     /// G + R
-    fn factor(&self, strength: f64) -> Option<Factor> {
+    fn factor(&self, strength: f64) -> Option<Cholesky> {
         let mut ridged = self.gram.to_owned();
         let rows = ridged.nrows() - 1;
         (0..rows).for_each(|r| ridged[(r, r)] += strength * self.mean);
         ridged[(rows, rows)] += self.last;
-        Factor::of(ridged)
+        Cholesky::new(ridged)
     }
 
     /// W₀ + D for B, if it is finite.
-    fn solve(&self, factor: &Factor, b: &[f64]) -> Option<Mat<f64>> {
+    fn solve(&self, factor: &Cholesky, b: &[f64]) -> Option<Mat<f64>> {
         let (outputs, rows) = (self.old.nrows(), self.old.ncols());
         let missing = Mat::from_fn(outputs, rows, |o, r| b[o * rows + r]) - &self.given;
         let new = self.old + factor.solve(missing.transpose().to_owned()).transpose();
         let finite = (0..outputs).all(|o| (0..rows).all(|r| new[(o, r)].is_finite()));
         finite.then_some(new)
-    }
-}
-
-/// A Cholesky factor, in the place of the matrix that it is of: there is no room for both.
-struct Factor {
-    lower: Mat<f64>,
-}
-
-impl Factor {
-    /// Of a symmetric matrix, of which the lower half is read; `None` where it is not positive definite.
-    fn of(mut matrix: Mat<f64>) -> Option<Self> {
-        let (n, par) = (matrix.nrows(), Par::Seq);
-        if kernels::is_portable() {
-            return Self::by_definition(matrix);
-        }
-        let scratch = llt::factor::cholesky_in_place_scratch::<f64>(n, par, Default::default());
-        let mut memory = MemBuffer::new(scratch);
-        let stack = MemStack::new(&mut memory);
-        let (none, how) = (Default::default(), Default::default());
-        llt::factor::cholesky_in_place(matrix.as_mut(), none, par, stack, how).ok()?;
-        Some(Self { lower: matrix })
-    }
-
-    /// The same on any CPU, in one order of operations.
-    fn by_definition(mut a: Mat<f64>) -> Option<Self> {
-        for j in 0..a.nrows() {
-            for i in j..a.nrows() {
-                let rest = a[(i, j)] - (0..j).map(|k| a[(i, k)] * a[(j, k)]).sum::<f64>();
-                a[(i, j)] = match i == j {
-                    true if rest > 0.0 => rest.sqrt(),
-                    true => return None,
-                    false => rest / a[(j, j)],
-                };
-            }
-        }
-        Some(Self { lower: a })
-    }
-
-    /// As [`Self::solve`], for such a factor.
-    fn substituted(&self, mut right: Mat<f64>) -> Mat<f64> {
-        let (l, n) = (&self.lower, self.lower.nrows());
-        for c in 0..right.ncols() {
-            for i in 0..n {
-                let known: f64 = (0..i).map(|k| l[(i, k)] * right[(k, c)]).sum();
-                right[(i, c)] = (right[(i, c)] - known) / l[(i, i)];
-            }
-            for i in (0..n).rev() {
-                let known: f64 = (i + 1..n).map(|k| l[(k, i)] * right[(k, c)]).sum();
-                right[(i, c)] = (right[(i, c)] - known) / l[(i, i)];
-            }
-        }
-        right
-    }
-
-    /// The solution for each column of `right`.
-    fn solve(&self, mut right: Mat<f64>) -> Mat<f64> {
-        if kernels::is_portable() {
-            return self.substituted(right);
-        }
-        let scratch = llt::solve::solve_in_place_scratch::<f64>(self.lower.nrows(), right.ncols(), Par::Seq);
-        let mut memory = MemBuffer::new(scratch);
-        llt::solve::solve_in_place(self.lower.as_ref(), right.as_mut(), Par::Seq, MemStack::new(&mut memory));
-        right
     }
 }
