@@ -8,7 +8,7 @@
 //! alike, which on SqueezeNet was better than weights by the loss's second derivatives.
 
 use super::Session;
-use super::compensate::tap_sums;
+use super::compensate::{TapSums, tap_sums};
 use crate::cost::Cost;
 use crate::coupling::Groups;
 use crate::exec::GateSpec;
@@ -18,6 +18,7 @@ use crate::kernels::matmul::{matmul, plain, transposed};
 use crate::support::index::OptIndex;
 use crate::tensor::*;
 use faer::Mat;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Positions of a value to take, per coordinate.
 const PER_COORDINATE: usize = 16;
@@ -34,37 +35,117 @@ const BYTES: usize = 1 << 30;
 /// Ridge of the covariances, relative to their mean on the diagonal.
 const RIDGE: f64 = 1e-3;
 
-/// Covariances of what passes through each gate, row-major `[c, c]`; none where they would be too large.
-pub type Covariances = Vec<Option<Vec<f64>>>;
+/// What is known of the unpruned network's values, over images and positions.
+#[derive(Debug, Clone)]
+pub struct Statistics {
+    /// Covariances of what passes through each gate, row-major `[c, c]`; none where they would be too large.
+    covariances: Vec<Option<Vec<f64>>>,
+    /// Variance of values that come together in one, sum over their channels; missing where they are not computed.
+    variances: HashMap<ValueId, f64>,
+}
 
-/// Covariances of every gate's coordinates in the unpruned network, over images and positions.
-pub fn covariances(session: &Session, gates: &[GateSpec], list: &[usize]) -> Covariances {
+/// Statistics of the network that `session` runs, which has gates at `gates`, over the images `list`.
+pub fn statistics(network: Network, session: &Session, gates: &[GateSpec], list: &[usize]) -> Statistics {
     let mut room = BYTES;
     let mut sums: Vec<Option<Sums>> = gates.iter().map(|g| Sums::new(g.index.len(), &mut room)).collect();
+    let joined: BTreeSet<ValueId> = (network.graph.nodes.iter())
+        .filter_map(|node| joins(network, node))
+        .flat_map(|operands| operands.into_iter().map(|(_, v)| v))
+        .collect();
+    let mut moments: BTreeMap<ValueId, Vec<[f64; 2]>> = BTreeMap::new();
     // A few images at a time: their columns are kept side by side.
     for (k, some) in list.chunks(session.batch * session.pool.len()).enumerate() {
         let before = k * session.batch * session.pool.len();
         let chunks = session.each(some, None, |chunk| {
             chunk.workspace.forward(chunk.program, None);
             let first = before + chunk.positions.start;
+            let value = |v: ValueId| chunk.workspace.value(chunk.program, v).filter(|y| !y.is_empty());
             let columns = |(gate, sums): (&GateSpec, &Option<Sums>)| {
-                let value = sums.as_ref().and_then(|_| chunk.workspace.value(chunk.program, gate.value));
-                let y = value.filter(|y| !y.is_empty())?;
+                let y = sums.as_ref().and_then(|_| value(gate.value))?;
                 Some(columns(y, gate.axis, session.batch, first..first + chunk.positions.len(), list.len()))
             };
-            gates.iter().zip(&sums).map(columns).collect::<Vec<_>>()
+            let part = chunk.positions.len() as f64 / session.batch as f64;
+            let of_joined = joined.iter().filter_map(|&v| Some((v, sums_by_channel(value(v)?, part))));
+            let of_joined: Vec<_> = of_joined.collect();
+            (gates.iter().zip(&sums).map(columns).collect::<Vec<_>>(), of_joined)
         });
         let mut by_gate: Vec<(&mut Option<Sums>, Vec<Vec<f32>>)> =
             sums.iter_mut().map(|s| (s, Vec::new())).collect();
-        for chunk in chunks {
-            by_gate.iter_mut().zip(chunk).for_each(|((_, all), columns)| all.extend(columns));
+        for (columns, of_joined) in chunks {
+            by_gate.iter_mut().zip(columns).for_each(|((_, all), columns)| all.extend(columns));
+            for (v, part) in of_joined {
+                let sums = moments.entry(v).or_insert_with(|| vec![[0.0; 2]; part.len()]);
+                sums.iter_mut().zip(part).for_each(|(s, p)| (0..2).for_each(|k| s[k] += p[k]));
+            }
         }
         session.pool.each(&mut by_gate, |(sums, all)| {
             let Some(sums) = sums else { return };
             all.iter().for_each(|columns| sums.add(columns));
         });
     }
-    sums.into_iter().map(|s| s.and_then(Sums::covariance)).collect()
+    let images = list.len().max(1) as f64;
+    let variance = |sums: Vec<[f64; 2]>| {
+        sums.into_iter().map(|[s, q]| (q / images - (s / images).powi(2)).max(0.0)).sum::<f64>()
+    };
+    Statistics {
+        covariances: sums.into_iter().map(|s| s.and_then(Sums::covariance)).collect(),
+        variances: moments.into_iter().map(|(v, sums)| (v, variance(sums))).collect(),
+    }
+}
+
+/// By channel, the sum over a chunk's images of the mean over positions, and of the squares'; a chunk that is not full counts as
+/// `part` of one.
+fn sums_by_channel(y: &Array<f32>, part: f64) -> Vec<[f64; 2]> {
+    let axis = usize::from(y.ndim() > 1);
+    let (outer, size, inner) = sides(y.shape(), axis);
+    let mut sums = vec![[0.0; 2]; size];
+    let rows = (outer as f64 * part).round() as usize * size;
+    for (row, x) in y.elements().chunks_exact(inner.max(1)).take(rows).enumerate() {
+        let sum = &mut sums[row % size];
+        sum[0] += f64::from(x.iter().sum::<f32>()) / inner as f64;
+        sum[1] += f64::from(x.iter().map(|x| x * x).sum::<f32>()) / inner as f64;
+    }
+    sums
+}
+
+/// The computed operands of a node that adds them or puts them side by side; none of one that does something else.
+fn joins(Network { facts, .. }: Network, node: &Node) -> Option<Vec<(usize, ValueId)>> {
+    let operands = computed(facts, node);
+    let beside = operands.iter().all(|&(slot, _)| node.op.rearranges(slot));
+    (operands.len() > 1 && (node.op.adds() || beside)).then_some(operands)
+}
+
+/// Slots and values of a node's operands that are no constants.
+fn computed(facts: &Facts, node: &Node) -> Vec<(usize, ValueId)> {
+    let operands = node.inputs.iter().enumerate().filter_map(|(slot, v)| Some((slot, (*v)?)));
+    operands.filter(|&(_, v)| facts.constant[v].is_none()).collect()
+}
+
+/// By node and slot, how much a relative error of that operand counts at the outputs, where it goes on as a relative error of what
+/// is made of it: a part of a sum, or of what stands side by side, counts by its share of the variance.
+fn importance(network: Network, variances: &HashMap<ValueId, f64>) -> Vec<Vec<f64>> {
+    let Network { graph, facts } = network;
+    let mut of_value = vec![0.0; graph.values.len()];
+    graph.outputs.iter().for_each(|&v| of_value[v] = 1.0);
+    // What a subgraph does is not known.
+    graph.nodes.iter().flat_map(|n| &n.captured).for_each(|&v| of_value[v] = 1.0);
+    let mut out: Vec<Vec<f64>> = graph.nodes.iter().map(|n| vec![0.0; n.inputs.len()]).collect();
+    for (n, node) in graph.nodes.iter().enumerate().rev() {
+        let whole: f64 = node.outputs.iter().flatten().map(|&v| of_value[v]).sum();
+        let operands = computed(facts, node);
+        let known = joins(network, node)
+            .and_then(|o| o.iter().map(|(_, v)| variances.get(v).copied()).collect::<Option<Vec<f64>>>());
+        let sum: f64 = known.iter().flatten().sum();
+        for (k, &(slot, v)) in operands.iter().enumerate() {
+            let share = match &known {
+                Some(all) if sum > 0.0 => all[k] / sum,
+                _ => 1.0,
+            };
+            out[n][slot] = whole * share;
+            of_value[v] += whole * share;
+        }
+    }
+    out
 }
 
 /// Coordinates along `axis` at some positions of a chunk's `images` out of `all`, and a row of ones: `[c + 1, positions]`.
@@ -134,8 +215,8 @@ pub struct Surroundings<'a> {
     pub groups: &'a Groups,
     /// Its gates.
     pub gates: &'a [GateSpec],
-    /// By gate, of the unpruned network.
-    pub covariances: &'a Covariances,
+    /// Of the unpruned network.
+    pub statistics: &'a Statistics,
 }
 
 /// The classes of a plan that go one after the other until the cost is at most `target`, first to last. Only classes that `may`
@@ -149,7 +230,8 @@ pub fn eliminate(around: Surroundings, cost: &Cost, kept: &[bool], may: &[bool],
         let mut saved = vec![0.0; kept.len()];
         cost.gradient(&lambda, 1.0, &mut saved);
         let worth = |c: usize| {
-            let (error, saves) = rest.with_branches(c).fold((0.0, 0.0), |(e, s), c| (e + rest.error(c), s + saved[c]));
+            let (error, saves) =
+                rest.with_branches(c).fold((0.0, 0.0), |(e, s), c| (e + rest.error(c), s + saved[c]));
             (saves > 0.0).then(|| (c, error / saves))
         };
         let open = (0..kept.len()).filter(|&c| may[c] && lambda[c] > 0.0 && rest.is_told(c));
@@ -183,17 +265,26 @@ struct Told {
     inverse: Vec<f64>,
     /// Coordinates that are left.
     open: Vec<bool>,
-    /// Squared weight of each in its readers, relative to the variance of their results.
-    weight: Vec<f64>,
+    weights: Weights,
+}
+
+/// By coordinate of a gate, what its error makes in the readers, relative to the variance of their results and by their importance.
+struct Weights {
+    /// Per squared error, in layers: there the others can stand in.
+    mixed: Vec<f64>,
+    /// Of the whole coordinate, in readers that take each as it is.
+    alone: Vec<f64>,
 }
 
 impl Rest {
     fn new(around: Surroundings, kept: &[bool]) -> Self {
-        let Surroundings { network, groups, gates, covariances } = around;
+        let Surroundings { network, groups, gates, statistics } = around;
+        let importance = importance(network, &statistics.variances);
         let mut places = vec![Vec::new(); kept.len()];
         let mut told = Vec::new();
-        for (gate, covariance) in gates.iter().zip(covariances) {
-            let Some(of_gate) = covariance.as_ref().and_then(|c| Told::new(network, gate, c, kept)) else {
+        for (gate, covariance) in gates.iter().zip(&statistics.covariances) {
+            let told_by = |c: &Vec<f64>| Told::new(network, gate, &importance, c, kept);
+            let Some(of_gate) = covariance.as_ref().and_then(told_by) else {
                 continue;
             };
             for (k, c) in gate.index.iter().enumerate() {
@@ -236,9 +327,15 @@ impl Rest {
 
 impl Told {
     /// None where nothing varies.
-    fn new(network: Network, gate: &GateSpec, covariance: &[f64], kept: &[bool]) -> Option<Self> {
+    fn new(
+        network: Network,
+        gate: &GateSpec,
+        importance: &[Vec<f64>],
+        covariance: &[f64],
+        kept: &[bool],
+    ) -> Option<Self> {
         let size = gate.index.len();
-        let weight = weights(network, gate, covariance)?;
+        let weights = Weights::new(network, gate, importance, covariance)?;
         let open: Vec<bool> = gate.index.iter().map(|c: &OptIndex| c.get().is_none_or(|c| kept[c])).collect();
         let there: Vec<usize> = (0..size).filter(|&k| open[k]).collect();
         let mean = (0..size).map(|k| covariance[k * size + k]).sum::<f64>() / size as f64;
@@ -252,11 +349,11 @@ impl Told {
         for (i, &k) in there.iter().enumerate() {
             there.iter().enumerate().for_each(|(j, &l)| inverse[k * size + l] = solved[(i, j)]);
         }
-        Some(Self { inverse, open, weight })
+        Some(Self { inverse, open, weights })
     }
 
     fn error(&self, k: usize) -> f64 {
-        self.weight[k] / self.inverse[k * self.open.len() + k]
+        self.weights.alone[k] + self.weights.mixed[k] / self.inverse[k * self.open.len() + k]
     }
 
     /// The inverse without coordinate k: P − p·pᵀ/P_kk.
@@ -273,24 +370,120 @@ impl Told {
     }
 }
 
-/// By coordinate of a gate, its squared weight in the results of its readers relative to their variance, sum over the readers;
-/// a reader that is no layer takes all as they are. None where nothing varies.
-fn weights(network: Network, gate: &GateSpec, covariance: &[f64]) -> Option<Vec<f64>> {
-    let size = gate.index.len();
-    let mut weight = vec![0.0; size];
-    for &(n, slot) in &gate.readers {
-        let sums = tap_sums(network, n, input(slot, gate.axis)).filter(|s| s.inputs == size);
-        let matrix = sums.map_or_else(
-            || (0..size * size).map(|i| f64::from(u8::from(i % (size + 1) == 0))).collect(),
-            |s| s.matrix,
-        );
-        let outputs = matrix.len() / size.max(1);
-        let mut product = vec![0.0; matrix.len()];
-        matmul(outputs, size, size, plain(&matrix), plain(covariance), false, &mut product);
-        let variance: f64 = product.iter().zip(&matrix).map(|(p, w)| p * w).sum();
-        if variance > 0.0 {
-            matrix.iter().enumerate().for_each(|(i, w)| weight[i % size] += w * w / variance);
+impl Weights {
+    /// None where nothing varies.
+    fn new(network: Network, gate: &GateSpec, importance: &[Vec<f64>], covariance: &[f64]) -> Option<Self> {
+        let size = gate.index.len();
+        let own = |k: usize| covariance[k * size + k].max(0.0);
+        let whole: f64 = (0..size).map(own).sum();
+        let mut weights = Self { mixed: vec![0.0; size], alone: vec![0.0; size] };
+        for &(n, slot) in &gate.readers {
+            let counts = importance[n][slot];
+            let layer = tap_sums(network, n, input(slot, gate.axis)).filter(|s| s.inputs == size);
+            let Some(TapSums { matrix, .. }) = layer else {
+                (0..size).for_each(|k| weights.alone[k] += counts * own(k) / whole.max(f64::MIN_POSITIVE));
+                continue;
+            };
+            let mut product = vec![0.0; matrix.len()];
+            let outputs = matrix.len() / size.max(1);
+            matmul(outputs, size, size, plain(&matrix), plain(covariance), false, &mut product);
+            let variance: f64 = product.iter().zip(&matrix).map(|(p, w)| p * w).sum();
+            if variance > 0.0 {
+                matrix
+                    .iter()
+                    .enumerate()
+                    .for_each(|(i, w)| weights.mixed[i % size] += counts * w * w / variance);
+            }
         }
+        weights.mixed.iter().chain(&weights.alone).any(|w| *w > 0.0).then_some(weights)
     }
-    weight.iter().any(|w| *w > 0.0).then_some(weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cost::Convention;
+    use crate::coupling::{Residual, group};
+    use crate::gates::gate;
+    use crate::ops::Net;
+
+    /// Order in which three channels go, of which the covariance is told; `added` puts an addition in the reader's place.
+    fn order(covariance: &[f64; 9], added: bool) -> Vec<usize> {
+        let mut net = Net::default();
+        let x = net.input(&[1, 2, 2, 2]);
+        let trunk = net.conv(x, &[3, 2, 1, 1], 1);
+        let branch = net.conv(trunk, &[3, 3, 1, 1], 1);
+        let read = if added { net.plain("Add", &[trunk, branch]) } else { branch };
+        let y = net.conv(read, &[2, 3, 1, 1], 1);
+        let (graph, facts) = net.done(&[y]);
+        let network = Network::new(&graph, &facts);
+        let groups = group(network, Residual::Expand);
+        let mut gates = gate::specs(&graph, &groups);
+        gates.retain(|g| g.value == branch);
+        let variances = HashMap::from([(trunk, 1.0), (branch, 3.0)]);
+        let statistics = Statistics { covariances: vec![Some(covariance.to_vec())], variances };
+        let around = Surroundings { network, groups: &groups, gates: &gates, statistics: &statistics };
+        let cost = Cost::new(network, &groups, Convention::Macs);
+        let all = vec![true; groups.classes.len()];
+        let gone = eliminate(around, &cost, &all, &all, 0);
+        let place = |c: &usize| gates[0].index.iter().position(|i| i.get() == Some(*c)).unwrap();
+        gone.iter().map(place).collect()
+    }
+
+    #[test]
+    fn what_the_others_tell_goes_before_what_is_small() {
+        // Channels 0 and 2 are nearly the same, channel 1 is smaller and by itself.
+        let covariance = [1.0, 0.0, 0.999, 0.0, 0.2, 0.0, 0.999, 0.0, 1.1];
+        let first = order(&covariance, false)[0];
+        assert_ne!(first, 1, "channel 0 stands for channel 2, or the other way round");
+        assert_eq!(order(&covariance, false).len(), 2, "the last of a group stays");
+        assert_eq!(order(&covariance, true)[0], 1, "in a sum no other channel can stand in");
+    }
+
+    #[test]
+    fn a_part_of_a_sum_counts_by_its_share() {
+        let mut net = Net::default();
+        let x = net.input(&[1, 2, 2, 2]);
+        let branch = net.conv(x, &[2, 2, 1, 1], 1);
+        let sum = net.plain("Add", &[x, branch]);
+        let beside = net.plain("Relu", &[sum]);
+        let (graph, facts) = net.done(&[beside]);
+        let network = Network::new(&graph, &facts);
+        let of = |all: &[(ValueId, f64)]| importance(network, &all.iter().copied().collect());
+        assert_eq!(of(&[(x, 3.0), (branch, 1.0)])[..2], [vec![0.25, 0.0], vec![0.75, 0.25]]);
+        assert_eq!(of(&[(x, 3.0)])[1], [1.0, 1.0], "where nothing is known both count whole");
+    }
+
+    #[test]
+    fn covariances_are_those_of_all_positions() {
+        // [images, channels, positions]; the second image is no part of the chunk's images.
+        let y = array(&[2, 2, 3], vec![1.0, 2.0, 3.0, 2.0, 4.0, 9.0, 7.0, 7.0, 7.0, 7.0, 7.0, 7.0]);
+        let x = columns(&y, 1, 2, 0..1, 1);
+        assert_eq!(x, [1.0, 2.0, 3.0, 2.0, 4.0, 9.0, 1.0, 1.0, 1.0]);
+        let mut sums = Sums::new(2, &mut usize::MAX.clone()).unwrap();
+        sums.add(&x);
+        let expected = [2.0 / 3.0, 7.0 / 3.0, 7.0 / 3.0, 26.0 / 3.0];
+        let found = sums.covariance().unwrap();
+        found.iter().zip(expected).for_each(|(f, e)| assert!((f - e).abs() < 1e-9, "{found:?}"));
+        assert!(Sums::new(COORDINATES + 1, &mut usize::MAX.clone()).is_none());
+        assert_eq!(sums_by_channel(&y, 0.5), [[2.0, 14.0 / 3.0], [5.0, 101.0 / 3.0]]);
+    }
+
+    /// Σ w²·(variance of a coordinate given the others) by the inverse, before and after another one went.
+    #[test]
+    fn an_inverse_is_followed_while_coordinates_go() {
+        let covariance = [2.0, 0.5, 0.3, 0.5, 1.0, 0.2, 0.3, 0.2, 1.5];
+        let inverse = |m: [[f64; 2]; 2]| {
+            let det = m[0][0] * m[1][1] - m[0][1] * m[1][0];
+            m[1][1] / det
+        };
+        let solved = Cholesky::new(Mat::from_fn(3, 3, |i, j| covariance[3 * i + j])).unwrap();
+        let solved = solved.solve(Mat::identity(3, 3));
+        let inverse3 = (0..9).map(|i| solved[(i / 3, i % 3)]).collect();
+        let weights = Weights { mixed: vec![1.0; 3], alone: vec![0.0; 3] };
+        let mut told = Told { inverse: inverse3, open: vec![true; 3], weights };
+        told.remove(1);
+        assert!((told.error(0) - 1.0 / inverse([[2.0, 0.3], [0.3, 1.5]])).abs() < 1e-12);
+        assert!(!told.open[1]);
+    }
 }

@@ -8,7 +8,7 @@ use crate::data::{Augment, Split};
 use crate::error::{Error, Result};
 use crate::exec::{GatedNetwork, LossKind, Objective, loss};
 use crate::gates::compensate::BiasCompensation;
-use crate::gates::dependence::{self, Covariances, Surroundings};
+use crate::gates::dependence::{self, Statistics, Surroundings};
 use crate::gates::{
     Distillation, Rebuild, Record, Resumed, Session, Settings, Trained, Watching, gate, loses, train,
     train_compensation,
@@ -39,7 +39,12 @@ pub(super) struct Chosen {
     pub levels: Vec<f64>,
     /// Time of the plan's network as a share of the unpruned one's, where it was measured.
     pub measured: Option<f64>,
+    /// Share of the cut that was left to dependence.
+    pub dependent: f64,
 }
+
+/// Loss of a plan's network on held-out images after quick fits, with some levels of the compensation.
+pub(super) type Trial<'t> = &'t dyn Fn(&Plan, &[f64], &Objective) -> Result<f64>;
 
 /// A stage's network, images and target: everything that channels are chosen by.
 pub(super) struct Learning<'a> {
@@ -50,8 +55,8 @@ pub(super) struct Learning<'a> {
     pub analysis: &'a Analysis,
     pub options: &'a Options,
     pub compensation: &'a BiasCompensation,
-    /// Covariances of what passes through the gates; none where gates alone choose.
-    pub covariances: Option<&'a Covariances>,
+    /// Statistics of the unpruned network's values; none where gates alone choose.
+    pub statistics: Option<&'a Statistics>,
     /// By class: earlier stages left it. None in the first stage.
     pub open: Option<&'a [bool]>,
     /// The unpruned network. In the first stage it is the one that is trained.
@@ -65,12 +70,14 @@ pub(super) struct Learning<'a> {
 
 impl Learning<'_> {
     /// The plan that meets the target, by trained gates (those of `resume`, if a run goes on), weights or chance, and the
-    /// levels of the compensation for it. Errors where no plan meets the target.
+    /// levels of the compensation for it. Where nobody says whether dependence has a part, `trial` does. Errors where no plan
+    /// meets the target.
     pub fn choose(
         &self,
         resume: Option<&Resume>,
         start: &mut Start,
         events: &mut dyn Events,
+        trial: Trial,
     ) -> Result<Chosen> {
         let search =
             Search::new(self.groups, self.aim.budget(), self.options.limits, self.analysis.fixed.clone());
@@ -82,16 +89,24 @@ impl Learning<'_> {
             }
             None => None,
         };
-        let mut score = self.score(trained.as_ref());
-        if let (Some(covariances), Some(_)) = (self.covariances, &trained) {
-            self.rank_by_dependence(&mut score, covariances, &search);
+        let score = self.score(trained.as_ref());
+        let (mut plan, mut measured) = self.meet(&search, &score, start)?;
+        let mut dependent = 0.0;
+        if let (Some(statistics), Some(gates)) = (self.statistics, &trained)
+            && let Some(ranked) = self.ranked_by_dependence(&score, statistics, &search)
+            && let Ok((other, share)) = self.meet(&search, &ranked, start)
+        {
+            let loss = |plan: &Plan| trial(plan, &gates.levels, &settings.objective);
+            if self.options.dependent.is_some() || other != plan && loss(&other)? < loss(&plan)? {
+                (plan, measured) = (other, share);
+                dependent = self.options.dependent_share();
+            }
         }
-        let (plan, measured) = self.meet(&search, &score, start)?;
         let levels = match resume {
             Some(resume) => resume.levels.clone(),
             None => self.levels(&settings, &plan, &mut trained, events)?,
         };
-        Ok(Chosen { plan, trained, levels, measured })
+        Ok(Chosen { plan, trained, levels, measured, dependent })
     }
 
     /// True if there is a class that may go and that counts for something.
@@ -115,31 +130,36 @@ impl Learning<'_> {
         score
     }
 
-    /// Gives the last part of the cut to dependence: scores become places in an order, in which the classes that are told best by
-    /// the others come right after those that the gates close in a plan which keeps somewhat more than the target.
-    fn rank_by_dependence(&self, score: &mut Vec<f64>, covariances: &Covariances, search: &Search) {
+    /// Scores by which the last part of the cut is made by dependence: places in an order, in which the classes that are told best
+    /// by the others come right after those that the gates close in a plan which keeps somewhat more than the target. None where
+    /// there is no such plan.
+    fn ranked_by_dependence(
+        &self,
+        score: &[f64],
+        statistics: &Statistics,
+        search: &Search,
+    ) -> Option<Vec<f64>> {
         let cost = self.aim.budget();
         let whole = self.open.map_or(self.aim.total(), |open| cost.hard(open));
         let part = (whole.saturating_sub(self.target) as f64 * self.options.dependent_share()) as u64;
-        let Ok(plan) = search.threshold(score, self.target + part) else { return };
-        let may: Vec<bool> = (0..score.len())
-            .map(|c| !self.analysis.fixed[c] && !self.groups.derived[c] && score[c].is_finite())
-            .collect();
+        let plan = search.threshold(score, self.target + part).ok()?;
+        let stays = |c: usize| self.analysis.fixed[c] || self.groups.derived[c] || score[c].is_infinite();
+        let may: Vec<bool> = (0..score.len()).map(|c| !stays(c)).collect();
         let gates = gate::specs(self.network.graph, self.groups);
+        let around = Surroundings { network: self.network, groups: self.groups, gates: &gates, statistics };
         // Some more are put in order than have to go: limits may ask for them.
         let target = self.target.saturating_sub(part / 2);
-        let around = Surroundings { network: self.network, groups: self.groups, gates: &gates, covariances };
         let last = dependence::eliminate(around, cost, &plan.kept, &may, target);
         let mut place = vec![usize::MAX; score.len()];
         last.iter().enumerate().for_each(|(k, &c)| place[c] = k);
         let mut order: Vec<usize> = (0..score.len()).collect();
-        order.sort_by(|&a, &b| {
-            let key = |c: usize| (plan.kept[c], place[c]);
-            key(a).cmp(&key(b)).then(score[a].total_cmp(&score[b]))
-        });
-        let ranked = order.iter().enumerate().filter(|(_, c)| score[**c].is_finite());
-        let places: Vec<(usize, f64)> = ranked.map(|(k, &c)| (c, k as f64)).collect();
-        places.into_iter().for_each(|(c, k)| score[c] = k);
+        let key = |c: usize| (plan.kept[c], place[c]);
+        order.sort_by(|&a, &b| key(a).cmp(&key(b)).then(score[a].total_cmp(&score[b])));
+        let mut ranked = score.to_vec();
+        for (k, c) in order.into_iter().enumerate().filter(|(_, c)| score[*c].is_finite()) {
+            ranked[c] = k as f64;
+        }
+        Some(ranked)
     }
 
     /// κ per level for a plan that stands, trained once more where the compensation is learned. The updates are added to the

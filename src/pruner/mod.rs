@@ -59,6 +59,8 @@ pub struct Outcome {
     pub plan: Plan,
     /// Time of the plan's network as a share of the unpruned one's, where it was measured.
     pub measured: Option<f64>,
+    /// Share of the cut that was left to dependence.
+    pub dependent: f64,
     /// The smaller graph, which equals the masked source, and the slices.
     pub rewritten: Rewritten,
     /// Biases that took over the means of deleted channels.

@@ -7,7 +7,7 @@ use crate::cost::{Convention, Cost};
 use crate::coupling::Groups;
 use crate::data::{Augment, BoundDataset, Split, Subset};
 use crate::error::Result;
-use crate::exec::{Aims, Pool};
+use crate::exec::{Aims, Objective, Pool};
 use crate::gates::{Agreement, HeldOut, Session};
 use crate::graph::*;
 use crate::recover::{self, Candidates, Epoch, Fitted, Hint, State, Tuned, Update};
@@ -22,6 +22,9 @@ const HINT: f64 = 1.0;
 
 /// Largest number of images that choose the best epoch.
 const VALIDATION_IMAGES: usize = 512;
+
+/// Largest number of images that layers are fitted on in a trial.
+const TRIAL_IMAGES: usize = 128;
 
 /// The pruned network with other weights.
 #[derive(Debug)]
@@ -120,6 +123,28 @@ impl Recovery<'_> {
         let Tuned { graph, epochs, best } = tuned;
         let tuned = Some(Finetuned { epochs, best, lr: settings.lr, augment, agreement });
         Ok(Recovered { graph, layers: resume.layers, fitted, tuned })
+    }
+
+    /// Loss on some held-out images after quick fits of the layers of `small`, which keeps the classes `kept`; `teacher` is the
+    /// original.
+    pub fn trial(
+        &self,
+        small: &Graph,
+        kept: &[bool],
+        teacher: &Session,
+        objective: &Objective,
+    ) -> Result<f64> {
+        let Self { original, groups, data, split, pool, .. } = *self;
+        let some = some_of(&split.train, TRIAL_IMAGES, self.options.seed);
+        let images = Subset { data, indices: &some };
+        let (graph, _) = recover::reconstruct(original, groups, kept, small, images, pool, &mut |_, _| ())?;
+        let facts = original.facts_of(&graph)?;
+        let student = Session::plain(Network::new(&graph, &facts), self.aims, data, pool)?;
+        let judges = some_of(&split.held_out, VALIDATION_IMAGES, self.options.seed);
+        let weight = 1.0 / judges.len().max(1) as f64;
+        // A few at a time: outputs can be large.
+        let loss = |some: &[usize]| student.task_loss(some, &teacher.outputs(some), None, weight, objective);
+        Ok(judges.chunks(64).map(loss).sum())
     }
 
     /// All training images; some of those that nothing is learned on judge.

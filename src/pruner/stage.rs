@@ -11,9 +11,9 @@ use super::{
 use crate::coupling::Groups;
 use crate::data::{BoundDataset, Split};
 use crate::error::Result;
-use crate::exec::{BiasTermSpec, GateSpec, GatedNetwork, Pool};
+use crate::exec::{BiasTermSpec, GateSpec, GatedNetwork, Objective, Pool};
 use crate::gates::compensate::{self, BiasCompensation, Moments};
-use crate::gates::dependence::{self, Covariances};
+use crate::gates::dependence::{self, Statistics};
 use crate::gates::{HeldOut, Session, gate, hard};
 use crate::graph::*;
 use crate::plan::{self, Search};
@@ -27,8 +27,8 @@ use std::sync::Arc;
 /// Largest number of images over which means are taken for the compensation.
 const MEAN_IMAGES: usize = 512;
 
-/// Largest number of images over which covariances are taken.
-const COVARIANCE_IMAGES: usize = 1024;
+/// Largest number of images over which statistics of values are taken.
+const STATISTICS_IMAGES: usize = 1024;
 
 /// A run's network, target, images and options.
 pub(super) struct Run<'a> {
@@ -50,7 +50,7 @@ struct Gates {
     /// By gate and coordinate; empty without compensation.
     moments: Vec<Vec<Moments>>,
     /// Where dependence has a part in the choice.
-    covariances: Option<Covariances>,
+    statistics: Option<Statistics>,
 }
 
 /// Amount that a stage is to keep, and its recovery.
@@ -145,7 +145,14 @@ impl Run<'_> {
             None => HeldOut::new(&session, &self.split.held_out),
         };
         let learning = self.learning(source, &session, gates, &compensation, goal.target);
-        let Chosen { plan, trained, levels, measured } = learning.choose(resume.as_ref(), start, events)?;
+        let trial = |plan: &plan::Plan, levels: &[f64], objective: &Objective| {
+            let amounts = closed(&compensation.bias_terms, &hard(&plan.kept, levels));
+            let (rewritten, _) = self.cut(source, &plan.kept, &amounts)?;
+            let recovery = self.recovery(source, &held_out_outputs, Recover::Reconstruct);
+            recovery.trial(&rewritten.graph, &plan.kept, &session, objective)
+        };
+        let Chosen { plan, trained, levels, measured, dependent } =
+            learning.choose(resume.as_ref(), start, events, &trial)?;
         trained.iter().for_each(|gates| events.trained(gates));
         let lambda = hard(&plan.kept, &levels);
         let (rewritten, biases) = self.cut(source, &plan.kept, &closed(&compensation.bias_terms, &lambda))?;
@@ -170,6 +177,7 @@ impl Run<'_> {
             source: None,
             plan,
             measured,
+            dependent,
             rewritten,
             biases,
             held_out_outputs,
@@ -208,7 +216,7 @@ impl Run<'_> {
             analysis,
             options,
             compensation,
-            covariances: gates.covariances.as_ref(),
+            statistics: gates.statistics.as_ref(),
             open,
             session,
             split,
@@ -267,6 +275,7 @@ impl Run<'_> {
             source: None,
             plan,
             measured: None,
+            dependent: 0.0,
             rewritten,
             biases: Vec::new(),
             held_out_outputs: HeldOut::default(),
@@ -289,7 +298,7 @@ impl Run<'_> {
         let (compensated, dependent) =
             (self.options.compensation != Compensation::None, self.options.dependent_share() > 0.0);
         if !compensated && !dependent {
-            return Ok(Gates { specs, moments: Vec::new(), covariances: None });
+            return Ok(Gates { specs, moments: Vec::new(), statistics: None });
         }
         let some = |n| some_of(&self.split.train, n, self.options.seed);
         let gated = GatedNetwork { network: self.network, gates: &specs, bias_terms: &[] };
@@ -298,10 +307,10 @@ impl Run<'_> {
             true => compensate::moments(&session, &specs, &some(MEAN_IMAGES)),
             false => Vec::new(),
         };
-        let covariances =
-            dependent.then(|| dependence::covariances(&session, &specs, &some(COVARIANCE_IMAGES)));
+        let statistics = dependent
+            .then(|| dependence::statistics(self.network, &session, &specs, &some(STATISTICS_IMAGES)));
         drop(session);
-        Ok(Gates { specs, moments, covariances })
+        Ok(Gates { specs, moments, statistics })
     }
 
     /// Bias terms in place of a source's closed channels; nothing for classes that earlier stages closed, as the fits made up for

@@ -75,6 +75,7 @@ pub fn run(done: &Done, known: &Known) -> Run {
         predicted: predicted(of, Some(outcome)),
         held_out: outcome.agreement.is_some_and(|a| a.images < data.images),
         training: outcome.trained.as_ref().map(training),
+        dependent: outcome.dependent,
         verification: verification(certificate.verdict(), facts),
         stages: outcome.stages.clone(),
         data: DataFacts {

@@ -16,8 +16,8 @@ pub struct LearnArgs {
     /// auto: three or four where less than a third of a plain chain of layers is kept, for one target
     #[arg(long, value_name = "N", default_value = "auto", default_value_if("preset", "paper", "1"), value_parser = value::count, conflicts_with_all = ["gates", "save_gates"])]
     pub stages: Count,
-    /// Share of what is cut that is left to dependence: after the gates, channels go that the others of their layer stand for as
-    /// the fits will see to; 0: gates alone [default: 0.17 with gates and fits, else 0]
+    /// Share of what is cut that is left to dependence: after the gates, channels go that the others of their layer can stand
+    /// for, as the fits will see to; 0: gates alone [default: a third or nothing, by what held-out images say]
     #[arg(long, value_name = "SHARE", value_parser = value::share, default_value_if("preset", "paper", "0"))]
     pub dependent: Option<f64>,
     /// What ranks the channels: trained gates, the usual L1 norm, or chance; the last two need no data

@@ -63,6 +63,8 @@ pub struct Run {
     pub held_out: bool,
     /// The training of the gates (`--criterion gates`).
     pub training: Option<Training>,
+    /// Share of the cut that was left to dependence (`--dependent`); 0: gates alone chose.
+    pub dependent: f64,
     /// Whether the small network equals the masked original.
     pub verification: Verification,
     /// What stages before the last one gave (`--stages`): each went on with the weights that the one before it fitted.

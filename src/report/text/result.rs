@@ -82,7 +82,11 @@ fn gates(run: &Run) -> String {
         0 => String::new(),
         n => format!("the last of {} stages: ", n + 1),
     };
-    format!("gates     {stages}{what}\n")
+    let dependent = match run.dependent {
+        0.0 => String::new(),
+        share => format!("; {} of the cut by dependence", percent(share)),
+    };
+    format!("gates     {stages}{what}{dependent}\n")
 }
 
 /// Table of sizes before and after.
