@@ -191,7 +191,7 @@ pub fn analyse(network: Network, options: &Options, unit: Unit) -> Result<Analys
     let fixed = fixed(graph, &groups, &dead, &aims, options.criterion);
     let unlearned = match options.criterion {
         Criterion::Gates => gate::unlearned(network, &groups, &fixed),
-        Criterion::L1 | Criterion::Random => Vec::new(),
+        Criterion::Dependence | Criterion::L1 | Criterion::Random => Vec::new(),
     };
     let time = options.speed.as_ref().map(|speed| Cost::latency(network, &groups, speed));
     let either = [&fixed, &fixed_alone].map(Vec::clone);
@@ -237,7 +237,7 @@ fn fixed(graph: &Graph, groups: &Groups, dead: &[bool], aims: &Aims, criterion: 
     let worth = match criterion {
         Criterion::Gates if aims.learned => gate::trainable(graph, groups, &aims.targets),
         Criterion::Gates => vec![false; dead.len()],
-        Criterion::L1 | Criterion::Random => {
+        Criterion::Dependence | Criterion::L1 | Criterion::Random => {
             groups.picked().into_iter().map(|picked| !picked || !groups.whole_trunks).collect()
         }
     };

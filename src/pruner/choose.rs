@@ -92,12 +92,14 @@ impl Learning<'_> {
         let score = self.score(trained.as_ref());
         let (mut plan, mut measured) = self.meet(&search, &score, start)?;
         let mut dependent = 0.0;
-        if let (Some(statistics), Some(gates)) = (self.statistics, &trained)
+        let levels = trained.as_ref().map_or(&self.compensation.levels, |t| &t.levels);
+        if let Some(statistics) = self.statistics
             && let Some(ranked) = self.ranked_by_dependence(&score, statistics, &search)
             && let Ok((other, share)) = self.meet(&search, &ranked, start)
         {
-            let loss = |plan: &Plan| trial(plan, &gates.levels, &settings.objective);
-            if self.options.dependent.is_some() || other != plan && loss(&other)? < loss(&plan)? {
+            let loss = |plan: &Plan| trial(plan, levels, &settings.objective);
+            let asked = trained.is_none() || self.options.dependent.is_some();
+            if asked || other != plan && loss(&other)? < loss(&plan)? {
                 (plan, measured) = (other, share);
                 dependent = self.options.dependent_share();
             }

@@ -94,6 +94,8 @@ pub enum Criterion {
     /// Trained gates.
     #[default]
     Gates,
+    /// How well the others tell each channel: no training, but images.
+    Dependence,
     /// Group-L1 norm of the weights.
     L1,
     /// Chance.
@@ -362,8 +364,12 @@ impl Options {
 
     /// Share of what is cut that is left to dependence.
     pub fn dependent_share(&self) -> f64 {
-        let fitted = self.criterion == Criterion::Gates && self.recover != Recover::None;
-        self.dependent.unwrap_or(if fitted { DEPENDENT } else { 0.0 })
+        let fitted = self.recover != Recover::None;
+        match self.criterion {
+            Criterion::Gates => self.dependent.unwrap_or(if fitted { DEPENDENT } else { 0.0 }),
+            Criterion::Dependence => 1.0,
+            Criterion::L1 | Criterion::Random => 0.0,
+        }
     }
 
     /// Changes to the images while gates are trained on `images` of them: the given ones, or everything there is where they come
@@ -429,6 +435,16 @@ mod tests {
         assert_eq!(auto.gate_changes(450, None), None);
         let none = Options { augment: Some(Augment::default()), ..auto };
         assert_eq!(none.gate_changes(450, Some(32)), Some(Augment::default()));
+    }
+
+    #[test]
+    fn dependence_has_a_part_where_fits_follow() {
+        let fitted = Options { recover: Recover::Reconstruct, ..Options::default() };
+        let of = |criterion| Options { criterion, ..fitted.clone() }.dependent_share();
+        let all = [Criterion::Gates, Criterion::Dependence, Criterion::L1, Criterion::Random].map(of);
+        assert_eq!(all, [DEPENDENT, 1.0, 0.0, 0.0]);
+        assert_eq!(Options::default().dependent_share(), 0.0, "nothing makes up for what goes");
+        assert_eq!(Options { dependent: Some(0.5), ..Options::default() }.dependent_share(), 0.5);
     }
 
     #[test]

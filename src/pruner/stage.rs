@@ -257,7 +257,7 @@ impl Run<'_> {
         let search = Search::new(groups, self.aim.budget(), options.limits, analysis.fixed.clone());
         let mut score = match options.criterion {
             Criterion::Random => plan::random(groups, options.seed),
-            Criterion::Gates | Criterion::L1 => plan::l1(network, groups),
+            Criterion::Gates | Criterion::Dependence | Criterion::L1 => plan::l1(network, groups),
         };
         let dead = analysis.dead.iter().enumerate().filter(|(_, dead)| **dead);
         dead.for_each(|(c, _)| score[c] = f64::NEG_INFINITY);

@@ -20,7 +20,8 @@ pub struct LearnArgs {
     /// for, as the fits will see to; 0: gates alone [default: a third or nothing, by what held-out images say]
     #[arg(long, value_name = "SHARE", value_parser = value::share, default_value_if("preset", "paper", "0"))]
     pub dependent: Option<f64>,
-    /// What ranks the channels: trained gates, the usual L1 norm, or chance; the last two need no data
+    /// What ranks the channels: trained gates; how well the others of their layer can stand for them, which needs images but no
+    /// training; the usual L1 norm, or chance, which need no data
     #[arg(long, value_enum, default_value_t = CriterionArg::Gates)]
     pub criterion: CriterionArg,
     /// Also write the trained gates, for --gates (of several targets, those of the least)
@@ -87,6 +88,7 @@ fn defaults() -> Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CriterionArg {
     Gates,
+    Dependence,
     L1,
     Random,
 }
@@ -95,6 +97,7 @@ impl From<CriterionArg> for Criterion {
     fn from(arg: CriterionArg) -> Self {
         match arg {
             CriterionArg::Gates => Criterion::Gates,
+            CriterionArg::Dependence => Criterion::Dependence,
             CriterionArg::L1 => Criterion::L1,
             CriterionArg::Random => Criterion::Random,
         }
