@@ -51,8 +51,7 @@ pub fn learning(args: &LearnArgs, scope: Options) -> Options {
         lr: args.gate_lr,
         beta: args.beta,
         gamma: args.gamma,
-        // Gates that are kept are those of one training.
-        stages: args.stages.0.or((args.gates.is_some() || args.save_gates.is_some()).then_some(1)),
+        stages: args.stages,
         dependent: args.dependent,
         seed: args.seed,
         threads: args.threads,

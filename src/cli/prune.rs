@@ -54,7 +54,7 @@ fn refuse_contradictions(args: &PruneArgs, targets: &[Target]) -> Result<()> {
         let reason = "keeps the state of one run, and each target is a run";
         return refuse(Setting::Checkpoint, reason, "give one target");
     }
-    if args.learn.stages.0.is_some_and(|n| n > 1) && several {
+    if args.learn.stages > 1 && several {
         let reason = "several runs in a row, each from what the one before it made";
         return refuse(Setting::Stages, reason, "give one target");
     }
@@ -90,10 +90,7 @@ fn options(args: &PruneArgs, targets: &[Target], model: &Model, console: Console
     options.trace = args.trace;
     options.speed = options::speed(args.scope.cpu.as_ref(), model, console)?;
     options.recover = options::recovery(&args.recovery, args.data.calib.is_some());
-    if targets.len() > 1 {
-        options.stages = Some(1);
-    }
-    if options.stages.is_some_and(|n| n > 1) && options.recover == Recover::None {
+    if options.stages > 1 && options.recover == Recover::None {
         let reason = "brings nothing without recovery in between";
         return Err(Error::argument(Setting::Stages, reason, "give --calib, and no --recover none"));
     }

@@ -30,7 +30,7 @@ const POSITIONS: usize = 1 << 15;
 const COORDINATES: usize = 4096;
 
 /// Largest size of all covariances together, in bytes: the first gates come first.
-const BYTES: usize = 1 << 30;
+const BYTES: usize = 384 << 20;
 
 /// Ridge of the covariances, relative to their mean on the diagonal.
 const RIDGE: f64 = 1e-3;

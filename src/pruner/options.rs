@@ -269,16 +269,6 @@ const LEAST: usize = 64;
 /// 0.981 cropped and mirrored, 0.952 mixed besides.
 const SEEN_AS_THEY_ARE: usize = 2;
 
-/// Least share of a chain's amount that is kept in one stage, where the number of stages is not given: what a layer of a chain loses
-/// is lost to all that follow, and gates that close together are blind to it.
-const DEEP: f64 = 1.0 / 3.0;
-
-/// Least share that each of several stages keeps of what the one before it left, where their number is not given.
-const OF_STAGE: f64 = 0.6;
-
-/// Largest number of stages that a run makes of its own.
-const MOST_STAGES: f64 = 4.0;
-
 /// Share of a cut that is left to dependence, where it is not given. SqueezeNet 1.1 at 70 % of its MACs, 270 images, KL divergence from
 /// the unpruned network on 200 others after the fits: none of the cut 0.806, a tenth 0.650, a sixth 0.665, a quarter 0.615, a third
 /// 0.585, 0.45 of it 0.600, 0.6 0.591, all 0.608. ResNet-56 at 55.8 M MACs, 12,800 images: 90.78, a third 91.00, all 89.31 %.
@@ -297,9 +287,8 @@ pub struct Options {
     pub compensation: Compensation,
     /// Recovery of lost accuracy after pruning.
     pub recover: Recover,
-    /// Number of stages, with fits in between: each keeps an equal share of its predecessor's amount. None makes several where
-    /// less than a third of a plain chain of layers is kept, and fits follow.
-    pub stages: Option<usize>,
+    /// Number of stages, with fits in between: each keeps an equal share of its predecessor's amount.
+    pub stages: usize,
     /// Share of what is cut, 0 to 1, that is left to dependence: channels which are nearly linear functions of others. None leaves
     /// a third of it to that where gates choose, fits follow, and held-out images are matched better so than by gates alone.
     pub dependent: Option<f64>,
@@ -351,17 +340,6 @@ impl Options {
         self.batches.unwrap_or(updates(MOST).min(passes))
     }
 
-    /// Number of stages to where `share` of the amount is kept; `chain` for a network in which nothing goes past a layer.
-    pub fn stages_to(&self, share: f64, chain: bool) -> usize {
-        let fitted = self.criterion == Criterion::Gates && self.recover != Recover::None;
-        let deep = if fitted && chain && share < DEEP {
-            (libm::log(share) / libm::log(OF_STAGE)).ceil()
-        } else {
-            1.0
-        };
-        self.stages.unwrap_or(deep.clamp(1.0, MOST_STAGES) as usize)
-    }
-
     /// Share of what is cut that is left to dependence.
     pub fn dependent_share(&self) -> f64 {
         let fitted = self.recover != Recover::None;
@@ -391,7 +369,7 @@ impl Default for Options {
             criterion: Criterion::default(),
             compensation: Compensation::default(),
             recover: Recover::default(),
-            stages: None,
+            stages: 1,
             dependent: None,
             residual: Residual::default(),
             exclude: None,
@@ -445,17 +423,6 @@ mod tests {
         assert_eq!(all, [DEPENDENT, 1.0, 0.0, 0.0]);
         assert_eq!(Options::default().dependent_share(), 0.0, "nothing makes up for what goes");
         assert_eq!(Options { dependent: Some(0.5), ..Options::default() }.dependent_share(), 0.5);
-    }
-
-    #[test]
-    fn deep_cuts_are_made_in_stages() {
-        let auto = Options { recover: Recover::Reconstruct, ..Options::default() };
-        let counts = [0.7, 0.445, 0.34, 0.3, 0.23, 0.01, 0.0].map(|share| auto.stages_to(share, true));
-        assert_eq!(counts, [1, 1, 1, 3, 3, 4, 4]);
-        assert_eq!(Options { stages: Some(2), ..auto.clone() }.stages_to(0.7, false), 2);
-        assert_eq!(auto.stages_to(0.1, false), 1, "what goes past a layer keeps what that one loses");
-        assert_eq!(Options { criterion: Criterion::L1, ..auto }.stages_to(0.1, true), 1);
-        assert_eq!(Options::default().stages_to(0.1, true), 1, "without fits");
     }
 
     #[test]

@@ -21,7 +21,6 @@ use crate::recover::State;
 use crate::rewrite::{self, Bias, Rewritten};
 use crate::support::index::OptIndex;
 use crate::verify::certify;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Largest number of images over which means are taken for the compensation.
@@ -88,8 +87,7 @@ impl Run<'_> {
             return self.unseen(target);
         }
         let whole = self.aim.total() as f64;
-        let chain = is_chain(self.network);
-        let count = self.options.stages_to(target as f64 / whole.max(1.0), chain).max(1);
+        let count = self.options.stages.max(1);
         let gates = self.gates()?;
         let (mut carry, mut stages) = (None, Vec::new());
         for k in 1..count {
@@ -331,14 +329,6 @@ impl Run<'_> {
         }
         compensation
     }
-}
-
-/// True where every value that is computed has one reader: nothing goes past a layer.
-fn is_chain(Network { graph, facts }: Network) -> bool {
-    let mut read = BTreeSet::new();
-    let computed = graph.nodes.iter().filter(|n| !facts.is_folded(n));
-    let inputs = computed.flat_map(|n| n.inputs.iter().flatten().chain(&n.captured));
-    inputs.filter(|&&v| facts.constant[v].is_none()).all(|&v| read.insert(v))
 }
 
 /// By bias term, its node and the amounts that closed channels leave in the node's bias: Σ over deleted c of κ_c·m[o, c], by o.

@@ -239,6 +239,34 @@ fn layers_are_fitted_after_the_pruning() {
     verify.assert().code(2).stderr(predicate::str::contains("fitted after the pruning"));
 }
 
+/// Threads do not matter, and where nobody says it held-out images say whether dependence has a part.
+#[test]
+fn a_cut_is_made_by_dependence_in_part_or_whole() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path();
+    let fitted = |out: &str, more: &[&str]| {
+        let flags = [&["--recover", "reconstruct"], more].concat();
+        prune(dir, "digits_residual.onnx", out, &flags).0
+    };
+    fitted("one", &["--criterion", "dependence", "--threads", "1"]);
+    fitted("two", &["--criterion", "dependence", "--threads", "2"]);
+    let bytes = |name: &str| std::fs::read(dir.join(name)).unwrap();
+    assert_eq!(bytes("one.onnx"), bytes("two.onnx"), "one thread or two");
+    let report = json(dir, "one.json");
+    assert_eq!((report["dependent"].as_f64(), report["training"].is_null()), (Some(1.0), true));
+    assert!(report["macs_after"].as_u64() <= report["macs_target"].as_u64());
+    let told = fitted("half", &["--dependent", "0.5"]);
+    assert!(told.contains("; 50.00 % of the cut by dependence"), "{told}");
+    assert!(!fitted("gates", &["--dependent", "0"]).contains("dependence"));
+    let share = |name: &str| json(dir, name)["dependent"].as_f64().unwrap();
+    fitted("auto", &[]);
+    assert_eq!((share("half.json"), share("gates.json")), (0.5, 0.0));
+    assert!([0.0, 1.0 / 3.0].contains(&share("auto.json")));
+    let same_as = if share("auto.json") == 0.0 { "gates.onnx" } else { "third.onnx" };
+    fitted("third", &["--dependent", "0.3333333333333333"]);
+    assert_eq!(bytes("auto.onnx"), bytes(same_as));
+}
+
 #[test]
 fn stages_go_a_part_of_the_way_each_and_the_report_tells_of_the_whole() {
     let folder = TempDir::new().unwrap();

@@ -12,10 +12,10 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Learning")]
 pub struct LearnArgs {
-    /// Prune in N stages, a part of the way each, with fits in between: N times as long, and more accurate where much is cut;
-    /// auto: three or four where less than a third of a plain chain of layers is kept, for one target
-    #[arg(long, value_name = "N", default_value = "auto", default_value_if("preset", "paper", "1"), value_parser = value::count, conflicts_with_all = ["gates", "save_gates"])]
-    pub stages: Count,
+    /// Prune in N stages, a part of the way each, with fits in between: N times as long, and more accurate where much is cut
+    /// out of a plain chain of layers
+    #[arg(long, value_name = "N", default_value_t = defaults().stages, value_parser = value::at_least_one, conflicts_with_all = ["gates", "save_gates"])]
+    pub stages: usize,
     /// Share of what is cut that is left to dependence: after the gates, channels go that the others of their layer can stand
     /// for, as the fits will see to; 0: gates alone [default: a third or nothing, by what held-out images say]
     #[arg(long, value_name = "SHARE", value_parser = value::share, default_value_if("preset", "paper", "0"))]
