@@ -344,20 +344,3 @@ fn closed(bias_terms: &[BiasTermSpec], lambda: &[f32]) -> Vec<(NodeId, Vec<f64>)
     };
     bias_terms.iter().map(one).collect()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::onnx;
-    use std::path::Path;
-
-    #[test]
-    fn a_chain_has_nothing_that_goes_past_a_layer() {
-        let chains = ["chain", "depthwise", "residual", "concat"].map(|name| {
-            let path = format!("models/digits_{name}.onnx");
-            let model = onnx::read(Path::new(&path), &[]).unwrap();
-            is_chain(Network::new(&model.graph, &model.facts().unwrap()))
-        });
-        assert_eq!(chains, [true, false, false, false], "the depthwise one has sums");
-    }
-}
