@@ -32,16 +32,28 @@ const COORDINATES: usize = 4096;
 /// Largest size of all covariances together, in bytes: the first gates come first.
 const BYTES: usize = 384 << 20;
 
+/// Largest number of an image's positions that count as samples of their own: neighbours are alike.
+const INDEPENDENT: usize = 8;
+
 /// Ridge of the covariances, relative to their mean on the diagonal.
 const RIDGE: f64 = 1e-3;
 
 /// What is known of the unpruned network's values, over images and positions.
 #[derive(Debug, Clone)]
 pub struct Statistics {
-    /// Covariances of what passes through each gate, row-major `[c, c]`; none where they would be too large.
-    covariances: Vec<Option<Vec<f64>>>,
+    /// Covariances of what passes through each gate; none where they would be too large.
+    covariances: Vec<Option<Covariance>>,
     /// Variance of values that come together in one, sum over their channels; missing where they are not computed.
     variances: HashMap<ValueId, f64>,
+}
+
+/// Covariance of a gate's coordinates.
+#[derive(Debug, Clone, PartialEq)]
+struct Covariance {
+    /// Row-major `[c, c]`.
+    matrix: Vec<f64>,
+    /// Number of samples that say something new: of an image's positions at most [`INDEPENDENT`].
+    samples: f64,
 }
 
 /// Statistics of the network that `session` runs, which has gates at `gates`, over the images `list`.
@@ -62,14 +74,15 @@ pub fn statistics(network: Network, session: &Session, gates: &[GateSpec], list:
             let value = |v: ValueId| chunk.workspace.value(chunk.program, v).filter(|y| !y.is_empty());
             let columns = |(gate, sums): (&GateSpec, &Option<Sums>)| {
                 let y = sums.as_ref().and_then(|_| value(gate.value))?;
-                Some(columns(y, gate.axis, session.batch, first..first + chunk.positions.len(), list.len()))
+                let images = first..first + chunk.positions.len();
+                Some((columns(y, gate.axis, session.batch, images, list.len()), chunk.positions.len()))
             };
             let part = chunk.positions.len() as f64 / session.batch as f64;
             let of_joined = joined.iter().filter_map(|&v| Some((v, sums_by_channel(value(v)?, part))));
             let of_joined: Vec<_> = of_joined.collect();
             (gates.iter().zip(&sums).map(columns).collect::<Vec<_>>(), of_joined)
         });
-        let mut by_gate: Vec<(&mut Option<Sums>, Vec<Vec<f32>>)> =
+        let mut by_gate: Vec<(&mut Option<Sums>, Vec<(Vec<f32>, usize)>)> =
             sums.iter_mut().map(|s| (s, Vec::new())).collect();
         for (columns, of_joined) in chunks {
             by_gate.iter_mut().zip(columns).for_each(|((_, all), columns)| all.extend(columns));
@@ -80,7 +93,7 @@ pub fn statistics(network: Network, session: &Session, gates: &[GateSpec], list:
         }
         session.pool.each(&mut by_gate, |(sums, all)| {
             let Some(sums) = sums else { return };
-            all.iter().for_each(|columns| sums.add(columns));
+            all.iter().for_each(|(columns, images)| sums.add(columns, *images));
         });
     }
     let images = list.len().max(1) as f64;
@@ -177,6 +190,8 @@ fn columns(
 struct Sums {
     rows: usize,
     g: Vec<f64>,
+    /// See [`Covariance::samples`].
+    samples: f64,
 }
 
 impl Sums {
@@ -186,23 +201,26 @@ impl Sums {
             return None;
         }
         *room -= 8 * rows * rows;
-        Some(Self { rows, g: vec![0.0; rows * rows] })
+        Some(Self { rows, g: vec![0.0; rows * rows], samples: 0.0 })
     }
 
-    fn add(&mut self, columns: &[f32]) {
+    /// Adds the columns of some images.
+    fn add(&mut self, columns: &[f32], images: usize) {
         let rows = self.rows;
+        let of_image = columns.len() / rows / images.max(1);
+        self.samples += (images * of_image.min(INDEPENDENT)) as f64;
         let mut part = vec![0.0; rows * rows];
         matmul(rows, columns.len() / rows, rows, plain(columns), transposed(columns), false, &mut part);
         self.g.iter_mut().zip(part).for_each(|(s, p)| *s += f64::from(p));
     }
 
     /// None where there was nothing.
-    fn covariance(self) -> Option<Vec<f64>> {
-        let Self { rows, g } = self;
+    fn covariance(self) -> Option<Covariance> {
+        let Self { rows, g, samples } = self;
         let (n, size) = (*g.last()?, rows - 1);
         let mean = |c: usize| g[size * rows + c] / n;
         let at = |i: usize| g[i / size * rows + i % size] / n - mean(i / size) * mean(i % size);
-        (n > 1.0).then(|| (0..size * size).map(at).collect())
+        (n > 1.0).then(|| Covariance { matrix: (0..size * size).map(at).collect(), samples })
     }
 }
 
@@ -283,7 +301,7 @@ impl Rest {
         let mut places = vec![Vec::new(); kept.len()];
         let mut told = Vec::new();
         for (gate, covariance) in gates.iter().zip(&statistics.covariances) {
-            let told_by = |c: &Vec<f64>| Told::new(network, gate, &importance, c, kept);
+            let told_by = |c: &Covariance| Told::new(network, gate, &importance, c, kept);
             let Some(of_gate) = covariance.as_ref().and_then(told_by) else {
                 continue;
             };
@@ -331,11 +349,12 @@ impl Told {
         network: Network,
         gate: &GateSpec,
         importance: &[Vec<f64>],
-        covariance: &[f64],
+        covariance: &Covariance,
         kept: &[bool],
     ) -> Option<Self> {
         let size = gate.index.len();
-        let weights = Weights::new(network, gate, importance, covariance)?;
+        let Covariance { matrix: covariance, samples } = covariance;
+        let mut weights = Weights::new(network, gate, importance, covariance)?;
         let open: Vec<bool> = gate.index.iter().map(|c: &OptIndex| c.get().is_none_or(|c| kept[c])).collect();
         let there: Vec<usize> = (0..size).filter(|&k| open[k]).collect();
         let mean = (0..size).map(|k| covariance[k * size + k]).sum::<f64>() / size as f64;
@@ -343,6 +362,15 @@ impl Told {
             covariance[there[i] * size + there[j]] + if i == j { RIDGE * mean } else { 0.0 }
         };
         let n = there.len();
+        // What is left of a coordinate beside n others is underrated by as many samples; by no more samples than others nothing
+        // is told.
+        let surplus = samples - n as f64;
+        if surplus < 1.0 {
+            weights.leave_alone(covariance);
+            let identity = (0..size * size).map(|i| f64::from(u8::from(i % (size + 1) == 0))).collect();
+            return Some(Self { inverse: identity, open, weights });
+        }
+        weights.mixed.iter_mut().for_each(|w| *w *= samples / surplus);
         let factor = Cholesky::new(Mat::from_fn(n, n, ridged))?;
         let solved = factor.solve(Mat::identity(n, n));
         let mut inverse = vec![0.0; size * size];
@@ -371,6 +399,14 @@ impl Told {
 }
 
 impl Weights {
+    /// Lets no other coordinate stand in.
+    fn leave_alone(&mut self, covariance: &[f64]) {
+        let size = self.mixed.len();
+        for (k, (alone, mixed)) in self.alone.iter_mut().zip(&mut self.mixed).enumerate() {
+            *alone += std::mem::take(mixed) * covariance[k * size + k].max(0.0);
+        }
+    }
+
     /// None where nothing varies.
     fn new(network: Network, gate: &GateSpec, importance: &[Vec<f64>], covariance: &[f64]) -> Option<Self> {
         let size = gate.index.len();
@@ -408,7 +444,7 @@ mod tests {
     use crate::ops::Net;
 
     /// Order in which three channels go, of which the covariance is told; `added` puts an addition in the reader's place.
-    fn order(covariance: &[f64; 9], added: bool) -> Vec<usize> {
+    fn order(covariance: &[f64; 9], samples: f64, added: bool) -> Vec<usize> {
         let mut net = Net::default();
         let x = net.input(&[1, 2, 2, 2]);
         let trunk = net.conv(x, &[3, 2, 1, 1], 1);
@@ -421,7 +457,8 @@ mod tests {
         let mut gates = gate::specs(&graph, &groups);
         gates.retain(|g| g.value == branch);
         let variances = HashMap::from([(trunk, 1.0), (branch, 3.0)]);
-        let statistics = Statistics { covariances: vec![Some(covariance.to_vec())], variances };
+        let covariance = Covariance { matrix: covariance.to_vec(), samples };
+        let statistics = Statistics { covariances: vec![Some(covariance)], variances };
         let around = Surroundings { network, groups: &groups, gates: &gates, statistics: &statistics };
         let cost = Cost::new(network, &groups, Convention::Macs);
         let all = vec![true; groups.classes.len()];
@@ -434,10 +471,11 @@ mod tests {
     fn what_the_others_tell_goes_before_what_is_small() {
         // Channels 0 and 2 are nearly the same, channel 1 is smaller and by itself.
         let covariance = [1.0, 0.0, 0.999, 0.0, 0.2, 0.0, 0.999, 0.0, 1.1];
-        let first = order(&covariance, false)[0];
+        let first = order(&covariance, 1e6, false)[0];
         assert_ne!(first, 1, "channel 0 stands for channel 2, or the other way round");
-        assert_eq!(order(&covariance, false).len(), 2, "the last of a group stays");
-        assert_eq!(order(&covariance, true)[0], 1, "in a sum no other channel can stand in");
+        assert_eq!(order(&covariance, 1e6, false).len(), 2, "the last of a group stays");
+        assert_eq!(order(&covariance, 1e6, true)[0], 1, "in a sum no other channel can stand in");
+        assert_eq!(order(&covariance, 3.0, false)[0], 1, "three samples tell nothing of three channels");
     }
 
     #[test]
@@ -461,9 +499,10 @@ mod tests {
         let x = columns(&y, 1, 2, 0..1, 1);
         assert_eq!(x, [1.0, 2.0, 3.0, 2.0, 4.0, 9.0, 1.0, 1.0, 1.0]);
         let mut sums = Sums::new(2, &mut usize::MAX.clone()).unwrap();
-        sums.add(&x);
+        sums.add(&x, 1);
         let expected = [2.0 / 3.0, 7.0 / 3.0, 7.0 / 3.0, 26.0 / 3.0];
-        let found = sums.covariance().unwrap();
+        let Covariance { matrix: found, samples } = sums.covariance().unwrap();
+        assert_eq!(samples, 3.0);
         found.iter().zip(expected).for_each(|(f, e)| assert!((f - e).abs() < 1e-9, "{found:?}"));
         assert!(Sums::new(COORDINATES + 1, &mut usize::MAX.clone()).is_none());
         assert_eq!(sums_by_channel(&y, 0.5), [[2.0, 14.0 / 3.0], [5.0, 101.0 / 3.0]]);
