@@ -82,8 +82,7 @@ pub fn statistics(network: Network, session: &Session, gates: &[GateSpec], list:
             let of_joined: Vec<_> = of_joined.collect();
             (gates.iter().zip(&sums).map(columns).collect::<Vec<_>>(), of_joined)
         });
-        let mut by_gate: Vec<(&mut Option<Sums>, Vec<(Vec<f32>, usize)>)> =
-            sums.iter_mut().map(|s| (s, Vec::new())).collect();
+        let mut by_gate: Vec<_> = sums.iter_mut().map(|s| (s, Vec::<Columns>::new())).collect();
         for (columns, of_joined) in chunks {
             by_gate.iter_mut().zip(columns).for_each(|((_, all), columns)| all.extend(columns));
             for (v, part) in of_joined {
@@ -185,6 +184,9 @@ fn columns(
     out.resize((size + 1) * taken.len(), 1.0);
     out
 }
+
+/// What passes through a gate in some images, `[c + 1, positions]` with a last row of ones, and the number of images.
+type Columns = (Vec<f32>, usize);
 
 /// Σ x·xᵀ of a gate's coordinates and a one.
 struct Sums {
