@@ -14,7 +14,7 @@ use crate::coupling::Groups;
 use crate::exec::GateSpec;
 use crate::graph::*;
 use crate::kernels::cholesky::Cholesky;
-use crate::kernels::matmul::{matmul, plain, transposed};
+use crate::kernels::matmul::{gram, matmul, plain};
 use crate::support::index::OptIndex;
 use crate::tensor::*;
 use faer::Mat;
@@ -191,6 +191,7 @@ type Columns = (Vec<f32>, usize);
 /// Σ x·xᵀ of a gate's coordinates and a one.
 struct Sums {
     rows: usize,
+    /// On and below the diagonal.
     g: Vec<f64>,
     /// See [`Covariance::samples`].
     samples: f64,
@@ -211,8 +212,7 @@ impl Sums {
         let rows = self.rows;
         let of_image = columns.len() / rows / images.max(1);
         self.samples += (images * of_image.min(INDEPENDENT)) as f64;
-        let mut part = vec![0.0; rows * rows];
-        matmul(rows, columns.len() / rows, rows, plain(columns), transposed(columns), false, &mut part);
+        let part = gram(rows, columns.len() / rows, columns);
         self.g.iter_mut().zip(part).for_each(|(s, p)| *s += f64::from(p));
     }
 
@@ -221,7 +221,10 @@ impl Sums {
         let Self { rows, g, samples } = self;
         let (n, size) = (*g.last()?, rows - 1);
         let mean = |c: usize| g[size * rows + c] / n;
-        let at = |i: usize| g[i / size * rows + i % size] / n - mean(i / size) * mean(i % size);
+        let at = |i: usize| {
+            let (r, c) = (i / size, i % size);
+            g[r.max(c) * rows + r.min(c)] / n - mean(r) * mean(c)
+        };
         (n > 1.0).then(|| Covariance { matrix: (0..size * size).map(at).collect(), samples })
     }
 }

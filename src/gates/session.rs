@@ -10,6 +10,9 @@ use crate::graph::*;
 use crate::tensor::*;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Images whose outputs are held at a time.
+const TOGETHER: usize = 64;
+
 /// A compiled network, the images to push through it, and the threads that do.
 pub struct Session<'a> {
     /// The calibration images.
@@ -269,6 +272,19 @@ impl<'a> Session<'a> {
             self.loss(chunk, images, &teacher[chunk.positions.clone()], weight, objective).0
         };
         self.each(images, None, one).into_iter().sum()
+    }
+
+    /// Mean task loss of images with all gates open, some at a time as outputs can be large; `teacher` gives the unpruned
+    /// network's targets for some.
+    pub fn mean_loss(
+        &self,
+        images: &[usize],
+        objective: &Objective,
+        mut teacher: impl FnMut(&[usize]) -> Vec<Vec<Array<f32>>>,
+    ) -> f64 {
+        let weight = 1.0 / images.len().max(1) as f64;
+        let loss = |some: &[usize]| self.task_loss(some, &teacher(some), None, weight, objective);
+        images.chunks(TOGETHER).map(loss).sum()
     }
 
     /// Values of the targets with all gates open, by image of `list`, then by target: each [1, …] where a chunk's is [images, …].

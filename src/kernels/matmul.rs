@@ -63,6 +63,25 @@ pub fn matmul<T: Real>(m: usize, k: usize, n: usize, a: Mat<T>, b: Mat<T>, add: 
     }
 }
 
+/// Rows of a symmetric product that are made at a time, each band up to its diagonal.
+const BAND: usize = 384;
+
+/// Σ x·xᵀ of the columns of `x: rows×n` on and below the diagonal; what lies above is not said. One thread.
+pub fn gram(rows: usize, n: usize, x: &[f32]) -> Vec<f32> {
+    let mut g = vec![0.0; rows * rows];
+    let mut product = Vec::new();
+    for first in (0..rows).step_by(BAND) {
+        let last = (first + BAND).min(rows);
+        product.resize((last - first) * last, 0.0);
+        let (some, all) = (&x[first * n..last * n], &x[..last * n]);
+        matmul(last - first, n, last, plain(some), transposed(all), false, &mut product);
+        for (row, from) in g[first * rows..].chunks_exact_mut(rows).zip(product.chunks_exact(last)) {
+            row[..last].copy_from_slice(from);
+        }
+    }
+    g
+}
+
 /// The product by definition, equal on any CPU: products and sums are rounded one by one, in the order of `k`.
 fn by_definition<T: Real>(m: usize, k: usize, n: usize, a: Mat<T>, b: Mat<T>, add: bool, c: &mut [T]) {
     for (i, row) in c.chunks_exact_mut(n).take(m).enumerate() {
@@ -82,6 +101,17 @@ fn by_definition<T: Real>(m: usize, k: usize, n: usize, a: Mat<T>, b: Mat<T>, ad
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_symmetric_product_is_made_up_to_its_diagonal() {
+        let (rows, n) = (BAND + 3, 2);
+        let x: Vec<f32> = (0..rows * n).map(|i| ((i * 7919) % 13) as f32 - 6.0).collect();
+        let g = gram(rows, n, &x);
+        for (r, c) in (0..rows).flat_map(|r| (0..=r).map(move |c| (r, c))) {
+            let expected: f32 = (0..n).map(|k| x[r * n + k] * x[c * n + k]).sum();
+            assert_eq!(g[r * rows + c], expected, "{r}, {c}");
+        }
+    }
 
     #[test]
     fn all_four_transpositions_agree_with_the_definition() {

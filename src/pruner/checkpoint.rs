@@ -25,6 +25,7 @@ struct Notes {
     parameters: usize,
     moments: usize,
     gates: Option<TrainingRecord>,
+    dependent: f64,
     layers: Vec<Fitted>,
     fitted: Agreement,
     changed: Vec<Changed>,
@@ -122,6 +123,7 @@ pub fn encode(belongs_to: &Identity, resume: &Resume, state: &State) -> Result<V
         parameters: state.weights.len(),
         moments: state.moments.first().map_or(0, Vec::len),
         gates: resume.trained.as_ref().map(TrainingRecord::of),
+        dependent: resume.dependent,
         layers: resume.layers.clone(),
         fitted: resume.fitted,
         changed: resume.changed.iter().map(describe).collect(),
@@ -209,7 +211,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Identity, Resume, State), String> {
         tensor.map(|t| (c.name, t)).map_err(|e| e.to_string())
     };
     let changed = notes.changed.into_iter().enumerate().map(constant).collect::<Result<_, _>>()?;
-    let resume = Resume { trained, levels, layers: notes.layers, fitted: notes.fitted, changed };
+    let Notes { dependent, layers, fitted, .. } = notes;
+    let resume = Resume { trained, dependent, levels, layers, fitted, changed };
     Ok((belongs_to, resume, state))
 }
 
@@ -236,8 +239,8 @@ mod tests {
             ("mean".to_owned(), Tensor::floats(&[2], vec![-0.0, 1e-30])),
             ("w".to_owned(), Tensor::new(&[2, 3], vec![half::f16::from_f32(0.5); 6])),
         ];
-        let resume =
-            Resume { levels: vec![1.5], trained: Some(trained), layers: Vec::new(), fitted, changed };
+        let (trained, levels, layers) = (Some(trained), vec![1.5], Vec::new());
+        let resume = Resume { trained, dependent: 1.0 / 3.0, levels, layers, fitted, changed };
         let state = State {
             step: 3,
             weights: vec![vec![1.0, -2.0], vec![]],

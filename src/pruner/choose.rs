@@ -6,11 +6,11 @@ use crate::cost::latency::Speed;
 use crate::coupling::Groups;
 use crate::data::{Augment, Split};
 use crate::error::{Error, Result};
-use crate::exec::{GatedNetwork, LossKind, Objective, loss};
+use crate::exec::{GateSpec, GatedNetwork, LossKind, Objective, loss};
 use crate::gates::compensate::BiasCompensation;
 use crate::gates::dependence::{self, Statistics, Surroundings};
 use crate::gates::{
-    Distillation, Rebuild, Record, Resumed, Session, Settings, Trained, Watching, gate, loses, train,
+    Distillation, Rebuild, Record, Resumed, Session, Settings, Trained, Watching, loses, train,
     train_compensation,
 };
 use crate::graph::*;
@@ -55,6 +55,8 @@ pub(super) struct Learning<'a> {
     pub analysis: &'a Analysis,
     pub options: &'a Options,
     pub compensation: &'a BiasCompensation,
+    /// The original's.
+    pub gates: &'a [GateSpec],
     /// Statistics of the unpruned network's values; none where gates alone choose.
     pub statistics: Option<&'a Statistics>,
     /// By class: earlier stages left it. None in the first stage.
@@ -98,8 +100,12 @@ impl Learning<'_> {
             && let Ok((other, share)) = self.meet(&search, &ranked, start)
         {
             let loss = |plan: &Plan| trial(plan, levels, &settings.objective);
-            let asked = trained.is_none() || self.options.dependent.is_some();
-            if asked || other != plan && loss(&other)? < loss(&plan)? {
+            let told = match resume {
+                Some(resume) => Some(resume.dependent > 0.0),
+                None => (trained.is_none() || self.options.dependent.is_some()).then_some(true),
+            };
+            let better = || Ok::<_, Error>(other != plan && loss(&other)? < loss(&plan)?);
+            if told.map_or_else(better, Ok)? {
                 (plan, measured) = (other, share);
                 dependent = self.options.dependent_share();
             }
@@ -147,8 +153,8 @@ impl Learning<'_> {
         let plan = search.threshold(score, self.target + part).ok()?;
         let stays = |c: usize| self.analysis.fixed[c] || self.groups.derived[c] || score[c].is_infinite();
         let may: Vec<bool> = (0..score.len()).map(|c| !stays(c)).collect();
-        let gates = gate::specs(self.network.graph, self.groups);
-        let around = Surroundings { network: self.network, groups: self.groups, gates: &gates, statistics };
+        let Self { network, groups, gates, .. } = *self;
+        let around = Surroundings { network, groups, gates, statistics };
         // Some more are put in order than have to go: limits may ask for them.
         let target = self.target.saturating_sub(part / 2);
         let last = dependence::eliminate(around, cost, &plan.kept, &may, target);
@@ -261,9 +267,8 @@ impl Learning<'_> {
     fn smaller(&self, kept: &[bool]) -> Result<Session<'_>> {
         let small = rewrite::rewrite(self.network, self.groups, kept, self.opset)?.graph;
         let facts = self.network.facts_of(&small)?;
-        let gates = gate::specs(self.network.graph, self.groups);
-        let bias_terms = &self.compensation.bias_terms;
-        let gated = GatedNetwork { network: self.network, gates: &gates, bias_terms };
+        let (gates, bias_terms) = (self.gates, &self.compensation.bias_terms[..]);
+        let gated = GatedNetwork { network: self.network, gates, bias_terms };
         let (gates, bias_terms) = rewrite::follow(gated, self.groups, kept, &small);
         let network = Network::new(&small, &facts);
         self.session.smaller(GatedNetwork { network, gates: &gates, bias_terms: &bias_terms })

@@ -19,6 +19,8 @@ pub trait Clock {
 pub struct Resume {
     /// The training of the gates (gates only).
     pub trained: Option<Trained>,
+    /// Share of the cut that was left to dependence.
+    pub dependent: f64,
     /// κ per level of the compensation.
     pub levels: Vec<f64>,
     /// The layers, fitted in closed form or left alone.

@@ -141,10 +141,7 @@ impl Recovery<'_> {
         let facts = original.facts_of(&graph)?;
         let student = Session::plain(Network::new(&graph, &facts), self.aims, data, pool)?;
         let judges = some_of(&split.held_out, VALIDATION_IMAGES, self.options.seed);
-        let weight = 1.0 / judges.len().max(1) as f64;
-        // A few at a time: outputs can be large.
-        let loss = |some: &[usize]| student.task_loss(some, &teacher.outputs(some), None, weight, objective);
-        Ok(judges.chunks(64).map(loss).sum())
+        Ok(student.mean_loss(&judges, objective, |some| teacher.outputs(some)))
     }
 
     /// All training images; some of those that nothing is learned on judge.

@@ -88,7 +88,9 @@ impl Run<'_> {
         }
         let whole = self.aim.total() as f64;
         let count = self.options.stages.max(1);
-        let gates = self.gates()?;
+        // A run that goes on in its only stage knows what was chosen.
+        let chosen = (count == 1).then(|| start.resume.as_ref().map(|(r, _)| r.dependent)).flatten();
+        let gates = self.gates(chosen.unwrap_or(self.options.dependent_share()))?;
         let (mut carry, mut stages) = (None, Vec::new());
         for k in 1..count {
             let part = (whole * libm::pow(target as f64 / whole, k as f64 / count as f64)) as u64;
@@ -164,7 +166,8 @@ impl Run<'_> {
         let recovered = match goal.recover {
             Recover::None => None,
             Recover::Reconstruct | Recover::Finetune(_) => {
-                let resume = Resume { trained: trained.clone(), levels, ..resume.unwrap_or_default() };
+                let resume =
+                    Resume { trained: trained.clone(), dependent, levels, ..resume.unwrap_or_default() };
                 Some(recovery.run(&rewritten.graph, &plan.kept, resume, state, events)?)
             }
         };
@@ -214,6 +217,7 @@ impl Run<'_> {
             analysis,
             options,
             compensation,
+            gates: &gates.specs,
             statistics: gates.statistics.as_ref(),
             open,
             session,
@@ -291,10 +295,10 @@ impl Run<'_> {
         Session::new(gated, groups, aims, self.data, self.pool)
     }
 
-    fn gates(&self) -> Result<Gates> {
+    /// The original's gates; `dependent` is the largest share of a cut that dependence may get.
+    fn gates(&self, dependent: f64) -> Result<Gates> {
         let specs = gate::specs(self.network.graph, &self.analysis.groups);
-        let (compensated, dependent) =
-            (self.options.compensation != Compensation::None, self.options.dependent_share() > 0.0);
+        let (compensated, dependent) = (self.options.compensation != Compensation::None, dependent > 0.0);
         if !compensated && !dependent {
             return Ok(Gates { specs, moments: Vec::new(), statistics: None });
         }

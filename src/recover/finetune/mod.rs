@@ -263,18 +263,13 @@ impl<'a> Training<'a> {
         (total, sum)
     }
 
-    /// Mean loss over the held-out images, a few at a time: outputs can be large.
+    /// Mean loss over the held-out images.
     fn validation_loss(&mut self) -> f64 {
-        let (images, objective) = (&self.split.held_out, &self.settings.objective);
-        let weight = 1.0 / images.len().max(1) as f64;
-        let mut part = |some: &[usize]| -> f64 {
-            let taught: Vec<Vec<Array<f32>>> = match objective.needs_teacher() {
-                true => self.teacher.answers(some, None).into_iter().map(|a| a.outputs).collect(),
-                false => vec![Vec::new(); some.len()],
-            };
-            self.session.task_loss(some, &taught, None, weight, objective)
-        };
-        images.chunks(64).map(&mut part).sum()
+        let objective = &self.settings.objective;
+        self.session.mean_loss(&self.split.held_out, objective, |some| match objective.needs_teacher() {
+            true => self.teacher.answers(some, None).into_iter().map(|a| a.outputs).collect(),
+            false => vec![Vec::new(); some.len()],
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::layer::{Layer, Others, Sampling, Target};
 use super::track::Tracks;
-use crate::kernels::matmul::{matmul, plain, transposed};
+use crate::kernels::matmul::{gram, matmul, plain, transposed};
 use crate::tensor::*;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,9 +13,6 @@ const MEAN: f64 = 1.0;
 
 /// The same where what follows takes nothing but means over all positions.
 const AVERAGED: f64 = 5.0;
-
-/// Rows of a symmetric product that are made at a time, each band up to its diagonal.
-const BAND: usize = 384;
 
 /// Least factor of a normalisation through which the layer can make a difference.
 const LEAST_FACTOR: f32 = 1e-3;
@@ -160,19 +157,7 @@ impl NormalEquations {
 
     /// Σ x·xᵀ on and below the diagonal, in rows of the whole length.
     pub fn gram(&self) -> Vec<f32> {
-        let (rows, n) = (self.rows(), self.columns.len());
-        let mut g = vec![0.0; rows * rows];
-        let mut product = Vec::new();
-        for first in (0..rows).step_by(BAND) {
-            let last = (first + BAND).min(rows);
-            product.resize((last - first) * last, 0.0);
-            let (some, all) = (&self.x[first * n..last * n], &self.x[..last * n]);
-            matmul(last - first, n, last, plain(some), transposed(all), false, &mut product);
-            for (row, from) in g[first * rows..].chunks_exact_mut(rows).zip(product.chunks_exact(last)) {
-                row[..last].copy_from_slice(from);
-            }
-        }
-        g
+        gram(self.rows(), self.columns.len(), &self.x)
     }
 
     /// Σ t·xᵀ
