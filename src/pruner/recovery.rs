@@ -24,7 +24,7 @@ const HINT: f64 = 1.0;
 const VALIDATION_IMAGES: usize = 512;
 
 /// Largest number of images that layers are fitted on in a trial.
-const TRIAL_IMAGES: usize = 128;
+const TRIAL_IMAGES: usize = 512;
 
 /// The pruned network with other weights.
 #[derive(Debug)]
@@ -125,8 +125,8 @@ impl Recovery<'_> {
         Ok(Recovered { graph, layers: resume.layers, fitted, tuned })
     }
 
-    /// Loss on some held-out images after quick fits of the layers of `small`, which keeps the classes `kept`; `teacher` is the
-    /// original.
+    /// Loss after fits of the layers of `small`, which keeps the classes `kept`, to half of the training images or some of them: on
+    /// some of the others, and of those that nothing is learned on. `teacher` is the original.
     pub fn trial(
         &self,
         small: &Graph,
@@ -135,12 +135,15 @@ impl Recovery<'_> {
         objective: &Objective,
     ) -> Result<f64> {
         let Self { original, groups, data, split, pool, .. } = *self;
-        let some = some_of(&split.train, TRIAL_IMAGES, self.options.seed);
+        let some = some_of(&split.train, TRIAL_IMAGES.min(split.train.len() / 2), self.options.seed);
         let images = Subset { data, indices: &some };
         let (graph, _) = recover::reconstruct(original, groups, kept, small, images, pool, &mut |_, _| ())?;
         let facts = original.facts_of(&graph)?;
         let student = Session::plain(Network::new(&graph, &facts), self.aims, data, pool)?;
-        let judges = some_of(&split.held_out, VALIDATION_IMAGES, self.options.seed);
+        // Of a few images too few are held out to tell two plans apart.
+        let others = split.train.iter().filter(|&i| some.binary_search(i).is_err());
+        let judges: Vec<usize> = others.chain(&split.held_out).copied().collect();
+        let judges = some_of(&judges, VALIDATION_IMAGES, self.options.seed);
         Ok(student.mean_loss(&judges, objective, |some| teacher.outputs(some)))
     }
 
