@@ -8,6 +8,8 @@ mod behind;
 mod digests;
 #[path = "cli/odd_input.rs"]
 mod odd_input;
+#[path = "cli/rewrite.rs"]
+mod rewrite;
 #[path = "cli/success.rs"]
 mod success;
 

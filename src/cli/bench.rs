@@ -6,6 +6,7 @@
 use super::answer::{Answer, beside};
 use super::args::BenchArgs;
 use super::console::Console;
+use super::flags::Misuse;
 use super::guard;
 use autobot_onnx::internals::cost::{Convention, Cost};
 use autobot_onnx::internals::coupling::Groups;
@@ -18,7 +19,14 @@ use autobot_onnx::internals::tract::calibrate::{self, Measured};
 use autobot_onnx::internals::tract::timing::{self, Loaded, Rounds, Timing};
 use autobot_onnx::internals::verify;
 use autobot_onnx::{Error, Result};
+use std::io::Read;
 use std::path::Path;
+
+/// The word for standard input.
+const PIPE: &str = "-";
+
+/// Largest message that is read from standard input, in bytes: protobuf knows no larger ones.
+const MESSAGE: u64 = 1 << 31;
 
 /// Numbers of the first output that are reported, so that two machines can be compared.
 const OUTPUTS: usize = 16;
@@ -28,14 +36,19 @@ const NODE_RUNS: usize = 100;
 
 /// Measures the files side by side.
 pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
+    let piped = args.files.iter().any(|path| path == Path::new(PIPE));
+    if piped && args.files.len() > 1 {
+        let reason = "standard input holds one network, and nothing can stand beside it";
+        return Err(Misuse::new("FILE.onnx", reason, "give '-' alone").into());
+    }
     let inputs: Vec<guard::Named> = args.files.iter().map(|p| ("FILE.onnx", p.as_path())).collect();
     let outputs = [("--json", args.json.as_deref()), ("--calibrate", args.calibrate.as_deref())];
     let outputs: Vec<guard::Named> = outputs.into_iter().filter_map(|(flag, p)| Some((flag, p?))).collect();
-    let console = Console { quiet: args.quiet };
+    let console = Console { quiet: args.quiet || piped };
     guard::outputs(&outputs, &inputs, console)?;
     let (mut ready, mut contenders) = (Vec::new(), Vec::new());
     for path in &args.files {
-        let model = onnx::read(path, &args.model.input_shape)?;
+        let model = if piped { from_pipe(args)? } else { onnx::read(path, &args.model.input_shape)? };
         guard::weights(&outputs, &[&model], &[], None)?;
         let facts = model.facts()?;
         let loaded = load(&model, &facts)?;
@@ -71,9 +84,20 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
         rounds,
         models,
     };
-    console.result(&text::benchmark(&report));
+    match piped {
+        true => console.result(&format!("{:.6}\n", report.models[0].timing.milliseconds.median)),
+        false => console.result(&text::benchmark(&report)),
+    }
     written.extend(args.json.as_ref().map(|path| json::write(path, &report)));
     Ok(beside(written, console))
+}
+
+/// The model on standard input.
+fn from_pipe(args: &BenchArgs) -> Result<Model> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(MESSAGE).read_to_end(&mut bytes);
+    read.map_err(|e| Error::io(PIPE, e, "send an ONNX model"))?;
+    onnx::parse(&bytes, Path::new("standard input"), &args.model.input_shape)
 }
 
 /// A file that is measured.
@@ -94,12 +118,11 @@ struct Contender<'a> {
 impl<'a> Contender<'a> {
     fn new(path: &'a Path, model: &Model, facts: &Facts, loaded: &Loaded) -> Result<Self> {
         let apart = apart(model, facts, loaded);
-        let bytes = std::fs::metadata(path).map(|m| m.len());
         Ok(Self {
             path,
             macs: Cost::new(Network::new(&model.graph, facts), &Groups::default(), Convention::Macs)
                 .hard(&[]),
-            bytes: bytes.map_err(|e| Error::io(path, e, "give the path of an ONNX model"))?,
+            bytes: model.file_size(),
             apart,
             disagree: apart.is_some_and(|apart| verify::disagree(facts, apart)),
             observed: Vec::new(),

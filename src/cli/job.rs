@@ -37,6 +37,11 @@ impl Job {
         Ok(Self { prepared: Arc::new(prepared), known })
     }
 
+    /// The model that was given: the one that is cut, or one that is equal to it.
+    pub fn given(&self) -> &Model {
+        self.prepared.adapted().map_or(self.prepared.model(), |adapted| &adapted.given)
+    }
+
     /// Takes aim at a target, which is refused where it makes no sense.
     pub fn aim(&self, target: Target) -> Result<Aim<'_>> {
         let aimed = self.prepared.aim(target);

@@ -17,6 +17,7 @@ mod options;
 mod places;
 mod progress;
 mod prune;
+mod rewrite;
 mod typed;
 mod value;
 mod verify;
@@ -78,6 +79,7 @@ fn dispatch(cli: &Cli, matches: &ArgMatches) -> anyhow::Result<Answer> {
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Bench(args)) => bench::run(args),
+        Some(Command::Rewrite(args)) => rewrite::run(args),
         None => {
             typed::refuse_idle_flags(&cli.prune.recovery, matches)?;
             prune::run(&cli.prune, &typed::flags(matches))

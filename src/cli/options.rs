@@ -2,7 +2,7 @@
 //!
 //! Takes: groups of flags. Gives: [`Options`], a processor's [`Speed`]. Never: opens a model; trains.
 
-use super::args::{ClosedArg, LearnArgs, RecoverArg, RecoveryArgs, ScopeArgs};
+use super::args::{ClosedArg, LearnArgs, RecoverArg, RecoveryArgs, RewriteArg, ScopeArgs};
 use super::console::Console;
 use super::value::Processor;
 use autobot_onnx::internals::cost::latency::Speed;
@@ -29,6 +29,11 @@ pub fn scope(args: &ScopeArgs, target: Option<Target>) -> Result<Options> {
     }
     Ok(Options {
         residual: args.residual.into(),
+        adapt: match args.rewrite {
+            RewriteArg::Auto => args.cpu.is_some(),
+            RewriteArg::Tract => true,
+            RewriteArg::None => false,
+        },
         convention: args.flops_convention.into(),
         exclude: args.exclude.clone(),
         only: args.only.clone(),

@@ -169,7 +169,8 @@ impl Pruning<'_> {
         let mut watch = Watch::new(self.console);
         watch.timed = targets.iter().any(|t| t.is_time());
         let measures = measures(self.args, &targets);
-        let mut clock = if measures { Some(Stopwatch::new(self.job.prepared.model())?) } else { None };
+        let mut clock =
+            if measures { Some(Stopwatch::new(self.job.given(), self.job.prepared.model())?) } else { None };
         let gates = self.keep_gates(&mut watch)?;
         let mut answer = Answer::Yes;
         for wanted in wanted {

@@ -10,6 +10,7 @@ use autobot_onnx::internals::data::BoundDataset;
 use autobot_onnx::internals::exec::Pool;
 use autobot_onnx::internals::graph::{Facts, Network};
 use autobot_onnx::internals::onnx::{self, Kind, Model};
+use autobot_onnx::internals::pruner::Adapted;
 use autobot_onnx::internals::report::json::Recipe;
 use autobot_onnx::internals::report::text;
 use autobot_onnx::internals::report::units::{percent, plural, small};
@@ -33,6 +34,9 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Answer> {
     let little = onnx::read(&args.small, &args.model.input_shape)?;
     if let Some(path) = &args.report {
         let recipe = Recipe::read(path)?;
+        if recipe.is_rewritten() {
+            big = Adapted::new(big, args.threads, args.seed)?.model()?;
+        }
         big = big.with_graph(rewrite::masked(&big.graph, &recipe.masks, &recipe.biases)?)?;
     }
     let (big, little) = (Side::new(&args.big, big)?, Side::new(&args.small, little)?);

@@ -6,6 +6,7 @@
 mod attributes;
 mod evaluate;
 mod fact;
+mod form;
 mod hints;
 mod infer;
 mod io;
@@ -18,6 +19,7 @@ mod structure;
 pub use attributes::{Attr, Attributes, Reader, Refusal, Writer, invalid, unsupported};
 pub use evaluate::{computed, views};
 pub use fact::Fact;
+pub use form::{Form, Step, Term};
 pub use hints::{Hints, Instructions, Inverse, Limit, Linear, Normalisation};
 pub use infer::{Facts, infer, infer_unfinished};
 pub use io::{Axis, Io, Operand, Operands, Port, input, need, output};

@@ -75,6 +75,27 @@ impl Hints for Conv {
         let steps = self.window.is_strided() && one_tap;
         if steps { Instructions::counted(9.0, 12.0) } else { Instructions::PASS }
     }
+    /// Of one tap and in larger steps: what it steps over goes first, as a pool of one element takes it.
+    fn form(&self, io: &Io, opset: i64) -> Option<Form> {
+        let axes = io.input(1)?.get(2..)?;
+        let unpadded = self.window.pads.as_ref().is_none_or(|p| p.iter().all(|&p| p == 0));
+        if volume(axes) != 1 || !self.window.is_strided() || !unpadded {
+            return None;
+        }
+        let (ones, operands) = (vec![1i64; axes.len()], io.x.iter().enumerate().skip(1));
+        let window = Writer::default().put("kernel_shape", ones);
+        let mut form = Form::new(opset);
+        let picked = window.maybe("strides", self.window.strides.clone());
+        let x = form.step("MaxPool", picked, &[Term::Operand(0)]);
+        let operands = operands.filter(|(_, x)| x.is_some()).map(|(slot, _)| Term::Operand(slot));
+        let whole = Self { group: self.group, window: Window { strides: None, ..self.window.clone() } };
+        form.steps.push(Step {
+            op_type: "Conv",
+            attributes: Op::attributes(&whole),
+            inputs: std::iter::once(x).chain(operands).collect(),
+        });
+        Some(form)
+    }
     fn linear(&self, io: &Io) -> Option<Linear> {
         io.value(1).map(|_| Linear {
             input: input(0, 1),
@@ -184,6 +205,10 @@ pub fn cases() -> Vec<super::laws::Case> {
             .ints("pads", &[1, 1, 1, 1])
             .inputs([data(&[2, 3, 5, 4]), weight(&[4, 3, 3, 3]), weight(&[4])])
             .free(9),
+        case("1x1, strided")
+            .ints("strides", &[2, 3])
+            .inputs([data(&[1, 3, 5, 4]), weight(&[2, 3, 1, 1])])
+            .free(5),
         case("1x1").inputs([data(&[1, 3, 2, 2]), weight(&[2, 3, 1, 1])]).free(5),
         case("strided, asymmetric")
             .ints("strides", &[2, 1])

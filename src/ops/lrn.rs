@@ -27,7 +27,26 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
     Ok(Box::new(op))
 }
 
+/// Channels up to which the sums over neighbours are a product with a banded matrix.
+const BANDED: usize = 512;
+
 impl Hints for Lrn {
+    /// x / (bias + band·x²)^β: a convolution of one tap sums over neighbours.
+    fn form(&self, io: &Io, opset: i64) -> Option<Form> {
+        let shape = io.input(0).filter(|s| (3..=5).contains(&s.len()) && s[1] <= BANDED)?;
+        let Bound { alpha, beta, bias, sides: [before, after], .. } = self.bound(shape);
+        let (c, mut form, x) = (shape[1], Form::new(opset), Term::Operand(0));
+        let near = |i: usize| (i / c).saturating_sub(before)..=i / c + after;
+        let band = (0..c * c).map(|i| if near(i).contains(&(i % c)) { alpha as f32 } else { 0.0 });
+        let taps = [&[c, c][..], &vec![1; shape.len() - 2]].concat();
+        let band = form.constant(Tensor::floats(&taps, band.collect()));
+        let bias = form.constant(Tensor::floats(&[c], vec![bias as f32; c]));
+        let square = form.plain("Mul", &[x, x]);
+        let sum = form.plain("Conv", &[square, band, bias]);
+        let power = form.power(sum, beta);
+        form.plain("Div", &[x, power]);
+        Some(form)
+    }
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         Instructions::counted(735.0, 765.0)
     }
@@ -61,15 +80,7 @@ impl Op for Lrn {
 
     fn bind(&self, io: &Io) -> Result<Box<dyn Kernel>, Refusal> {
         self.infer(io.x)?;
-        let x = &need(io.x, 0)?.shape;
-        let of = |v: Option<f32>, default: f32| f64::from(v.unwrap_or(default));
-        Ok(Box::new(Bound {
-            alpha: of(self.alpha, 0.0001) / self.size as f64,
-            beta: of(self.beta, 0.75),
-            bias: of(self.bias, 1.0),
-            sides: [(self.size - 1) as usize / 2, self.size as usize / 2],
-            image: [x[1], volume(&x[2..])],
-        }))
+        Ok(Box::new(self.bound(&need(io.x, 0)?.shape)))
     }
 
     fn channels(&self, io: &Io, link: &mut dyn Couplings) {
@@ -82,6 +93,19 @@ impl Op for Lrn {
 
     fn resize(&self, _: &Io, _: &dyn Keep) -> Result<Resized, Refusal> {
         Ok(Resized::UNCHANGED)
+    }
+}
+
+impl Lrn {
+    fn bound(&self, x: &[usize]) -> Bound {
+        let of = |v: Option<f32>, default: f32| f64::from(v.unwrap_or(default));
+        Bound {
+            alpha: of(self.alpha, 0.0001) / self.size as f64,
+            beta: of(self.beta, 0.75),
+            bias: of(self.bias, 1.0),
+            sides: [(self.size - 1) as usize / 2, self.size as usize / 2],
+            image: [x[1], volume(&x[2..])],
+        }
     }
 }
 

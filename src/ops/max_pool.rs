@@ -118,8 +118,33 @@ impl<T: Real> Compute<T> for Indexed {
     }
 }
 
+/// Taps from which a window that moves by single steps is taken axis by axis.
+const FEW_TAPS: usize = 9;
+
 impl Windowed for MaxPool {
     const DOES: &'static str = "takes maxima";
+    /// One axis after the other: first those with the largest steps, of these the outermost.
+    fn form(&self, io: &Io, opset: i64) -> Option<Form> {
+        // Over three axes tract steps through each window alike.
+        let axes = io.input(0).filter(|x| x.len() == 4)?.len() - 2;
+        let kernel = self.window.kernel().ok()??;
+        let mut wide: Vec<usize> = (0..axes).filter(|&a| kernel.get(a).is_some_and(|&k| k > 1)).collect();
+        let few = kernel.iter().product::<usize>() < FEW_TAPS && !self.window.is_strided();
+        if wide.len() < 2 || few {
+            return None;
+        }
+        let stride =
+            |axis: usize| self.window.strides.as_ref().and_then(|s| s.get(axis).copied()).unwrap_or(1);
+        wide.sort_by_key(|&axis| std::cmp::Reverse(stride(axis)));
+        let (mut form, mut x) = (Form::new(opset), Term::Operand(0));
+        for (k, &axis) in wide.iter().enumerate() {
+            // Steps along axes over which the window does not reach are made at once.
+            let here = |a: usize| a == axis || k == 0 && !wide.contains(&a);
+            let w = Writer::default().maybe("ceil_mode", self.ceil_mode);
+            x = form.step("MaxPool", self.window.along(axes, here).write(w), &[x]);
+        }
+        Some(form)
+    }
     fn instructions(&self, io: &Io) -> Option<Instructions> {
         if self.window.is_strided() {
             return Instructions::per_output(122.0, 160.0, io);

@@ -13,6 +13,18 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 
 impl BinaryFn for Pow {
     const ABSORBS: bool = false;
+    /// Products and roots, where the exponent is a number of quarters.
+    fn form(&self, io: &Io, opset: i64) -> Option<Form> {
+        let exponent = io.value(1).filter(|t| t.len() == 1 && t.shape().len() <= io.output(0).len())?;
+        let exponent = exponent.to_real::<f64>()[0];
+        // What tract knows.
+        if [0.5, 1.0, 2.0].contains(&exponent) || io.input(0)? != io.output(0) {
+            return None;
+        }
+        let mut form = Form::new(opset);
+        form.power(Term::Operand(0), exponent);
+        form.steps.iter().all(|step| step.op_type != "Pow").then_some(form)
+    }
     fn instructions(&self, io: &Io) -> Option<Instructions> {
         // Squares and square roots have instructions of their own.
         let exponent = io.value(1).map(|t| t.to_real::<f64>());
@@ -49,6 +61,7 @@ pub fn cases() -> Vec<super::laws::Case> {
         Case::new("Pow").named("scalar").inputs([positive(&[2, 3]), positive_weight(&[])]).free(5),
         Case::new("Pow").named("scalar in front").inputs([positive_weight(&[]), positive(&[2, 3])]).free(5),
         Case::new("Pow").named("outer").inputs([positive(&[3, 1]), positive(&[1, 4])]).free(3 + 4),
+        Case::new("Pow").named("three halves").inputs([positive(&[2, 3]), scalar(1.5)]).free(5),
         Case::new("Pow").named("square").inputs([data(&[2, 3]), scalar(2.0)]).free(5),
     ]
 }

@@ -14,6 +14,19 @@ pub fn read(_: &Reader) -> Result<Box<dyn Op>, Refusal> {
 impl BinaryFn for PRelu {
     const ABSORBS: bool = false;
     const PARAMETERS: &'static [usize] = &[1];
+    /// max(x, 0) + slope·min(x, 0); tract compares, multiplies and chooses, element by element.
+    fn form(&self, _: &Io, opset: i64) -> Option<Form> {
+        // Before, Max and Min do not broadcast.
+        if opset < 8 {
+            return None;
+        }
+        let (mut form, [x, slope]) = (Form::new(opset), [Term::Operand(0), Term::Operand(1)]);
+        let zero = form.number(0.0);
+        let [above, below] = ["Max", "Min"].map(|op| form.plain(op, &[x, zero]));
+        let below = form.plain("Mul", &[below, slope]);
+        form.plain("Add", &[above, below]);
+        Some(form)
+    }
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         Instructions::counted(38.0, 44.0)
     }

@@ -35,7 +35,44 @@ impl Softmax {
     }
 }
 
+impl Softmax {
+    /// Of two classes each is a sigmoid of the difference.
+    fn of_two(axis: usize, mut form: Form) -> Form {
+        let axis = axis as i64;
+        let [a, b] = [0, 1].map(|at| form.coordinate(Term::Operand(0), axis, at));
+        let each = [[a, b], [b, a]].map(|of| {
+            let difference = form.plain("Sub", &of);
+            form.plain("Sigmoid", &[difference])
+        });
+        form.step("Concat", Writer::default().put("axis", axis), &each);
+        form
+    }
+}
+
 impl Hints for Softmax {
+    /// By its definition, over all lines at once: tract goes through lines that lie across memory element by element.
+    fn form(&self, io: &Io, opset: i64) -> Option<Form> {
+        let (shape, mut form) = (io.input(0)?, Form::new(opset));
+        let (first, last) = self.axes(shape.len()).ok()?;
+        if !self.log && volume(&shape[first..last]) == 2 {
+            return (first..last).find(|&axis| shape[axis] == 2).map(|axis| Self::of_two(axis, form));
+        }
+        if volume(&shape[last..]) < 2 {
+            return None;
+        }
+        let axes: Vec<i64> = (first..last).map(|axis| axis as i64).collect();
+        let max = form.reduce("ReduceMax", 18, Term::Operand(0), axes.clone());
+        let x = form.plain("Sub", &[Term::Operand(0), max]);
+        let e = form.plain("Exp", &[x]);
+        let sum = form.reduce("ReduceSum", 13, e, axes);
+        if self.log {
+            let sum = form.plain("Log", &[sum]);
+            form.plain("Sub", &[x, sum]);
+        } else {
+            form.plain("Div", &[e, sum]);
+        }
+        Some(form)
+    }
     fn logits(&self) -> Option<usize> {
         Some(0)
     }

@@ -46,6 +46,8 @@ pub struct Analysis {
     fixed_alone: Vec<bool>,
     /// Lower bounds on widths.
     limits: Limits,
+    /// MACs and predicted time of the network that was given, where another one that is equal to it is analysed.
+    pub(super) given: Option<[u64; 2]>,
 }
 
 /// The least that can be reached in one unit.
@@ -82,10 +84,26 @@ impl Analysis {
         Ok(floor(&self.groups, self.budget(unit)?, self.limits, fixed))
     }
 
+    /// Amount of the network that was given, in a unit; of its MACs where no processor was named.
+    pub fn whole(&self, unit: Unit) -> u64 {
+        match self.given {
+            Some([macs, _]) if unit == Unit::Macs => macs,
+            Some([_, time]) => time,
+            None => self.before(unit),
+        }
+    }
+
+    /// Amount of the network that is cut.
+    fn before(&self, unit: Unit) -> u64 {
+        let cost = self.time.as_ref().filter(|_| unit == Unit::Time).unwrap_or(&self.cost);
+        cost.hard(&vec![true; self.dead.len()])
+    }
+
     /// The target, checked. Errors where it is more than the network has, or less than can be reached.
     pub fn aim(&self, target: Target) -> Result<Aim<'_>> {
         let unit = target.unit();
-        let (whole, floor) = (self.budget(unit)?.hard(&vec![true; self.dead.len()]), self.floor(unit)?);
+        self.budget(unit)?;
+        let (whole, floor) = (self.whole(unit), self.floor(unit)?);
         let aim = Aim { analysis: Cow::Borrowed(self), unit, amount: target.of(whole), floor };
         aim.check().map(|()| aim)
     }
@@ -108,9 +126,9 @@ impl Aim<'_> {
         time.as_ref().filter(|_| self.unit == Unit::Time).unwrap_or(cost)
     }
 
-    /// Amount of the whole network, in MACs or nanoseconds.
+    /// Amount of the network that was given, in MACs or nanoseconds.
     pub fn total(&self) -> u64 {
-        self.budget().hard(&vec![true; self.analysis.dead.len()])
+        self.analysis.whole(self.unit)
     }
 
     /// The aim with trunks that may lose channels which some layers read whole, where the target cannot be met without.
@@ -132,6 +150,15 @@ impl Aim<'_> {
             let reason =
                 format!("{} are more than the network has ({})", budget.amount(asked), budget.amount(whole));
             return refuse(reason, "give what is to be kept, at most 100%".into());
+        }
+        let before = self.analysis.before(self.unit);
+        if asked > before {
+            let reason = format!(
+                "nothing has to be cut: in other operators the network takes {} of {}",
+                budget.amount(before),
+                budget.amount(whole)
+            );
+            return refuse(reason, "'autobot-onnx rewrite' writes it in these operators".into());
         }
         if asked < budget.hard(&self.floor.kept) {
             return refuse(unreachable(self), way_out(self));
@@ -212,6 +239,7 @@ pub fn analyse(network: Network, options: &Options, unit: Unit) -> Result<Analys
         whole_trunks,
         fixed_alone,
         limits: options.limits,
+        given: None,
     })
 }
 

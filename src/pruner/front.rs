@@ -115,7 +115,7 @@ impl Pruner {
         let data = data.bind(&prepared.inputs()?)?;
         gates::check_labels(prepared.network(), &data)?;
         let host = unit == Unit::Time && self.processor == Some(Processor::Host);
-        let mut clock = if host { Some(Stopwatch::new(&model.0)?) } else { None };
+        let mut clock = if host { Some(Stopwatch::new(&model.0, prepared.model())?) } else { None };
         let (mut gates, mut found) = (None, Vec::new());
         for (_, k, target) in order {
             let clock = clock.as_mut().map(|clock| clock as &mut dyn Clock);
@@ -131,6 +131,7 @@ impl Pruner {
 
     fn prepare(&self, model: &Model, unit: Unit) -> Result<Prepared> {
         let mut options = self.options.clone();
+        options.adapt |= unit == Unit::Time;
         match &self.processor {
             Some(Processor::Known(cpu)) => options.speed = Some(cpu.speed()),
             Some(Processor::Measured(speed)) => options.speed = Some(speed.clone()),

@@ -40,10 +40,10 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
-    pub fn new(model: &Model) -> Result<Self> {
-        let facts = model.facts()?;
-        let ready = vec![load(model, &facts)?];
-        Ok(Self { original: model.with_graph(model.graph.clone())?, facts, ready })
+    /// Compares with `given` what is cut of `model`, which is equal to it.
+    pub fn new(given: &Model, model: &Model) -> Result<Self> {
+        let ready = vec![load(given, &given.facts()?)?];
+        Ok(Self { original: model.with_graph(model.graph.clone())?, facts: model.facts()?, ready })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Takes: a model, a target, options, a dataset. Gives: a [`Pruned`] network with everything that was measured.
 //! Never: gives a network that was not certified.
 
+mod adapted;
 mod analysis;
 pub mod checkpoint;
 mod choose;
@@ -30,6 +31,7 @@ use crate::rewrite::{Bias, Rewritten};
 use crate::setting::Setting;
 use crate::tract::Sample;
 use crate::verify;
+pub use adapted::Adapted;
 pub use analysis::{Aim, Analysis, analyse, excluded};
 pub use choose::predicted;
 pub use events::{Clock, Events, Resume, Silent, Stage, Start};

@@ -281,6 +281,8 @@ pub struct Options {
     pub convention: Convention,
     /// Speed of the processor for which times are predicted.
     pub speed: Option<Speed>,
+    /// Whether what takes tract longer than other operators do is said in those, before anything else.
+    pub adapt: bool,
     /// Origin of the scores.
     pub criterion: Criterion,
     /// Replacement of deleted channels.
@@ -366,6 +368,7 @@ impl Default for Options {
         Self {
             convention: Convention::default(),
             speed: None,
+            adapt: false,
             criterion: Criterion::default(),
             compensation: Compensation::default(),
             recover: Recover::default(),

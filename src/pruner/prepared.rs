@@ -3,7 +3,9 @@
 //! Takes: a model with options, then a target and data. Gives: a [`Done`], with all that was measured and its certificate.
 //! Never: says that a network can be written; [`Done::proved`] does, by the certificate.
 
-use super::{Aim, Analysis, Criterion, Events, Options, Outcome, Start, Target, Task, Unit};
+use super::{Adapted, Aim, Analysis, Criterion, Events, Options, Outcome, Start, Target, Task, Unit};
+use crate::cost::Cost;
+use crate::coupling::Groups;
 use crate::data::{BoundDataset, InputSpec, Summary};
 use crate::error::{Error, Result};
 use crate::exec::{self, Pool};
@@ -16,6 +18,9 @@ use std::sync::Arc;
 /// A model that is to be pruned, with its analysis.
 #[derive(Debug)]
 pub struct Prepared {
+    /// The model that was given, where another one that is equal to it is cut.
+    adapted: Option<Adapted>,
+    /// The model that is cut.
     model: Model,
     facts: Facts,
     options: Options,
@@ -40,9 +45,20 @@ impl Prepared {
     /// Analyses a model for targets in a unit. Errors where it contradicts the operators' definitions, or the options do not fit
     /// it.
     pub fn new(model: Model, options: Options, unit: Unit) -> Result<Self> {
+        let adapted = match options.adapt {
+            true => Some(Adapted::new(model.clone(), options.threads, options.seed)?),
+            false => None,
+        };
+        let adapted = adapted.filter(|adapted| !adapted.replaced.is_empty());
+        let model = adapted.as_ref().map_or(Ok(model), Adapted::model)?;
         let facts = model.facts()?;
-        let analysis = super::analyse(Network::new(&model.graph, &facts), &options, unit)?;
-        Ok(Self { model, facts, options, analysis, drop_unused: false })
+        let mut analysis = super::analyse(Network::new(&model.graph, &facts), &options, unit)?;
+        analysis.given = adapted.as_ref().map(|a| {
+            let (given, none) = (Network::new(&a.given.graph, &a.facts), Groups::default());
+            let time = options.speed.as_ref().map(|speed| Cost::latency(given, &none, speed).hard(&[]));
+            [Cost::new(given, &none, options.convention).hard(&[]), time.unwrap_or_default()]
+        });
+        Ok(Self { adapted, model, facts, options, analysis, drop_unused: false })
     }
 
     /// Leaves initializers that nothing reads out of the small network.
@@ -51,7 +67,12 @@ impl Prepared {
         self
     }
 
-    /// The model.
+    /// The model that was given with what was replaced in it, where another one that is equal to it is cut.
+    pub fn adapted(&self) -> Option<&Adapted> {
+        self.adapted.as_ref()
+    }
+
+    /// The model that is cut.
     pub fn model(&self) -> &Model {
         &self.model
     }

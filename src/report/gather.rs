@@ -38,7 +38,13 @@ impl Known {
         let (Network { graph, facts }, analysis) = (prepared.network(), prepared.analysis());
         let convention = prepared.options().convention;
         Self {
-            model: model(prepared.model(), facts, analysis.macs_total, convention),
+            model: match prepared.adapted() {
+                Some(a) => {
+                    let given = model(&a.given, &a.facts, analysis.whole(Unit::Macs), convention);
+                    ModelFacts { rewritten: a.replaced.clone(), ..given }
+                }
+                None => model(prepared.model(), facts, analysis.macs_total, convention),
+            },
             channels: channels(Network { graph, facts }, analysis, prepared.without_gradients()),
         }
     }
@@ -57,7 +63,7 @@ pub fn run(done: &Done, known: &Known) -> Run {
         channels: known.channels.clone(),
         output: None,
         macs_target: (outcome.unit == Unit::Macs).then_some(outcome.target),
-        macs_before: analysis.macs_total,
+        macs_before: analysis.whole(Unit::Macs),
         macs_after: analysis.cost.hard(&outcome.plan.kept),
         parameters_before: known.model.parameters,
         parameters_after: certificate.model().graph.parameters() as u64,
@@ -105,13 +111,15 @@ fn predicted(prepared: &Prepared, outcome: Option<&Outcome>) -> Option<Predicted
     let analysis = prepared.analysis();
     let (speed, time) = (prepared.options().speed.as_ref()?, analysis.time.as_ref()?);
     let milliseconds = |ns: u64| ns as f64 / 1e6;
+    let whole = time.hard(&vec![true; analysis.kept_at_min.len()]);
     let made = |o: &Outcome| pruner::predicted(prepared.network(), o.graph(), speed).ok();
     let planned = || outcome.map_or(&analysis.kept_at_min, |o| &o.plan.kept);
     let after = outcome.and_then(made).unwrap_or_else(|| time.hard(planned()));
     Some(Predicted {
         cpu: speed.name.clone(),
         origin: speed.origin.clone(),
-        milliseconds_before: milliseconds(time.hard(&vec![true; analysis.kept_at_min.len()])),
+        milliseconds_before: milliseconds(analysis.whole(Unit::Time)),
+        milliseconds_rewritten: prepared.adapted().map(|_| milliseconds(whole)),
         milliseconds_after: milliseconds(after),
         measured: outcome.and_then(|o| o.measured),
         milliseconds_target: outcome.filter(|o| o.unit == Unit::Time).map(|o| milliseconds(o.target)),
@@ -163,6 +171,7 @@ fn model(model: &Model, facts: &Facts, macs: u64, convention: Convention) -> Mod
         nodes_without_shape,
         computed: graph.computed.values().map(|(v, _)| graph.values[*v].name.clone()).collect(),
         decided: model.decided(),
+        rewritten: Vec::new(),
         cautions: cautions(Network { graph, facts }),
     }
 }

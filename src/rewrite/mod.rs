@@ -9,6 +9,7 @@ mod bias;
 mod constant;
 mod cuts;
 mod follow;
+mod forms;
 mod masked;
 mod route;
 mod shape_arithmetic;
@@ -21,6 +22,7 @@ mod tests;
 pub use bias::{Bias, add_biases};
 pub use constant::{change, changed, store};
 pub use follow::follow;
+pub use forms::{Replaced, in_forms};
 pub use masked::{Mask, masked};
 pub use widen::widen;
 

@@ -19,7 +19,7 @@ fn prune(folder: &Path, network: &str, out: &str, more: &[&str]) -> (String, Str
     (text(&output.stdout), text(&output.stderr))
 }
 
-fn json(folder: &Path, name: &str) -> Value {
+pub fn json(folder: &Path, name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
 }
 
@@ -623,7 +623,7 @@ fn a_latency_target_is_met_by_the_file_as_it_is_written() {
 }
 
 /// A file of `fixtures/`.
-fn fixture(name: &str) -> PathBuf {
+pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name).join("model.onnx")
 }
 

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 /// round. One thread, batch as the file says (1 where it leaves it open), an input of noise.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// The networks; the others are compared with the first
+    /// The networks; the others are compared with the first. '-' alone reads one from standard input and prints nothing but its
+    /// milliseconds: `ssh pi autobot-onnx bench - < small.onnx`
     #[arg(value_name = "FILE.onnx", required = true)]
     pub files: Vec<PathBuf>,
     #[command(flatten)]

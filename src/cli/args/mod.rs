@@ -11,6 +11,7 @@ mod learn;
 mod model;
 mod prune;
 mod recovery;
+mod rewrite;
 mod scope;
 mod verify;
 
@@ -22,7 +23,8 @@ pub use learn::{ClosedArg, LearnArgs};
 pub use model::ModelArgs;
 pub use prune::PruneArgs;
 pub use recovery::{RecoverArg, RecoveryArgs};
-pub use scope::ScopeArgs;
+pub use rewrite::RewriteArgs;
+pub use scope::{RewriteArg, ScopeArgs};
 pub use verify::VerifyArgs;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +41,7 @@ Examples:
   autobot-onnx in.onnx out.onnx --target-flops 50% --calib images/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
   autobot-onnx verify in.onnx out.onnx --calib images.npy
   autobot-onnx bench in.onnx out.onnx
+  autobot-onnx rewrite in.onnx out.onnx
 
 Exit codes: 0 done; 1 verified, and it does not hold (nothing is written); 2 bad input or arguments, or the network could not be
 written; 3 done, but something beside it could not be written, which a warning names (a report, gates, a checkpoint, the results
@@ -62,6 +65,7 @@ pub enum Command {
     Verify(VerifyArgs),
     Demo(DemoArgs),
     Bench(BenchArgs),
+    Rewrite(RewriteArgs),
 }
 
 #[cfg(test)]

@@ -24,6 +24,10 @@ pub struct ScopeArgs {
     /// 'bench --calibrate' wrote, or 'host': this one, from the times of the network and of cuts of it
     #[arg(long, value_name = "CPU", value_parser = value::cpu)]
     pub cpu: Option<Processor>,
+    /// Say what a runtime is slow at in other operators, before anything is cut: for 'tract', not at all ('none'), or for tract
+    /// where --cpu names a processor ('auto')
+    #[arg(long, value_enum, default_value_t = RewriteArg::Auto)]
+    pub rewrite: RewriteArg,
     /// Leave out layers and tensors whose names match
     #[arg(long, value_name = "REGEX")]
     pub exclude: Option<Regex>,
@@ -37,6 +41,14 @@ pub struct ScopeArgs {
     /// Keep at least N channels everywhere
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value::at_least_one)]
     pub min_channels: usize,
+}
+
+/// `--rewrite`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RewriteArg {
+    Auto,
+    Tract,
+    None,
 }
 
 impl ScopeArgs {

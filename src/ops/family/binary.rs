@@ -33,6 +33,10 @@ pub trait BinaryFn: Debug + Clone + Send + Sync + 'static {
     fn inverse(&self, _slot: usize) -> Option<Inverse> {
         None
     }
+    /// As [`Hints::form`].
+    fn form(&self, _: &Io, _opset: i64) -> Option<Form> {
+        None
+    }
     /// As [`Hints::instructions`].
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         Instructions::PASS
@@ -49,6 +53,9 @@ impl<F: BinaryFn> Hints for Binary<F> {
     }
     fn parameters(&self) -> &'static [usize] {
         F::PARAMETERS
+    }
+    fn form(&self, io: &Io, opset: i64) -> Option<Form> {
+        self.0.form(io, opset)
     }
     fn instructions(&self, io: &Io) -> Option<Instructions> {
         self.0.instructions(io)

@@ -29,6 +29,10 @@ pub trait Windowed: Debug + Clone + Send + Sync + 'static {
     fn forward<T: Real>(&self, loops: &Loops, factors: &[T], x: &[T], y: &mut [T]);
     /// One plane: dx from x, y and dy.
     fn backward<T: Real>(&self, loops: &Loops, factors: &[T], io: Plane<T>, dx: &mut [T]);
+    /// As [`Hints::form`].
+    fn form(&self, _: &Io, _opset: i64) -> Option<Form> {
+        None
+    }
     /// As [`Hints::instructions`].
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         Instructions::PASS
@@ -72,6 +76,9 @@ impl<P: Windowed> Pool<P> {
 impl<P: Windowed> Hints for Pool<P> {
     fn averages(&self) -> bool {
         P::AVERAGES
+    }
+    fn form(&self, io: &Io, opset: i64) -> Option<Form> {
+        self.0.form(io, opset)
     }
     fn instructions(&self, io: &Io) -> Option<Instructions> {
         self.0.instructions(io)

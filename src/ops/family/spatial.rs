@@ -60,6 +60,21 @@ impl Window {
             .maybe("pads", self.pads.clone())
     }
 
+    /// The window along some of the `axes` spatial axes: along the others it is one element wide and goes step by step.
+    pub fn along(&self, axes: usize, is_one: impl Fn(usize) -> bool) -> Self {
+        let some = |of: &Option<Vec<i64>>, otherwise: i64| {
+            let keep = |(k, &v): (usize, &i64)| if is_one(k % axes) { v } else { otherwise };
+            of.as_ref().map(|of| of.iter().enumerate().map(keep).collect())
+        };
+        Self {
+            auto_pad: self.auto_pad.clone(),
+            kernel_shape: some(&self.kernel_shape, 1),
+            strides: some(&self.strides, 1),
+            dilations: some(&self.dilations, 1),
+            pads: some(&self.pads, 0),
+        }
+    }
+
     /// Kernel, strides, dilations as sizes, checked against the number of spatial axes.
     pub fn steps(&self, kernel: &[usize]) -> Result<[Vec<usize>; 3], Refusal> {
         let axes = kernel.len();

@@ -8,8 +8,10 @@
 //! 6. the number of free classes of each case is a committed number
 //! 7. results that are said to be never negative are not
 //! 8. `bind` takes every node that `infer` takes, whatever its shapes (`shapes.rs`)
+//! 9. a form gives what the operator gives (`forms.rs`)
 
 mod counts;
+mod forms;
 mod runtimes;
 mod shapes;
 

@@ -2,6 +2,7 @@
 
 use crate::cost::Convention;
 use crate::gates::gate::Unlearned;
+use crate::rewrite::Replaced;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -70,6 +71,8 @@ pub struct ModelFacts {
     pub decided: Vec<String>,
     /// Nodes that runtimes read in different ways, and how.
     pub cautions: Vec<String>,
+    /// Nodes that were said in other operators before anything was cut.
+    pub rewritten: Vec<Replaced>,
 }
 
 /// An input or output of a network.
@@ -158,6 +161,8 @@ pub struct Predicted {
     pub origin: String,
     /// Milliseconds of the original.
     pub milliseconds_before: f64,
+    /// Of the original in other operators, where some were replaced.
+    pub milliseconds_rewritten: Option<f64>,
     /// Milliseconds of the small network.
     pub milliseconds_after: f64,
     /// Milliseconds asked for (`--target-latency`).

@@ -1,7 +1,7 @@
 //! What of a report is read again.
 
 use crate::error::{Error, Result};
-use crate::rewrite::{Bias, Mask};
+use crate::rewrite::{Bias, Mask, Replaced};
 use crate::setting::Setting;
 use crate::support::files;
 use serde::Deserialize;
@@ -10,6 +10,9 @@ use std::path::Path;
 /// The part of a [`Run`](super::Run) from which the masked network is rebuilt.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Recipe {
+    /// See [`Run::model`](super::Run::model).
+    #[serde(default)]
+    model: Source,
     /// See [`Run::masks`](super::Run::masks).
     pub masks: Vec<Mask>,
     /// See [`Run::biases`](super::Run::biases).
@@ -20,7 +23,19 @@ pub struct Recipe {
     recovery: Option<serde::de::IgnoredAny>,
 }
 
+/// What of [`ModelFacts`](super::ModelFacts) is needed.
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Source {
+    #[serde(default)]
+    rewritten: Vec<Replaced>,
+}
+
 impl Recipe {
+    /// True where the network was said in other operators before it was cut.
+    pub fn is_rewritten(&self) -> bool {
+        !self.model.rewritten.is_empty()
+    }
+
     /// Reads the report of a run.
     pub fn read(path: &Path) -> Result<Self> {
         let hint = &format!("give the file that {} wrote when the small network was made", Setting::Json);

@@ -13,5 +13,6 @@ mod result;
 
 pub use bench::{benchmark, board, calibrated};
 pub use inspection::{facts, inspection, target};
+pub use model::rewritten;
 pub use parts::{all_sizes, apart_on};
 pub use result::{result, stage};

@@ -4,6 +4,7 @@ use super::parts::all_sizes;
 use crate::cost::Convention;
 use crate::report::json::{ModelFacts, Port};
 use crate::report::units::{bytes, count, plural};
+use crate::rewrite::Replaced;
 use crate::setting::Setting;
 use crate::support::printable::line;
 use std::collections::BTreeMap;
@@ -12,7 +13,21 @@ use std::fmt::Write;
 /// Everything about a model file but its channels.
 pub(super) fn head(m: &ModelFacts) -> String {
     let cautions: String = m.cautions.iter().map(|c| format!("note      {}\n", line(c))).collect();
-    file(m) + &open_sizes(m) + &declared(m) + &operators(m) + &constants(m) + &cautions
+    file(m)
+        + &open_sizes(m)
+        + &declared(m)
+        + &operators(m)
+        + &constants(m)
+        + &cautions
+        + &rewritten(&m.rewritten)
+}
+
+/// Nodes that were said in other operators, a line for each kind.
+pub fn rewritten(all: &[Replaced]) -> String {
+    let mut kinds: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    all.iter().for_each(|r| *kinds.entry((&r.operator, r.by.join(", "))).or_default() += 1);
+    let one = |((operator, by), n): ((&str, String), usize)| format!("rewritten {n} {operator} as {by}\n");
+    kinds.into_iter().map(one).collect()
 }
 
 /// The file, its inputs and outputs, and how large it is.

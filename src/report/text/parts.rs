@@ -6,9 +6,11 @@ use crate::support::printable::line;
 
 /// Predicted times, and what they are made from.
 pub(super) fn predicted(p: &Predicted, after: &str) -> String {
+    let rewritten = p.milliseconds_rewritten.map(|ms| format!(", {} rewritten", milliseconds(ms)));
     format!(
-        "predicted {} {after}, {} before, in tract on one core of {} ({})\n",
+        "predicted {} {after}{}, {} before, in tract on one core of {} ({})\n",
         milliseconds(p.milliseconds_after),
+        rewritten.unwrap_or_default(),
         milliseconds(p.milliseconds_before),
         line(&p.cpu),
         line(&p.origin)
