@@ -29,17 +29,18 @@ fn a_network_is_written_in_other_operators_and_proved_equal() {
     let mut again = program(folder.path());
     again.args(["rewrite", "out.onnx", "again.onnx"]).assert().success();
     let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
-    assert_eq!(read("out.onnx"), read("again.onnx"));
+    assert!(read("out.onnx") == read("again.onnx"));
 }
 
 #[test]
-fn a_network_without_slow_operators_is_written_as_it_is() {
+fn a_network_without_slow_operators_stays_as_it_is() {
     let folder = TempDir::new().unwrap();
     let mut command = program(folder.path());
     command.arg("rewrite").arg(fixture("bn_gemm")).arg("out.onnx");
     command.assert().success().stdout(predicate::str::contains("rewritten nothing"));
-    let given = std::fs::read(fixture("bn_gemm")).unwrap();
-    assert_eq!(std::fs::read(folder.path().join("out.onnx")).unwrap(), given);
+    let mut verify = program(folder.path());
+    verify.arg("verify").arg(fixture("bn_gemm")).arg("out.onnx");
+    verify.assert().success().stdout(predicate::str::contains("max |big − small| is 0 of"));
 }
 
 #[test]
@@ -74,10 +75,10 @@ fn a_time_is_a_share_of_the_time_before() {
         prune.args(["--criterion", "l1", "--json", "small.json"]);
         prune
     };
-    prune("20%").assert().success();
+    prune("30%").assert().success();
     let predicted = &json(dir, "small.json")["predicted"];
     let ms = |key: &str| predicted[format!("milliseconds_{key}")].as_f64().unwrap();
-    assert!(ms("after") <= ms("target") && (ms("target") / ms("before") - 0.2).abs() < 0.01);
+    assert!(ms("after") <= ms("target") && (ms("target") / ms("before") - 0.3).abs() < 0.01);
     assert!(ms("rewritten") < ms("before"));
     let nothing = predicate::str::contains("nothing has to be cut").and(predicate::str::contains("rewrite"));
     prune("95%").assert().code(2).stderr(nothing);
