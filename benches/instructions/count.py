@@ -98,7 +98,7 @@ def main():
                 }
                 rows.append(now)
                 before = before or now
-                share = {k: now[k] / before[k] for k in ("macs", "instructions", "milliseconds")}
+                share = {k: now[k] / (before[k] or 1) for k in ("macs", "instructions", "milliseconds")}
                 print(
                     f"| {model.stem} | {cpu} | {now['macs'] / 1e6:.1f} M | {share['macs']:.3f} | {now['instructions'] / 1e6:.2f} M "
                     f"| {share['instructions']:.3f} | {now['milliseconds']:.2f} ms | {share['milliseconds']:.3f} "

@@ -88,6 +88,15 @@ impl Form {
         self.plain("Slice", &[x, starts, ends, axes])
     }
 
+    /// max(x, 0), and e to the power of min(x, 0) less one.
+    pub fn sides_of_zero(&mut self, x: Term) -> [Term; 2] {
+        let [zero, one] = [0.0, 1.0].map(|n| self.number(n));
+        let above = self.plain("Max", &[x, zero]);
+        let below = self.plain("Min", &[x, zero]);
+        let power = self.plain("Exp", &[below]);
+        [above, self.plain("Sub", &[power, one])]
+    }
+
     /// xᵖ for positive x, in roots and products where p is a whole number of quarters.
     pub fn power(&mut self, x: Term, p: f64) -> Term {
         let quarters = p * 4.0;

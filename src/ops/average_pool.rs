@@ -24,6 +24,24 @@ pub fn read(r: &Reader) -> Result<Box<dyn Op>, Refusal> {
 impl Windowed for AveragePool {
     const DOES: &'static str = "averages";
     const AVERAGES: bool = true;
+    /// A depthwise convolution, where every mean is of as many elements and none is of a whole plane.
+    fn form(&self, io: &Io, opset: i64) -> Option<Form> {
+        let shape = io.input(0).filter(|x| x.len() == 4)?;
+        let kernel = self.window.kernel().ok()??;
+        let counted = self.count_include_pad.unwrap_or(0) != 0;
+        let padded =
+            self.window.pads.iter().flatten().any(|&p| p != 0) || self.window.auto_pad.starts_with("SAME");
+        let whole = volume(&io.output(0)[2..]) == 1;
+        if self.ceil_mode.unwrap_or(0) != 0 || padded && !counted || whole {
+            return None;
+        }
+        let (taps, mut form) = (volume(&kernel), Form::new(opset));
+        let weight = vec![(1.0 / taps as f64) as f32; shape[1] * taps];
+        let weight = form.constant(Tensor::floats(&[&[shape[1], 1], &kernel[..]].concat(), weight));
+        let depthwise = Writer::default().put("group", shape[1] as i64);
+        form.step("Conv", self.window.write(depthwise), &[Term::Operand(0), weight]);
+        Some(form)
+    }
     fn instructions(&self, io: &Io) -> Option<Instructions> {
         let taps = self.window.taps();
         Instructions::per_output(25.0 + 5.0 * taps, 30.0 + 6.5 * taps, io)

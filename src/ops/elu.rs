@@ -24,6 +24,22 @@ impl PointwiseFn for Elu {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).done()
     }
+    /// max(x, 0) + α·(exp(min(x, 0)) − 1)
+    fn form(&self, opset: i64) -> Option<Form> {
+        // Before, Max and Min do not broadcast.
+        if opset < 8 {
+            return None;
+        }
+        let mut form = Form::new(opset);
+        let [above, mut below] = form.sides_of_zero(Term::Operand(0));
+        let alpha = self.alpha::<f64>();
+        if alpha != 1.0 {
+            let alpha = form.number(alpha);
+            below = form.plain("Mul", &[below, alpha]);
+        }
+        form.plain("Add", &[above, below]);
+        Some(form)
+    }
     fn never_negative(&self, x: bool) -> bool {
         x
     }

@@ -28,6 +28,20 @@ impl PointwiseFn for Selu {
     fn attributes(&self) -> Attributes {
         Writer::default().maybe("alpha", self.alpha).maybe("gamma", self.gamma).done()
     }
+    /// γ·max(x, 0) + γ·α·(exp(min(x, 0)) − 1)
+    fn form(&self, opset: i64) -> Option<Form> {
+        // Before, Max and Min do not broadcast.
+        if opset < 8 {
+            return None;
+        }
+        let mut form = Form::new(opset);
+        let sides = form.sides_of_zero(Term::Operand(0));
+        let gamma = self.gamma::<f64>();
+        let factors = [gamma, gamma * self.alpha::<f64>()].map(|factor| form.number(factor));
+        let [above, below] = [0, 1].map(|k| form.plain("Mul", &[sides[k], factors[k]]));
+        form.plain("Add", &[above, below]);
+        Some(form)
+    }
     fn f<T: Real>(&self, x: T) -> T {
         let x = if x > T::zero() { x } else { self.alpha::<T>() * x.exp_m1() };
         self.gamma::<T>() * x

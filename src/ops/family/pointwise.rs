@@ -27,6 +27,10 @@ pub trait PointwiseFn: Debug + Clone + Send + Sync + 'static {
     fn df<T: Real>(&self, x: T, y: T) -> T;
     /// As [`Hints::instructions`].
     const INSTRUCTIONS: Option<Instructions> = Instructions::PASS;
+    /// As [`Hints::form`].
+    fn form(&self, _opset: i64) -> Option<Form> {
+        None
+    }
     /// As [`Hints::rearranges`].
     fn rearranges(&self, _slot: usize) -> bool {
         false
@@ -47,6 +51,9 @@ impl<F: PointwiseFn> Hints for Pointwise<F> {
     }
     fn limit(&self, _: &Operands) -> Option<Limit> {
         self.0.limit()
+    }
+    fn form(&self, _: &Io, opset: i64) -> Option<Form> {
+        self.0.form(opset)
     }
     fn instructions(&self, _: &Io) -> Option<Instructions> {
         F::INSTRUCTIONS

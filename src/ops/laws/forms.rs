@@ -66,7 +66,8 @@ fn law_9_forms_give_what_operators_give() {
             with_form.insert(case.op);
         }
     });
-    let expected = ["Conv", "LRN", "LogSoftmax", "MaxPool", "PRelu", "Pow", "Softmax"];
+    let expected =
+        ["AveragePool", "Conv", "Elu", "LRN", "LogSoftmax", "MaxPool", "PRelu", "Pow", "Selu", "Softmax"];
     assert_eq!(with_form.into_iter().collect::<Vec<_>>(), expected);
 }
 
@@ -100,6 +101,16 @@ fn a_window_is_taken_axis_by_axis() {
     assert_eq!(same.string("auto_pad", "SAME_UPPER").inputs([data(&[1, 2, 7, 8])]).steps().len(), 2);
     let column = Case::new("MaxPool").ints("kernel_shape", &[3, 1]).ints("strides", &[1, 2]);
     assert_eq!(column.inputs([data(&[1, 2, 7, 8])]).form(), None);
+}
+
+#[test]
+fn means_of_equally_many_are_a_depthwise_convolution() {
+    let pool = || Case::new("AveragePool").ints("kernel_shape", &[3, 2]).ints("strides", &[2, 1]);
+    assert_eq!(pool().inputs([data(&[2, 3, 7, 5])]).steps(), ["Conv"]);
+    let padded = || pool().ints("pads", &[1, 0, 1, 1]).inputs([data(&[2, 3, 7, 5])]);
+    assert_eq!(padded().int("count_include_pad", 1).steps(), ["Conv"]);
+    assert_eq!(padded().form(), None, "at the edge fewer are counted");
+    assert_eq!(pool().inputs([data(&[1, 3, 3, 2])]).form(), None, "tract is fast over whole planes");
 }
 
 #[test]
