@@ -76,45 +76,4 @@ impl Form {
         let axes = self.constant(Tensor::ints(&axes));
         self.step(op_type, keep, &[x, axes])
     }
-
-    /// One coordinate of `x` along an axis, which is kept with size 1.
-    pub fn coordinate(&mut self, x: Term, axis: i64, at: i64) -> Term {
-        let bounds = [("starts", at), ("ends", at + 1), ("axes", axis)];
-        if self.opset < 10 {
-            let write = |w: Writer, (name, n): (&str, i64)| w.put(name, vec![n]);
-            return self.step("Slice", bounds.into_iter().fold(Writer::default(), write), &[x]);
-        }
-        let [starts, ends, axes] = bounds.map(|(_, n)| self.constant(Tensor::ints(&[n])));
-        self.plain("Slice", &[x, starts, ends, axes])
-    }
-
-    /// max(x, 0), and e to the power of min(x, 0) less one.
-    pub fn sides_of_zero(&mut self, x: Term) -> [Term; 2] {
-        let [zero, one] = [0.0, 1.0].map(|n| self.number(n));
-        let above = self.plain("Max", &[x, zero]);
-        let below = self.plain("Min", &[x, zero]);
-        let power = self.plain("Exp", &[below]);
-        [above, self.plain("Sub", &[power, one])]
-    }
-
-    /// xᵖ for positive x, in roots and products where p is a whole number of quarters.
-    pub fn power(&mut self, x: Term, p: f64) -> Term {
-        let quarters = p * 4.0;
-        if quarters.fract() != 0.0 || !(1.0..=16.0).contains(&quarters) {
-            let p = self.number(p);
-            return self.plain("Pow", &[x, p]);
-        }
-        let quarters = quarters as usize;
-        let mut factors = Vec::new();
-        if !quarters.is_multiple_of(4) {
-            let root = self.plain("Sqrt", &[x]);
-            factors.extend((quarters & 2 != 0).then_some(root));
-            if quarters & 1 != 0 {
-                factors.push(self.plain("Sqrt", &[root]));
-            }
-        }
-        factors.extend(std::iter::repeat_n(x, quarters / 4));
-        let first = factors.remove(0);
-        factors.into_iter().fold(first, |product, f| self.plain("Mul", &[product, f]))
-    }
 }

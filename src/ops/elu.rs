@@ -1,6 +1,7 @@
 //! Elu: y = x for x ≥ 0, else alpha·(eˣ − 1). <https://onnx.ai/onnx/operators/onnx__Elu.html>
 
 use super::family::pointwise::{Pointwise, PointwiseFn};
+use super::family::steps::sides_of_zero;
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -31,7 +32,7 @@ impl PointwiseFn for Elu {
             return None;
         }
         let mut form = Form::new(opset);
-        let [above, mut below] = form.sides_of_zero(Term::Operand(0));
+        let [above, mut below] = sides_of_zero(&mut form, Term::Operand(0));
         let alpha = self.alpha::<f64>();
         if alpha != 1.0 {
             let alpha = form.number(alpha);

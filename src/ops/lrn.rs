@@ -2,6 +2,7 @@
 //! <https://onnx.ai/onnx/operators/onnx__LRN.html>
 
 use super::family::reduce::tie_others;
+use super::family::steps::power;
 use crate::graph::*;
 use crate::tensor::*;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Slice, Zip};
@@ -43,7 +44,7 @@ impl Hints for Lrn {
         let bias = form.constant(Tensor::floats(&[c], vec![bias as f32; c]));
         let square = form.plain("Mul", &[x, x]);
         let sum = form.plain("Conv", &[square, band, bias]);
-        let power = form.power(sum, beta);
+        let power = power(&mut form, sum, beta);
         form.plain("Div", &[x, power]);
         Some(form)
     }

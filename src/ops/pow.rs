@@ -1,6 +1,7 @@
 //! Pow: y = aᵇ with broadcasting, in the type of a. <https://onnx.ai/onnx/operators/onnx__Pow.html>
 
 use super::family::binary::{Binary, BinaryFn};
+use super::family::steps::power;
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -22,7 +23,7 @@ impl BinaryFn for Pow {
             return None;
         }
         let mut form = Form::new(opset);
-        form.power(Term::Operand(0), exponent);
+        power(&mut form, Term::Operand(0), exponent);
         form.steps.iter().all(|step| step.op_type != "Pow").then_some(form)
     }
     fn instructions(&self, io: &Io) -> Option<Instructions> {

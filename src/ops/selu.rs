@@ -1,6 +1,7 @@
 //! Selu: y = gamma·x for x > 0, else gamma·alpha·(eˣ − 1). <https://onnx.ai/onnx/operators/onnx__Selu.html>
 
 use super::family::pointwise::{Pointwise, PointwiseFn};
+use super::family::steps::sides_of_zero;
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -35,7 +36,7 @@ impl PointwiseFn for Selu {
             return None;
         }
         let mut form = Form::new(opset);
-        let sides = form.sides_of_zero(Term::Operand(0));
+        let sides = sides_of_zero(&mut form, Term::Operand(0));
         let gamma = self.gamma::<f64>();
         let factors = [gamma, gamma * self.alpha::<f64>()].map(|factor| form.number(factor));
         let [above, below] = [0, 1].map(|k| form.plain("Mul", &[sides[k], factors[k]]));

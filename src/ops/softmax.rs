@@ -3,6 +3,7 @@
 //! Until opset 12 the input counts as a matrix, and all axes from `axis` on are normalised together.
 
 use super::family::reduce::{axis_of, sum, tie_others};
+use super::family::steps::coordinate;
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -39,7 +40,7 @@ impl Softmax {
     /// Of two classes each is a sigmoid of the difference.
     fn of_two(axis: usize, mut form: Form) -> Form {
         let axis = axis as i64;
-        let [a, b] = [0, 1].map(|at| form.coordinate(Term::Operand(0), axis, at));
+        let [a, b] = [0, 1].map(|at| coordinate(&mut form, Term::Operand(0), axis, at));
         let each = [[a, b], [b, a]].map(|of| {
             let difference = form.plain("Sub", &of);
             form.plain("Sigmoid", &[difference])

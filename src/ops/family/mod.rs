@@ -17,5 +17,6 @@ pub mod recurrent;
 pub mod reduce;
 pub mod resample;
 pub mod spatial;
+pub mod steps;
 pub mod variadic;
 pub mod view;
