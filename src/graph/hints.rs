@@ -101,8 +101,7 @@ pub trait Hints {
         &[]
     }
 
-    /// The node in operators of opset `_opset` that take tract less time, where there are such; its floating-point operands hold 32
-    /// bits. An empty form is none.
+    /// The node in operators of an opset that take tract less time, where there are such. Its floating-point operands hold 32 bits.
     fn form(&self, _: &Io, _opset: i64) -> Option<Form> {
         None
     }

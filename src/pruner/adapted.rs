@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::exec::{GatedNetwork, Pool};
 use crate::gates;
 use crate::graph::{Facts, Network};
-use crate::onnx::{self, InputShape, Model, Written};
+use crate::onnx::{Model, Written};
 use crate::rewrite::{self, Replaced, Rewritten};
 use crate::verify::certify::{self, Certificate, Claim, Planned};
 use std::path::Path;
@@ -79,14 +79,7 @@ impl Adapted {
     pub fn model(&self) -> Result<Model> {
         let Some(certificate) = &self.certificate else { return Ok(self.given.clone()) };
         let inputs = self.facts.inputs(&self.given.graph).unwrap_or_default();
-        let names = self.given.graph.inputs.iter().map(|&v| self.given.graph.values[v].name.clone());
-        let shapes: Vec<InputShape> = names
-            .zip(inputs)
-            .map(|(name, fact)| InputShape { name: Some(name), shape: fact.shape })
-            .collect();
-        let bytes = certificate.model().to_bytes()?;
-        let read = |shapes: &[InputShape]| onnx::parse(&bytes, self.given.path(), shapes);
-        read(&[]).or_else(|_| read(&shapes))
+        certify::read_back(&self.given, &inputs, &certificate.model().to_bytes()?)
     }
 
     /// Writes the equivalent, or the model itself where nothing was replaced.

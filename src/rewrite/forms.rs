@@ -46,10 +46,9 @@ fn form(Network { graph, facts }: Network, n: NodeId, opset: i64) -> Option<Form
     let at = |facts: &Facts| {
         let (x, y) = facts.operands(node).zip(facts.results(node))?;
         let computed = facts.refusals[n].is_none() && !facts.is_folded(node);
-        let single = x.iter().flatten().map(|x| x.fact).chain(&y);
-        let single = single.clone().all(|fact| !fact.dtype.is_float() || fact.dtype == DType::F32);
-        let form = node.op.form(&Io { x: &x, y: &y }, opset).filter(|_| computed && single)?;
-        (!form.steps.is_empty()).then_some(form)
+        let mut all = x.iter().flatten().map(|x| x.fact).chain(&y);
+        let single = all.all(|fact| !fact.dtype.is_float() || fact.dtype == DType::F32);
+        node.op.form(&Io { x: &x, y: &y }, opset).filter(|_| computed && single)
     };
     let here = at(facts)?;
     // Class scores are known by what makes probabilities of them.

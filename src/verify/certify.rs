@@ -228,10 +228,7 @@ impl Claim<'_> {
     fn read_again(&self, small: &Model, bytes: Option<&[u8]>) -> Result<()> {
         let inputs = self.facts.inputs(&self.original.graph).unwrap_or_default();
         let graph = match bytes {
-            Some(bytes) => {
-                let read = |given: &[InputShape]| onnx::parse(bytes, self.original.path(), given);
-                read(&[]).or_else(|_| read(&shapes(self.original, &inputs)))?.graph
-            }
+            Some(bytes) => read_back(self.original, &inputs, bytes)?.graph,
             // More than one message may take: the graph itself.
             None => small.graph.clone(),
         };
@@ -260,8 +257,11 @@ impl Claim<'_> {
     }
 }
 
-/// The inputs' shapes, stated for a file that leaves them open.
-fn shapes(model: &Model, inputs: &[Fact]) -> Vec<InputShape> {
-    let names = model.graph.inputs.iter().map(|&v| model.graph.values[v].name.clone());
-    names.zip(inputs).map(|(n, f)| InputShape { name: Some(n), shape: f.shape.clone() }).collect()
+/// The model of a message that was made of `original`, at its inputs' sizes where the file leaves some open.
+pub fn read_back(original: &Model, inputs: &[Fact], bytes: &[u8]) -> Result<Model> {
+    let read = |given: &[InputShape]| onnx::parse(bytes, original.path(), given);
+    let graph = &original.graph;
+    let names = graph.inputs.iter().map(|&v| graph.values[v].name.clone());
+    let shapes = names.zip(inputs).map(|(n, f)| InputShape { name: Some(n), shape: f.shape.clone() });
+    read(&[]).or_else(|_| read(&shapes.collect::<Vec<_>>()))
 }
