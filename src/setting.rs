@@ -43,8 +43,6 @@ settings! {
     Residual = "residual",
     /// Processor to predict times for.
     Cpu = "cpu",
-    /// The runtime that operators are chosen for.
-    Rewrite = "rewrite",
     /// Names of layers and tensors that stay whole.
     Exclude = "exclude",
     /// Names of the layers and tensors that may be cut.

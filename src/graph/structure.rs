@@ -282,7 +282,6 @@ impl Graph {
     }
 
     /// Restates by which node each value is computed.
-    /// States anew which nodes compute which values.
     pub fn number_outputs(&mut self) {
         for (n, node) in self.nodes.iter().enumerate() {
             for (slot, v) in node.outputs.iter().enumerate() {

@@ -29,8 +29,7 @@ impl Windowed for AveragePool {
         let shape = io.input(0).filter(|x| x.len() == 4)?;
         let kernel = self.window.kernel().ok()??;
         let counted = self.count_include_pad.unwrap_or(0) != 0;
-        let padded =
-            self.window.pads.iter().flatten().any(|&p| p != 0) || self.window.auto_pad.starts_with("SAME");
+        let padded = self.window.has_pads() || self.window.auto_pad.starts_with("SAME");
         let whole = volume(&io.output(0)[2..]) == 1;
         if self.ceil_mode.unwrap_or(0) != 0 || padded && !counted || whole {
             return None;

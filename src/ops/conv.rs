@@ -65,6 +65,13 @@ impl Conv {
     }
 }
 
+impl Conv {
+    /// Its attributes.
+    fn written(&self) -> Writer {
+        self.window.write(Writer::default().maybe("group", (self.group != 1).then_some(self.group)))
+    }
+}
+
 impl Hints for Conv {
     fn parameters(&self) -> &'static [usize] {
         &[1, 2]
@@ -78,22 +85,17 @@ impl Hints for Conv {
     /// Of one tap and in larger steps: what it steps over goes first, as a pool of one element takes it.
     fn form(&self, io: &Io, opset: i64) -> Option<Form> {
         let axes = io.input(1)?.get(2..)?;
-        let unpadded = self.window.pads.as_ref().is_none_or(|p| p.iter().all(|&p| p == 0));
-        if volume(axes) != 1 || !self.window.is_strided() || !unpadded {
+        if volume(axes) != 1 || !self.window.is_strided() || self.window.has_pads() {
             return None;
         }
-        let (ones, operands) = (vec![1i64; axes.len()], io.x.iter().enumerate().skip(1));
-        let window = Writer::default().put("kernel_shape", ones);
+        let picked = Writer::default().put("kernel_shape", vec![1i64; axes.len()]);
+        let picked = picked.maybe("strides", self.window.strides.clone());
         let mut form = Form::new(opset);
-        let picked = window.maybe("strides", self.window.strides.clone());
-        let x = form.step("MaxPool", picked, &[Term::Operand(0)]);
-        let operands = operands.filter(|(_, x)| x.is_some()).map(|(slot, _)| Term::Operand(slot));
+        let mut operands = vec![form.step("MaxPool", picked, &[Term::Operand(0)])];
+        let others = io.x.iter().enumerate().skip(1).filter(|(_, x)| x.is_some());
+        operands.extend(others.map(|(slot, _)| Term::Operand(slot)));
         let whole = Self { group: self.group, window: Window { strides: None, ..self.window.clone() } };
-        form.steps.push(Step {
-            op_type: "Conv",
-            attributes: Op::attributes(&whole),
-            inputs: std::iter::once(x).chain(operands).collect(),
-        });
+        form.step("Conv", whole.written(), &operands);
         Some(form)
     }
     fn linear(&self, io: &Io) -> Option<Linear> {
@@ -113,7 +115,7 @@ impl Hints for Conv {
 
 impl Op for Conv {
     fn attributes(&self) -> Attributes {
-        self.window.write(Writer::default().maybe("group", (self.group != 1).then_some(self.group))).done()
+        self.written().done()
     }
 
     fn infer(&self, x: &Operands) -> Result<Vec<Fact>, Refusal> {

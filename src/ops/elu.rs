@@ -1,7 +1,7 @@
 //! Elu: y = x for x ≥ 0, else alpha·(eˣ − 1). <https://onnx.ai/onnx/operators/onnx__Elu.html>
 
 use super::family::pointwise::{Pointwise, PointwiseFn};
-use super::family::steps::sides_of_zero;
+use super::family::steps::{exponential_less_one, sides_of_zero};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -27,12 +27,9 @@ impl PointwiseFn for Elu {
     }
     /// max(x, 0) + α·(exp(min(x, 0)) − 1)
     fn form(&self, opset: i64) -> Option<Form> {
-        // Before, Max and Min do not broadcast.
-        if opset < 8 {
-            return None;
-        }
         let mut form = Form::new(opset);
-        let [above, mut below] = sides_of_zero(&mut form, Term::Operand(0));
+        let [above, below] = sides_of_zero(&mut form, Term::Operand(0))?;
+        let mut below = exponential_less_one(&mut form, below);
         let alpha = self.alpha::<f64>();
         if alpha != 1.0 {
             let alpha = form.number(alpha);

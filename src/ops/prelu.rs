@@ -1,6 +1,7 @@
 //! PRelu: y = x for x ≥ 0, else slope·x; the slope is broadcast to x. <https://onnx.ai/onnx/operators/onnx__PRelu.html>
 
 use super::family::binary::{Binary, BinaryFn};
+use super::family::steps::sides_of_zero;
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -16,13 +17,8 @@ impl BinaryFn for PRelu {
     const PARAMETERS: &'static [usize] = &[1];
     /// max(x, 0) + slope·min(x, 0); tract compares, multiplies and chooses, element by element.
     fn form(&self, _: &Io, opset: i64) -> Option<Form> {
-        // Before, Max and Min do not broadcast.
-        if opset < 8 {
-            return None;
-        }
         let (mut form, [x, slope]) = (Form::new(opset), [Term::Operand(0), Term::Operand(1)]);
-        let zero = form.number(0.0);
-        let [above, below] = ["Max", "Min"].map(|op| form.plain(op, &[x, zero]));
+        let [above, below] = sides_of_zero(&mut form, x)?;
         let below = form.plain("Mul", &[below, slope]);
         form.plain("Add", &[above, below]);
         Some(form)

@@ -1,7 +1,7 @@
 //! Selu: y = gamma·x for x > 0, else gamma·alpha·(eˣ − 1). <https://onnx.ai/onnx/operators/onnx__Selu.html>
 
 use super::family::pointwise::{Pointwise, PointwiseFn};
-use super::family::steps::sides_of_zero;
+use super::family::steps::{exponential_less_one, sides_of_zero};
 use crate::graph::*;
 use crate::tensor::*;
 
@@ -31,12 +31,9 @@ impl PointwiseFn for Selu {
     }
     /// γ·max(x, 0) + γ·α·(exp(min(x, 0)) − 1)
     fn form(&self, opset: i64) -> Option<Form> {
-        // Before, Max and Min do not broadcast.
-        if opset < 8 {
-            return None;
-        }
         let mut form = Form::new(opset);
-        let sides = sides_of_zero(&mut form, Term::Operand(0));
+        let [above, below] = sides_of_zero(&mut form, Term::Operand(0))?;
+        let sides = [above, exponential_less_one(&mut form, below)];
         let gamma = self.gamma::<f64>();
         let factors = [gamma, gamma * self.alpha::<f64>()].map(|factor| form.number(factor));
         let [above, below] = [0, 1].map(|k| form.plain("Mul", &[sides[k], factors[k]]));

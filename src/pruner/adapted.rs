@@ -3,13 +3,10 @@
 //! Takes: a model. Gives: an [`Adapted`] one, with what was replaced and the measured difference. Never: gives one that is not equal,
 //! in our executor and in tract.
 
-use super::samples;
 use crate::cost::{Convention, Cost};
 use crate::coupling::Groups;
-use crate::data::BoundDataset;
 use crate::error::{Error, Result};
 use crate::exec::{GatedNetwork, Pool};
-use crate::gates;
 use crate::graph::{Facts, Network};
 use crate::onnx::{Model, Written};
 use crate::rewrite::{self, Replaced, Rewritten};
@@ -42,8 +39,7 @@ impl Adapted {
             return Ok(Self { given, facts, replaced, certificate: None });
         }
         let pool = Pool::new(threads)?;
-        let data = BoundDataset::synthetic(&gates::inputs(network)?, SAMPLES, seed);
-        let samples = samples(network, &data, &(0..SAMPLES).collect::<Vec<_>>());
+        let samples = super::noise(network, SAMPLES, seed)?;
         let gated = GatedNetwork { network, gates: &[], bias_terms: &[] };
         let proof = certify::prove(gated, &[], &graph, &samples, &pool)?;
         let of_new = network.facts_of(&graph)?;

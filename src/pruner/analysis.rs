@@ -93,8 +93,8 @@ impl Analysis {
         }
     }
 
-    /// Amount of the network that is cut.
-    fn before(&self, unit: Unit) -> u64 {
+    /// Amount of the network that is cut, before it is.
+    pub fn before(&self, unit: Unit) -> u64 {
         let cost = self.time.as_ref().filter(|_| unit == Unit::Time).unwrap_or(&self.cost);
         cost.hard(&vec![true; self.dead.len()])
     }

@@ -5,9 +5,7 @@
 
 use super::Clock;
 use crate::cost::latency::Speed;
-use crate::data::BoundDataset;
 use crate::error::{Error, Result};
-use crate::gates::{self};
 use crate::graph::{Facts, Graph, Network};
 use crate::onnx::Model;
 use crate::tract::board::Board;
@@ -82,8 +80,7 @@ pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
 pub fn load(model: &Model, facts: &Facts) -> Result<Loaded> {
     let graph = &model.graph;
     let inputs = facts.inputs(graph).unwrap_or_default();
-    let data = BoundDataset::synthetic(&gates::inputs(Network { graph, facts })?, 1, 1);
-    let sample = super::samples(Network { graph, facts }, &data, &[0]).remove(0);
+    let sample = super::noise(Network { graph, facts }, 1, 1)?.remove(0);
     let runtime = Runtime::load(&model.to_bytes()?, &inputs).map_err(|why| refused(model.path(), &why))?;
     Ok(Loaded { runtime, sample })
 }

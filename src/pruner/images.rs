@@ -1,6 +1,8 @@
 //! Choices of a few images of many.
 
 use crate::data::BoundDataset;
+use crate::error::Result;
+use crate::gates;
 use crate::graph::*;
 use crate::support::random::Draw;
 use crate::tensor::*;
@@ -10,6 +12,12 @@ use crate::tract::Sample;
 pub(super) fn some_of(list: &[usize], n: usize, seed: u64) -> Vec<usize> {
     let chosen = Draw::new(seed, 3).subset(list.len(), n.min(list.len()));
     chosen.into_iter().map(|i| list[i]).collect()
+}
+
+/// Inputs of noise, one for each of `n` images.
+pub(super) fn noise(network: Network, n: usize, seed: u64) -> Result<Vec<Sample>> {
+    let data = BoundDataset::synthetic(&gates::inputs(network)?, n, seed);
+    Ok(samples(network, &data, &(0..n).collect::<Vec<_>>()))
 }
 
 /// Inputs of the network made of the first four images of `list` (fewer, if there are fewer), in full batches.

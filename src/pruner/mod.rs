@@ -38,7 +38,7 @@ pub use events::{Clock, Events, Resume, Silent, Stage, Start};
 pub use front::{Processor, Pruned, Pruner};
 pub use identity::Identity;
 pub use images::samples;
-use images::some_of;
+use images::{noise, some_of};
 pub use model::{Model, Port};
 pub use options::{Compensation, Criterion, Finetune, Options, Recover, Target, Unit};
 pub use prepared::{Done, Prepared};

@@ -111,7 +111,6 @@ fn predicted(prepared: &Prepared, outcome: Option<&Outcome>) -> Option<Predicted
     let analysis = prepared.analysis();
     let (speed, time) = (prepared.options().speed.as_ref()?, analysis.time.as_ref()?);
     let milliseconds = |ns: u64| ns as f64 / 1e6;
-    let whole = time.hard(&vec![true; analysis.kept_at_min.len()]);
     let made = |o: &Outcome| pruner::predicted(prepared.network(), o.graph(), speed).ok();
     let planned = || outcome.map_or(&analysis.kept_at_min, |o| &o.plan.kept);
     let after = outcome.and_then(made).unwrap_or_else(|| time.hard(planned()));
@@ -119,7 +118,7 @@ fn predicted(prepared: &Prepared, outcome: Option<&Outcome>) -> Option<Predicted
         cpu: speed.name.clone(),
         origin: speed.origin.clone(),
         milliseconds_before: milliseconds(analysis.whole(Unit::Time)),
-        milliseconds_rewritten: prepared.adapted().map(|_| milliseconds(whole)),
+        milliseconds_rewritten: prepared.adapted().map(|_| milliseconds(analysis.before(Unit::Time))),
         milliseconds_after: milliseconds(after),
         measured: outcome.and_then(|o| o.measured),
         milliseconds_target: outcome.filter(|o| o.unit == Unit::Time).map(|o| milliseconds(o.target)),

@@ -1,8 +1,8 @@
 //! Stored constants: initializers and Constant nodes alike.
 
+use super::node::read_op;
 use crate::error::{Error, Result};
 use crate::graph::*;
-use crate::ops;
 use crate::tensor::*;
 use std::sync::Arc;
 
@@ -68,17 +68,4 @@ pub fn change(graph: &mut Graph, constants: &[(String, Tensor)]) -> Result<()> {
         store(graph, v, new.clone())?;
     }
     Ok(())
-}
-
-/// An operator of ours, from its attributes.
-pub(super) fn read_op(
-    name: &str,
-    op_type: &str,
-    opset: i64,
-    attributes: &Attributes,
-    inputs: usize,
-) -> Result<Box<dyn Op>> {
-    ops::read(op_type, "", opset, attributes, inputs, 1).map_err(|e| {
-        Error::node(name, op_type, e.reason(), "this is a defect of autobot-onnx: please report it")
-    })
 }

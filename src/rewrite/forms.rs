@@ -4,11 +4,10 @@
 //! that nodes read or give stay; the last step has the node's name. Never: replaces a node whose form differs between the sizes
 //! of the axes that the file leaves open, or one that makes probabilities of the network's own answers.
 
-use super::constant::read_op;
+use super::node::new_node;
 use crate::error::Result;
 use crate::graph::*;
 use crate::tensor::DType;
-use std::sync::Arc;
 
 /// A node that was replaced.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -91,16 +90,7 @@ fn put(new: &mut Graph, names: &mut Names, node: &Node, form: Form) -> Result<()
                 Term::Step(s) => results.get(s).copied(),
             })
             .collect();
-        let op = Arc::from(read_op(&name, step.op_type, opset, &step.attributes, inputs.len())?);
-        new.nodes.push(Node {
-            name,
-            op_type: step.op_type.into(),
-            op,
-            inputs,
-            outputs: vec![Some(out)],
-            captured: Vec::new(),
-            source: None,
-        });
+        new.nodes.push(new_node(name, (step.op_type, opset), &step.attributes, inputs, out)?);
         results.push(out);
     }
     Ok(())

@@ -4,13 +4,12 @@
 //! the way, stay as they are.
 
 use super::bias::{Bias, Raising};
-use super::constant::read_op;
+use super::node::new_node;
 use crate::coupling::Groups;
 use crate::error::{Error, Result};
 use crate::graph::*;
 use crate::tensor::*;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 /// An operand at which deleted channels are zero in the masked original: a reader's, or a branch's at its addition.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -116,15 +115,6 @@ fn multiply(
     // The origin's node number is set when the node is inserted.
     let out = value(format!("{base}_masked"), Origin::Node(usize::MAX, 0));
     let name = graph.values[out].name.clone();
-    let op = Arc::from(read_op(&name, "Mul", 13, &Attributes::new(), 2)?);
     let read = graph.nodes[at].inputs[slot].replace(out);
-    Ok(Node {
-        name,
-        op_type: "Mul".into(),
-        op,
-        inputs: vec![read, Some(factor)],
-        outputs: vec![Some(out)],
-        captured: Vec::new(),
-        source: None,
-    })
+    new_node(name, ("Mul", 13), &Attributes::new(), vec![read, Some(factor)], out)
 }

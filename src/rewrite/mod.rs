@@ -11,6 +11,7 @@ mod cuts;
 mod follow;
 mod forms;
 mod masked;
+mod node;
 mod route;
 mod shape_arithmetic;
 mod shape_operands;

@@ -1,13 +1,12 @@
 //! New nodes: branches scattered back to their trunk, gathers of readers that pick from it.
 
 use super::Rewriter;
-use super::constant::read_op;
+use super::node::new_node;
 use crate::coupling::{Select, Site};
 use crate::error::{Error, Result};
 use crate::graph::*;
 use crate::setting::Setting;
 use crate::tensor::*;
-use std::sync::Arc;
 
 impl Rewriter<'_> {
     /// Scatters what is left of an expanded branch to the channels that its Add keeps: a zero plane is appended, then every
@@ -123,16 +122,9 @@ impl Rewriter<'_> {
         inputs: Vec<ValueId>,
         out: ValueId,
     ) -> Result<()> {
-        let op = Arc::from(read_op(&name, op_type, self.opset, &attributes, inputs.len())?);
-        self.before.entry(before).or_default().push(Node {
-            name,
-            op_type: op_type.into(),
-            op,
-            inputs: inputs.into_iter().map(Some).collect(),
-            outputs: vec![Some(out)],
-            captured: Vec::new(),
-            source: None,
-        });
+        let inputs = inputs.into_iter().map(Some).collect();
+        let node = new_node(name, (op_type, self.opset), &attributes, inputs, out)?;
+        self.before.entry(before).or_default().push(node);
         Ok(())
     }
 

@@ -156,6 +156,11 @@ impl Window {
         self.kernel_shape.iter().flatten().product::<i64>() as f64
     }
 
+    /// True where pads are stated that are not zero.
+    pub fn has_pads(&self) -> bool {
+        self.pads.iter().flatten().any(|&p| p != 0)
+    }
+
     /// True where some step is larger than one.
     pub fn is_strided(&self) -> bool {
         self.strides.iter().flatten().any(|&s| s > 1)

@@ -14,13 +14,16 @@ pub fn coordinate(form: &mut Form, x: Term, axis: i64, at: i64) -> Term {
     form.plain("Slice", &[x, starts, ends, axes])
 }
 
-/// max(x, 0), and e to the power of min(x, 0) less one.
-pub fn sides_of_zero(form: &mut Form, x: Term) -> [Term; 2] {
-    let [zero, one] = [0.0, 1.0].map(|n| form.number(n));
-    let above = form.plain("Max", &[x, zero]);
-    let below = form.plain("Min", &[x, zero]);
-    let power = form.plain("Exp", &[below]);
-    [above, form.plain("Sub", &[power, one])]
+/// max(x, 0) and min(x, 0); none before opset 8, where these do not broadcast.
+pub fn sides_of_zero(form: &mut Form, x: Term) -> Option<[Term; 2]> {
+    let zero = form.number(0.0);
+    (form.opset >= 8).then(|| ["Max", "Min"].map(|op| form.plain(op, &[x, zero])))
+}
+
+/// eˣ − 1
+pub fn exponential_less_one(form: &mut Form, x: Term) -> Term {
+    let (one, power) = (form.number(1.0), form.plain("Exp", &[x]));
+    form.plain("Sub", &[power, one])
 }
 
 /// xᵖ for positive x, in roots and products where p is a whole number of quarters.
