@@ -36,6 +36,10 @@ pub enum Error {
     #[error("{setting}: {}\n  way out: {}", line(reason), line(hint))]
     Argument { setting: Setting, reason: String, hint: String },
 
+    /// A command that was to measure and did not; with what it printed.
+    #[error("{setting}: '{}' {}\n{}  way out: {}", line(command), line(reason), printed(output), line(hint))]
+    Command { setting: Setting, command: String, reason: String, output: Vec<String>, hint: String },
+
     /// Arrays in memory that do not fit the network.
     #[error("{}\n  way out: {}", line(reason), line(hint))]
     Arrays { reason: String, hint: String },
@@ -87,6 +91,10 @@ impl Error {
 
 fn bullets(nodes: &[String]) -> String {
     nodes.iter().map(|n| format!("    - {}\n", line(n))).collect()
+}
+
+fn printed(output: &[String]) -> String {
+    output.iter().map(|text| format!("    {}\n", line(text))).collect()
 }
 
 fn file(path: &Path) -> String {

@@ -130,6 +130,8 @@ pub use exec::LossKind;
 pub use gates::{Agreement, Checkpointing, Record};
 pub use onnx::{InputShape, Written};
 pub use plan::{Limits, Round};
+pub use pruner::command::MeasureCommand;
+pub use pruner::{CONFIDENCE, Comparison};
 pub use pruner::{
     Compensation, Criterion, Events, Finetune, Model, Options, Port, Processor, Pruned, Pruner, Recover,
     Silent, Stage, Target,

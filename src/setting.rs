@@ -43,6 +43,10 @@ settings! {
     Residual = "residual",
     /// Processor to predict times for.
     Cpu = "cpu",
+    /// Command that measures times.
+    Measure = "measure",
+    /// Longest time that this command may take.
+    MeasureTimeout = "measure_timeout",
     /// Names of layers and tensors that stay whole.
     Exclude = "exclude",
     /// Names of the layers and tensors that may be cut.

@@ -6,6 +6,8 @@ mod bad_input;
 mod behind;
 #[path = "cli/digests.rs"]
 mod digests;
+#[path = "cli/measure.rs"]
+mod measure;
 #[path = "cli/odd_input.rs"]
 mod odd_input;
 #[path = "cli/rewrite.rs"]

@@ -15,7 +15,7 @@ use autobot_onnx::internals::onnx::{self, Model};
 use autobot_onnx::internals::pruner::host::{load, observe, refused};
 use autobot_onnx::internals::report::{gather, json, text};
 use autobot_onnx::internals::tract::board::Board;
-use autobot_onnx::internals::tract::calibrate::{self, Measured};
+use autobot_onnx::internals::tract::calibrate::{self, Measured, Times};
 use autobot_onnx::internals::tract::timing::{self, Loaded, Rounds, Timing};
 use autobot_onnx::internals::verify;
 use autobot_onnx::{Error, Result};
@@ -131,10 +131,10 @@ impl<'a> Contender<'a> {
 
     /// What is reported of it.
     fn benched(&self, ready: &Loaded, timing: Timing, args: &BenchArgs) -> Result<json::Benched> {
-        let layers = match self.observed.first() {
+        let layers = match self.observed.first().map(|whole| &whole.times) {
             _ if !args.layers => None,
-            Some(whole) => Some(whole.layers.clone()),
-            None => {
+            Some(Times::Layers(layers)) => Some(layers.clone()),
+            _ => {
                 let layers = timing::layers(ready, args.runs.min(NODE_RUNS));
                 Some(layers.map_err(|why| refused(self.path, &why))?)
             }

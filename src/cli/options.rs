@@ -11,7 +11,7 @@ use autobot_onnx::internals::plan::{Limits, Round};
 use autobot_onnx::internals::pruner::{Finetune, Options, Recover, host};
 use autobot_onnx::internals::report::text;
 use autobot_onnx::internals::support::files;
-use autobot_onnx::{Error, Result, Setting, Target};
+use autobot_onnx::{Error, MeasureCommand, Result, Setting, Target};
 
 /// Options of an analysis: what is counted, and what may be cut. `target` is the first one, if there is any.
 pub fn scope(args: &ScopeArgs, target: Option<Target>) -> Result<Options> {
@@ -85,8 +85,25 @@ pub fn recovery(args: &RecoveryArgs, has_images: bool) -> Recover {
 }
 
 /// What a processor takes for the parts of an inference: as it is known, as it was measured before, or as it is measured now
-/// on the network itself.
-pub fn speed(cpu: Option<&Processor>, model: &Model, console: Console) -> Result<Option<Speed>> {
+/// on the network itself. Where a command measures, it is scaled to what this says of the network, or fitted to that.
+pub fn speed(
+    cpu: Option<&Processor>,
+    command: Option<&MeasureCommand>,
+    model: &Model,
+    console: Console,
+) -> Result<Option<Speed>> {
+    let of_processor = cpu_speed(cpu, model, console)?;
+    let Some(command) = command else { return Ok(of_processor) };
+    if let Some(speed) = of_processor {
+        return command.scaled(&speed, model).map(Some);
+    }
+    console.progress("measuring the network, and cuts of it by chance");
+    let (speed, error) = command.speed(model)?;
+    console.facts(&text::calibrated_on_networks(&speed.name, error));
+    Ok(Some(speed))
+}
+
+fn cpu_speed(cpu: Option<&Processor>, model: &Model, console: Console) -> Result<Option<Speed>> {
     match cpu {
         None => Ok(None),
         Some(Processor::Known(cpu)) => Ok(Some(cpu.speed())),

@@ -6,7 +6,9 @@
 use super::answer::one_line;
 use super::console::Console;
 use autobot_onnx::internals::gates::{Record, Trained};
-use autobot_onnx::internals::pruner::{self, Clock, Events, Identity, Resume, Start, checkpoint};
+use autobot_onnx::internals::pruner::{
+    self, Comparison, Events, Identity, Resume, Start, Timekeeper, checkpoint,
+};
 use autobot_onnx::internals::recover::{Epoch, State, Update};
 use autobot_onnx::internals::report::text;
 use autobot_onnx::internals::report::units::{count, milliseconds};
@@ -62,12 +64,23 @@ pub struct Watch {
     found: Option<(Resume, State)>,
     /// Gates to be used instead of training.
     gates: Option<Trained>,
+    /// The last gates that were trained.
+    trained: Option<Trained>,
 }
 
 impl Watch {
     /// A watch that keeps nothing.
     pub fn new(console: Console) -> Self {
-        Self { console, timed: false, stage: None, kept: None, saved: None, found: None, gates: None }
+        Self {
+            console,
+            timed: false,
+            stage: None,
+            kept: None,
+            saved: None,
+            found: None,
+            gates: None,
+            trained: None,
+        }
     }
 
     /// From now on the run's state is kept in a file. The run goes on from what is there of it already.
@@ -136,13 +149,19 @@ impl Watch {
     }
 
     /// What the run starts from.
-    pub fn start<'a>(&mut self, clock: Option<&'a mut dyn Clock>) -> Start<'a> {
+    pub fn start<'a>(&mut self, clock: Option<Timekeeper<'a>>) -> Start<'a> {
         Start { resume: self.found.take(), gates: self.gates.take(), clock }
     }
 
     /// The next run uses the gates that this one trained.
     pub fn hand_on(&mut self, gates: Option<Trained>) {
         self.gates = gates;
+    }
+
+    /// Gates that were trained in this run and are in no file.
+    pub fn unsaved(&self) -> Option<&Trained> {
+        let is_saved = self.saved.as_ref().is_some_and(|s| s.written == Some(true));
+        self.trained.as_ref().filter(|gates| !is_saved && !gates.history.is_empty())
     }
 
     /// The run is over: its state is of no more use.
@@ -244,6 +263,7 @@ impl Events for Watch {
     }
 
     fn trained(&mut self, gates: &Trained) {
+        self.trained = Some(gates.clone());
         let Some(saved) = self.saved.as_mut() else { return };
         let path = &saved.path;
         let written = checkpoint::encode_gates(&saved.belongs_to, gates)
@@ -253,6 +273,11 @@ impl Events for Watch {
         if let Err(e) = written {
             self.warn(&format!("--save-gates: the run goes on without them: {}", one_line(&e)));
         }
+    }
+
+    fn measured(&mut self, comparison: &Comparison) {
+        self.close();
+        self.console.progress(&text::measured(comparison));
     }
 
     fn proving(&mut self, nodes: usize) {

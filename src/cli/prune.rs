@@ -2,8 +2,8 @@
 //!
 //! Takes: [`PruneArgs`]. Gives: a small model file, printed results, a JSON report. Never: writes what was not verified.
 
-use super::answer::{Answer, announce, beside};
-use super::args::{LearnArgs, PruneArgs};
+use super::answer::{Answer, announce, beside, one_line};
+use super::args::{LearnArgs, MeasureArgs, PruneArgs};
 use super::console::Console;
 use super::flags::with_flags;
 use super::job::Job;
@@ -14,11 +14,15 @@ use super::value::Processor;
 use super::{data, guard, options};
 use autobot_onnx::internals::data::BoundDataset;
 use autobot_onnx::internals::onnx::Model;
+use autobot_onnx::internals::pruner::command::CommandClock;
 use autobot_onnx::internals::pruner::host::Stopwatch;
-use autobot_onnx::internals::pruner::{Clock, Criterion, Done, Identity, Options, Recover};
+use autobot_onnx::internals::pruner::{
+    Clock, Criterion, Done, Identity, Options, Recover, Timekeeper, checkpoint,
+};
 use autobot_onnx::internals::report::units::plural;
 use autobot_onnx::internals::report::{html, json, text};
 use autobot_onnx::internals::support::files;
+use autobot_onnx::internals::support::printable::line;
 use autobot_onnx::{Error, Result, Setting, Target};
 use std::path::{Path, PathBuf};
 
@@ -49,6 +53,20 @@ pub fn run(args: &PruneArgs, flags: &Flags) -> anyhow::Result<Answer> {
 /// Refuses flags that exclude each other, before a file is opened.
 fn refuse_contradictions(args: &PruneArgs, targets: &[Target]) -> Result<()> {
     let refuse = |setting, reason: &str, hint: &str| Err(Error::argument(setting, reason, hint));
+    let timed = targets.iter().any(|t| t.is_time());
+    let MeasureArgs { measure, .. } = &args.measure;
+    if timed && args.scope.cpu.is_none() && measure.is_none() {
+        let hint = format!(
+            "name a processor with {} cortex-a53, or a command with {}",
+            Setting::Cpu,
+            Setting::Measure
+        );
+        return refuse(Setting::TargetLatency, "is a time, and nothing says where it is to be met", &hint);
+    }
+    if measure.is_some() && !timed {
+        let hint = format!("give {} 50%, or leave it out", Setting::TargetLatency);
+        return refuse(Setting::Measure, "measures times, and no time is the target", &hint);
+    }
     let (keeps_state, several) = (args.recovery.checkpoint.is_some(), targets.len() > 1);
     if keeps_state && several {
         let reason = "keeps the state of one run, and each target is a run";
@@ -59,17 +77,17 @@ fn refuse_contradictions(args: &PruneArgs, targets: &[Target]) -> Result<()> {
         return refuse(Setting::Stages, reason, "give one target");
     }
     if keeps_state && measures(args, targets) {
-        let reason =
-            "has to find the same plan again, and times measured on this machine differ from run to run";
-        let hint = "give --cpu a file that 'bench --calibrate' wrote, or no --checkpoint";
+        let reason = "has to find the same plan again, and measured times differ from run to run";
+        let hint = "give --cpu a file that 'bench --calibrate' wrote and no --measure, or no --checkpoint";
         return refuse(Setting::Checkpoint, reason, hint);
     }
     Ok(())
 }
 
-/// Whether a time is the target, and this machine measures it.
+/// Whether a time is the target, and is measured.
 fn measures(args: &PruneArgs, targets: &[Target]) -> bool {
-    args.scope.cpu == Some(Processor::Host) && targets.iter().any(|t| t.is_time())
+    let measured = args.measure.measure.is_some() || args.scope.cpu == Some(Processor::Host);
+    measured && targets.iter().any(|t| t.is_time())
 }
 
 /// Reads the model, once it is known that everything that was named can be written.
@@ -88,7 +106,8 @@ fn options(args: &PruneArgs, targets: &[Target], model: &Model, console: Console
     let scope = options::scope(&args.scope, targets.first().copied())?;
     let mut options = options::learning(&args.learn, scope);
     options.trace = args.trace;
-    options.speed = options::speed(args.scope.cpu.as_ref(), model, console)?;
+    let command = args.measure.command();
+    options.speed = options::speed(args.scope.cpu.as_ref(), command.as_ref(), model, console)?;
     options.recover = options::recovery(&args.recovery, args.data.calib.is_some());
     if options.stages > 1 && options.recover == Recover::None {
         let reason = "brings nothing without recovery in between";
@@ -168,17 +187,16 @@ impl Pruning<'_> {
         let targets: Vec<Target> = wanted.iter().map(|w| w.target).collect();
         let mut watch = Watch::new(self.console);
         watch.timed = targets.iter().any(|t| t.is_time());
-        let measures = measures(self.args, &targets);
-        let mut clock =
-            if measures { Some(Stopwatch::new(self.job.given(), self.job.prepared.model())?) } else { None };
+        let mut clock = if measures(self.args, &targets) { Some(self.clock()?) } else { None };
         let gates = self.keep_gates(&mut watch)?;
         let mut answer = Answer::Yes;
         for wanted in wanted {
             if let Some(path) = &self.args.recovery.checkpoint {
                 watch.keep_in(path, self.identity(wanted.target, gates.as_deref()))?;
             }
-            let start = watch.start(clock.as_mut().map(|clock| clock as &mut dyn Clock));
-            let done = self.job.prepared.run(wanted.target, self.data, start, &mut watch)?;
+            let start = watch.start(clock.as_deref_mut().map(Timekeeper::new));
+            let run = self.job.prepared.run(wanted.target, self.data, start, &mut watch);
+            let done = run.inspect_err(|_| self.rescue(&watch, wanted.places.model()))?;
             let trained = done.outcome.trained.clone();
             match self.finish(done, wanted.places)? {
                 Answer::Yes => {}
@@ -195,6 +213,41 @@ impl Pruning<'_> {
             self.console.warn("--save-gates: no gates were trained, so none are written");
         }
         Ok(answer)
+    }
+
+    /// What measures the networks that are tried.
+    fn clock(&self) -> Result<Box<dyn Clock>> {
+        let (given, model) = (self.job.given(), self.job.prepared.model());
+        Ok(match self.args.measure.command() {
+            Some(command) => Box::new(CommandClock::new(&command, given, model)?),
+            None => Box::new(Stopwatch::new(given, model)?),
+        })
+    }
+
+    /// Saves gates that were trained before a run ended with an error, beside the network that it was to write.
+    fn rescue(&self, watch: &Watch, model: &Path) {
+        let Some(gates) = watch.unsaved() else { return };
+        let prepared = &self.job.prepared;
+        let path = model.with_extension("gates.json");
+        let belongs_to = Identity::of_gates(
+            &prepared.model().graph,
+            prepared.model().opset(),
+            self.data,
+            prepared.options(),
+        );
+        let saved = match path.exists() {
+            true => Err(Error::file(&path, "is there already", "give --save-gates")),
+            false => checkpoint::encode_gates(&belongs_to, gates)
+                .map_err(|e| Error::file(&path, e, files::ROOM))
+                .and_then(|bytes| files::replace(&path, &bytes, files::ROOM)),
+        };
+        match saved {
+            Ok(()) => self.console.warn(&format!(
+                "the gates that were trained are in {}: --gates {0} goes on from them",
+                line(&path.display().to_string())
+            )),
+            Err(e) => self.console.warn(&format!("the gates that were trained are lost: {}", one_line(&e))),
+        }
     }
 
     /// What a checkpoint of a run belongs to.

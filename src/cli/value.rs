@@ -135,6 +135,19 @@ pub fn share(text: &str) -> Result<f64, String> {
     share.ok().filter(|s| (0.0..=1.0).contains(s)).ok_or_else(|| "give a share: 95% or 0.95".into())
 }
 
+/// A command line that is not blank.
+pub fn command(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("give a command line, as in 'ssh pi autobot-onnx bench -'".into()),
+        line => Ok(line.to_owned()),
+    }
+}
+
+/// A time of a year at the most, in seconds.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    real(text).filter(|x| (1e-3..=3.2e7).contains(x)).ok_or_else(|| "give seconds: 300".into())
+}
+
 /// A number above 0.
 pub fn positive(text: &str) -> Result<f64, String> {
     real(text).filter(|x| *x > 0.0).ok_or_else(|| "give a number above 0".into())

@@ -1,6 +1,6 @@
 //! The choice of channels: scores from gates, weights or chance, and the plan that meets the target.
 
-use super::{Aim, Analysis, Criterion, Events, Options, Recover, Resume, Start, Unit, some_of};
+use super::{Aim, Analysis, Comparison, Criterion, Events, Options, Recover, Resume, Start, Unit, some_of};
 use crate::cost::Cost;
 use crate::cost::latency::Speed;
 use crate::coupling::Groups;
@@ -24,6 +24,9 @@ const TRACED: usize = 500;
 /// Largest number of plans that are tried until one's network is fast enough.
 const TRIES: usize = 12;
 
+/// Share of a time that a measured network may stay below it before a larger one is tried.
+const NEAR: f64 = 0.03;
+
 /// Largest increase of the task loss at which gates serve another target than they were trained for.
 const NOTHING: f64 = 0.02;
 
@@ -37,8 +40,8 @@ pub(super) struct Chosen {
     pub trained: Option<Trained>,
     /// κ per level of the compensation.
     pub levels: Vec<f64>,
-    /// Time of the plan's network as a share of the unpruned one's, where it was measured.
-    pub measured: Option<f64>,
+    /// The plan's network beside the unpruned one, where that was measured.
+    pub measured: Option<Comparison>,
     /// Share of the cut that was left to dependence.
     pub dependent: f64,
 }
@@ -84,20 +87,25 @@ impl Learning<'_> {
         let search =
             Search::new(self.groups, self.aim.budget(), self.options.limits, self.analysis.fixed.clone());
         let settings = self.settings();
+        let mut planned = self.target;
         let mut trained = match resume {
             Some(resume) => resume.trained.clone(),
             None if self.options.criterion == Criterion::Gates && self.learns() => {
-                Some(self.gates(settings.clone(), &search, start, events)?)
+                let (trained, goal) = self.gates(settings.clone(), &search, start, events)?;
+                planned = goal;
+                Some(trained)
             }
             None => None,
         };
+        // Before anything is measured with them: that can fail.
+        trained.iter().for_each(|gates| events.trained(gates));
         let score = self.score(trained.as_ref());
-        let (mut plan, mut measured) = self.meet(&search, &score, start)?;
+        let (mut plan, mut measured) = self.meet(&search, &score, planned, start, events)?;
         let mut dependent = 0.0;
         let levels = trained.as_ref().map_or(&self.compensation.levels, |t| &t.levels);
         if let Some(statistics) = self.statistics
             && let Some(ranked) = self.ranked_by_dependence(&score, statistics, &search)
-            && let Ok((other, share)) = self.meet(&search, &ranked, start)
+            && let Ok((other, time)) = self.meet(&search, &ranked, planned, start, events)
         {
             let loss = |plan: &Plan| trial(plan, levels, &settings.objective);
             let told = match resume {
@@ -106,7 +114,7 @@ impl Learning<'_> {
             };
             let better = || Ok::<_, Error>(other != plan && loss(&other)? < loss(&plan)?);
             if told.map_or_else(better, Ok)? {
-                (plan, measured) = (other, share);
+                (plan, measured) = (other, time);
                 dependent = self.options.dependent_share();
             }
         }
@@ -211,32 +219,33 @@ impl Learning<'_> {
 
     /// Amount that gates are trained for: the target, and where times are measured, the predicted time of a network that meets
     /// it.
-    fn goal(&self, search: &Search, start: &mut Start) -> Result<u64> {
+    fn goal(&self, search: &Search, start: &mut Start, events: &mut dyn Events) -> Result<u64> {
         if self.aim.unit() != Unit::Time || start.clock.is_none() {
             return Ok(self.target);
         }
         let score = plan::l1(self.network, self.groups);
-        Ok(self.meet(search, &score, start)?.0.cost)
+        Ok(self.meet(search, &score, self.target, start, events)?.0.cost)
     }
 
     /// Trained gates: the given ones, if they were trained for this target or lose nothing at it; else the given ones, trained
-    /// further for fewer updates than the settings say; or new ones. The history is that of the updates made here.
+    /// further for fewer updates than the settings say; or new ones. The history is that of the updates made here. With the amount
+    /// that they were trained for, or the target.
     fn gates(
         &self,
         mut settings: Settings,
         search: &Search,
         start: &mut Start,
         events: &mut dyn Events,
-    ) -> Result<Trained> {
+    ) -> Result<(Trained, u64)> {
         let (session, images, target) = (self.session, &self.split.train, self.target);
         let left = self.left()?;
         // They were trained on the original.
         let given = if self.open.is_none() { start.gates.take() } else { None };
         let as_given = |given: &Trained| Trained { history: Vec::new(), ..given.clone() };
         if let Some(given) = given.as_ref().filter(|g| g.target.is_none_or(|t| t == target as f64)) {
-            return Ok(as_given(given));
+            return Ok((as_given(given), target));
         }
-        let goal = self.goal(search, start)?;
+        let goal = self.goal(search, start, events)?;
         settings.target = goal as f64;
         let would_keep = |alpha: &[f64]| match search.threshold(alpha, goal) {
             Ok(plan) => plan.kept,
@@ -244,7 +253,7 @@ impl Learning<'_> {
         };
         if let Some(given) = &given {
             if loses(session, images, &settings, &would_keep(&given.alpha), &given.levels) <= NOTHING {
-                return Ok(as_given(given));
+                return Ok((as_given(given), goal));
             }
             settings.batches = settings.batches.div_ceil(SHORTER);
         }
@@ -254,7 +263,7 @@ impl Learning<'_> {
         let watching = Watching { plan: &would_keep, left, smaller, progress };
         let budget = self.aim.budget();
         let trained = train(session, self.groups, budget, images, &settings, given.as_ref(), watching);
-        Ok(Trained { target: Some(target as f64), ..trained })
+        Ok((Trained { target: Some(target as f64), ..trained }, goal))
     }
 
     /// The network that earlier stages left; none in the first.
@@ -274,42 +283,63 @@ impl Learning<'_> {
         self.session.smaller(GatedNetwork { network, gates: &gates, bias_terms: &bias_terms })
     }
 
-    /// The plan that meets the target, with the share of the time that was measured, if any. Where the target is a time, the
-    /// rewritten network's counts, measured or predicted: it gathers and scatters channels where branches and trunks keep
-    /// different ones.
-    fn meet(&self, search: &Search, score: &[f64], start: &mut Start) -> Result<(Plan, Option<f64>)> {
+    /// The plan that meets the target. Where that is a time, the rewritten network's counts, measured or predicted: it gathers and
+    /// scatters channels where branches and trunks keep different ones. Begins with a plan for `planned`.
+    fn meet(
+        &self,
+        search: &Search,
+        score: &[f64],
+        planned: u64,
+        start: &mut Start,
+        events: &mut dyn Events,
+    ) -> Result<(Plan, Option<Comparison>)> {
         let target = self.target;
-        let mut plan = search.meet(score, target)?;
         let Some(speed) = self.options.speed.as_ref().filter(|_| self.aim.unit() == Unit::Time) else {
-            return Ok((plan, None));
+            return Ok((search.meet(score, target)?, None));
         };
-        let (least, mut planned) = (search.smallest().cost, target);
-        let mut said = String::new();
-        let amount = |cost: u64| self.aim.budget().amount(cost);
+        let whole = self.aim.total() as f64;
+        let wanted = target as f64 / whole;
+        let mut next = Bracket { planned, low: search.smallest().cost, high: None };
+        let mut plan = search.meet(score, planned)?;
+        let (mut met, mut missed): (Option<(Plan, Option<Comparison>)>, _) = (None, None);
         for _ in 0..TRIES {
             let small = rewrite::rewrite(self.network, self.groups, &plan.kept, self.opset)?.graph;
-            let share = start.clock.as_deref_mut().map(|clock| clock.share(&small)).transpose()?;
-            let real = match share {
-                Some(share) => (self.aim.total() as f64 * share) as u64,
+            let clock = start.clock.as_mut();
+            let comparison = clock.map(|clock| clock.compare(&small, wanted, events)).transpose()?;
+            let real = match &comparison {
+                Some(comparison) => comparison.of(self.aim.total()),
                 None => predicted(self.network, &small, speed)?,
             };
             if real <= target {
-                return Ok((plan, share));
+                if comparison.is_none_or(|c| c.share >= wanted * (1.0 - NEAR)) {
+                    return Ok((plan, comparison));
+                }
+                if met.as_ref().is_none_or(|(best, _)| best.cost < plan.cost) {
+                    met = Some((plan.clone(), comparison));
+                }
+            } else {
+                missed = Some((real, comparison.is_some()));
             }
-            // What came on top is planned for.
-            planned = planned.min(plan.cost).saturating_sub(real - target).max(least);
-            let how = if share.is_some() { "measured" } else { "predicted" };
-            said = format!("{}, {how}", amount(real));
-            let next = search.meet(score, planned)?;
-            if next == plan {
+            let Some(planned) = next.after(plan.cost, real, target) else { break };
+            let other = search.meet(score, planned)?;
+            if other == plan || met.as_ref().is_some_and(|(best, _)| *best == other) {
                 break;
             }
-            plan = next;
+            plan = other;
         }
-        let reason =
-            format!("{} were not met: the smallest network that was tried takes {said}", amount(target));
+        met.ok_or_else(|| self.unmet(missed))
+    }
+
+    /// The error for a time that no plan met: `missed` is the last time, and whether it was measured.
+    fn unmet(&self, missed: Option<(u64, bool)>) -> Error {
+        let amount = |cost: u64| self.aim.budget().amount(cost);
+        let said = missed.map_or(String::new(), |(real, measured)| {
+            let how = if measured { "measured" } else { "predicted" };
+            format!(": the smallest network that was tried takes {}, {how}", amount(real))
+        });
+        let reason = format!("{} were not met{said}", amount(self.target));
         let hint = format!("ask for more, or try {} tie", Setting::Residual);
-        Err(Error::argument(Setting::TargetLatency, reason, hint))
+        Error::argument(Setting::TargetLatency, reason, hint)
     }
 
     fn settings(&self) -> Settings {
@@ -337,6 +367,39 @@ impl Learning<'_> {
             trace: options.trace,
             traced: some_of(&self.split.held_out, TRACED, options.seed),
         }
+    }
+}
+
+/// The amounts to plan for, one after the other, until a network takes the time that it may.
+struct Bracket {
+    /// The last one.
+    planned: u64,
+    /// The most that was known to be little enough.
+    low: u64,
+    /// The least that was too much.
+    high: Option<u64>,
+}
+
+impl Bracket {
+    /// The next amount, after a plan that costs `cost` took `real` in place of `target`; none where nothing is left between.
+    fn after(&mut self, cost: u64, real: u64, target: u64) -> Option<u64> {
+        let last = self.planned.min(cost);
+        if real > target {
+            self.high = Some(self.high.map_or(last, |high| high.min(last)));
+        } else {
+            self.low = self.low.max(self.planned);
+        }
+        // What came on top, or was left, is planned for.
+        let aim = if real > target { target } else { target - (NEAR / 3.0 * target as f64) as u64 };
+        let next = (last + aim).saturating_sub(real).max(self.low);
+        let next = match self.high {
+            Some(high) if next >= high => self.low.midpoint(high),
+            _ => next,
+        };
+        (next != self.planned).then(|| {
+            self.planned = next;
+            next
+        })
     }
 }
 

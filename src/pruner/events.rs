@@ -2,17 +2,11 @@
 //!
 //! Takes: the results of earlier runs. Gives: calls of [`Events`]. Never: lets a watcher change what is computed.
 
+use super::clock::{Comparison, Timekeeper};
 use crate::error::Result;
 use crate::gates::{Agreement, Record, Trained};
-use crate::graph::Graph;
 use crate::recover::{Epoch, Fitted, State, Update};
 use crate::tensor::Tensor;
-
-/// Measures times.
-pub trait Clock {
-    /// Time of a network made of the one that is pruned, as a share of the time of that one.
-    fn share(&mut self, graph: &Graph) -> Result<f64>;
-}
 
 /// Results of a run up to its finetuning: with them and a [`State`] it goes on where it was cut off.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -40,7 +34,7 @@ pub struct Start<'a> {
     /// target or lose nothing at it, and trained further where not.
     pub gates: Option<Trained>,
     /// Measures times on the processor that the target speaks of; without it they are predicted.
-    pub clock: Option<&'a mut dyn Clock>,
+    pub clock: Option<Timekeeper<'a>>,
 }
 
 /// Observer of a run. Every call is optional.
@@ -58,6 +52,8 @@ pub trait Events {
     fn fitted(&mut self, _done: usize, _of: usize) {}
     /// Called after every update of the weights.
     fn tuned(&mut self, _update: &Update, _epochs: &[Epoch]) {}
+    /// Called after a planned network was measured beside the original.
+    fn measured(&mut self, _comparison: &Comparison) {}
     /// Called before a network of `nodes` nodes is proved in tract.
     fn proving(&mut self, _nodes: usize) {}
     /// Called after every update of the weights with the state to go on from. An error ends the run.

@@ -3,8 +3,9 @@
 //! Takes: a [`Model`], a [`Dataset`], a target. Gives: a [`Pruned`], which alone can be written.
 //! Never: makes a [`Pruned`] whose certificate does not hold.
 
+use super::command::{CommandClock, MeasureCommand};
 use super::host::{self, Stopwatch};
-use super::{Clock, Done, Events, Model, Options, Prepared, Silent, Start, Target, Unit};
+use super::{Clock, Done, Events, Model, Options, Prepared, Silent, Start, Target, Timekeeper, Unit};
 use crate::cost::latency::{Cpu, Speed};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -40,6 +41,7 @@ pub struct Pruner {
     target: Target,
     options: Options,
     processor: Option<Processor>,
+    command: Option<MeasureCommand>,
     drop_unused: bool,
 }
 
@@ -53,7 +55,7 @@ pub struct Pruned {
 impl Pruner {
     /// A pruner with the default options.
     pub fn new(target: Target) -> Self {
-        Self { target, options: Options::default(), processor: None, drop_unused: false }
+        Self { target, options: Options::default(), processor: None, command: None, drop_unused: false }
     }
 
     /// Takes other options.
@@ -65,6 +67,14 @@ impl Pruner {
     /// Names the processor that times belong to, in place of [`Options::speed`].
     pub fn processor(mut self, processor: Processor) -> Self {
         self.processor = Some(processor);
+        self
+    }
+
+    /// Has a command measure the time of every network that is tried, where the target is a time. Plans are made with the processor's
+    /// speed, scaled to what the command says of the model; without a processor, with one that is fitted to what it says of the model
+    /// and of cuts of it.
+    pub fn measured_by(mut self, command: MeasureCommand) -> Self {
+        self.command = Some(command);
         self
     }
 
@@ -114,11 +124,18 @@ impl Pruner {
         prepared.check_open_sizes()?;
         let data = data.bind(&prepared.inputs()?)?;
         gates::check_labels(prepared.network(), &data)?;
-        let host = unit == Unit::Time && self.processor == Some(Processor::Host);
-        let mut clock = if host { Some(Stopwatch::new(&model.0, prepared.model())?) } else { None };
+        let mut clock: Option<Box<dyn Clock>> = match (unit, &self.command) {
+            (Unit::Time, Some(command)) => {
+                Some(Box::new(CommandClock::new(command, &model.0, prepared.model())?))
+            }
+            (Unit::Time, None) if self.processor == Some(Processor::Host) => {
+                Some(Box::new(Stopwatch::new(&model.0, prepared.model())?))
+            }
+            _ => None,
+        };
         let (mut gates, mut found) = (None, Vec::new());
         for (_, k, target) in order {
-            let clock = clock.as_mut().map(|clock| clock as &mut dyn Clock);
+            let clock = clock.as_deref_mut().map(Timekeeper::new);
             let start = Start { gates: gates.take(), clock, ..Start::default() };
             let done = prepared.run(target, &data, start, events)?;
             // In stages they belong to what earlier stages left.
@@ -131,12 +148,19 @@ impl Pruner {
 
     fn prepare(&self, model: &Model, unit: Unit) -> Result<Prepared> {
         let mut options = self.options.clone();
-        options.adapt |= unit == Unit::Time;
+        // Another runtime is slow at other things.
+        options.adapt |= unit == Unit::Time && (self.command.is_none() || self.processor.is_some());
         match &self.processor {
             Some(Processor::Known(cpu)) => options.speed = Some(cpu.speed()),
             Some(Processor::Measured(speed)) => options.speed = Some(speed.clone()),
             Some(Processor::Host) => options.speed = Some(host::speed(&model.0)?.0),
             None => {}
+        }
+        if let Some(command) = self.command.as_ref().filter(|_| unit == Unit::Time) {
+            options.speed = Some(match &options.speed {
+                Some(speed) => command.scaled(speed, &model.0)?,
+                None => command.speed(&model.0)?.0,
+            });
         }
         Ok(Prepared::new(model.0.clone(), options, unit)?.dropping_unused(self.drop_unused))
     }

@@ -3,14 +3,14 @@
 //!
 //! Takes: a model. Gives: a [`Speed`] fitted to it, a [`Stopwatch`]. Never: predicts.
 
-use super::Clock;
+use super::clock::{self, Clock, Comparison, Looks};
 use crate::cost::latency::Speed;
 use crate::error::{Error, Result};
 use crate::graph::{Facts, Graph, Network};
 use crate::onnx::Model;
 use crate::tract::board::Board;
-use crate::tract::calibrate::{self, Measured};
-use crate::tract::timing::{self, Loaded, Rounds};
+use crate::tract::calibrate::{self, Measured, Times};
+use crate::tract::timing::{self, Loaded};
 use crate::tract::{Refusal, Runtime};
 use std::path::Path;
 
@@ -27,32 +27,38 @@ pub fn speed(model: &Model) -> Result<(Speed, f64)> {
     Ok(calibrate::speed(&name, &observe(model, &model.facts()?)?))
 }
 
-/// Rounds of a comparison of a planned network with the original.
-const COMPARED: Rounds = Rounds { warm_up: 3, least: 40, seconds: 1.5 };
+/// Rounds of a comparison of a planned network with the original, after which it is looked at.
+const LOOKS: Looks = Looks(&[50, 100, 200, 400]);
+
+/// Rounds before them that are not counted.
+const WARM_UP: usize = 3;
 
 /// Measures networks against the one that they were made of.
 pub struct Stopwatch {
     original: Model,
     facts: Facts,
-    ready: Vec<Loaded>,
+    ready: Loaded,
 }
 
 impl Stopwatch {
     /// Compares with `given` what is cut of `model`, which is equal to it.
     pub fn new(given: &Model, model: &Model) -> Result<Self> {
-        let ready = vec![load(given, &given.facts()?)?];
+        let ready = load(given, &given.facts()?)?;
         Ok(Self { original: model.with_graph(model.graph.clone())?, facts: model.facts()?, ready })
     }
 }
 
 impl Clock for Stopwatch {
-    fn share(&mut self, graph: &Graph) -> Result<f64> {
+    fn compare(&mut self, graph: &Graph, wanted: f64) -> Result<Comparison> {
         let facts = Network::new(&self.original.graph, &self.facts).facts_of(graph)?;
-        self.ready.push(load(&self.original.with_graph(graph.clone())?, &facts)?);
-        let measured = timing::measure(&self.ready, COMPARED);
-        self.ready.truncate(1);
-        let (_, timings) = measured.map_err(|(_, why)| refused(self.original.path(), &why))?;
-        Ok(1.0 / timings[1].speedup.median)
+        let small = load(&self.original.with_graph(graph.clone())?, &facts)?;
+        let time = |Loaded { runtime, sample }: &Loaded| {
+            let time = runtime.time(sample).map_err(|why| refused(self.original.path(), &why))?;
+            Ok(1e3 * time.as_secs_f64())
+        };
+        let both = |k: usize| clock::in_turn(k, || time(&self.ready), || time(&small));
+        (0..WARM_UP).try_for_each(|k| both(k).map(drop))?;
+        clock::compare(wanted, LOOKS, both)
     }
 }
 
@@ -62,7 +68,7 @@ pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
     let mut take = |model: &Model, facts: Facts| -> Result<()> {
         let layers = timing::layers(&load(model, &facts)?, FITTED_RUNS);
         let layers = layers.map_err(|why| refused(model.path(), &why))?;
-        observed.push(Measured { graph: model.graph.clone(), facts, layers });
+        observed.push(Measured { graph: model.graph.clone(), facts, times: Times::Layers(layers) });
         Ok(())
     };
     take(model, facts.clone())?;

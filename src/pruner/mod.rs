@@ -7,6 +7,8 @@ mod adapted;
 mod analysis;
 pub mod checkpoint;
 mod choose;
+mod clock;
+pub mod command;
 mod events;
 mod front;
 pub mod host;
@@ -34,7 +36,8 @@ use crate::verify;
 pub use adapted::Adapted;
 pub use analysis::{Aim, Analysis, analyse, excluded};
 pub use choose::predicted;
-pub use events::{Clock, Events, Resume, Silent, Stage, Start};
+pub use clock::{CONFIDENCE, Clock, Comparison, Timekeeper};
+pub use events::{Events, Resume, Silent, Stage, Start};
 pub use front::{Processor, Pruned, Pruner};
 pub use identity::Identity;
 pub use images::samples;
@@ -59,8 +62,10 @@ pub struct Outcome {
     pub source: Option<Graph>,
     /// The classes that are kept.
     pub plan: Plan,
-    /// Time of the plan's network as a share of the unpruned one's, where it was measured.
-    pub measured: Option<f64>,
+    /// The plan's network beside the unpruned one, where that was measured.
+    pub measured: Option<Comparison>,
+    /// All networks that were tried, measured so.
+    pub comparisons: Vec<Comparison>,
     /// Share of the cut that was left to dependence.
     pub dependent: f64,
     /// The smaller graph, which equals the masked source, and the slices.

@@ -173,7 +173,8 @@ impl Prepared {
             planned: Planned {
                 convention: options.convention,
                 macs: self.analysis.cost.hard(&outcome.plan.kept),
-                amount: outcome.plan.cost,
+                // What was measured counts for what was predicted.
+                amount: outcome.measured.map_or(outcome.plan.cost, |c| c.of(aim.total())),
                 target: outcome.target,
             },
         };

@@ -109,7 +109,9 @@ impl Run<'_> {
         let kept = start.resume.take();
         let goal = Goal { target, recover: self.options.recover };
         let outcome = self.stage(goal, &gates, carry.as_ref(), kept, start, events)?;
-        Ok(Outcome { stages, source: carry.map(|c| c.graph), ..outcome })
+        let comparisons = start.clock.as_mut().map(|clock| std::mem::take(&mut clock.comparisons));
+        let comparisons = comparisons.unwrap_or_default();
+        Ok(Outcome { stages, source: carry.map(|c| c.graph), comparisons, ..outcome })
     }
 
     /// The carry from a stage's outcome to the next stage.
@@ -153,7 +155,6 @@ impl Run<'_> {
         };
         let Chosen { plan, trained, levels, measured, dependent } =
             learning.choose(resume.as_ref(), start, events, &trial)?;
-        trained.iter().for_each(|gates| events.trained(gates));
         let lambda = hard(&plan.kept, &levels);
         let (rewritten, biases) = self.cut(source, &plan.kept, &closed(&compensation.bias_terms, &lambda))?;
         // What follows needs the memory.
@@ -178,6 +179,7 @@ impl Run<'_> {
             source: None,
             plan,
             measured,
+            comparisons: Vec::new(),
             dependent,
             rewritten,
             biases,
@@ -277,6 +279,7 @@ impl Run<'_> {
             source: None,
             plan,
             measured: None,
+            comparisons: Vec::new(),
             dependent: 0.0,
             rewritten,
             biases: Vec::new(),

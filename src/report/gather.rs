@@ -121,6 +121,8 @@ fn predicted(prepared: &Prepared, outcome: Option<&Outcome>) -> Option<Predicted
         milliseconds_rewritten: prepared.adapted().map(|_| milliseconds(analysis.before(Unit::Time))),
         milliseconds_after: milliseconds(after),
         measured: outcome.and_then(|o| o.measured),
+        tried: outcome.map_or_else(Vec::new, |o| o.comparisons.clone()),
+        confidence: pruner::CONFIDENCE,
         milliseconds_target: outcome.filter(|o| o.unit == Unit::Time).map(|o| milliseconds(o.target)),
     })
 }

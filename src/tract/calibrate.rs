@@ -1,11 +1,13 @@
-//! Times of a processor for the parts of an inference, from measured times of networks' nodes.
+//! Times of a processor for the parts of an inference, from measured times of networks or of their nodes.
 //!
-//! Takes: networks and their nodes' times in tract. Gives: a [`Speed`], and its error on these times. Every size of a tile is
-//! tried; the rest is a least-squares fit of times without negative ones, in which a node counts by its relative error.
+//! Takes: networks, with their nodes' times in tract, or each with its own time in any runtime. Gives: a [`Speed`], and its error on
+//! these times. Every size of a tile is tried, where there are times of nodes; the rest is a least-squares fit of times without
+//! negative ones, in which a time counts by its relative error. Times of whole networks say little of the parts: what they leave
+//! open is taken as a known processor has it.
 
 use super::timing::Layer;
 use crate::cost::Cost;
-use crate::cost::latency::{self, Kernel, Speed};
+use crate::cost::latency::{self, Cpu, Kernel, Speed};
 use crate::coupling::Groups;
 use crate::graph::*;
 
@@ -22,18 +24,36 @@ const INSTRUCTION: f64 = 6.0;
 /// Passes over all unknowns.
 const PASSES: usize = 400;
 
-/// One network, and the times of its nodes.
+/// The tile of a processor of which only times of whole networks are known: no steps to speak of.
+const PLAIN: (usize, usize) = (1, 4);
+
+/// Share of the whole time by which a part's time may differ from a known processor's at the cost of a network's being wrong by that
+/// share of this share.
+const PULL: f64 = 0.1;
+
+/// What was measured of a network.
+#[derive(Debug, Clone)]
+pub enum Times {
+    /// Its nodes, in tract.
+    Layers(Vec<Layer>),
+    /// All of it: milliseconds.
+    Whole(f64),
+}
+
+/// One network, and its times.
 pub struct Measured {
     /// Its graph.
     pub graph: Graph,
     /// Its facts, at the input shapes that were measured.
     pub facts: Facts,
-    /// Times of its nodes in tract.
-    pub layers: Vec<Layer>,
+    /// Its times.
+    pub times: Times,
 }
 
-/// The speed of what `name` was measured on, and the median of |predicted ÷ measured − 1| over nodes that take their share.
+/// The speed of what `name` was measured on, and the median of |predicted ÷ measured − 1| over nodes that take their share, or over
+/// networks.
 pub fn speed(name: &str, networks: &[Measured]) -> (Speed, f64) {
+    let whole = networks.iter().any(|m| matches!(m.times, Times::Whole(_)));
     let times: Vec<f64> = networks.iter().flat_map(seconds).collect();
     let positive = times.iter().filter(|t| **t > 0.0);
     let mean = positive.clone().sum::<f64>() / positive.count().max(1) as f64;
@@ -44,11 +64,18 @@ pub fn speed(name: &str, networks: &[Measured]) -> (Speed, f64) {
     let fit = |rows: usize, columns: usize| {
         let mut features: Vec<Vec<f64>> = (0..TILED).map(|u| feature(u, rows, columns)).collect();
         features.extend_from_slice(&between);
+        let (mut times, mut weights) = (times.clone(), weights.clone());
+        if whole {
+            pull(&mut features, &mut times, &mut weights);
+        }
         let (found, error) = least_squares(&features, &times, &weights);
         (error, speed_of(name, rows, columns, &found))
     };
-    let all = ROWS.iter().flat_map(|&r| COLUMNS.iter().map(move |&c| (r, c)));
-    let best = all.map(|(r, c)| fit(r, c)).min_by(|a, b| a.0.total_cmp(&b.0));
+    let tiles: Vec<(usize, usize)> = match whole {
+        true => vec![PLAIN],
+        false => ROWS.iter().flat_map(|&r| COLUMNS.iter().map(move |&c| (r, c))).collect(),
+    };
+    let best = tiles.into_iter().map(|(r, c)| fit(r, c)).min_by(|a, b| a.0.total_cmp(&b.0));
     let speed = best.map_or_else(|| unit(UNITS, 8, 8), |(_, speed)| speed);
     // Where no network has one.
     let instruction =
@@ -64,10 +91,47 @@ pub fn speed(name: &str, networks: &[Measured]) -> (Speed, f64) {
     (speed, median)
 }
 
-/// Seconds of every node of the graph, whatever steps tract made of it; what was fused into another took none.
+/// `speed`, scaled so that it predicts of a network what was measured.
+pub fn scaled(speed: &Speed, network: &Measured) -> Speed {
+    let network = std::slice::from_ref(network);
+    let measured: f64 = network.iter().flat_map(seconds).sum();
+    let predicted: f64 = counts(network, speed).iter().sum();
+    if predicted > 0.0 { speed.scaled(measured / predicted) } else { speed.clone() }
+}
+
+/// Adds a row for each unknown that holds it to what a known processor has for it, at the speed that the times ask for.
+fn pull(features: &mut [Vec<f64>], times: &mut Vec<f64>, weights: &mut Vec<f64>) {
+    let known = Cpu::CortexA72.speed();
+    let kernel = known.kernels[0];
+    let each = [
+        kernel.mac,
+        kernel.tile,
+        known.packed,
+        known.depthwise,
+        known.element,
+        known.call,
+        known.instruction,
+    ];
+    let sums: Vec<f64> = features.iter().map(|f| f.iter().sum()).collect();
+    let (all, said) = (times.iter().sum::<f64>(), sums.iter().zip(each).map(|(f, x)| f * x).sum::<f64>());
+    if !(all > 0.0 && said > 0.0) {
+        return;
+    }
+    for (k, sum) in sums.iter().enumerate() {
+        (0..features.len()).for_each(|j| features[j].push(if j == k { *sum } else { 0.0 }));
+        times.push(sum * each[k] * all / said);
+        weights.push(PULL / all);
+    }
+}
+
+/// Seconds of every node of the graph, whatever steps tract made of it; what was fused into another took none. Or of all.
 fn seconds(network: &Measured) -> Vec<f64> {
+    let layers = match &network.times {
+        Times::Layers(layers) => layers,
+        Times::Whole(milliseconds) => return vec![milliseconds / 1e3],
+    };
     let mut times = vec![0.0; network.graph.nodes.len()];
-    for layer in &network.layers {
+    for layer in layers {
         let names = network.graph.nodes.iter().enumerate();
         let fits = names.filter(|(_, n)| !n.name.is_empty() && layer.name.starts_with(&n.name));
         if let Some((n, _)) = fits.max_by_key(|(_, n)| n.name.len()) {
@@ -79,11 +143,15 @@ fn seconds(network: &Measured) -> Vec<f64> {
     times
 }
 
-/// Seconds of every node as `speed` has it.
+/// Seconds as `speed` has them: of every node, or of all.
 fn counts(networks: &[Measured], speed: &Speed) -> Vec<f64> {
     let nodes = |m: &Measured| {
         let cost = Cost::latency(Network::new(&m.graph, &m.facts), &Groups::default(), speed);
-        cost.per_node(&[]).into_iter().map(|ns| ns as f64 / 1e9)
+        let nodes = cost.per_node(&[]).into_iter().map(|ns| ns as f64 / 1e9);
+        match m.times {
+            Times::Layers(_) => nodes.collect(),
+            Times::Whole(_) => vec![nodes.sum::<f64>()],
+        }
     };
     networks.iter().flat_map(nodes).collect()
 }
@@ -166,7 +234,7 @@ mod tests {
             .into_iter()
             .zip(facts)
             .zip(layers)
-            .map(|((m, facts), layers)| Measured { graph: m.graph, facts, layers })
+            .map(|((m, facts), layers)| Measured { graph: m.graph, facts, times: Times::Layers(layers) })
             .collect();
         let (speed, error) = super::speed("test", &measured);
         assert!(error < 0.1, "median error {error}: {speed:?}");

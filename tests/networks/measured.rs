@@ -6,7 +6,9 @@ use autobot_onnx::internals::cost::latency::Cpu;
 use autobot_onnx::internals::cost::{Convention, Cost};
 use autobot_onnx::internals::coupling::Groups;
 use autobot_onnx::internals::graph::{Graph, Network};
-use autobot_onnx::internals::pruner::{self, Clock, Criterion, Options, Silent, Start, Target, Task, Unit};
+use autobot_onnx::internals::pruner::{
+    self, Clock, Comparison, Criterion, Options, Silent, Start, Target, Task, Timekeeper, Unit,
+};
 use std::path::Path;
 
 /// A machine on which whatever is saved saves half as much as one would think.
@@ -25,9 +27,18 @@ impl Slow<'_> {
 }
 
 impl Clock for Slow<'_> {
-    fn share(&mut self, graph: &Graph) -> Result<f64> {
+    fn compare(&mut self, graph: &Graph, wanted: f64) -> Result<Comparison> {
         self.asked += 1;
-        Ok(self.of(graph))
+        let share = self.of(graph);
+        Ok(Comparison {
+            milliseconds_before: 10.0,
+            milliseconds_after: 10.0 * share,
+            share,
+            low: share,
+            high: share,
+            rounds: 1,
+            wanted,
+        })
     }
 }
 
@@ -42,11 +53,13 @@ fn a_measured_time_is_met() {
     let data = network.data(64, 1);
     let (aim, opset) = (analysis.aim(Target::TimeShare(0.75)).unwrap(), network.model.opset());
     let task = Task { network: network.network(), opset, aim: &aim, data: &data, options: &options };
-    let mut start = Start { clock: Some(&mut slow), ..Start::default() };
+    let mut start = Start { clock: Some(Timekeeper::new(&mut slow)), ..Start::default() };
     let done = pruner::prune(&task, &mut start, &mut Silent).unwrap();
     let measured = done.measured.unwrap();
     assert!(slow.asked > 1, "what was predicted was enough");
     assert_eq!(done.trained.unwrap().target, Some(done.target as f64));
-    assert_eq!(measured, slow.of(&done.rewritten.graph));
-    assert!(measured <= 0.75 && measured > 0.65, "{measured}");
+    assert_eq!(measured.share, slow.of(&done.rewritten.graph));
+    assert!(measured.meets() && measured.share > 0.70, "{measured:?}");
+    assert_eq!(done.comparisons.len(), slow.asked);
+    assert!(done.comparisons.contains(&measured));
 }

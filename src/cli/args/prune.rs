@@ -1,6 +1,6 @@
 //! The flags of pruning, which is the command without a word.
 
-use super::{DataArgs, LearnArgs, ModelArgs, OUTPUT, RecoveryArgs, ScopeArgs};
+use super::{DataArgs, LearnArgs, MeasureArgs, ModelArgs, OUTPUT, RecoveryArgs, ScopeArgs};
 use crate::cli::value;
 use autobot_onnx::Target;
 use clap::Args;
@@ -25,13 +25,15 @@ pub struct PruneArgs {
     /// they are where that loses nothing, and trained a little further where it does.
     #[arg(long, value_name = "KEPT", value_delimiter = ',', required_unless_present_any = ["dry_run", "target_latency"], value_parser = value::target)]
     pub target_flops: Vec<Target>,
-    /// How long an inference may take on --cpu: 30ms, 1.5s or 50% of what it takes now; or several of them
+    /// How long an inference may take, by --cpu or --measure: 30ms, 1.5s or 50% of what it takes now; or several of them
     ///
-    /// Times are predicted for tract on one core at batch 1. Channels are chosen by what each saves of them, which is not what
+    /// With --cpu times are predicted for tract on one core at batch 1. Channels are chosen by what each saves of them, which is not what
     /// it saves of the multiply-accumulates, and kept in numbers that fill the processor's tiles (see --round-to). With --cpu
-    /// host the small network is measured beside the original, and cut until that is met.
-    #[arg(long, value_name = "TIME", conflicts_with = "target_flops", requires = "cpu", value_delimiter = ',', value_parser = value::latency)]
+    /// host, and with --measure, the small network is measured beside the original, and cut until that is met.
+    #[arg(long, value_name = "TIME", conflicts_with = "target_flops", value_delimiter = ',', value_parser = value::latency)]
     pub target_latency: Vec<Target>,
+    #[command(flatten)]
+    pub measure: MeasureArgs,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]

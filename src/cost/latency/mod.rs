@@ -62,6 +62,21 @@ pub struct Speed {
 }
 
 impl Speed {
+    /// One that takes `factor` times as long for everything.
+    pub fn scaled(&self, factor: f64) -> Self {
+        let kernel =
+            |k: &Kernel| Kernel { mac: k.mac * factor, tile: k.tile * factor, call: k.call * factor, ..*k };
+        Self {
+            kernels: self.kernels.iter().map(kernel).collect(),
+            element: self.element * factor,
+            instruction: self.instruction * factor,
+            packed: self.packed * factor,
+            depthwise: self.depthwise * factor,
+            call: self.call * factor,
+            ..self.clone()
+        }
+    }
+
     /// The fastest kernel for an m×k by k×n product, and its time.
     fn product(&self, m: f64, k: f64, n: f64) -> (Option<&Kernel>, f64) {
         let fits = |kernel: &&Kernel| (kernel.columns == 1) == (n == 1.0);

@@ -2,6 +2,7 @@
 
 use crate::cost::Convention;
 use crate::gates::gate::Unlearned;
+use crate::pruner::Comparison;
 use crate::rewrite::Replaced;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -167,6 +168,10 @@ pub struct Predicted {
     pub milliseconds_after: f64,
     /// Milliseconds asked for (`--target-latency`).
     pub milliseconds_target: Option<f64>,
-    /// Measured time of the small network as a share of the original's (`--cpu host`).
-    pub measured: Option<f64>,
+    /// The small network beside the original, as measured (`--cpu host`, `--measure`).
+    pub measured: Option<Comparison>,
+    /// All networks that were tried, measured so, in their order.
+    pub tried: Vec<Comparison>,
+    /// Probability that a share which was measured lies within its bounds.
+    pub confidence: f64,
 }

@@ -24,6 +24,11 @@ pub fn calibrated(name: &str, error: f64) -> String {
     format!("fitted    {}: half of the layers are predicted within {}\n", line(name), percent(error))
 }
 
+/// A processor that was fitted to times of whole networks, with the median error of its predictions as a share of these.
+pub fn calibrated_on_networks(name: &str, error: f64) -> String {
+    format!("fitted    '{}': half of the networks are predicted within {}\n", line(name), percent(error))
+}
+
 /// Times side by side.
 pub fn benchmark(b: &Benchmark) -> String {
     let (rounds, threads) = (plural(b.rounds, "round"), plural(b.threads, "thread"));

@@ -32,7 +32,7 @@ pub fn inspection(i: &Inspection) -> String {
     let mut out = head(&i.model);
     out += &reach(&i.model, &i.channels);
     if let Some(p) = &i.predicted {
-        out += &predicted(p, "at the least");
+        out += &predicted(p, "at the least", None);
     }
     out += "\nlayers\n";
     out += &every_layer(&i.layers);

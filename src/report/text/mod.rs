@@ -11,8 +11,8 @@ mod model;
 mod parts;
 mod result;
 
-pub use bench::{benchmark, board, calibrated};
+pub use bench::{benchmark, board, calibrated, calibrated_on_networks};
 pub use inspection::{facts, inspection, target};
 pub use model::rewritten;
-pub use parts::{all_sizes, apart_on};
+pub use parts::{all_sizes, apart_on, measured};
 pub use result::{result, stage};

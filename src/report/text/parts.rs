@@ -1,19 +1,36 @@
 //! Lines and cells that several texts share.
 
+use crate::pruner::{CONFIDENCE, Comparison};
 use crate::report::json::Predicted;
-use crate::report::units::{milliseconds, percent};
+use crate::report::units::{milliseconds, percent, plural};
 use crate::support::printable::line;
 
 /// Predicted times, and what they are made from.
-pub(super) fn predicted(p: &Predicted, after: &str) -> String {
+pub(super) fn predicted(p: &Predicted, after: &str, command: Option<&str>) -> String {
     let rewritten = p.milliseconds_rewritten.map(|ms| format!(", {} rewritten", milliseconds(ms)));
+    let whose = match command {
+        Some(command) => format!("by a model of what '{}' measures", line(command)),
+        None => format!("in tract on one core of {} ({})", line(&p.cpu), line(&p.origin)),
+    };
     format!(
-        "predicted {} {after}{}, {} before, in tract on one core of {} ({})\n",
+        "predicted {} {after}{}, {} before, {whose}\n",
         milliseconds(p.milliseconds_after),
         rewritten.unwrap_or_default(),
         milliseconds(p.milliseconds_before),
-        line(&p.cpu),
-        line(&p.origin)
+    )
+}
+
+/// A comparison, and how sure it is.
+pub fn measured(c: &Comparison) -> String {
+    format!(
+        "measured  {} of the time before ({} to {} with {:.0} % confidence, {}): {}, {} before",
+        percent(c.share),
+        percent(c.low),
+        percent(c.high),
+        100.0 * CONFIDENCE,
+        plural(c.rounds, "round"),
+        milliseconds(c.milliseconds_after),
+        milliseconds(c.milliseconds_before),
     )
 }
 

@@ -1,7 +1,7 @@
 //! The result of a run.
 
 use super::layers::layers;
-use super::parts::{all_sizes, apart_on, predicted, row};
+use super::parts::{all_sizes, apart_on, measured, predicted, row};
 use crate::gates::Agreement;
 use crate::pruner::Stage;
 use crate::report::json::{Layer, Run, Verification};
@@ -34,10 +34,11 @@ pub fn result(run: &Run) -> String {
             let asked = percent(target / p.milliseconds_before);
             let _ = writeln!(out, "target    {} ({asked}) asked", milliseconds(target));
         }
-        out += &predicted(p, "after");
-        if let Some(share) = p.measured {
-            let _ =
-                writeln!(out, "measured  {} of the time before, in tract on this machine", percent(share));
+        let command = run.options.get("measure").and_then(|command| command.as_str());
+        out += &predicted(p, "after", command);
+        if let Some(comparison) = &p.measured {
+            let place = if command.is_some() { "" } else { ", in tract on this machine" };
+            let _ = writeln!(out, "{}{place}", measured(comparison));
         }
     }
     out += &gates(run);
