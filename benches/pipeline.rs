@@ -61,7 +61,8 @@ impl NetworkFile {
     /// The file with about half of the multiply-accumulates that can be saved cut at random.
     fn halved(&self) -> Vec<u8> {
         let whole = self.network();
-        let small = pruner::cut_at_random(whole, 0.5, 1, self.model.opset()).unwrap().unwrap();
+        let small =
+            pruner::cut_at_random(whole, 0.5, Limits::default(), 1, self.model.opset()).unwrap().unwrap();
         self.model.with_graph(small).and_then(|m| m.to_bytes()).unwrap()
     }
 }

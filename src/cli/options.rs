@@ -2,22 +2,30 @@
 //!
 //! Takes: groups of flags. Gives: [`Options`], a processor's [`Speed`]. Never: opens a model; trains.
 
-use super::args::{ClosedArg, LearnArgs, RecoverArg, RecoveryArgs, RewriteArg, ScopeArgs};
+use super::args::{ClosedArg, LearnArgs, RecoverArg, RecoveryArgs, RewriteArg, RuntimeArg, ScopeArgs};
 use super::console::Console;
 use super::value::Processor;
 use autobot_onnx::internals::cost::latency::Speed;
 use autobot_onnx::internals::onnx::Model;
 use autobot_onnx::internals::plan::{Limits, Round};
+use autobot_onnx::internals::pruner::command::best_width;
 use autobot_onnx::internals::pruner::{Finetune, Options, Recover, host};
 use autobot_onnx::internals::report::text;
 use autobot_onnx::internals::support::files;
 use autobot_onnx::{Error, MeasureCommand, Result, Setting, Target};
 
+/// Multiple of channels that common runtimes have kernels for.
+const BLOCK: usize = 8;
+
 /// Options of an analysis: what is counted, and what may be cut. `target` is the first one, if there is any.
 pub fn scope(args: &ScopeArgs, target: Option<Target>) -> Result<Options> {
     // Of a measured processor the tiles are only guessed from times.
     let known = matches!(args.cpu, Some(Processor::Known(_)));
-    let round = if target.is_some_and(Target::is_time) && known { Round::Edges } else { Round::To(1) };
+    let round = match args.runtime {
+        Some(RuntimeArg::Onnxruntime | RuntimeArg::Any) => Round::To(BLOCK),
+        _ if target.is_some_and(Target::is_time) && known => Round::Edges,
+        _ => Round::Blocks,
+    };
     let limits = Limits { min_channels: args.min_channels, round: args.round_to.unwrap_or(round) };
     if limits.round == Round::Edges && args.cpu.is_none() {
         let reason = "'auto' rounds to what fills a processor's tiles, and none was named";
@@ -30,7 +38,10 @@ pub fn scope(args: &ScopeArgs, target: Option<Target>) -> Result<Options> {
     Ok(Options {
         residual: args.residual.into(),
         adapt: match args.rewrite {
-            RewriteArg::Auto => args.cpu.is_some(),
+            RewriteArg::Auto => match args.runtime {
+                None => args.cpu.is_some(),
+                Some(runtime) => runtime == RuntimeArg::Tract,
+            },
             RewriteArg::Tract => true,
             RewriteArg::None => false,
         },
@@ -88,19 +99,28 @@ pub fn recovery(args: &RecoveryArgs, has_images: bool) -> Recover {
 /// on the network itself. Where a command measures, it is scaled to what this says of the network, or fitted to that.
 pub fn speed(
     cpu: Option<&Processor>,
-    command: Option<&MeasureCommand>,
+    command: Option<(&MeasureCommand, Limits)>,
     model: &Model,
     console: Console,
 ) -> Result<Option<Speed>> {
     let of_processor = cpu_speed(cpu, model, console)?;
-    let Some(command) = command else { return Ok(of_processor) };
+    let Some((command, limits)) = command else { return Ok(of_processor) };
     if let Some(speed) = of_processor {
         return command.scaled(&speed, model).map(Some);
     }
     console.progress("measuring the network, and cuts of it by chance");
-    let (speed, error) = command.speed(model)?;
+    let (speed, error) = command.speed(model, limits)?;
     console.facts(&text::calibrated_on_networks(&speed.name, error));
     Ok(Some(speed))
+}
+
+/// The multiple of channels that the runtime behind a command likes.
+pub fn measured_width(command: &MeasureCommand, model: &Model, console: Console) -> Result<Round> {
+    console.progress("measuring cuts in multiples of some numbers of channels");
+    let widths = command.widths(model, &model.facts()?)?;
+    let best = best_width(&widths);
+    console.facts(&text::widths(&widths, best));
+    Ok(Round::To(best))
 }
 
 fn cpu_speed(cpu: Option<&Processor>, model: &Model, console: Console) -> Result<Option<Speed>> {

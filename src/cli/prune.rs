@@ -107,7 +107,13 @@ fn options(args: &PruneArgs, targets: &[Target], model: &Model, console: Console
     let mut options = options::learning(&args.learn, scope);
     options.trace = args.trace;
     let command = args.measure.command();
-    options.speed = options::speed(args.scope.cpu.as_ref(), command.as_ref(), model, console)?;
+    let says_widths =
+        args.scope.round_to.is_some() || args.scope.runtime.is_some() || args.scope.cpu.is_some();
+    if let Some(command) = command.as_ref().filter(|_| !says_widths) {
+        options.limits.round = options::measured_width(command, model, console)?;
+    }
+    let command = command.as_ref().map(|command| (command, options.limits));
+    options.speed = options::speed(args.scope.cpu.as_ref(), command, model, console)?;
     options.recover = options::recovery(&args.recovery, args.data.calib.is_some());
     if options.stages > 1 && options.recover == Recover::None {
         let reason = "brings nothing without recovery in between";
@@ -194,7 +200,7 @@ impl Pruning<'_> {
             if let Some(path) = &self.args.recovery.checkpoint {
                 watch.keep_in(path, self.identity(wanted.target, gates.as_deref()))?;
             }
-            let start = watch.start(clock.as_deref_mut().map(Timekeeper::new));
+            let start = watch.start(Timekeeper::of(&mut clock));
             let run = self.job.prepared.run(wanted.target, self.data, start, &mut watch);
             let done = run.inspect_err(|_| self.rescue(&watch, wanted.places.model()))?;
             let trained = done.outcome.trained.clone();

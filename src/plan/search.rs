@@ -22,6 +22,9 @@ pub struct Limits {
 pub enum Round {
     /// A multiple of this number, or all.
     To(usize),
+    /// A multiple of 8, or all; in groups of fewer than 64 classes of 4, 2 or 1, so that no step is more than an eighth of a group.
+    /// Where fewer are left than that, half as many, and so on.
+    Blocks,
     /// Numbers after which one more class costs most ([`Cost::edges`]).
     Edges,
 }
@@ -30,6 +33,31 @@ impl Default for Limits {
     fn default() -> Self {
         Self { min_channels: 1, round: Round::To(1) }
     }
+}
+
+/// Channels that common runtimes have kernels for at a time.
+const BLOCK: usize = 8;
+
+/// Fewest blocks of a group.
+const BLOCKS: usize = 8;
+
+/// Number whose multiples a group of `count` classes keeps, where it may be a small part of it.
+fn block(count: usize) -> usize {
+    let mut block = BLOCK;
+    while block > 1 && block * BLOCKS > count {
+        block /= 2;
+    }
+    block
+}
+
+/// 1, 2, 4 and so on below a power of two.
+fn halves(n: usize) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(1), |k| Some(2 * k)).take_while(move |&k| k < n)
+}
+
+/// The multiples of `n` up to `most`, and `most`.
+fn multiples(n: usize, most: usize) -> Vec<usize> {
+    (1..=most).filter(|c| c.is_multiple_of(n) || *c == most).collect()
 }
 
 /// A network's groups and cost, ready to look for plans.
@@ -64,9 +92,11 @@ impl<'a> Search<'a> {
         }
         let edges = groups.groups.iter().map(|g| match limits.round {
             Round::To(1) => Vec::new(),
-            Round::To(n) => {
-                (1..=g.classes.len()).filter(|c| c.is_multiple_of(n) || *c == g.classes.len()).collect()
-            }
+            Round::To(n) => multiples(n, g.classes.len()),
+            Round::Blocks => match block(g.classes.len()) {
+                1 => Vec::new(),
+                n => (halves(n)).chain(multiples(n, g.classes.len())).collect(),
+            },
             Round::Edges => cost.edges(&g.classes),
         });
         let edges = edges.collect();
@@ -81,6 +111,17 @@ impl<'a> Search<'a> {
         axes.sort_by_key(|axis| axis.iter().any(|c| needs.contains_key(c)));
         let picks = picks.into_iter().collect();
         Self { groups, cost, limits, fixed, axes, edges, picks, trunks, needs, branches }
+    }
+
+    /// Also allows every group to lose the classes that are `dead`, and no others.
+    pub fn without(mut self, dead: &[bool]) -> Self {
+        for (group, edges) in self.groups.groups.iter().zip(&mut self.edges) {
+            let live = group.classes.iter().filter(|&&c| !dead[c]).count();
+            if let (Err(at), true) = (edges.binary_search(&live), live > 0 && !edges.is_empty()) {
+                edges.insert(at, live);
+            }
+        }
+        self
     }
 
     /// Cost of the whole network.
@@ -144,12 +185,36 @@ impl<'a> Search<'a> {
         Ok(best)
     }
 
-    /// All classes, best first.
+    /// All classes, best first; where a group keeps allowed numbers only, step by step.
     fn order(&self, score: &[f64]) -> Vec<usize> {
+        let steps = self.in_steps(score);
         let mut order: Vec<usize> = (0..score.len()).collect();
-        let key = |c: usize| if self.fixed[c] { f64::INFINITY } else { score[c] };
-        order.sort_by(|&a, &b| key(b).total_cmp(&key(a)).then(a.cmp(&b)));
+        let key = |c: usize| if self.fixed[c] { f64::INFINITY } else { steps[c] };
+        order.sort_by(|&a, &b| key(b).total_cmp(&key(a)).then(score[b].total_cmp(&score[a])).then(a.cmp(&b)));
         order
+    }
+
+    /// Scores by which the classes of a group between two allowed numbers come or go together: their mean.
+    fn in_steps<'s>(&self, score: &'s [f64]) -> Cow<'s, [f64]> {
+        let mut steps = Cow::Borrowed(score);
+        for (group, edges) in self.groups.groups.iter().zip(&self.edges) {
+            let open = |c: &&usize| !self.fixed[**c] && score[**c].is_finite();
+            if edges.is_empty() || group.classes.iter().any(|&c| self.derived(c)) {
+                continue;
+            }
+            let mut best = group.classes.clone();
+            let key = |c: usize| if self.fixed[c] { f64::INFINITY } else { score[c] };
+            best.sort_by(|&a, &b| key(b).total_cmp(&key(a)).then(a.cmp(&b)));
+            let mut from = 0;
+            for &to in edges {
+                let step = &best[from..to];
+                let count = step.iter().filter(open).count();
+                let sum: f64 = step.iter().filter(open).map(|&c| score[c]).sum();
+                step.iter().filter(open).for_each(|&c| steps.to_mut()[c] = sum / count as f64);
+                from = to;
+            }
+        }
+        steps
     }
 
     /// The plan that keeps the first `count` of `order`, with all limits met.

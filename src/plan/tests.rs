@@ -138,3 +138,46 @@ fn no_branch_channel_stays_without_its_trunk() {
         }
     }
 }
+
+/// What is kept of a group is what is best together, and whole steps go.
+#[test]
+fn steps_go_by_their_mean() {
+    let given = Given::chain();
+    let search = given.search(Limits { min_channels: 1, round: Round::To(4) });
+    // One class of the first group is the best of all; the others of its step are worth little.
+    let mut score = [0.2; 14];
+    score[0] = 0.9;
+    score[8..].copy_from_slice(&[0.6, 0.1, 0.5, 0.1, 0.55, 0.5]);
+    let plan = search.threshold(&score, 16 * (3 * 4 + 4 * 4 + 4 * 2)).unwrap();
+    assert_eq!(given.counts(&plan), [4, 4]);
+    assert!(plan.kept[0] && [8, 10, 12, 13].iter().all(|&c| plan.kept[c]));
+    // Four steps: (0.9 + 3·0.2)/4, (0.6 + 0.55 + 0.5 + 0.5)/4, 0.2, 0.1.
+    let plan = search.threshold(&score, 16 * (3 * 8 + 8 * 4 + 4 * 2)).unwrap();
+    assert_eq!(given.counts(&plan), [8, 4]);
+}
+
+#[test]
+fn blocks_are_a_small_part_of_a_group() {
+    let mut net = Net::default();
+    let x = net.input(&[1, 3, 2, 2]);
+    let a = net.conv(x, &[64, 3, 1, 1], 1);
+    let b = net.conv(a, &[16, 64, 1, 1], 1);
+    let y = net.conv(b, &[2, 16, 1, 1], 1);
+    let given = Given::of(net.done(&[y]), Residual::Tie);
+    let limits = Limits { min_channels: 1, round: Round::Blocks };
+    // Single channels are reached as without limits.
+    assert_eq!(given.search(limits).smallest(), given.search(Limits::default()).smallest());
+    let score: Vec<f64> = (0..80).map(|c| ((c * 37) % 80) as f64).collect();
+    let search = given.search(limits);
+    for target in (search.smallest().cost..=search.full()).step_by(64) {
+        let counts = given.counts(&search.meet(&score, target).unwrap());
+        let allowed = |count: usize, block: usize| count.is_multiple_of(block) || block.is_multiple_of(count);
+        assert!(allowed(counts[0], 8) && allowed(counts[1], 2), "{counts:?}");
+    }
+    // Where some channels are dead, as many as live are allowed too.
+    let dead: Vec<bool> = (0..80).map(|c| c < 13).collect();
+    let score: Vec<f64> = dead.iter().map(|&dead| if dead { f64::NEG_INFINITY } else { 1.0 }).collect();
+    let search = given.search(limits).without(&dead);
+    let plan = search.meet(&score, 4 * (3 * 51 + 51 * 16 + 16 * 2)).unwrap();
+    assert_eq!(plan.kept, dead.iter().map(|dead| !dead).collect::<Vec<_>>());
+}

@@ -85,7 +85,8 @@ impl Learning<'_> {
         trial: Trial,
     ) -> Result<Chosen> {
         let search =
-            Search::new(self.groups, self.aim.budget(), self.options.limits, self.analysis.fixed.clone());
+            Search::new(self.groups, self.aim.budget(), self.options.limits, self.analysis.fixed.clone())
+                .without(&self.analysis.dead);
         let settings = self.settings();
         let mut planned = self.target;
         let mut trained = match resume {

@@ -70,6 +70,11 @@ impl<'a> Timekeeper<'a> {
         Self { clock, comparisons: Vec::new() }
     }
 
+    /// One with the clock that is given, if any.
+    pub fn of(clock: &'a mut Option<Box<dyn Clock>>) -> Option<Self> {
+        clock.as_mut().map(|clock| Self::new(clock.as_mut()))
+    }
+
     /// Compares, tells it and keeps it.
     pub(super) fn compare(
         &mut self,

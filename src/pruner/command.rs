@@ -5,9 +5,12 @@
 
 use super::clock::{self, Clock, Comparison, Looks, middle};
 use crate::cost::latency::Speed;
+use crate::cost::{Convention, Cost};
+use crate::coupling::Groups;
 use crate::error::{Error, Result};
 use crate::graph::{Facts, Graph, Network};
 use crate::onnx::Model;
+use crate::plan::{Limits, Round};
 use crate::setting::Setting;
 use crate::support::command::{self, Ended};
 use crate::support::files;
@@ -28,6 +31,15 @@ const RUNS: usize = 3;
 
 /// Shares of the saveable cost that are left in the cuts by chance to which a speed is fitted.
 const CUTS: [f64; 6] = [0.85, 0.7, 0.55, 0.4, 0.25, 0.1];
+
+/// Numbers of channels whose multiples are compared.
+const WIDTHS: [usize; 4] = [1, 4, 8, 16];
+
+/// Share of the saveable cost that is left in the cuts that are compared.
+const SHARE: f64 = 0.6;
+
+/// Gain in time per multiply-accumulate below which coarser widths are not worth it.
+const WORTH: f64 = 0.05;
 
 /// Lines of a command's output that are shown where it fails.
 const SHOWN: usize = 12;
@@ -72,36 +84,61 @@ impl MeasureCommand {
 
     /// The speed of what the command measures on, fitted to its times of the network and of cuts of it by chance; and the median
     /// error of the fit, as a share of a time.
-    pub fn speed(&self, model: &Model) -> Result<(Speed, f64)> {
-        let observed = self.observe(model, &model.facts()?)?;
+    pub fn speed(&self, model: &Model, limits: Limits) -> Result<(Speed, f64)> {
+        let observed = self.observe(model, &model.facts()?, limits)?;
         let (speed, error) = calibrate::speed(&self.line, &observed);
         // Shares are of the original's time.
         Ok((calibrate::scaled(&speed, &observed[0]), error))
     }
 
-    /// Times of a network, and of cuts of it by chance.
-    pub fn observe(&self, model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
+    /// Times of a network, and of cuts of it by chance within limits.
+    pub fn observe(&self, model: &Model, facts: &Facts, limits: Limits) -> Result<Vec<Measured>> {
         let (folder, network) = (self.folder()?, Network::new(&model.graph, facts));
         let mut files = vec![write(&folder, "original", model)?];
         let mut graphs = vec![(model.graph.clone(), facts.clone())];
         for (share, seed) in CUTS.into_iter().zip(1..) {
-            let Some(cut) = super::cut_at_random(network, share, seed, model.opset())? else { continue };
+            let cut = super::cut_at_random(network, share, limits, seed, model.opset())?;
+            let Some(cut) = cut else { continue };
             let name = format!("cut-{}", 100.0 * share);
             files.push(write(&folder, &name, &model.with_graph(cut.clone())?)?);
             let facts = network.facts_of(&cut)?;
             graphs.push((cut, facts));
         }
+        let times = self.in_turns(&files)?;
+        let observed = graphs.into_iter().zip(times);
+        let one = |((graph, facts), time)| Measured { graph, facts, times: Times::Whole(time) };
+        Ok(observed.map(one).collect())
+    }
+
+    /// Median milliseconds by file. All are measured in turns: what slows the machine down for a while slows all of them.
+    fn in_turns(&self, files: &[PathBuf]) -> Result<Vec<f64>> {
         let mut times = vec![Vec::new(); files.len()];
-        // In turns: what slows the machine down for a while slows all of them.
         for _ in 0..RUNS {
             for (file, times) in files.iter().zip(&mut times) {
                 times.push(self.milliseconds(file)?);
             }
         }
-        let observed = graphs.into_iter().zip(times);
-        let one =
-            |((graph, facts), times)| Measured { graph, facts, times: Times::Whole(middle(times, 1.0).0) };
-        Ok(observed.map(one).collect())
+        Ok(times.into_iter().map(|times| middle(times, 1.0).0).collect())
+    }
+
+    /// What the command says of cuts by chance in multiples of some numbers of channels: by number, nanoseconds per 1,000
+    /// multiply-accumulates.
+    pub fn widths(&self, model: &Model, facts: &Facts) -> Result<Vec<(usize, f64)>> {
+        let (folder, network) = (self.folder()?, Network::new(&model.graph, facts));
+        let (mut files, mut macs) = (Vec::new(), Vec::new());
+        for number in WIDTHS {
+            let limits = Limits { min_channels: 1, round: Round::To(number) };
+            let Some(cut) = super::cut_at_random(network, SHARE, limits, 1, model.opset())? else {
+                return Ok(Vec::new());
+            };
+            files.push(write(&folder, &format!("multiples-of-{number}"), &model.with_graph(cut.clone())?)?);
+            let facts = network.facts_of(&cut)?;
+            let cost = Cost::new(Network::new(&cut, &facts), &Groups::default(), Convention::Macs);
+            macs.push(cost.hard(&[]).max(1));
+        }
+        let times = self.in_turns(&files)?;
+        let each = times.iter().zip(macs).map(|(ms, macs)| 1e9 * ms / macs as f64);
+        Ok(WIDTHS.into_iter().zip(each).collect())
     }
 
     /// `speed`, scaled so that it predicts of a network what the command measures.
@@ -160,6 +197,14 @@ fn write(folder: &TempDir, name: &str, model: &Model) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The number whose multiples a runtime takes least time for, of those that were compared: the smallest that is nearly as good as the
+/// best. 1 where nothing is gained.
+pub fn best_width(widths: &[(usize, f64)]) -> usize {
+    let best = widths.iter().map(|(_, each)| *each).fold(f64::INFINITY, f64::min);
+    let good = widths.iter().find(|(_, each)| *each <= best * (1.0 + WORTH));
+    good.map_or(1, |(number, _)| *number)
+}
+
 /// Compares networks with the one that they were made of, by a command.
 pub struct CommandClock {
     command: MeasureCommand,
@@ -203,6 +248,13 @@ mod tests {
         assert_eq!(measured("test -s {model} && echo 3e0", 60.0).unwrap(), 3.0);
         let bytes = std::fs::metadata("models/digits_chain.onnx").unwrap().len();
         assert_eq!(measured("wc -c", 60.0).unwrap(), bytes as f64);
+    }
+
+    #[test]
+    fn widths_are_coarser_only_where_that_pays() {
+        assert_eq!(best_width(&[(1, 5.0), (4, 4.9), (8, 3.6), (16, 3.5)]), 8);
+        assert_eq!(best_width(&[(1, 5.0), (4, 5.1), (8, 4.9), (16, 5.2)]), 1);
+        assert_eq!(best_width(&[]), 1);
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Pruner {
         };
         let (mut gates, mut found) = (None, Vec::new());
         for (_, k, target) in order {
-            let clock = clock.as_deref_mut().map(Timekeeper::new);
+            let clock = Timekeeper::of(&mut clock);
             let start = Start { gates: gates.take(), clock, ..Start::default() };
             let done = prepared.run(target, &data, start, events)?;
             // In stages they belong to what earlier stages left.
@@ -159,7 +159,7 @@ impl Pruner {
         if let Some(command) = self.command.as_ref().filter(|_| unit == Unit::Time) {
             options.speed = Some(match &options.speed {
                 Some(speed) => command.scaled(speed, &model.0)?,
-                None => command.speed(&model.0)?.0,
+                None => command.speed(&model.0, options.limits)?.0,
             });
         }
         Ok(Prepared::new(model.0.clone(), options, unit)?.dropping_unused(self.drop_unused))

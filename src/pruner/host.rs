@@ -8,6 +8,7 @@ use crate::cost::latency::Speed;
 use crate::error::{Error, Result};
 use crate::graph::{Facts, Graph, Network};
 use crate::onnx::Model;
+use crate::plan::Limits;
 use crate::tract::board::Board;
 use crate::tract::calibrate::{self, Measured, Times};
 use crate::tract::timing::{self, Loaded};
@@ -73,7 +74,8 @@ pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
     };
     take(model, facts.clone())?;
     for (share, seed) in CUTS.into_iter().zip(1..) {
-        let cut = super::cut_at_random(Network::new(&model.graph, facts), share, seed, model.opset())?;
+        let network = Network::new(&model.graph, facts);
+        let cut = super::cut_at_random(network, share, Limits::default(), seed, model.opset())?;
         let Some(cut) = cut else { continue };
         let of_cut = Network::new(&model.graph, facts).facts_of(&cut)?;
         // tract cannot run every cut of a network that it can run; the others say enough.

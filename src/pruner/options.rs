@@ -6,7 +6,7 @@ use crate::coupling::Residual;
 use crate::data::Augment;
 use crate::exec::LossKind;
 use crate::gates::Checkpointing;
-use crate::plan::Limits;
+use crate::plan::{Limits, Round};
 use crate::recover::{self, Method};
 use regex::Regex;
 
@@ -377,7 +377,7 @@ impl Default for Options {
             residual: Residual::default(),
             exclude: None,
             only: None,
-            limits: Limits::default(),
+            limits: Limits { round: Round::Blocks, ..Limits::default() },
             loss: LossKind::default(),
             batches: None,
             batch_size: 16,

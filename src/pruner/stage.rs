@@ -258,7 +258,8 @@ impl Run<'_> {
     fn unseen(&self, target: u64) -> Result<Outcome> {
         let Self { network, analysis, data, options, opset, pool, .. } = *self;
         let groups = &analysis.groups;
-        let search = Search::new(groups, self.aim.budget(), options.limits, analysis.fixed.clone());
+        let search = Search::new(groups, self.aim.budget(), options.limits, analysis.fixed.clone())
+            .without(&analysis.dead);
         let mut score = match options.criterion {
             Criterion::Random => plan::random(groups, options.seed),
             Criterion::Gates | Criterion::Dependence | Criterion::L1 => plan::l1(network, groups),

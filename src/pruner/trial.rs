@@ -5,13 +5,19 @@
 use super::{Analysis, Options, Unit, analyse};
 use crate::error::Result;
 use crate::graph::*;
-use crate::plan::{self, Search};
+use crate::plan::{self, Limits, Search};
 use crate::rewrite;
 
-/// The graph without channels that chance chose, so that about `share` of the multiply-accumulates that can be saved are left;
-/// none where no channel can be deleted.
-pub fn cut_at_random(network: Network, share: f64, seed: u64, opset: i64) -> Result<Option<Graph>> {
-    let options = Options { seed, ..Options::default() };
+/// The graph without channels that chance chose within limits, so that about `share` of the multiply-accumulates that can be saved
+/// are left; none where no channel can be deleted.
+pub fn cut_at_random(
+    network: Network,
+    share: f64,
+    limits: Limits,
+    seed: u64,
+    opset: i64,
+) -> Result<Option<Graph>> {
+    let options = Options { seed, limits, ..Options::default() };
     let Analysis { groups, cost, macs_total: full, macs_min: smallest, kept_at_min: least, .. } =
         analyse(network, &options, Unit::Macs)?;
     if smallest == full {

@@ -26,7 +26,7 @@ pub use model::ModelArgs;
 pub use prune::PruneArgs;
 pub use recovery::{RecoverArg, RecoveryArgs};
 pub use rewrite::RewriteArgs;
-pub use scope::{RewriteArg, ScopeArgs};
+pub use scope::{RewriteArg, RuntimeArg, ScopeArgs};
 pub use verify::VerifyArgs;
 
 use clap::{Parser, Subcommand};

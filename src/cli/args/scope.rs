@@ -14,7 +14,9 @@ use std::path::Path;
 pub struct ScopeArgs {
     /// How residual additions are read: 'tie' cuts branch and trunk together; 'expand' cuts a branch alone and scatters
     /// what is left of it back; 'select' also lets each layer gather what it reads of the trunk; 'auto' chooses
-    #[arg(long, value_enum, default_value_t = ResidualArg::Auto, default_value_if("preset", "paper", "expand"))]
+    #[arg(long, value_enum, default_value_t = ResidualArg::Auto, default_value_ifs([
+        ("preset", "paper", "expand"), ("runtime", "onnxruntime", "tie"), ("runtime", "any", "tie"),
+    ]))]
     pub residual: ResidualArg,
     /// What is counted: multiply-accumulates; or, as the paper does, also two operations per element of a
     /// BatchNormalization node, and average pooling
@@ -24,6 +26,11 @@ pub struct ScopeArgs {
     /// 'bench --calibrate' wrote, or 'host': this one, from the times of the network and of cuts of it
     #[arg(long, value_name = "CPU", value_parser = value::cpu)]
     pub cpu: Option<Processor>,
+    /// The runtime that the small network is for, which sets what is not said: 'onnxruntime' and 'any' keep channels in multiples
+    /// of 8 (--round-to) and cut branch and trunk together (--residual), as odd widths and moved channels cost them more than they
+    /// save; 'tract' replaces operators that it is slow at (--rewrite)
+    #[arg(long = "for", value_name = "RUNTIME", value_enum)]
+    pub runtime: Option<RuntimeArg>,
     /// Say what a runtime is slow at in other operators, before anything is cut: for 'tract', not at all ('none'), or for tract
     /// where --cpu names a processor ('auto')
     #[arg(long, value_enum, default_value_t = RewriteArg::Auto)]
@@ -35,12 +42,21 @@ pub struct ScopeArgs {
     #[arg(long, value_name = "REGEX")]
     pub only: Option<Regex>,
     /// Keep channels in multiples of N (a layer that loses nothing keeps its number), or 'auto': in numbers that fill the tiles
-    /// of --cpu, where one more costs most [default: 1; auto with --target-latency and a --cpu that is known by name]
-    #[arg(long, value_name = "N", value_parser = value::round)]
+    /// of --cpu, where one more costs most [default: 8, or less in layers of fewer than 64 channels; with --target-latency auto
+    /// for a --cpu that is known by name, and what is measured to be fast with --measure]
+    #[arg(long, value_name = "N", value_parser = value::round, default_value_if("preset", "paper", "1"))]
     pub round_to: Option<Round>,
     /// Keep at least N channels everywhere
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value::at_least_one)]
     pub min_channels: usize,
+}
+
+/// `--for`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RuntimeArg {
+    Tract,
+    Onnxruntime,
+    Any,
 }
 
 /// `--rewrite`

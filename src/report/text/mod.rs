@@ -11,7 +11,7 @@ mod model;
 mod parts;
 mod result;
 
-pub use bench::{benchmark, board, calibrated, calibrated_on_networks};
+pub use bench::{benchmark, board, calibrated, calibrated_on_networks, widths};
 pub use inspection::{facts, inspection, target};
 pub use model::rewritten;
 pub use parts::{all_sizes, apart_on, measured};
