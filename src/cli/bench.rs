@@ -7,18 +7,20 @@ use super::answer::{Answer, beside};
 use super::args::BenchArgs;
 use super::console::Console;
 use super::flags::Misuse;
-use super::guard;
+use super::{guard, options};
 use autobot_onnx::internals::cost::{Convention, Cost};
 use autobot_onnx::internals::coupling::Groups;
 use autobot_onnx::internals::graph::{Facts, Network};
 use autobot_onnx::internals::onnx::{self, Model};
+use autobot_onnx::internals::plan::{Limits, Round};
 use autobot_onnx::internals::pruner::host::{load, observe, refused};
 use autobot_onnx::internals::report::{gather, json, text};
+use autobot_onnx::internals::support::printable::line;
 use autobot_onnx::internals::tract::board::Board;
 use autobot_onnx::internals::tract::calibrate::{self, Measured, Times};
 use autobot_onnx::internals::tract::timing::{self, Loaded, Rounds, Timing};
 use autobot_onnx::internals::verify;
-use autobot_onnx::{Error, Result};
+use autobot_onnx::{Error, MeasureCommand, Result};
 use std::io::Read;
 use std::path::Path;
 
@@ -46,6 +48,9 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
     let outputs: Vec<guard::Named> = outputs.into_iter().filter_map(|(flag, p)| Some((flag, p?))).collect();
     let console = Console { quiet: args.quiet || piped };
     guard::outputs(&outputs, &inputs, console)?;
+    if let Some(command) = args.measure.command() {
+        return calibrate_by(&command, args, console);
+    }
     let (mut ready, mut contenders) = (Vec::new(), Vec::new());
     for path in &args.files {
         let model = if piped { from_pipe(args)? } else { onnx::read(path, &args.model.input_shape)? };
@@ -72,7 +77,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
     if let Some(path) = &args.calibrate {
         let name = board.cpu.clone().unwrap_or_else(|| board.architecture.to_owned());
         let observed: Vec<Measured> = contenders.into_iter().flat_map(|c| c.observed).collect();
-        let (speed, error) = calibrate::speed(&name, &observed);
+        let (speed, error) = calibrate::speed(&name, &observed, 1);
         console.facts(&text::calibrated(&path.display().to_string(), error));
         written.push(json::write(path, &speed));
     }
@@ -90,6 +95,31 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
     }
     written.extend(args.json.as_ref().map(|path| json::write(path, &report)));
     Ok(beside(written, console))
+}
+
+/// Fits a processor to what a command says of the networks and of cuts of them.
+fn calibrate_by(command: &MeasureCommand, args: &BenchArgs, console: Console) -> anyhow::Result<Answer> {
+    let Some(path) = args.calibrate.as_ref().filter(|_| args.json.is_none() && !args.layers) else {
+        let hint = "give --calibrate FILE, and neither --layers nor --json";
+        return Err(Misuse::new("--measure", "serves --calibrate alone here", hint).into());
+    };
+    let (mut observed, mut width) = (Vec::new(), None);
+    for file in &args.files {
+        let model = onnx::read(file, &args.model.input_shape)?;
+        let facts = model.facts()?;
+        let round = match width {
+            Some(round) => round,
+            None => *width.insert(options::measured_width(command, &model, console)?),
+        };
+        console.progress(&format!("measuring cuts of {}", line(&file.display().to_string())));
+        observed.extend(command.observe(&model, &facts, Limits { round, ..Limits::default() })?);
+    }
+    let rows = width.map_or(1, Round::multiple);
+    let (speed, error) = calibrate::speed(command.line(), &observed, rows);
+    console.facts(&text::calibrated_on_networks(&speed.name, error));
+    json::write(path, &speed)?;
+    console.result(&format!("written   {}\n", line(&path.display().to_string())));
+    Ok(Answer::Yes)
 }
 
 /// The model on standard input.

@@ -29,6 +29,17 @@ pub enum Round {
     Edges,
 }
 
+impl Round {
+    /// The number whose multiples large groups keep; 1 where that depends on the processor.
+    pub fn multiple(self) -> usize {
+        match self {
+            Self::To(n) => n,
+            Self::Blocks => BLOCK,
+            Self::Edges => 1,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { min_channels: 1, round: Round::To(1) }

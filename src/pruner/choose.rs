@@ -300,13 +300,14 @@ impl Learning<'_> {
         };
         let whole = self.aim.total() as f64;
         let wanted = target as f64 / whole;
-        let mut next = Bracket { planned, low: search.smallest().cost, high: None };
+        let mut next = Bracket { planned, least: search.smallest().cost, low: None, high: None };
         let mut plan = search.meet(score, planned)?;
         let (mut met, mut missed): (Option<(Plan, Option<Comparison>)>, _) = (None, None);
         for _ in 0..TRIES {
             let small = rewrite::rewrite(self.network, self.groups, &plan.kept, self.opset)?.graph;
             let clock = start.clock.as_mut();
-            let comparison = clock.map(|clock| clock.compare(&small, wanted, events)).transpose()?;
+            let comparison = clock.map(|clock| clock.compare(&small, wanted)).transpose()?;
+            comparison.iter().for_each(|found| events.measured(found));
             let real = match &comparison {
                 Some(comparison) => comparison.of(self.aim.total()),
                 None => predicted(self.network, &small, speed)?,
@@ -375,8 +376,10 @@ impl Learning<'_> {
 struct Bracket {
     /// The last one.
     planned: u64,
-    /// The most that was known to be little enough.
-    low: u64,
+    /// The least that can be planned for.
+    least: u64,
+    /// The most that was little enough.
+    low: Option<u64>,
     /// The least that was too much.
     high: Option<u64>,
 }
@@ -385,19 +388,21 @@ impl Bracket {
     /// The next amount, after a plan that costs `cost` took `real` in place of `target`; none where nothing is left between.
     fn after(&mut self, cost: u64, real: u64, target: u64) -> Option<u64> {
         let last = self.planned.min(cost);
-        if real > target {
-            self.high = Some(self.high.map_or(last, |high| high.min(last)));
-        } else {
-            self.low = self.low.max(self.planned);
-        }
         // What came on top, or was left, is planned for.
-        let aim = if real > target { target } else { target - (NEAR / 3.0 * target as f64) as u64 };
-        let next = (last + aim).saturating_sub(real).max(self.low);
-        let next = match self.high {
-            Some(high) if next >= high => self.low.midpoint(high),
+        let aim = if real > target {
+            self.high = Some(self.high.map_or(last, |high| high.min(last)));
+            target
+        } else {
+            self.low = Some(self.low.map_or(last, |low| low.max(last)));
+            target - (NEAR / 3.0 * target as f64) as u64
+        };
+        let next = (last + aim).saturating_sub(real).max(self.least);
+        let next = match (self.low, self.high) {
+            (Some(low), Some(high)) if next <= low || next >= high => low.midpoint(high),
+            (None, Some(high)) if next >= high => self.least.midpoint(high),
             _ => next,
         };
-        (next != self.planned).then(|| {
+        (next != self.planned && Some(next) != self.low).then(|| {
             self.planned = next;
             next
         })
@@ -436,5 +441,42 @@ pub(super) fn objective(
         (LossKind::Auto | LossKind::Values, _) => {
             Objective::Values { variance: session.variances(&some_of(images, 256, options.seed)) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plans cost what was planned for; their networks take `real` of it.
+    fn found(target: u64, real: impl Fn(u64) -> u64) -> Option<u64> {
+        let mut next = Bracket { planned: target, least: 10, low: None, high: None };
+        let (mut planned, mut best) = (target, None);
+        for _ in 0..TRIES {
+            let takes = real(planned);
+            if takes <= target {
+                best = best.max(Some(takes));
+                if takes as f64 >= target as f64 * (1.0 - NEAR) {
+                    break;
+                }
+            }
+            let Some(other) = next.after(planned, takes, target) else { break };
+            planned = other;
+        }
+        best
+    }
+
+    #[test]
+    fn a_time_is_met_from_both_sides() {
+        let near = |found: Option<u64>| found.is_some_and(|found| (970..=1000).contains(&found));
+        assert!(near(found(1000, |planned| planned)));
+        assert!(near(found(1000, |planned| planned + 300)));
+        assert!(near(found(1000, |planned| planned / 2)));
+        assert!(near(found(1000, |planned| 2 * planned)));
+        assert!(near(found(1000, |planned| planned * planned / 500)));
+        assert!(near(found(1000, |planned| 600 + planned / 3)));
+        // A step: below it far too little, above it too much.
+        assert_eq!(found(1000, |planned| if planned < 400 { planned / 2 } else { planned + 700 }), Some(199));
+        assert_eq!(found(1000, |planned| planned + 2000), None);
     }
 }

@@ -4,7 +4,6 @@
 //! without any assumption on how times are distributed. Looked at is after some rounds, twice and four times as many; each look
 //! is so sure that all of them together are as sure as [`CONFIDENCE`] says. Never: runs a network.
 
-use super::Events;
 use crate::error::Result;
 use crate::graph::Graph;
 use serde::Serialize;
@@ -75,15 +74,9 @@ impl<'a> Timekeeper<'a> {
         clock.as_mut().map(|clock| Self::new(clock.as_mut()))
     }
 
-    /// Compares, tells it and keeps it.
-    pub(super) fn compare(
-        &mut self,
-        graph: &Graph,
-        wanted: f64,
-        events: &mut dyn Events,
-    ) -> Result<Comparison> {
+    /// Compares, and keeps it.
+    pub(super) fn compare(&mut self, graph: &Graph, wanted: f64) -> Result<Comparison> {
         let found = self.clock.compare(graph, wanted)?;
-        events.measured(&found);
         self.comparisons.push(found);
         Ok(found)
     }

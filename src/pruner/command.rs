@@ -60,6 +60,11 @@ impl MeasureCommand {
         Self { line: line.into(), limit }
     }
 
+    /// The line.
+    pub fn line(&self) -> &str {
+        &self.line
+    }
+
     /// Milliseconds of a model file.
     ///
     /// # Errors
@@ -86,7 +91,7 @@ impl MeasureCommand {
     /// error of the fit, as a share of a time.
     pub fn speed(&self, model: &Model, limits: Limits) -> Result<(Speed, f64)> {
         let observed = self.observe(model, &model.facts()?, limits)?;
-        let (speed, error) = calibrate::speed(&self.line, &observed);
+        let (speed, error) = calibrate::speed(&self.line, &observed, limits.round.multiple());
         // Shares are of the original's time.
         Ok((calibrate::scaled(&speed, &observed[0]), error))
     }

@@ -25,7 +25,7 @@ const CUTS: [f64; 3] = [0.75, 0.5, 0.25];
 /// Speed of this machine's processor, and its median error on the nodes it was fitted to, relative to the measured times.
 pub fn speed(model: &Model) -> Result<(Speed, f64)> {
     let name = Board::ask().cpu.unwrap_or_else(|| "this machine".to_owned());
-    Ok(calibrate::speed(&name, &observe(model, &model.facts()?)?))
+    Ok(calibrate::speed(&name, &observe(model, &model.facts()?)?, 1))
 }
 
 /// Rounds of a comparison of a planned network with the original, after which it is looked at.

@@ -24,8 +24,8 @@ const INSTRUCTION: f64 = 6.0;
 /// Passes over all unknowns.
 const PASSES: usize = 400;
 
-/// The tile of a processor of which only times of whole networks are known: no steps to speak of.
-const PLAIN: (usize, usize) = (1, 4);
+/// Columns of a tile of a processor of which only times of whole networks are known.
+const PLAIN: usize = 4;
 
 /// Share of the whole time by which a part's time may differ from a known processor's at the cost of a network's being wrong by that
 /// share of this share.
@@ -51,8 +51,8 @@ pub struct Measured {
 }
 
 /// The speed of what `name` was measured on, and the median of |predicted ÷ measured − 1| over nodes that take their share, or over
-/// networks.
-pub fn speed(name: &str, networks: &[Measured]) -> (Speed, f64) {
+/// networks: then tiles have `rows` rows, which is nothing that times of whole networks tell.
+pub fn speed(name: &str, networks: &[Measured], rows: usize) -> (Speed, f64) {
     let whole = networks.iter().any(|m| matches!(m.times, Times::Whole(_)));
     let times: Vec<f64> = networks.iter().flat_map(seconds).collect();
     let positive = times.iter().filter(|t| **t > 0.0);
@@ -72,7 +72,7 @@ pub fn speed(name: &str, networks: &[Measured]) -> (Speed, f64) {
         (error, speed_of(name, rows, columns, &found))
     };
     let tiles: Vec<(usize, usize)> = match whole {
-        true => vec![PLAIN],
+        true => vec![(rows, PLAIN)],
         false => ROWS.iter().flat_map(|&r| COLUMNS.iter().map(move |&c| (r, c))).collect(),
     };
     let best = tiles.into_iter().map(|(r, c)| fit(r, c)).min_by(|a, b| a.0.total_cmp(&b.0));
@@ -236,7 +236,7 @@ mod tests {
             .zip(layers)
             .map(|((m, facts), layers)| Measured { graph: m.graph, facts, times: Times::Layers(layers) })
             .collect();
-        let (speed, error) = super::speed("test", &measured);
+        let (speed, error) = super::speed("test", &measured, 1);
         assert!(error < 0.1, "median error {error}: {speed:?}");
         let total = |s: &Speed| counts(&measured, s).iter().sum::<f64>();
         assert!((total(&speed) / total(&truth) - 1.0).abs() < 0.1);

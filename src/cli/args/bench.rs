@@ -1,6 +1,6 @@
 //! The flags of `bench`.
 
-use super::{ModelArgs, OUTPUT, RUN};
+use super::{MeasureArgs, ModelArgs, OUTPUT, RUN};
 use crate::cli::value;
 use clap::Args;
 use std::path::PathBuf;
@@ -26,11 +26,14 @@ pub struct BenchArgs {
     /// Rounds before anything is counted
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = RUN)]
     pub warm_up: usize,
+    #[command(flatten)]
+    pub measure: MeasureArgs,
     /// Also show where the time goes, node by node
     #[arg(long, help_heading = OUTPUT)]
     pub layers: bool,
     /// Also fit what this processor takes for the parts of an inference to the nodes' times, in the networks and in cuts of them,
-    /// and write that for --cpu FILE on any machine; the more networks are given, the better
+    /// and write that for --cpu FILE on any machine; the more networks are given, the better. With --measure this is fitted to the
+    /// times of the networks and of cuts of them that the command prints, and nothing is run in tract
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub calibrate: Option<PathBuf>,
     /// Also write everything as JSON
