@@ -19,7 +19,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Answer> {
     guard::outputs(&outputs, &inputs, console)?;
     let model = args.model.read(&args.input)?;
     guard::weights(&outputs, &[&model], &[], None)?;
-    let mut options = options::scope(&args.scope, None)?;
+    let mut options = options::scope(&args.scope, None, false)?;
     options.speed = options::speed(args.scope.cpu.as_ref(), None, &model, console)?;
     let job = Job::new(model, options, Target::Share(1.0), false)?;
     job.review_scope(console);

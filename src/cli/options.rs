@@ -17,8 +17,9 @@ use autobot_onnx::{Error, MeasureCommand, Result, Setting, Target};
 /// Multiple of channels that common runtimes have kernels for.
 const BLOCK: usize = 8;
 
-/// Options of an analysis: what is counted, and what may be cut. `target` is the first one, if there is any.
-pub fn scope(args: &ScopeArgs, target: Option<Target>) -> Result<Options> {
+/// Options of an analysis: what is counted, and what may be cut. `target` is the first one, if there is any; `measured` where a
+/// command measures times.
+pub fn scope(args: &ScopeArgs, target: Option<Target>, measured: bool) -> Result<Options> {
     // Of a measured processor the tiles are only guessed from times.
     let known = matches!(args.cpu, Some(Processor::Known(_)));
     let round = match args.runtime {
@@ -27,12 +28,12 @@ pub fn scope(args: &ScopeArgs, target: Option<Target>) -> Result<Options> {
         _ => Round::Blocks,
     };
     let limits = Limits { min_channels: args.min_channels, round: args.round_to.unwrap_or(round) };
-    if limits.round == Round::Edges && args.cpu.is_none() {
+    if limits.round == Round::Edges && args.cpu.is_none() && !measured {
         let reason = "'auto' rounds to what fills a processor's tiles, and none was named";
         return Err(Error::argument(
             Setting::RoundTo,
             reason,
-            "say for which with --cpu, as in --cpu cortex-a53",
+            "say for which with --cpu, as in --cpu cortex-a53, or measure them with --measure",
         ));
     }
     Ok(Options {

@@ -14,6 +14,7 @@ use super::value::Processor;
 use super::{data, guard, options};
 use autobot_onnx::internals::data::BoundDataset;
 use autobot_onnx::internals::onnx::Model;
+use autobot_onnx::internals::plan::Round;
 use autobot_onnx::internals::pruner::command::CommandClock;
 use autobot_onnx::internals::pruner::host::Stopwatch;
 use autobot_onnx::internals::pruner::{
@@ -103,13 +104,12 @@ fn read(args: &PruneArgs, places: &[Places], console: Console) -> anyhow::Result
 
 /// The options of the library.
 fn options(args: &PruneArgs, targets: &[Target], model: &Model, console: Console) -> Result<Options> {
-    let scope = options::scope(&args.scope, targets.first().copied())?;
+    let scope = options::scope(&args.scope, targets.first().copied(), args.measure.measure.is_some())?;
     let mut options = options::learning(&args.learn, scope);
     options.trace = args.trace;
     let command = args.measure.command();
-    let says_widths =
-        args.scope.round_to.is_some() || args.scope.runtime.is_some() || args.scope.cpu.is_some();
-    if let Some(command) = command.as_ref().filter(|_| !says_widths) {
+    let asks = options.limits.round == Round::Edges && args.scope.cpu.is_none();
+    if let Some(command) = command.as_ref().filter(|_| asks) {
         options.limits.round = options::measured_width(command, model, console)?;
     }
     let command = command.as_ref().map(|command| (command, options.limits));

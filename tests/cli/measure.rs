@@ -46,9 +46,7 @@ fn a_command_may_read_the_model_from_standard_input() {
 fn gates_that_were_trained_outlive_a_command_that_fails() {
     let folder = TempDir::new().unwrap();
     let dir = folder.path();
-    let first = measured(dir, SIZE, &[]).assert().success();
-    let said = text(&first.get_output().stdout);
-    assert!(said.contains("widths    ns per 1000 MACs of cuts by chance: "), "{said}");
+    measured(dir, SIZE, &[]).assert().success();
     let runs = std::fs::read_to_string(dir.join("runs")).unwrap().lines().count();
     std::fs::remove_file(dir.join("runs")).unwrap();
     std::fs::remove_file(dir.join("small.onnx")).unwrap();
@@ -63,6 +61,15 @@ fn gates_that_were_trained_outlive_a_command_that_fails() {
     // What is trained is the compensation alone.
     let updates = text(&again.get_output().stderr).lines().filter(|l| l.starts_with("training")).count();
     assert!(updates < 5, "{updates}");
+}
+
+/// Where nobody names a processor whose tiles could be filled.
+#[test]
+fn a_command_says_which_widths_are_fast() {
+    let folder = TempDir::new().unwrap();
+    let prune = measured(folder.path(), SIZE, &["--round-to", "auto"]).assert().success();
+    let said = text(&prune.get_output().stdout);
+    assert!(said.contains("widths    ns per 1000 MACs of cuts by chance: "), "{said}");
 }
 
 #[test]

@@ -42,8 +42,8 @@ pub struct ScopeArgs {
     #[arg(long, value_name = "REGEX")]
     pub only: Option<Regex>,
     /// Keep channels in multiples of N (a layer that loses nothing keeps its number), or 'auto': in numbers that fill the tiles
-    /// of --cpu, where one more costs most [default: 8, or less in layers of fewer than 64 channels; with --target-latency auto
-    /// for a --cpu that is known by name, and what is measured to be fast with --measure]
+    /// of --cpu, where one more costs most, or in the multiples that --measure takes least time for [default: 8, or less in layers
+    /// of fewer than 64 channels; with --target-latency auto for a --cpu that is known by name]
     #[arg(long, value_name = "N", value_parser = value::round, default_value_if("preset", "paper", "1"))]
     pub round_to: Option<Round>,
     /// Keep at least N channels everywhere
