@@ -49,12 +49,11 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
     let console = Console { quiet: args.quiet || piped };
     guard::outputs(&outputs, &inputs, console)?;
     if let Some(command) = args.measure.command() {
-        return calibrate_by(&command, args, console);
+        return calibrate_by(&command, args, &outputs, console);
     }
     let (mut ready, mut contenders) = (Vec::new(), Vec::new());
     for path in &args.files {
-        let model = if piped { from_pipe(args)? } else { onnx::read(path, &args.model.input_shape)? };
-        guard::weights(&outputs, &[&model], &[], None)?;
+        let model = read(path, args, &outputs)?;
         let facts = model.facts()?;
         let loaded = load(&model, &facts)?;
         let mut contender = Contender::new(path, &model, &facts, &loaded)?;
@@ -98,14 +97,19 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Answer> {
 }
 
 /// Fits a processor to what a command says of the networks and of cuts of them.
-fn calibrate_by(command: &MeasureCommand, args: &BenchArgs, console: Console) -> anyhow::Result<Answer> {
+fn calibrate_by(
+    command: &MeasureCommand,
+    args: &BenchArgs,
+    outputs: &[guard::Named],
+    console: Console,
+) -> anyhow::Result<Answer> {
     let Some(path) = args.calibrate.as_ref().filter(|_| args.json.is_none() && !args.layers) else {
         let hint = "give --calibrate FILE, and neither --layers nor --json";
         return Err(Misuse::new("--measure", "serves --calibrate alone here", hint).into());
     };
     let (mut observed, mut width) = (Vec::new(), None);
     for file in &args.files {
-        let model = onnx::read(file, &args.model.input_shape)?;
+        let model = read(file, args, outputs)?;
         let facts = model.facts()?;
         let round = match width {
             Some(round) => round,
@@ -120,6 +124,16 @@ fn calibrate_by(command: &MeasureCommand, args: &BenchArgs, console: Console) ->
     json::write(path, &speed)?;
     console.result(&format!("written   {}\n", line(&path.display().to_string())));
     Ok(Answer::Yes)
+}
+
+/// A model, of which no output is a file of its weights.
+fn read(path: &Path, args: &BenchArgs, outputs: &[guard::Named]) -> anyhow::Result<Model> {
+    let model = match path == Path::new(PIPE) {
+        true => from_pipe(args)?,
+        false => onnx::read(path, &args.model.input_shape)?,
+    };
+    guard::weights(outputs, &[&model], &[], None)?;
+    Ok(model)
 }
 
 /// The model on standard input.

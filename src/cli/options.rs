@@ -14,16 +14,13 @@ use autobot_onnx::internals::report::text;
 use autobot_onnx::internals::support::files;
 use autobot_onnx::{Error, MeasureCommand, Result, Setting, Target};
 
-/// Multiple of channels that common runtimes have kernels for.
-const BLOCK: usize = 8;
-
 /// Options of an analysis: what is counted, and what may be cut. `target` is the first one, if there is any; `measured` where a
 /// command measures times.
 pub fn scope(args: &ScopeArgs, target: Option<Target>, measured: bool) -> Result<Options> {
     // Of a measured processor the tiles are only guessed from times.
     let known = matches!(args.cpu, Some(Processor::Known(_)));
     let round = match args.runtime {
-        Some(RuntimeArg::Onnxruntime | RuntimeArg::Any) => Round::To(BLOCK),
+        Some(RuntimeArg::Onnxruntime | RuntimeArg::Any) => Round::To(Round::Blocks.multiple()),
         _ if target.is_some_and(Target::is_time) && known => Round::Edges,
         _ => Round::Blocks,
     };

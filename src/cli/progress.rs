@@ -266,9 +266,7 @@ impl Events for Watch {
         self.trained = Some(gates.clone());
         let Some(saved) = self.saved.as_mut() else { return };
         let path = &saved.path;
-        let written = checkpoint::encode_gates(&saved.belongs_to, gates)
-            .map_err(|e| Error::file(path, e, files::ROOM))
-            .and_then(|bytes| files::replace(path, &bytes, files::ROOM));
+        let written = save_gates(path, &saved.belongs_to, gates);
         saved.written = Some(written.is_ok());
         if let Err(e) = written {
             self.warn(&format!("--save-gates: the run goes on without them: {}", one_line(&e)));
@@ -307,6 +305,12 @@ impl Events for Watch {
         }
         Ok(())
     }
+}
+
+/// Writes gates to a file that `--gates` reads.
+pub fn save_gates(path: &Path, belongs_to: &Identity, gates: &Trained) -> Result<()> {
+    let bytes = checkpoint::encode_gates(belongs_to, gates).map_err(|e| Error::file(path, e, files::ROOM))?;
+    files::replace(path, &bytes, files::ROOM)
 }
 
 /// The first, the last, and ten in between.

@@ -8,18 +8,15 @@ use super::console::Console;
 use super::flags::with_flags;
 use super::job::Job;
 use super::places::{self, Places};
-use super::progress::Watch;
+use super::progress::{self, Watch};
 use super::typed::Flags;
 use super::value::Processor;
 use super::{data, guard, options};
 use autobot_onnx::internals::data::BoundDataset;
 use autobot_onnx::internals::onnx::Model;
 use autobot_onnx::internals::plan::Round;
-use autobot_onnx::internals::pruner::command::CommandClock;
-use autobot_onnx::internals::pruner::host::Stopwatch;
-use autobot_onnx::internals::pruner::{
-    Clock, Criterion, Done, Identity, Options, Recover, Timekeeper, checkpoint,
-};
+use autobot_onnx::internals::pruner::command;
+use autobot_onnx::internals::pruner::{Criterion, Done, Identity, Options, Recover, Timekeeper};
 use autobot_onnx::internals::report::units::plural;
 use autobot_onnx::internals::report::{html, json, text};
 use autobot_onnx::internals::support::files;
@@ -193,7 +190,11 @@ impl Pruning<'_> {
         let targets: Vec<Target> = wanted.iter().map(|w| w.target).collect();
         let mut watch = Watch::new(self.console);
         watch.timed = targets.iter().any(|t| t.is_time());
-        let mut clock = if measures(self.args, &targets) { Some(self.clock()?) } else { None };
+        let clock = || {
+            let command = self.args.measure.command();
+            command::clock(command.as_ref(), self.job.given(), self.job.prepared.model())
+        };
+        let mut clock = measures(self.args, &targets).then(clock).transpose()?;
         let gates = self.keep_gates(&mut watch)?;
         let mut answer = Answer::Yes;
         for wanted in wanted {
@@ -221,15 +222,6 @@ impl Pruning<'_> {
         Ok(answer)
     }
 
-    /// What measures the networks that are tried.
-    fn clock(&self) -> Result<Box<dyn Clock>> {
-        let (given, model) = (self.job.given(), self.job.prepared.model());
-        Ok(match self.args.measure.command() {
-            Some(command) => Box::new(CommandClock::new(&command, given, model)?),
-            None => Box::new(Stopwatch::new(given, model)?),
-        })
-    }
-
     /// Saves gates that were trained before a run ended with an error, beside the network that it was to write.
     fn rescue(&self, watch: &Watch, model: &Path) {
         let Some(gates) = watch.unsaved() else { return };
@@ -243,9 +235,7 @@ impl Pruning<'_> {
         );
         let saved = match path.exists() {
             true => Err(Error::file(&path, "is there already", "give --save-gates")),
-            false => checkpoint::encode_gates(&belongs_to, gates)
-                .map_err(|e| Error::file(&path, e, files::ROOM))
-                .and_then(|bytes| files::replace(&path, &bytes, files::ROOM)),
+            false => progress::save_gates(&path, &belongs_to, gates),
         };
         match saved {
             Ok(()) => self.console.warn(&format!(

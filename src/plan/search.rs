@@ -106,7 +106,7 @@ impl<'a> Search<'a> {
             Round::To(n) => multiples(n, g.classes.len()),
             Round::Blocks => match block(g.classes.len()) {
                 1 => Vec::new(),
-                n => (halves(n)).chain(multiples(n, g.classes.len())).collect(),
+                n => halves(n).chain(multiples(n, g.classes.len())).collect(),
             },
             Round::Edges => cost.edges(&g.classes),
         });
@@ -198,27 +198,28 @@ impl<'a> Search<'a> {
 
     /// All classes, best first; where a group keeps allowed numbers only, step by step.
     fn order(&self, score: &[f64]) -> Vec<usize> {
-        let steps = self.in_steps(score);
         let mut order: Vec<usize> = (0..score.len()).collect();
-        let key = |c: usize| if self.fixed[c] { f64::INFINITY } else { steps[c] };
-        order.sort_by(|&a, &b| key(b).total_cmp(&key(a)).then(score[b].total_cmp(&score[a])).then(a.cmp(&b)));
+        let by = |order: &mut [usize], score: &[f64]| {
+            let key = |c: usize| if self.fixed[c] { f64::INFINITY } else { score[c] };
+            order.sort_by(|&a, &b| key(b).total_cmp(&key(a)));
+        };
+        by(&mut order, score);
+        if let Cow::Owned(steps) = self.in_steps(score, &order) {
+            by(&mut order, &steps);
+        }
         order
     }
 
-    /// Scores by which the classes of a group between two allowed numbers come or go together: their mean.
-    fn in_steps<'s>(&self, score: &'s [f64]) -> Cow<'s, [f64]> {
+    /// Scores by which the classes of a group between two allowed numbers come or go together: their mean. `order` is by `score`.
+    fn in_steps<'s>(&self, score: &'s [f64], order: &[usize]) -> Cow<'s, [f64]> {
+        let mut best = vec![Vec::new(); self.edges.len()];
+        order.iter().for_each(|&c| best[self.groups.classes[c].group].push(c));
         let mut steps = Cow::Borrowed(score);
-        for (group, edges) in self.groups.groups.iter().zip(&self.edges) {
-            let open = |c: &&usize| !self.fixed[**c] && score[**c].is_finite();
-            if edges.is_empty() || group.classes.iter().any(|&c| self.derived(c)) {
-                continue;
-            }
-            let mut best = group.classes.clone();
-            let key = |c: usize| if self.fixed[c] { f64::INFINITY } else { score[c] };
-            best.sort_by(|&a, &b| key(b).total_cmp(&key(a)).then(a.cmp(&b)));
+        let open = |c: &&usize| !self.fixed[**c] && score[**c].is_finite();
+        for (g, edges) in self.edges.iter().enumerate().filter(|(g, _)| !self.is_derived(*g)) {
             let mut from = 0;
             for &to in edges {
-                let step = &best[from..to];
+                let step = &best[g][from..to];
                 let count = step.iter().filter(open).count();
                 let sum: f64 = step.iter().filter(open).map(|&c| score[c]).sum();
                 step.iter().filter(open).for_each(|&c| steps.to_mut()[c] = sum / count as f64);

@@ -18,14 +18,19 @@ impl Given {
 
     /// 3 → 8 → 6 → 2 channels: classes 0 to 7 and 8 to 13.
     fn chain() -> Self {
-        let mut net = Net::default();
-        let x = net.input(&[1, 3, 4, 4]);
-        let a = net.conv(x, &[8, 3, 1, 1], 1);
-        let b = net.conv(a, &[6, 8, 1, 1], 1);
-        let y = net.conv(b, &[2, 6, 1, 1], 1);
-        let given = Self::of(net.done(&[y]), Residual::Tie);
+        let given = Self::layers(4, [8, 6, 2]);
         assert_eq!(given.groups.groups.iter().map(|g| g.classes.len()).collect::<Vec<_>>(), [8, 6]);
         given
+    }
+
+    /// Layers of one tap, one after the other, on 3 channels of `side`×`side`.
+    fn layers(side: usize, widths: [usize; 3]) -> Self {
+        let mut net = Net::default();
+        let (mut x, mut channels) = (net.input(&[1, 3, side, side]), 3);
+        for width in widths {
+            (x, channels) = (net.conv(x, &[width, channels, 1, 1], 1), width);
+        }
+        Self::of(net.done(&[x]), Residual::Tie)
     }
 
     /// A trunk of 4 channels to which a layer of as many, the branch, is added: it may be cut alone.
@@ -158,12 +163,7 @@ fn steps_go_by_their_mean() {
 
 #[test]
 fn blocks_are_a_small_part_of_a_group() {
-    let mut net = Net::default();
-    let x = net.input(&[1, 3, 2, 2]);
-    let a = net.conv(x, &[64, 3, 1, 1], 1);
-    let b = net.conv(a, &[16, 64, 1, 1], 1);
-    let y = net.conv(b, &[2, 16, 1, 1], 1);
-    let given = Given::of(net.done(&[y]), Residual::Tie);
+    let given = Given::layers(2, [64, 16, 2]);
     let limits = Limits { min_channels: 1, round: Round::Blocks };
     // Single channels are reached as without limits.
     assert_eq!(given.search(limits).smallest(), given.search(Limits::default()).smallest());

@@ -4,6 +4,7 @@
 //! prints but for the last line; runs it longer than its limit.
 
 use super::clock::{self, Clock, Comparison, Looks, middle};
+use super::host::Stopwatch;
 use crate::cost::latency::Speed;
 use crate::cost::{Convention, Cost};
 use crate::coupling::Groups;
@@ -210,8 +211,16 @@ pub fn best_width(widths: &[(usize, f64)]) -> usize {
     good.map_or(1, |(number, _)| *number)
 }
 
+/// What compares with `given` the networks that are cut of `model`, which is equal to it: a command, or this machine.
+pub fn clock(command: Option<&MeasureCommand>, given: &Model, model: &Model) -> Result<Box<dyn Clock>> {
+    Ok(match command {
+        Some(command) => Box::new(CommandClock::new(command, given, model)?),
+        None => Box::new(Stopwatch::new(given, model)?),
+    })
+}
+
 /// Compares networks with the one that they were made of, by a command.
-pub struct CommandClock {
+struct CommandClock {
     command: MeasureCommand,
     model: Model,
     folder: TempDir,
@@ -220,7 +229,7 @@ pub struct CommandClock {
 
 impl CommandClock {
     /// Compares with `given` what is cut of `model`, which is equal to it.
-    pub fn new(command: &MeasureCommand, given: &Model, model: &Model) -> Result<Self> {
+    fn new(command: &MeasureCommand, given: &Model, model: &Model) -> Result<Self> {
         let folder = command.folder()?;
         let original = write(&folder, "original", given)?;
         let clock = Self { command: command.clone(), model: model.clone(), folder, original };

@@ -3,9 +3,9 @@
 //! Takes: a [`Model`], a [`Dataset`], a target. Gives: a [`Pruned`], which alone can be written.
 //! Never: makes a [`Pruned`] whose certificate does not hold.
 
-use super::command::{CommandClock, MeasureCommand};
-use super::host::{self, Stopwatch};
-use super::{Clock, Done, Events, Model, Options, Prepared, Silent, Start, Target, Timekeeper, Unit};
+use super::command::{self, MeasureCommand};
+use super::host;
+use super::{Done, Events, Model, Options, Prepared, Silent, Start, Target, Timekeeper, Unit};
 use crate::cost::latency::{Cpu, Speed};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -124,15 +124,9 @@ impl Pruner {
         prepared.check_open_sizes()?;
         let data = data.bind(&prepared.inputs()?)?;
         gates::check_labels(prepared.network(), &data)?;
-        let mut clock: Option<Box<dyn Clock>> = match (unit, &self.command) {
-            (Unit::Time, Some(command)) => {
-                Some(Box::new(CommandClock::new(command, &model.0, prepared.model())?))
-            }
-            (Unit::Time, None) if self.processor == Some(Processor::Host) => {
-                Some(Box::new(Stopwatch::new(&model.0, prepared.model())?))
-            }
-            _ => None,
-        };
+        let measured = self.command.is_some() || self.processor == Some(Processor::Host);
+        let clock = || command::clock(self.command.as_ref(), &model.0, prepared.model());
+        let mut clock = (unit == Unit::Time && measured).then(clock).transpose()?;
         let (mut gates, mut found) = (None, Vec::new());
         for (_, k, target) in order {
             let clock = Timekeeper::of(&mut clock);

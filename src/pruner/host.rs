@@ -73,11 +73,11 @@ pub fn observe(model: &Model, facts: &Facts) -> Result<Vec<Measured>> {
         Ok(())
     };
     take(model, facts.clone())?;
+    let network = Network::new(&model.graph, facts);
     for (share, seed) in CUTS.into_iter().zip(1..) {
-        let network = Network::new(&model.graph, facts);
         let cut = super::cut_at_random(network, share, Limits::default(), seed, model.opset())?;
         let Some(cut) = cut else { continue };
-        let of_cut = Network::new(&model.graph, facts).facts_of(&cut)?;
+        let of_cut = network.facts_of(&cut)?;
         // tract cannot run every cut of a network that it can run; the others say enough.
         let _ = take(&model.with_graph(cut)?, of_cut);
     }
